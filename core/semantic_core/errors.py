@@ -1,0 +1,316 @@
+"""Every error semcore raises, as one tree.
+
+::
+
+    SemanticCoreError
+    ├── ConfigurationError          how semcore was set up
+    │   ├── MissingDefaultKeyError
+    │   ├── MissingBatchKeyError
+    │   ├── InvalidKeyError
+    │   ├── KeyringNotSerializableError
+    │   ├── InvalidEndpointError
+    │   ├── SpecMismatchError
+    │   ├── NotBatchableError
+    │   ├── ProvenanceError
+    │   └── MissingExtraError
+    ├── InvalidInputError           what was handed in (also a ValueError)
+    │   ├── BlankTextError
+    │   ├── TextTooLongError
+    │   ├── InvalidTextError
+    │   ├── InvalidMetadataError
+    │   ├── InvalidVectorError
+    │   ├── DuplicateIdError
+    │   ├── InvalidFilterError
+    │   └── UnknownCollectionError
+    ├── IngestError                 some documents of an ingest were refused
+    ├── StorageError                the database
+    │   ├── UnsupportedDatabaseError
+    │   ├── NotASemcoreDatabaseError
+    │   ├── SchemaTooNewError
+    │   ├── DatabaseReadOnlyError
+    │   ├── DatabaseBusyError
+    │   ├── DatabaseCorruptError
+    │   └── StorageFullError
+    ├── ProviderError               what Google (or what stands in for it) answered
+    │   ├── AuthError
+    │   ├── RateLimitError
+    │   ├── RequestRefusedError
+    │   ├── RemoteNotFoundError
+    │   ├── ProviderUnavailableError
+    │   └── ProviderProtocolError
+    └── BatchError                  one batch job
+        ├── BatchNotFoundError
+        ├── TransitionError
+        ├── SubmissionUncertainError
+        ├── WrongProjectError
+        └── WaitTimeoutError
+
+A class's docstring is its default message: what happened and what to do next.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from semantic_core.types import IngestReport
+
+
+class SemanticCoreError(Exception):
+    """Something in semcore failed. Catch this to catch every error semcore raises."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or inspect.cleandoc(self.__doc__ or type(self).__name__))
+
+
+# --- configuration ---------------------------------------------------------------------
+
+
+class ConfigurationError(SemanticCoreError):
+    """Semcore is set up in a way that cannot work."""
+
+
+class MissingDefaultKeyError(ConfigurationError):
+    """No default key: live embedding of queries and of mode="sync" documents needs one.
+
+    Pass GoogleKeyring(default_key=...) or set GEMINI_API_KEY; saving, batching and keyword
+    search keep working without it.
+    """
+
+
+class MissingBatchKeyError(ConfigurationError):
+    """No batch key: batching is billed separately.
+
+    Pass GoogleKeyring(batch_key=...) or set GEMINI_BATCH_API_KEY; live search keeps working
+    without it.
+    """
+
+
+class InvalidKeyError(ConfigurationError):
+    """An API key is blank or holds white space. Copy it again from Google AI Studio."""
+
+
+class KeyringNotSerializableError(ConfigurationError, TypeError):
+    """A GoogleKeyring cannot be pickled or copied, so that no key ends up in a file.
+
+    Build the keyring where it is used, for example with GoogleKeyring.from_env().
+    """
+
+
+class InvalidEndpointError(ConfigurationError):
+    """The base_url cannot be used. Use https://host, or http:// for a loopback address only."""
+
+
+class SpecMismatchError(ConfigurationError):
+    """The collection was created with another EmbeddingSpec.
+
+    Open it without a spec, or create a new collection for the new one: vectors of two specs
+    cannot be compared.
+    """
+
+
+class NotBatchableError(ConfigurationError):
+    """This collection belongs to a foreign embedder, so the Batch API cannot make its vectors.
+
+    Save its chunks with their vectors, or use a collection with a Gemini spec.
+    """
+
+
+class ProvenanceError(ConfigurationError):
+    """This database holds vectors of another provider endpoint.
+
+    Use a new database file for this endpoint, so that test vectors never mix with paid ones.
+    """
+
+
+class MissingExtraError(ConfigurationError, ImportError):
+    """An optional part of semcore is not installed. Install it as the message says."""
+
+
+# --- input -----------------------------------------------------------------------------
+
+
+class InvalidInputError(SemanticCoreError, ValueError):
+    """What was handed in cannot be used. Nothing was written or sent."""
+
+
+class BlankTextError(InvalidInputError):
+    """The text is empty or blank, so there is nothing to embed. Skip it before saving."""
+
+
+class TextTooLongError(InvalidInputError):
+    """The text is surely over the model's token limit. Split it before saving."""
+
+
+class InvalidTextError(InvalidInputError):
+    """The text holds a lone surrogate or a NUL. Clean it, e.g. with errors="replace"."""
+
+
+class InvalidMetadataError(InvalidInputError):
+    """The metadata is not plain JSON, or too large. Keep strings, numbers, bools, lists, dicts."""
+
+
+class InvalidVectorError(InvalidInputError):
+    """The vector has the wrong size, is not finite, or is all zero. Embed the text again."""
+
+
+class DuplicateIdError(InvalidInputError):
+    """The same id stands twice in one call. Give each chunk its own id, or call twice."""
+
+
+class InvalidFilterError(InvalidInputError):
+    """The metadata filter has an unknown operator or a value that does not fit it."""
+
+
+class UnknownCollectionError(InvalidInputError):
+    """There is no such collection. Create it with store.collection(name)."""
+
+
+class IngestError(SemanticCoreError):
+    """Some documents were refused; everything else is saved.
+
+    ``report`` tells what was saved and names each refused document with its reason.
+    """
+
+    def __init__(self, message: str | None = None, *, report: IngestReport | None = None) -> None:
+        super().__init__(message)
+        self.report = report
+
+
+# --- storage ---------------------------------------------------------------------------
+
+
+class StorageError(SemanticCoreError):
+    """The database could not do what was asked."""
+
+
+class UnsupportedDatabaseError(StorageError):
+    """This database cannot be used. Pass the path of a SQLite file."""
+
+
+class NotASemcoreDatabaseError(StorageError):
+    """The file is not a semcore database. Choose another path; nothing was changed in it."""
+
+
+class SchemaTooNewError(StorageError):
+    """The database was written by a newer semcore. Upgrade: pip install -U semcore."""
+
+
+class DatabaseReadOnlyError(StorageError):
+    """The database cannot be written. Check the permissions of the file and of its folder."""
+
+
+class DatabaseBusyError(StorageError):
+    """Another process kept the database locked for too long. Nothing was changed; try again."""
+
+
+class DatabaseCorruptError(StorageError):
+    """The database file is damaged. Keep it, restore a backup, and do not write to this one."""
+
+
+class StorageFullError(StorageError):
+    """The disk is full. Nothing of this step was kept; free some room and call again."""
+
+
+# --- provider --------------------------------------------------------------------------
+
+
+class ProviderError(SemanticCoreError):
+    """The embedding provider did not do what was asked.
+
+    Attributes:
+        code: HTTP status, or None if there was no answer.
+        status: the provider's own word, such as "RESOURCE_EXHAUSTED", or None.
+    """
+
+    def __init__(
+        self, message: str | None = None, *, code: int | None = None, status: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.status = status
+
+
+class AuthError(ProviderError):
+    """The provider refused the key (400 API_KEY_INVALID, 401 or 403). Check it in AI Studio."""
+
+
+class RateLimitError(ProviderError):
+    """The provider says enough for now (429). Wait and call again; nothing is lost.
+
+    Attributes:
+        retry_after: seconds the provider asks to wait, or None where it does not say.
+    """
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        code: int | None = 429,
+        status: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message, code=code, status=status)
+        self.retry_after = retry_after
+
+
+class RequestRefusedError(ProviderError):
+    """The provider refused the request for good (another 4xx). Its message says why."""
+
+
+class RemoteNotFoundError(ProviderError):
+    """The provider does not know, or does not show to this key, the job or file asked for."""
+
+
+class ProviderUnavailableError(ProviderError):
+    """No usable answer: a 5xx, a timeout, or no connection. Nothing is lost; try again later."""
+
+
+class ProviderProtocolError(ProviderError):
+    """The provider's answer does not have the documented form. Nothing of it was used."""
+
+
+# --- batches ---------------------------------------------------------------------------
+
+
+class BatchError(SemanticCoreError):
+    """Something about one batch job.
+
+    Attributes:
+        batch_id: the local id of the job.
+    """
+
+    def __init__(self, message: str | None = None, *, batch_id: str | None = None) -> None:
+        super().__init__(message)
+        self.batch_id = batch_id
+
+
+class BatchNotFoundError(BatchError):
+    """There is no batch job with this id. `semcore status` lists those there are."""
+
+
+class TransitionError(BatchError):
+    """The batch job is no longer in the state this step needs, or another process has it.
+
+    Nothing was changed. Call sync_status() and look at the job again.
+    """
+
+
+class SubmissionUncertainError(BatchError):
+    """The provider may or may not have accepted the job.
+
+    The claim is kept, so nothing can be billed twice. sync_status() finds out: it adopts the
+    job if the provider lists it, and frees the texts only if it surely never arrived.
+    """
+
+
+class WrongProjectError(BatchError):
+    """The job was submitted with another project's key and this key cannot see it.
+
+    It is held: nothing is sent again. Use the old project's batch key and call sync_status().
+    """
+
+
+class WaitTimeoutError(BatchError):
+    """The jobs did not finish in the time given. They go on; call wait() or sync_status() later."""

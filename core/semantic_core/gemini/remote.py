@@ -1,0 +1,118 @@
+"""What the provider holds and says, as frozen values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from semantic_core.types import Vector
+
+
+class RemoteStatus(StrEnum):
+    """Where a remote job stands, in four words; `RemoteState` lies beneath."""
+
+    QUEUED = "QUEUED"
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+
+
+class RemoteState(StrEnum):
+    """The provider's own states, without their ``BATCH_STATE_`` or ``JOB_STATE_`` prefix."""
+
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    PARTIALLY_SUCCEEDED = "PARTIALLY_SUCCEEDED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+    EXPIRED = "EXPIRED"
+    UNKNOWN = "UNKNOWN"  #: a word not known here; never terminal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddingRequest:
+    """One line of an input file.
+
+    Attributes:
+        key: the content hash in hex; comes back with the result.
+        text: the exact text to embed, templates already applied.
+    """
+
+    key: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputFile:
+    """An uploaded input file.
+
+    Attributes:
+        name: remote name, ``files/...``.
+        request_count: lines in it.
+        byte_count: its size.
+    """
+
+    name: str
+    request_count: int
+    byte_count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteJob:
+    """A batch job as the provider describes it.
+
+    Attributes:
+        name: ``batches/...``.
+        status: one of four words.
+        state: what lies under it.
+        raw_state: the provider's word, kept for messages.
+        display_name: ours, by which a job is found again.
+        model: model id without ``models/``.
+        input_file: remote name of the input file, where the provider says it.
+        result_file: remote name of the result file, once there is one.
+        error_code: code of the job's error, if any.
+        error_message: the provider's reason, if any.
+        request_count: requests in the job, 0 if not said.
+        successful_count: requests done so far, 0 if not said.
+        failed_count: requests failed so far, 0 if not said.
+        created_at: epoch seconds, or None.
+        ended_at: epoch seconds, or None.
+    """
+
+    name: str
+    status: RemoteStatus
+    state: RemoteState
+    raw_state: str
+    display_name: str | None = None
+    model: str | None = None
+    input_file: str | None = None
+    result_file: str | None = None
+    error_code: int | None = None
+    error_message: str | None = None
+    request_count: int = 0
+    successful_count: int = 0
+    failed_count: int = 0
+    created_at: float | None = None
+    ended_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultLine:
+    """One checked line of a result file. Exactly one of ``vector`` and ``error`` is set.
+
+    Attributes:
+        key: the content hash in hex, or None for a line that names none.
+        vector: float32, finite, of the right size and not zero; normalised as the spec says.
+        token_count: tokens the provider counted, or None.
+        error: why there is no vector: the provider's words, or what is wrong with the line.
+        is_transient: sending the text again may help.
+        is_wrong_size: the line held a vector of another dimension.
+    """
+
+    key: str | None
+    vector: Vector | None = None
+    token_count: int | None = None
+    error: str | None = None
+    is_transient: bool = False
+    is_wrong_size: bool = False

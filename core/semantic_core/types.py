@@ -1,0 +1,324 @@
+"""The frozen values that pass between the layers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from semantic_core.statuses import (
+    EmbeddingStatus,
+    FailureReason,
+    HoldReason,
+    JobStatus,
+    JobStep,
+    Match,
+)
+
+Vector = npt.NDArray[np.float32]
+"""One embedding: a one-dimensional float32 array of shape (dimensions,)."""
+
+VectorLike = Sequence[float] | npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """What a user ingests. Anything else with ``content`` and ``metadata`` works as well.
+
+    Attributes:
+        content: the text.
+        metadata: plain JSON values; copied to each chunk.
+        id: names the document, so that ingesting it again replaces it; made from the content
+            if absent.
+        source: where it came from, such as a path or URL.
+        format: ``text`` or ``markdown``: how it is split.
+    """
+
+    content: str
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    id: str | None = None
+    source: str | None = None
+    format: str = "text"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chunk:
+    """A piece of a document that gets one vector, as it is handed to ``store.save``.
+
+    Attributes:
+        text: what is found and shown.
+        metadata: plain JSON values. ``_vector_source`` is taken out of it, and
+            ``embedding_status`` where its value is an EmbeddingStatus.
+        id: unique within the collection; made if absent.
+        document_id: the document it belongs to, if any.
+        vector_source: the exact text to embed; the text itself if absent.
+        vector: a vector made elsewhere, used as it is.
+        payload: an adapter's own data; returned to it, never filtered on.
+        embedding_status: FAILED stores the chunk without ever sending it.
+        error_message: why it is FAILED.
+    """
+
+    text: str
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    id: str | None = None
+    document_id: str | None = None
+    vector_source: str | None = None
+    vector: VectorLike | None = None
+    payload: str | None = None
+    embedding_status: EmbeddingStatus | None = None
+    error_message: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredChunk:
+    """A chunk as it stands in the store."""
+
+    id: str
+    collection: str
+    text: str
+    metadata: dict[str, Any]
+    document_id: str | None
+    vector_source: str
+    payload: str | None
+    content_hash: str
+    status: EmbeddingStatus
+    is_stale: bool
+    batch_job_id: str | None
+    error_message: str | None
+    created_at: float
+    updated_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SaveReport:
+    """What one save did: inserted + updated + unchanged == ready + pending + failed == len(ids)."""
+
+    ids: tuple[str, ...] = ()
+    inserted: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    ready: int = 0
+    pending: int = 0
+    failed: int = 0
+
+    def __add__(self, other: SaveReport) -> SaveReport:
+        """Return the sums of both."""
+        return SaveReport(
+            ids=self.ids + other.ids,
+            inserted=self.inserted + other.inserted,
+            updated=self.updated + other.updated,
+            unchanged=self.unchanged + other.unchanged,
+            ready=self.ready + other.ready,
+            pending=self.pending + other.pending,
+            failed=self.failed + other.failed,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusedVector:
+    """A vector that was not stored, and why."""
+
+    content_hash: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BulkReport:
+    """What ``bulk_update_vectors`` did.
+
+    Attributes:
+        applied: vectors that are stored now (new or already there).
+        chunks_ready: chunks that became READY.
+        refused: vectors that were not trusted, with reasons.
+    """
+
+    applied: int = 0
+    chunks_ready: int = 0
+    refused: tuple[RefusedVector, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejected:
+    """A document that ingest refused."""
+
+    position: int
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IngestReport:
+    """What one ingest did.
+
+    Attributes:
+        documents: documents saved.
+        chunks: what became of their chunks (``ids`` is empty, to stay small).
+        removed: chunks of earlier versions of these documents that are gone.
+        rejected: the first refused documents (at most 100 are kept).
+        rejected_count: all refused documents.
+        seconds: how long the caller was blocked.
+    """
+
+    documents: int = 0
+    chunks: SaveReport = field(default_factory=SaveReport)
+    removed: int = 0
+    rejected: tuple[Rejected, ...] = ()
+    rejected_count: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coverage:
+    """What a search could rest on: how many chunks of the collection are in which state.
+
+    Stale chunks (PENDING or FAILED, served by the vector of their older text) are counted
+    apart from pending and failed.
+    """
+
+    ready: int = 0
+    stale: int = 0
+    pending: int = 0
+    failed: int = 0
+
+    @property
+    def total(self) -> int:
+        """All chunks."""
+        return self.ready + self.stale + self.pending + self.failed
+
+    @property
+    def by_vector(self) -> float:
+        """Share of chunks that vector search can find, from 0 to 1; 1 for an empty collection."""
+        return (self.ready + self.stale) / self.total if self.total else 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchResult:
+    """One hit.
+
+    Attributes:
+        chunk: the chunk.
+        score: never rises down the list. mode="vector": cosine in [-1, 1]; mode="hybrid": the
+            sum of reciprocal ranks; mode="keyword": BM25, higher is better; see DESIGN of
+            ``store.search`` for keyword hits within a vector search.
+        match: what it was found by.
+        stale: found by the vector of an older text of this chunk.
+    """
+
+    chunk: StoredChunk
+    score: float
+    match: Match
+
+    @property
+    def status(self) -> EmbeddingStatus:
+        """The chunk's embedding status."""
+        return self.chunk.status
+
+    @property
+    def stale(self) -> bool:
+        """Whether a vector of an older text stands in for this chunk's own."""
+        return self.chunk.is_stale
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResults(Sequence[SearchResult]):
+    """Hits, best first, with what they rest on.
+
+    Attributes:
+        hits: the results.
+        coverage: states of all chunks in the collection.
+        degraded: why the search rests on less than was asked for, or None.
+    """
+
+    hits: tuple[SearchResult, ...] = ()
+    coverage: Coverage = field(default_factory=Coverage)
+    degraded: str | None = None
+
+    def __len__(self) -> int:
+        return len(self.hits)
+
+    @overload
+    def __getitem__(self, index: int) -> SearchResult: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> tuple[SearchResult, ...]: ...
+
+    def __getitem__(self, index: int | slice) -> SearchResult | tuple[SearchResult, ...]:
+        return self.hits[index]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchJob:
+    """One submission to the Batch API, as recorded here. Times are epoch seconds."""
+
+    id: str
+    status: JobStatus
+    step: JobStep
+    model: str
+    display_name: str
+    google_job_id: str | None
+    failure_reason: FailureReason | None
+    hold_reason: HoldReason | None
+    provider_state: str | None
+    error_message: str | None
+    request_count: int
+    done_count: int
+    failed_count: int
+    estimated_tokens: int
+    token_count: int | None
+    created_at: float
+    submitted_at: float | None
+    finished_at: float | None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it still holds claims (a held job does)."""
+        return self.status not in (JobStatus.COMPLETED, JobStatus.FAILED)
+
+    @classmethod
+    def columns(cls) -> tuple[str, ...]:
+        """Return the names of its columns, in order."""
+        return tuple(cls.__dataclass_fields__)
+
+    @classmethod
+    def from_row(cls, row: Sequence[Any]) -> Self:
+        """Build from a database row that holds `columns` in order."""
+        values = dict(zip(cls.columns(), row, strict=True))
+        values["status"] = JobStatus(values["status"])
+        values["step"] = JobStep(values["step"])
+        for name, enum in (("failure_reason", FailureReason), ("hold_reason", HoldReason)):
+            values[name] = None if values[name] is None else enum(values[name])
+        return cls(**values)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueStats:
+    """What waits, what runs and what failed.
+
+    Attributes:
+        waiting: PENDING chunks that no job carries.
+        waiting_texts: distinct texts among them: what the next jobs would send.
+        backing_off: PENDING chunks that wait for their not-before time, within ``waiting``.
+        in_flight: PENDING chunks that a job carries.
+        ready: chunks with the vector of their text.
+        failed: chunks that will not get one by themselves.
+        stale: PENDING or FAILED chunks served by the vector of an older text.
+        oldest_waiting: epoch seconds when the oldest waiting chunk was saved, or None.
+        open_jobs: jobs that still hold claims, held ones included.
+        held_jobs: jobs that wait for a person.
+        failures: FAILED chunks by error message, most frequent first.
+    """
+
+    waiting: int
+    waiting_texts: int
+    backing_off: int
+    in_flight: int
+    ready: int
+    failed: int
+    stale: int
+    oldest_waiting: float | None
+    open_jobs: tuple[BatchJob, ...]
+    held_jobs: tuple[BatchJob, ...]
+    failures: tuple[tuple[str, int], ...]
