@@ -74,6 +74,8 @@ class BudgetUse(StrEnum):
     ATTEMPT = "attempt"
     JOB_FAILURE = "job failure"
     EXPIRY = "expiry"
+    EVERYTHING = "everything"  #: the provider refused this text for good
+    FORGIVEN = "forgiven"  #: an earlier use, before retry_failed() began a new budget
 
 
 class VectorOrigin(StrEnum):

@@ -200,9 +200,10 @@ class SearchResult:
 
     Attributes:
         chunk: the chunk.
-        score: never rises down the list. mode="vector": cosine in [-1, 1]; mode="hybrid": the
-            sum of reciprocal ranks; mode="keyword": BM25, higher is better; see DESIGN of
-            ``store.search`` for keyword hits within a vector search.
+        score: never rises down the list. By vector it is the cosine in [-1, 1], in hybrid mode
+            the sum of weighted reciprocal ranks; where nothing was found by vector it is
+            1 / (1 + position). A keyword hit within a vector search takes the score of the
+            next vector hit, so that no threshold drops it for having none.
         match: what it was found by.
         stale: found by the vector of an older text of this chunk.
     """

@@ -1,1 +1,15 @@
-"""To come."""
+"""The store: chunks, vectors and full text in one database."""
+
+from semantic_core.store.base import BaseVectorStore, FilterLike
+from semantic_core.store.collections import DEFAULT_COLLECTION, Collection
+from semantic_core.store.documents import SplitDocument
+from semantic_core.store.peewee_store import PeeweeVectorStore
+
+__all__ = [
+    "DEFAULT_COLLECTION",
+    "BaseVectorStore",
+    "Collection",
+    "FilterLike",
+    "PeeweeVectorStore",
+    "SplitDocument",
+]

@@ -1,0 +1,62 @@
+"""How often one text may be tried, so that no fault becomes an endless bill."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+
+from semantic_core.statuses import BudgetUse
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryBudget:
+    """Limits per content hash, over all its jobs.
+
+    Attributes:
+        attempts: tries that the provider answered with a failure for this text or its job.
+        job_failures: tries within a job that FAILED as a whole; 2 means one more by itself.
+        expiries: jobs that expired at the provider, which cost nothing.
+        first_delay: seconds before the first retry; doubled for each further one.
+        longest_delay: most seconds between two tries.
+    """
+
+    attempts: int = 3
+    job_failures: int = 2
+    expiries: int = 3
+    first_delay: float = 60.0
+    longest_delay: float = 3600.0
+
+    def is_spent(self, uses: dict[str, int]) -> bool:
+        """Return whether these uses leave no further try."""
+        failures = uses.get(BudgetUse.JOB_FAILURE, 0)
+        return (
+            uses.get(BudgetUse.EVERYTHING, 0) > 0
+            or uses.get(BudgetUse.ATTEMPT, 0) + failures >= self.attempts
+            or failures >= self.job_failures
+            or uses.get(BudgetUse.EXPIRY, 0) >= self.expiries
+        )
+
+    def delay(self, uses: dict[str, int]) -> float:
+        """Return the seconds to wait before the next try."""
+        tries = sum(uses.values())
+        return min(self.longest_delay, self.first_delay * 2 ** max(0, tries - 1)) if tries else 0.0
+
+
+def used_budget(connection: sqlite3.Connection, content_hash: bytes) -> dict[str, int]:
+    """Return how often each kind of use stands against this content hash."""
+    return dict(
+        connection.execute(
+            "SELECT budget_use, count(*) FROM batch_items WHERE content_hash = ? "
+            "AND budget_use NOT IN ('nothing', 'forgiven') GROUP BY budget_use",
+            (content_hash,),
+        ).fetchall()
+    )
+
+
+def forgive(connection: sqlite3.Connection, content_hash: bytes) -> None:
+    """Begin a new budget for this content hash."""
+    connection.execute(
+        "UPDATE batch_items SET budget_use = 'forgiven' WHERE content_hash = ? "
+        "AND budget_use NOT IN ('nothing', 'forgiven')",
+        (content_hash,),
+    )

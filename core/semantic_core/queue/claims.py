@@ -1,0 +1,192 @@
+"""Giving texts to a job: the claim, and the texts it carries."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from semantic_core.queue.budget import RetryBudget, used_budget
+from semantic_core.queue.items import fail_chunks
+from semantic_core.spec import EmbeddingSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimLimits:
+    """What one job may carry at most.
+
+    Attributes:
+        requests: distinct texts.
+        source_bytes: UTF-8 bytes of them.
+        tokens: estimated tokens of them.
+    """
+
+    requests: int
+    source_bytes: int
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """The distinct texts that one job would take."""
+
+    space_id: int
+    spec: EmbeddingSpec
+    hashes: tuple[bytes, ...]
+    source_bytes: int
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewJob:
+    """The columns of a job about to be claimed."""
+
+    id: str
+    display_name: str
+    fingerprint: str
+    lease_token: str
+    lease_until: float
+    created_at: float
+
+
+# A token of English prose is about four characters; nothing is billed by this number.
+_BYTES_PER_TOKEN = 4
+
+_WAITS = "embedding_status = 'PENDING' AND batch_job_id IS NULL"
+
+
+def select_waiting(
+    connection: sqlite3.Connection,
+    *,
+    collection: str | None,
+    limits: ClaimLimits,
+    budget: RetryBudget,
+    now: float,
+) -> Waiting | None:
+    """Return one job's worth of due texts, of the space whose chunk has waited longest.
+
+    A text whose retry budget is spent (it was deleted and added again, say) is not sent: its
+    chunks become FAILED here. The work is proportional to what one job takes, not to what is
+    stored.
+    """
+    collections = connection.execute(
+        "SELECT c.id, c.space_id, c.spec, min(k.pk) FROM collections c "
+        "JOIN spaces s ON s.id = c.space_id AND NOT s.is_external "
+        "JOIN chunks k ON k.collection_id = c.id "
+        f"WHERE k.{_WAITS.replace(' AND ', ' AND k.')} "
+        "AND (k.not_before IS NULL OR k.not_before <= ?) "
+        "AND (? IS NULL OR c.name = ?) GROUP BY c.id ORDER BY min(k.pk)",
+        (now, collection, collection),
+    ).fetchall()
+    if not collections:
+        return None
+    space_id, spec = collections[0][1], EmbeddingSpec.from_json(collections[0][2])
+    backing_off = {
+        row[0]
+        for row in connection.execute(
+            f"SELECT content_hash FROM chunks WHERE {_WAITS} AND not_before > ?", (now,)
+        )
+    }
+    hashes: dict[bytes, None] = {}
+    source_bytes = tokens = 0
+    for collection_id in [row[0] for row in collections if row[1] == space_id]:
+        for content_hash, size in connection.execute(
+            "SELECT content_hash, length(CAST(coalesce(vector_source, text) AS BLOB)) FROM chunks "
+            f"WHERE collection_id = ? AND {_WAITS} ORDER BY pk",
+            (collection_id,),
+        ):
+            if content_hash in hashes or content_hash in backing_off:
+                continue
+            text_tokens = max(1, -(-size // _BYTES_PER_TOKEN))
+            is_full = (
+                len(hashes) >= limits.requests
+                or source_bytes + size > limits.source_bytes
+                or tokens + text_tokens > limits.tokens
+            )
+            # A single text over a limit still goes, alone: the provider decides about it.
+            if is_full and hashes:
+                break
+            if budget.is_spent(used_budget(connection, content_hash)):
+                fail_chunks(
+                    connection, content_hash, _last_error(connection, content_hash), now=now
+                )
+                continue
+            hashes[content_hash] = None
+            source_bytes += size
+            tokens += text_tokens
+        else:
+            continue
+        break
+    if not hashes:
+        return None
+    return Waiting(
+        space_id=space_id,
+        spec=spec,
+        hashes=tuple(hashes),
+        source_bytes=source_bytes,
+        tokens=tokens,
+    )
+
+
+def claim(connection: sqlite3.Connection, waiting: Waiting, job: NewJob) -> None:
+    """Insert the job with its open items, and give it the chunks that want them.
+
+    The unique index on open items makes it impossible that a text is in two jobs.
+    """
+    connection.execute(
+        "INSERT INTO batch_jobs (id, status, step, display_name, space_id, spec, model, "
+        "fingerprint, request_count, byte_count, estimated_tokens, lease_token, lease_until, "
+        "created_at) VALUES (?, 'CREATED', 'claimed', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            job.id,
+            job.display_name,
+            waiting.space_id,
+            waiting.spec.to_json(),
+            waiting.spec.model,
+            job.fingerprint,
+            len(waiting.hashes),
+            waiting.source_bytes,
+            waiting.tokens,
+            job.lease_token,
+            job.lease_until,
+            job.created_at,
+        ),
+    )
+    connection.executemany(
+        "INSERT INTO batch_items (job_id, content_hash, state, attempt) VALUES (?, ?, 'open', "
+        "(SELECT count(*) + 1 FROM batch_items WHERE content_hash = ? "
+        "AND budget_use NOT IN ('nothing', 'forgiven')))",
+        [(job.id, content_hash, content_hash) for content_hash in waiting.hashes],
+    )
+    connection.executemany(
+        "UPDATE chunks SET batch_job_id = ?, not_before = NULL "
+        f"WHERE content_hash = ? AND {_WAITS}",
+        [(job.id, content_hash) for content_hash in waiting.hashes],
+    )
+
+
+def claimed_texts(
+    connection: sqlite3.Connection, job_id: str, *, after: int, limit: int
+) -> Iterator[tuple[int, bytes, str | None]]:
+    """Return (item id, content hash, vector source) of open items after an item id.
+
+    The source is None where no chunk wants the hash any more: it was edited or deleted since.
+    """
+    return iter(
+        connection.execute(
+            "SELECT i.id, i.content_hash, (SELECT coalesce(c.vector_source, c.text) FROM chunks c "
+            "WHERE c.content_hash = i.content_hash AND c.embedding_status <> 'READY' LIMIT 1) "
+            "FROM batch_items i WHERE i.job_id = ? AND i.state = 'open' AND i.id > ? "
+            "ORDER BY i.id LIMIT ?",
+            (job_id, after, limit),
+        ).fetchall()
+    )
+
+
+def _last_error(connection: sqlite3.Connection, content_hash: bytes) -> str:
+    row = connection.execute(
+        "SELECT error FROM batch_items WHERE content_hash = ? AND error IS NOT NULL "
+        "ORDER BY id DESC LIMIT 1",
+        (content_hash,),
+    ).fetchone()
+    return str(row[0]) if row else "no tries left"

@@ -1,0 +1,112 @@
+"""What became of each text of a job, and what follows for the chunks that wait for it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from semantic_core.queue.budget import RetryBudget, used_budget
+from semantic_core.statuses import BudgetUse, ItemState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How one open item ends without a vector.
+
+    Attributes:
+        content_hash: whose item.
+        state: failed, missing or released.
+        use: what it takes from the retry budget.
+        error: the reason, in the provider's words where there are any.
+        not_before: epoch seconds before which it is not sent again, or None for the budget's
+            own delay.
+    """
+
+    content_hash: bytes
+    state: ItemState
+    use: BudgetUse = BudgetUse.NOTHING
+    error: str | None = None
+    not_before: float | None = None
+
+
+def open_hashes(connection: sqlite3.Connection, job_id: str, limit: int) -> list[bytes]:
+    """Return up to ``limit`` content hashes that the job still carries."""
+    return [
+        row[0]
+        for row in connection.execute(
+            "SELECT content_hash FROM batch_items WHERE job_id = ? AND state = 'open' "
+            "ORDER BY id LIMIT ?",
+            (job_id, limit),
+        )
+    ]
+
+
+def count_open(connection: sqlite3.Connection, job_id: str) -> int:
+    """Return how many texts the job still carries."""
+    row = connection.execute(
+        "SELECT count(*) FROM batch_items WHERE job_id = ? AND state = 'open'", (job_id,)
+    ).fetchone()
+    return int(row[0])
+
+
+def finish_items(
+    connection: sqlite3.Connection, job_id: str, content_hashes: Sequence[bytes]
+) -> int:
+    """Mark the job's open items of these hashes as done; return how many were open."""
+    return connection.executemany(
+        "UPDATE batch_items SET state = 'done' "
+        "WHERE job_id = ? AND content_hash = ? AND state = 'open'",
+        [(job_id, content_hash) for content_hash in content_hashes],
+    ).rowcount
+
+
+def settle_items(
+    connection: sqlite3.Connection,
+    job_id: str,
+    outcomes: Sequence[Outcome],
+    *,
+    budget: RetryBudget,
+    now: float,
+) -> int:
+    """End open items without a vector; their chunks go back to the queue or to FAILED.
+
+    An item that is no longer open is left alone, so settling twice changes nothing.
+
+    Returns:
+        How many items were settled.
+    """
+    settled = 0
+    for outcome in outcomes:
+        changed = connection.execute(
+            "UPDATE batch_items SET state = ?, budget_use = ?, error = ? "
+            "WHERE job_id = ? AND content_hash = ? AND state = 'open'",
+            (outcome.state, outcome.use, outcome.error, job_id, outcome.content_hash),
+        ).rowcount
+        if not changed:
+            continue
+        settled += 1
+        uses = used_budget(connection, outcome.content_hash)
+        if budget.is_spent(uses):
+            fail_chunks(connection, outcome.content_hash, outcome.error or "no tries left", now=now)
+            continue
+        not_before = outcome.not_before
+        if not_before is None and outcome.use is not BudgetUse.NOTHING:
+            not_before = now + budget.delay(uses)
+        connection.execute(
+            "UPDATE chunks SET batch_job_id = NULL, not_before = ?, updated_at = ? "
+            "WHERE content_hash = ? AND batch_job_id = ? AND embedding_status = 'PENDING'",
+            (not_before, now, outcome.content_hash, job_id),
+        )
+    return settled
+
+
+def fail_chunks(
+    connection: sqlite3.Connection, content_hash: bytes, error: str, *, now: float
+) -> int:
+    """PENDING to FAILED for every chunk that wants this hash; return how many."""
+    return connection.execute(
+        "UPDATE chunks SET embedding_status = 'FAILED', error_message = ?, batch_job_id = NULL, "
+        "not_before = NULL, updated_at = ? WHERE content_hash = ? AND embedding_status = 'PENDING'",
+        (error, now, content_hash),
+    ).rowcount

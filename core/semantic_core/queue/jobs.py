@@ -1,0 +1,240 @@
+"""The batch job: who works on it (lease), and each step of its way (guarded UPDATEs)."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+from semantic_core.errors import BatchNotFoundError, TransitionError
+from semantic_core.statuses import FailureReason, HoldReason, JobStatus, JobStep
+from semantic_core.types import BatchJob
+
+_COLUMNS = ", ".join(BatchJob.columns())
+_IS_OPEN = "status NOT IN ('COMPLETED', 'FAILED')"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRecord:
+    """What working on a job needs to know beyond what users see."""
+
+    id: str
+    step: JobStep
+    status: JobStatus
+    hold_reason: HoldReason | None
+    display_name: str
+    google_job_id: str | None
+    input_file: str | None
+    result_file: str | None
+    spec: str
+    space_id: int
+    model: str
+    fingerprint: str
+    request_count: int
+    absent_since: float | None
+    cancel_requested_at: float | None
+    creating_at: float | None
+
+    @classmethod
+    def read(cls, connection: sqlite3.Connection, job_id: str) -> Self:
+        """Read one job.
+
+        Raises:
+            BatchNotFoundError: there is none with this id.
+        """
+        names = tuple(cls.__dataclass_fields__)
+        row = connection.execute(
+            f"SELECT {', '.join(names)} FROM batch_jobs WHERE id = ?", (job_id,)
+        ).fetchone()
+        if row is None:
+            raise BatchNotFoundError(
+                f"There is no batch job {job_id!r}. `semcore status` lists those there are.",
+                batch_id=job_id,
+            )
+        values = dict(zip(names, row, strict=True))
+        values["step"] = JobStep(values["step"])
+        values["status"] = JobStatus(values["status"])
+        if values["hold_reason"] is not None:
+            values["hold_reason"] = HoldReason(values["hold_reason"])
+        return cls(**values)
+
+
+def read_job(connection: sqlite3.Connection, job_id: str) -> BatchJob:
+    """Return a job as users see it.
+
+    Raises:
+        BatchNotFoundError: there is none with this id.
+    """
+    JobRecord.read(connection, job_id)
+    row = connection.execute(
+        f"SELECT {_COLUMNS} FROM batch_jobs WHERE id = ?", (job_id,)
+    ).fetchone()
+    return BatchJob.from_row(row)
+
+
+def list_jobs(connection: sqlite3.Connection, *, only_open: bool = False) -> list[BatchJob]:
+    """Return jobs as users see them, oldest first."""
+    where = f"WHERE {_IS_OPEN}" if only_open else ""
+    rows = connection.execute(f"SELECT {_COLUMNS} FROM batch_jobs {where} ORDER BY created_at, id")
+    return [BatchJob.from_row(row) for row in rows]
+
+
+def jobs_to_clean(connection: sqlite3.Connection, *, most_tries: int) -> list[str]:
+    """Return ended jobs whose remote files are not removed yet."""
+    return [
+        row[0]
+        for row in connection.execute(
+            "SELECT id FROM batch_jobs WHERE cleaned_at IS NULL AND input_file IS NOT NULL "
+            f"AND NOT ({_IS_OPEN}) AND cleanup_tries < ?",
+            (most_tries,),
+        )
+    ]
+
+
+# --- leases ------------------------------------------------------------------------------
+
+
+def take_lease(
+    connection: sqlite3.Connection, job_id: str, *, token: str, now: float, until: float
+) -> bool:
+    """Take the right to work on a job, unless another worker's lease is still alive."""
+    return bool(
+        connection.execute(
+            "UPDATE batch_jobs SET lease_token = ?, lease_until = ? "
+            "WHERE id = ? AND (lease_token IS NULL OR lease_until <= ?)",
+            (token, until, job_id, now),
+        ).rowcount
+    )
+
+
+def keep_lease(connection: sqlite3.Connection, job_id: str, *, token: str, until: float) -> None:
+    """Prove that the lease is still ours, and extend it: the fence of every later write.
+
+    Raises:
+        TransitionError: another worker took the job over.
+    """
+    changed = connection.execute(
+        "UPDATE batch_jobs SET lease_until = ? WHERE id = ? AND lease_token = ?",
+        (until, job_id, token),
+    ).rowcount
+    if not changed:
+        raise TransitionError(
+            f"Batch job {job_id} was taken over by another process. Nothing was changed here; "
+            "sync_status() shows where it stands.",
+            batch_id=job_id,
+        )
+
+
+def drop_lease(connection: sqlite3.Connection, job_id: str, *, token: str) -> None:
+    """Give the lease back, if it is still ours."""
+    connection.execute(
+        "UPDATE batch_jobs SET lease_token = NULL, lease_until = NULL "
+        "WHERE id = ? AND lease_token = ?",
+        (job_id, token),
+    )
+
+
+# --- transitions -------------------------------------------------------------------------
+
+
+def move(
+    connection: sqlite3.Connection,
+    job_id: str,
+    *,
+    token: str,
+    steps: Sequence[JobStep],
+    **values: Any,
+) -> None:
+    """Change an open job's columns, guarded by lease and expected steps.
+
+    Raises:
+        TransitionError: the job is not ours, not at one of these steps, or already ended.
+    """
+    assignments = ", ".join(f"{column} = ?" for column in values)
+    marks = ", ".join("?" for _ in steps)
+    changed = connection.execute(
+        f"UPDATE batch_jobs SET {assignments} WHERE id = ? AND lease_token = ? "
+        f"AND step IN ({marks}) AND {_IS_OPEN}",
+        (*values.values(), job_id, token, *steps),
+    ).rowcount
+    if changed != 1:
+        raise TransitionError(
+            f"Batch job {job_id} is no longer at step {' or '.join(steps)}, or another process "
+            "has it. Nothing was changed; call sync_status() and look at it again.",
+            batch_id=job_id,
+        )
+
+
+def fail_job(
+    connection: sqlite3.Connection,
+    job_id: str,
+    *,
+    token: str,
+    steps: Sequence[JobStep],
+    reason: FailureReason,
+    error: str,
+) -> None:
+    """End a job FAILED. Its items must be settled already.
+
+    Raises:
+        TransitionError: as `move`, or it still carries open items.
+    """
+    if connection.execute(
+        "SELECT 1 FROM batch_items WHERE job_id = ? AND state = 'open' LIMIT 1", (job_id,)
+    ).fetchone():
+        raise TransitionError(
+            f"Batch job {job_id} still carries texts and cannot end.", batch_id=job_id
+        )
+    move(
+        connection,
+        job_id,
+        token=token,
+        steps=steps,
+        status=JobStatus.FAILED,
+        failure_reason=reason,
+        hold_reason=None,
+        error_message=error,
+    )
+
+
+def hold_job(
+    connection: sqlite3.Connection,
+    job_id: str,
+    *,
+    token: str,
+    steps: Sequence[JobStep],
+    reason: HoldReason,
+    error: str,
+) -> None:
+    """Let a job wait for a person: it keeps its claims, so nothing is sent again.
+
+    Raises:
+        TransitionError: as `move`.
+    """
+    move(
+        connection,
+        job_id,
+        token=token,
+        steps=steps,
+        hold_reason=reason,
+        error_message=error,
+    )
+
+
+def mark_cleaned(
+    connection: sqlite3.Connection, job_id: str, *, now: float, is_clean: bool
+) -> None:
+    """Note the outcome of removing an ended job's remote files."""
+    if is_clean:
+        connection.execute(
+            "UPDATE batch_jobs SET cleaned_at = ?, step = CASE WHEN step = 'applied' "
+            f"THEN 'cleaned' ELSE step END WHERE id = ? AND cleaned_at IS NULL AND NOT ({_IS_OPEN})",
+            (now, job_id),
+        )
+    else:
+        connection.execute(
+            "UPDATE batch_jobs SET cleanup_tries = cleanup_tries + 1 "
+            f"WHERE id = ? AND cleaned_at IS NULL AND NOT ({_IS_OPEN})",
+            (job_id,),
+        )

@@ -1,0 +1,260 @@
+"""The schema and its history: an append-only list of migrations, run in one transaction."""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from semantic_core.database import Database
+from semantic_core.errors import NotASemcoreDatabaseError, SchemaTooNewError
+from semantic_core.legacy import is_legacy, move_legacy_rows, set_legacy_aside
+from semantic_core.spec import EmbeddingSpec
+
+# Marks the file as ours in its header, so that no other database is ever taken for one.
+APPLICATION_ID = 0x53454D43
+
+DEFAULT_TOKENIZER = "porter unicode61 remove_diacritics 2"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchemaOptions:
+    """What a new or migrated database is made with.
+
+    Attributes:
+        tokenizer: FTS5 tokenizer of the full-text index; fixed once the database exists.
+        legacy_spec: the spec of the vectors in a database from before batching; without it
+            they become given vectors of an external space.
+    """
+
+    tokenizer: str = DEFAULT_TOKENIZER
+    legacy_spec: EmbeddingSpec | None = None
+
+
+def ensure_schema_compatibility(database: Database, options: SchemaOptions) -> None:
+    """Bring the database to the schema of this version, in one transaction. Idempotent.
+
+    Raises:
+        SchemaTooNewError: a newer semcore wrote it.
+        NotASemcoreDatabaseError: it holds other tables.
+        DatabaseReadOnlyError: it needs a migration and cannot be written.
+    """
+    with database.snapshot() as connection:
+        if _version(connection, database) == len(MIGRATIONS):
+            return
+    with database.transaction() as connection:
+        # Read again under the write lock: another process may have migrated meanwhile.
+        for migrate in MIGRATIONS[_version(connection, database) :]:
+            migrate(connection, options)
+        connection.execute(
+            "INSERT INTO meta (key, value) VALUES ('schema_version', ?) "
+            "ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+            (str(len(MIGRATIONS)),),
+        )
+
+
+def _version(connection: sqlite3.Connection, database: Database) -> int:
+    """Return the schema version, 0 for an empty database or one from before batching."""
+    tables = {
+        row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+    } - {"sqlite_sequence", "sqlite_stat1"}
+    if connection.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID:
+        row = connection.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone()
+        version = int(row[0])
+        if version > len(MIGRATIONS):
+            raise SchemaTooNewError(
+                f"{database.path} has schema {version}, this semcore knows {len(MIGRATIONS)}. "
+                "Upgrade: pip install -U semcore. Nothing was changed in it."
+            )
+        return version
+    if not tables or is_legacy(connection, tables):
+        return 0
+    raise NotASemcoreDatabaseError(
+        f"{database.path} is a database, but not one of semcore's (it holds "
+        f"{', '.join(sorted(tables)[:5])}). Choose another path; nothing was changed in it."
+    )
+
+
+def m001_batching(connection: sqlite3.Connection, options: SchemaOptions) -> None:
+    """Create the tables; take over the rows of a database from before batching."""
+    had_rows = set_legacy_aside(connection)
+    for statement in _SCHEMA_001:
+        connection.execute(statement)
+    connection.execute(
+        "CREATE VIRTUAL TABLE chunks_fts USING fts5(text, content = 'chunks', "
+        f"content_rowid = 'pk', tokenize = {_quoted(options.tokenizer)})"
+    )
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.executemany(
+        "INSERT INTO meta (key, value) VALUES (?, ?)",
+        [
+            ("database_uuid", str(uuid.uuid4())),
+            ("install_id", secrets.token_hex(4)),
+            ("hmac_salt", secrets.token_hex(32)),
+        ],
+    )
+    if had_rows:
+        move_legacy_rows(connection, options.legacy_spec, time.time())
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _one_of(column: str, *values: str) -> str:
+    return f"{column} IN ({', '.join(_quoted(value) for value in values)})"
+
+
+# Literals, not the enums: a migration must stay what it was when the enums grow.
+_SCHEMA_001 = (
+    "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
+    """CREATE TABLE spaces (
+        id INTEGER PRIMARY KEY,
+        digest TEXT NOT NULL UNIQUE,
+        model TEXT NOT NULL,
+        dimensions INTEGER,
+        is_external INTEGER NOT NULL CHECK (is_external IN (0, 1)),
+        CHECK (is_external OR dimensions IS NOT NULL)
+    )""",
+    """CREATE TABLE collections (
+        id INTEGER PRIMARY KEY,
+        name TEXT NOT NULL UNIQUE,
+        space_id INTEGER NOT NULL REFERENCES spaces (id),
+        spec TEXT NOT NULL,
+        created_at REAL NOT NULL
+    )""",
+    """CREATE TABLE documents (
+        pk INTEGER PRIMARY KEY,
+        collection_id INTEGER NOT NULL REFERENCES collections (id),
+        document_id TEXT NOT NULL,
+        source TEXT,
+        content_hash BLOB NOT NULL,
+        metadata TEXT NOT NULL,
+        created_at REAL NOT NULL,
+        updated_at REAL NOT NULL,
+        UNIQUE (collection_id, document_id)
+    )""",
+    # A rowid table: with the hash as clustered key, inserts are five times slower.
+    f"""CREATE TABLE embeddings (
+        id INTEGER PRIMARY KEY,
+        key BLOB NOT NULL UNIQUE CHECK (length(key) = 32),
+        space_id INTEGER NOT NULL REFERENCES spaces (id),
+        vector BLOB NOT NULL,
+        origin TEXT NOT NULL CHECK ({_one_of("origin", "batch", "live", "given")}),
+        token_count INTEGER,
+        created_at REAL NOT NULL,
+        unreferenced_since REAL
+    )""",
+    f"""CREATE TABLE batch_jobs (
+        id TEXT PRIMARY KEY,
+        google_job_id TEXT UNIQUE,
+        status TEXT NOT NULL
+            CHECK ({
+        _one_of("status", "CREATED", "SUBMITTED", "PROCESSING", "COMPLETED", "FAILED")
+    }),
+        step TEXT NOT NULL
+            CHECK ({
+        _one_of(
+            "step", "claimed", "uploaded", "creating", "submitted", "fetched", "applied", "cleaned"
+        )
+    }),
+        failure_reason TEXT,
+        hold_reason TEXT,
+        display_name TEXT NOT NULL UNIQUE,
+        input_file TEXT,
+        result_file TEXT,
+        space_id INTEGER NOT NULL REFERENCES spaces (id),
+        spec TEXT NOT NULL,
+        model TEXT NOT NULL,
+        fingerprint TEXT NOT NULL,
+        provider_state TEXT,
+        request_count INTEGER NOT NULL,
+        byte_count INTEGER NOT NULL,
+        estimated_tokens INTEGER NOT NULL,
+        token_count INTEGER,
+        cost_usd REAL,
+        done_count INTEGER NOT NULL DEFAULT 0,
+        failed_count INTEGER NOT NULL DEFAULT 0,
+        error_message TEXT,
+        lease_token TEXT,
+        lease_until REAL,
+        absent_since REAL,
+        cancel_requested_at REAL,
+        cleanup_tries INTEGER NOT NULL DEFAULT 0,
+        created_at REAL NOT NULL,
+        uploaded_at REAL,
+        creating_at REAL,
+        submitted_at REAL,
+        finished_at REAL,
+        fetched_at REAL,
+        applied_at REAL,
+        cleaned_at REAL,
+        CHECK ((status = 'FAILED') = (failure_reason IS NOT NULL)),
+        CHECK (hold_reason IS NULL OR status NOT IN ('COMPLETED', 'FAILED')),
+        CHECK (status NOT IN ('SUBMITTED', 'PROCESSING', 'COMPLETED') OR google_job_id IS NOT NULL),
+        CHECK ((status = 'COMPLETED') = (step IN ('applied', 'cleaned')))
+    )""",
+    "CREATE INDEX batch_jobs_open ON batch_jobs (status) WHERE status NOT IN ('COMPLETED', 'FAILED')",
+    "CREATE INDEX batch_jobs_unclean ON batch_jobs (id) WHERE cleaned_at IS NULL",
+    f"""CREATE TABLE batch_items (
+        id INTEGER PRIMARY KEY,
+        job_id TEXT NOT NULL REFERENCES batch_jobs (id),
+        content_hash BLOB NOT NULL CHECK (length(content_hash) = 32),
+        state TEXT NOT NULL
+            CHECK ({_one_of("state", "open", "done", "failed", "missing", "released")}),
+        attempt INTEGER NOT NULL,
+        budget_use TEXT NOT NULL DEFAULT 'nothing',
+        error TEXT,
+        UNIQUE (job_id, content_hash)
+    )""",
+    # "Never in two jobs at once" as a constraint.
+    "CREATE UNIQUE INDEX batch_items_open ON batch_items (content_hash) WHERE state = 'open'",
+    "CREATE INDEX batch_items_job_open ON batch_items (job_id, id) WHERE state = 'open'",
+    """CREATE INDEX batch_items_budget ON batch_items (content_hash, budget_use)
+        WHERE budget_use NOT IN ('nothing', 'forgiven')""",
+    f"""CREATE TABLE chunks (
+        pk INTEGER PRIMARY KEY AUTOINCREMENT,
+        collection_id INTEGER NOT NULL REFERENCES collections (id),
+        chunk_id TEXT NOT NULL,
+        document_id TEXT,
+        text TEXT NOT NULL,
+        metadata TEXT NOT NULL,
+        vector_source TEXT,
+        payload TEXT,
+        content_hash BLOB NOT NULL CHECK (length(content_hash) = 32),
+        vector_key BLOB REFERENCES embeddings (key),
+        embedding_status TEXT NOT NULL
+            CHECK ({_one_of("embedding_status", "READY", "PENDING", "FAILED")}),
+        batch_job_id TEXT REFERENCES batch_jobs (id),
+        not_before REAL,
+        error_message TEXT,
+        created_at REAL NOT NULL,
+        updated_at REAL NOT NULL,
+        UNIQUE (collection_id, chunk_id),
+        CHECK (embedding_status <> 'READY' OR vector_key IS NOT NULL),
+        CHECK ((embedding_status = 'FAILED') = (error_message IS NOT NULL)),
+        CHECK (batch_job_id IS NULL OR embedding_status = 'PENDING')
+    )""",
+    """CREATE INDEX chunks_document ON chunks (collection_id, document_id)
+        WHERE document_id IS NOT NULL""",
+    """CREATE INDEX chunks_unready ON chunks (collection_id, embedding_status, batch_job_id)
+        WHERE embedding_status <> 'READY'""",
+    "CREATE INDEX chunks_wanting ON chunks (content_hash) WHERE embedding_status <> 'READY'",
+    "CREATE INDEX chunks_served ON chunks (vector_key) WHERE vector_key IS NOT NULL",
+    """CREATE TABLE changes (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        collection_id INTEGER NOT NULL,
+        chunk_pk INTEGER NOT NULL
+    )""",
+)
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection, SchemaOptions], None], ...] = (m001_batching,)
+
+
+def read_meta(connection: sqlite3.Connection, key: str) -> str | None:
+    """Return a value of the meta table, or None."""
+    row = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+    return None if row is None else str(row[0])

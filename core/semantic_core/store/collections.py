@@ -1,0 +1,131 @@
+"""Collections: named sets of chunks, each owning its EmbeddingSpec."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass, replace
+
+from semantic_core.errors import InvalidInputError, SpecMismatchError, UnknownCollectionError
+from semantic_core.spec import EmbeddingSpec
+
+DEFAULT_COLLECTION = "default"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collection:
+    """A collection as it stands in the store.
+
+    Attributes:
+        id: its row.
+        name: its name.
+        spec: how its texts become vectors; an external one has its dimensions here as soon as
+            the first vector fixed them.
+        space_id: the row of its vector space.
+    """
+
+    id: int
+    name: str
+    spec: EmbeddingSpec
+    space_id: int
+
+
+def find_collection(connection: sqlite3.Connection, name: str) -> Collection | None:
+    """Return a collection, or None if there is none of this name."""
+    row = connection.execute(
+        "SELECT c.id, c.spec, c.space_id, s.dimensions FROM collections c "
+        "JOIN spaces s ON s.id = c.space_id WHERE c.name = ?",
+        (name,),
+    ).fetchone()
+    if row is None:
+        return None
+    spec = replace(EmbeddingSpec.from_json(row[1]), dimensions=row[3])
+    return Collection(id=row[0], name=name, spec=spec, space_id=row[2])
+
+
+def get_collection(connection: sqlite3.Connection, name: str) -> Collection:
+    """Return a collection.
+
+    Raises:
+        UnknownCollectionError: there is none of this name.
+    """
+    collection = find_collection(connection, name)
+    if collection is None:
+        names = [row[0] for row in connection.execute("SELECT name FROM collections ORDER BY name")]
+        raise UnknownCollectionError(
+            f"There is no collection {name!r} (there is: {', '.join(names) or 'none yet'}). "
+            "Create it with store.collection(name)."
+        )
+    return collection
+
+
+def create_collection(
+    connection: sqlite3.Connection, name: str, spec: EmbeddingSpec, *, now: float
+) -> Collection:
+    """Create a collection that does not exist yet.
+
+    Raises:
+        InvalidInputError: the name is blank.
+    """
+    if not name.strip():
+        raise InvalidInputError("A collection's name is blank. Give it a name.")
+    connection.execute(
+        "INSERT INTO spaces (digest, model, dimensions, is_external) VALUES (?, ?, ?, ?) "
+        "ON CONFLICT (digest) DO NOTHING",
+        (spec.space_digest, spec.model, spec.dimensions, spec.is_external),
+    )
+    space_id, dimensions = connection.execute(
+        "SELECT id, dimensions FROM spaces WHERE digest = ?", (spec.space_digest,)
+    ).fetchone()
+    if None not in (spec.dimensions, dimensions) and spec.dimensions != dimensions:
+        raise SpecMismatchError(
+            f"The space of {spec.model!r} has {dimensions} dimensions, not {spec.dimensions}. "
+            "Open it with those, or give the other embedder another name."
+        )
+    connection.execute(
+        "INSERT INTO collections (name, space_id, spec, created_at) VALUES (?, ?, ?, ?)",
+        (name, space_id, spec.to_json(), now),
+    )
+    if spec.dimensions is not None:
+        fix_dimensions(connection, space_id, spec.dimensions)
+    return get_collection(connection, name)
+
+
+def check_spec(collection: Collection, spec: EmbeddingSpec) -> None:
+    """Check that a collection has this spec.
+
+    Raises:
+        SpecMismatchError: it has another one; the message names both.
+    """
+    asked = spec
+    if spec.is_external and spec.dimensions is None:
+        asked = replace(spec, dimensions=collection.spec.dimensions)
+    known = collection.spec
+    if known.is_external and known.dimensions is None:
+        known = replace(known, dimensions=asked.dimensions)
+    if asked != known:
+        raise SpecMismatchError(
+            f"Collection {collection.name!r} was created with {_brief(collection.spec)}, "
+            f"not with {_brief(spec)}. Open it without a spec, or choose another collection: "
+            "vectors of two specs cannot be compared."
+        )
+
+
+def fix_dimensions(connection: sqlite3.Connection, space_id: int, dimensions: int) -> None:
+    """Fix the size of an external space, unless it is fixed already."""
+    connection.execute(
+        "UPDATE spaces SET dimensions = ? WHERE id = ? AND dimensions IS NULL",
+        (dimensions, space_id),
+    )
+
+
+def _brief(spec: EmbeddingSpec) -> str:
+    kind = "external " if spec.is_external else ""
+    parts = [f"{kind}{spec.model!r}", f"{spec.dimensions} dimensions"]
+    if not spec.is_external:
+        parts += [
+            f"document task {spec.document_task}",
+            f"query task {spec.query_task}",
+            f"templates {spec.document_template!r} and {spec.query_template!r}",
+            "normalized" if spec.normalized else "not normalized",
+        ]
+    return f"({', '.join(parts)})"

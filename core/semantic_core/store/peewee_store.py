@@ -1,0 +1,412 @@
+"""PeeweeVectorStore: the store on SQLite."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from threading import RLock
+from typing import Self
+
+import peewee
+
+from semantic_core.clock import Clock, SystemClock
+from semantic_core.database import Database
+from semantic_core.errors import InvalidInputError, InvalidVectorError
+from semantic_core.filters import parse_filter
+from semantic_core.queue.stats import read_stats
+from semantic_core.schema import SchemaOptions, ensure_schema_compatibility, read_meta
+from semantic_core.spec import EmbeddingSpec
+from semantic_core.statuses import SearchMode, VectorOrigin
+from semantic_core.store.base import BaseVectorStore, FilterLike
+from semantic_core.store.collections import (
+    DEFAULT_COLLECTION,
+    Collection,
+    check_spec,
+    create_collection,
+    find_collection,
+    get_collection,
+)
+from semantic_core.store.deleting import delete_chunks
+from semantic_core.store.documents import SplitDocument, drop_documents, save_documents
+from semantic_core.store.indexes import IndexCache
+from semantic_core.store.provenance import fix_provenance
+from semantic_core.store.reading import read_chunks, restrict
+from semantic_core.store.saving import prepare_chunks, save_rows
+from semantic_core.store.searching import Query, search
+from semantic_core.store.vectors import apply_vectors, known_vectors
+from semantic_core.tables import build_tables
+from semantic_core.types import (
+    BulkReport,
+    Chunk,
+    QueueStats,
+    SaveReport,
+    SearchResults,
+    StoredChunk,
+    Vector,
+    VectorLike,
+)
+from semantic_core.validation import check_vector
+
+PENDING_RULES = ("keyword", "skip")
+
+
+class PeeweeVectorStore(BaseVectorStore):
+    """Chunks, vectors and the batch queue in one SQLite file. Use it as a context manager.
+
+    Opening creates the database, or brings an older schema forward, in one transaction. It may
+    be shared between threads, and any number of processes may open the same file.
+
+    Args:
+        database: a path, a ``sqlite:///`` URL, a ``file:`` URI, or a ready peewee database.
+        options: what a new or migrated database is made with.
+        clock: where timestamps come from.
+
+    Raises:
+        StorageError: the subclass that says why the database cannot be used.
+    """
+
+    def __init__(
+        self,
+        database: str | os.PathLike[str] | peewee.SqliteDatabase | Database,
+        *,
+        options: SchemaOptions | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.database = database if isinstance(database, Database) else Database(database)
+        self.clock = clock or SystemClock()
+        try:
+            ensure_schema_compatibility(self.database, options or SchemaOptions())
+        except BaseException:
+            self.database.close()
+            raise
+        self.tables = build_tables(self.database.peewee)
+        self._indexes = IndexCache()
+        self._lock = RLock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"PeeweeVectorStore({str(self.database.path)!r})"
+
+    def close(self) -> None:
+        """Close every connection this store opened, in whatever thread. Idempotent."""
+        self.database.close()
+
+    # --- collections ---------------------------------------------------------------------
+
+    def collection(
+        self, name: str = DEFAULT_COLLECTION, spec: EmbeddingSpec | None = None
+    ) -> Collection:
+        """Create a collection, or open it.
+
+        Args:
+            name: which one.
+            spec: how its texts become vectors; None opens whatever is there, or creates it
+                with the default spec.
+
+        Raises:
+            SpecMismatchError: it exists with another spec; the message names both.
+        """
+        with self.database.snapshot() as connection:
+            found = find_collection(connection, name)
+        if found is None:
+            with self.database.transaction() as connection:
+                found = find_collection(connection, name) or create_collection(
+                    connection, name, spec or EmbeddingSpec(), now=self.clock.now()
+                )
+        if spec is not None:
+            check_spec(found, spec)
+        return found
+
+    def collections(self) -> list[Collection]:
+        """Return every collection, by name."""
+        with self.database.snapshot() as connection:
+            names = connection.execute("SELECT name FROM collections ORDER BY name").fetchall()
+            return [get_collection(connection, name) for (name,) in names]
+
+    # --- writing -------------------------------------------------------------------------
+
+    def save(self, chunks: Iterable[Chunk], *, collection: str = DEFAULT_COLLECTION) -> SaveReport:
+        """Save chunks in one transaction: all of them or, on any error, none.
+
+        A chunk whose vector is known is READY at once, and free; one whose text a batch job
+        carries waits for it; any other is PENDING. Saving the same again changes nothing. New
+        text under a known id is PENDING while the vector of its older text serves on.
+
+        Args:
+            chunks: what to save; a whole call is held in memory.
+            collection: created with the default spec if it does not exist.
+
+        Raises:
+            InvalidInputError: the subclass for the first chunk that cannot be saved.
+            NotBatchableError: a chunk without a vector for an external space.
+            StorageError: the database could not be written.
+        """
+        target = self.collection(collection)
+        rows = prepare_chunks(chunks, target.spec)
+        if not rows:
+            return SaveReport()
+        with self.database.transaction() as connection:
+            return save_rows(connection, rows, collection=target, now=self.clock.now())
+
+    def save_documents(
+        self, documents: Iterable[SplitDocument], *, collection: str = DEFAULT_COLLECTION
+    ) -> tuple[SaveReport, int]:
+        """Save documents with their chunks in one transaction, replacing earlier versions.
+
+        Args:
+            documents: a page of them, each with all of its chunks.
+            collection: created with the default spec if it does not exist.
+
+        Returns:
+            What was saved, and how many chunks of earlier versions are gone.
+
+        Raises:
+            InvalidInputError: as `save`; nothing of the page is saved.
+        """
+        target = self.collection(collection)
+        page = list(documents)
+        rows = prepare_chunks((chunk for entry in page for chunk in entry.chunks), target.spec)
+        with self.database.transaction() as connection:
+            now = self.clock.now()
+            report = save_rows(connection, rows, collection=target, now=now)
+            removed = save_documents(connection, page, target, now=now)
+        return report, removed
+
+    def delete(
+        self,
+        *,
+        ids: Sequence[str] | None = None,
+        document_ids: Sequence[str] | None = None,
+        filters: FilterLike = None,
+        collection: str = DEFAULT_COLLECTION,
+        purge: bool = False,
+    ) -> int:
+        """Delete the chunks that meet every condition given, in one transaction.
+
+        Their provider vectors stay as cache, so that adding the same text again costs nothing;
+        ``purge`` deletes those too, and adding it again is paid for again.
+
+        Returns:
+            How many chunks were deleted; unknown ids are no error.
+
+        Raises:
+            InvalidInputError: no condition was given (`clear` empties a collection).
+        """
+        if ids is None and document_ids is None and parse_filter(filters) is None:
+            raise InvalidInputError(
+                "delete() needs ids, document_ids or filters. Use clear() to empty a collection."
+            )
+        with self.database.snapshot() as connection:
+            target = find_collection(connection, collection)
+        if target is None:
+            return 0
+        chosen = restrict(target.id, filters=filters, ids=ids, document_ids=document_ids)
+        with self.database.transaction() as connection:
+            deleted = delete_chunks(connection, chosen, purge=purge, now=self.clock.now())
+            if document_ids is not None:
+                drop_documents(connection, target.id, document_ids)
+        return deleted
+
+    def clear(self, collection: str = DEFAULT_COLLECTION) -> int:
+        """Delete every chunk and document of a collection; its vectors stay as cache."""
+        with self.database.transaction() as connection:
+            target = find_collection(connection, collection)
+            if target is None:
+                return 0
+            deleted = delete_chunks(
+                connection, restrict(target.id), purge=False, now=self.clock.now()
+            )
+            connection.execute("DELETE FROM documents WHERE collection_id = ?", (target.id,))
+        return deleted
+
+    def prune(self, older_than: float) -> int:
+        """Delete cached vectors that no chunk has used for ``older_than`` seconds.
+
+        A vector that is gone is paid for again when its text comes back.
+
+        Returns:
+            How many vectors were deleted.
+        """
+        with self.database.transaction() as connection:
+            return connection.execute(
+                "DELETE FROM embeddings WHERE unreferenced_since <= ? "
+                "AND NOT EXISTS (SELECT 1 FROM chunks WHERE vector_key = embeddings.key)",
+                (self.clock.now() - older_than,),
+            ).rowcount
+
+    def bulk_update_vectors(
+        self,
+        items: Iterable[tuple[str, VectorLike]],
+        *,
+        spec: EmbeddingSpec,
+        job_id: str | None = None,
+        origin: VectorOrigin = VectorOrigin.BATCH,
+    ) -> BulkReport:
+        """Store vectors by content hash and make every chunk READY that wants one.
+
+        Pages of 1,000 are written in one transaction each: all or nothing per page, and doing
+        it again changes nothing. A vector is stored even if no chunk wants it any more.
+
+        Args:
+            items: (content hash in hex, vector of shape (dimensions,)) pairs.
+            spec: the spec the vectors were made with.
+            job_id: the batch job whose items are done by this.
+            origin: how the vectors came to be.
+
+        Returns:
+            What was applied, and what was refused and why.
+        """
+        return apply_vectors(
+            self.database, items, spec=spec, job_id=job_id, origin=origin, clock=self.clock
+        )
+
+    def known_vectors(self, content_hashes: Sequence[str]) -> set[str]:
+        """Return which of these content hashes (hex) have a stored vector or an open batch item."""
+        with self.database.snapshot() as connection:
+            return known_vectors(connection, content_hashes)
+
+    def fix_provenance(self, provenance: str) -> None:
+        """Bind the database to a provider endpoint, or check that it is bound to this one.
+
+        Raises:
+            ProvenanceError: it holds vectors of another endpoint.
+        """
+        with self.database.transaction() as connection:
+            fix_provenance(connection, provenance, self.database.path)
+
+    # --- reading -------------------------------------------------------------------------
+
+    def get(self, ids: Sequence[str], *, collection: str = DEFAULT_COLLECTION) -> list[StoredChunk]:
+        """Return the chunks with these ids, in the order asked; unknown ids are left out."""
+        found = {chunk.id: chunk for chunk in self.chunks(ids=ids, collection=collection)}
+        return [found[chunk_id] for chunk_id in ids if chunk_id in found]
+
+    def chunks(
+        self,
+        *,
+        ids: Sequence[str] | None = None,
+        document_ids: Sequence[str] | None = None,
+        filters: FilterLike = None,
+        collection: str = DEFAULT_COLLECTION,
+    ) -> list[StoredChunk]:
+        """Return the chunks that meet every condition given, oldest first."""
+        with self.database.snapshot() as connection:
+            target = find_collection(connection, collection)
+            if target is None:
+                return []
+            chosen = restrict(target.id, filters=filters, ids=ids, document_ids=document_ids)
+            found = read_chunks(connection, chosen)
+        return [found[pk] for pk in sorted(found)]
+
+    def search(
+        self,
+        *,
+        text: str | None = None,
+        vector: VectorLike | None = None,
+        collection: str = DEFAULT_COLLECTION,
+        limit: int = 10,
+        mode: SearchMode | str = SearchMode.HYBRID,
+        filters: FilterLike = None,
+        ids: Sequence[str] | None = None,
+        document_ids: Sequence[str] | None = None,
+        alpha: float = 0.5,
+        pending: str = "keyword",
+        exact: bool = False,  # noqa: ARG002  # every search is exact today; the promise is the interface's
+    ) -> SearchResults:
+        """Search by text, by vector, or both, within one snapshot.
+
+        Args:
+            text: words to look for; a query in double quotes as a whole is a phrase.
+            vector: the query's vector, of shape (dimensions,); the store never makes one.
+            collection: where to look; one that does not exist has no hits.
+            limit: how many hits at most.
+            mode: ``hybrid`` fuses both lists by reciprocal rank; ``vector`` is exact cosine
+                search; ``keyword`` is BM25. Without a vector the first two answer by keyword
+                and say so in ``degraded``.
+            filters: metadata filter, a tree or a dict such as ``{"year": {"$gte": 2020}}``;
+                evaluated before the search.
+            ids: only these chunks.
+            document_ids: only chunks of these documents.
+            alpha: weight of the vector list in hybrid mode, from 0 to 1.
+            pending: ``keyword`` lets chunks without a vector into a vector search if they
+                are among the best keyword hits; ``skip`` leaves them out.
+            exact: ask for exact search even where an approximate one would be faster.
+
+        Raises:
+            InvalidInputError: an argument that cannot be used; the subclass says which.
+        """
+        chosen_mode = _checked_mode(mode, pending, alpha, limit)
+        with self.database.snapshot() as connection:
+            target = find_collection(connection, collection)
+        if target is None:
+            return SearchResults()
+        query = Query(
+            text=None if text is None else _searchable(text),
+            vector=_query_vector(vector, target),
+            limit=limit,
+            mode=chosen_mode,
+            restriction=restrict(target.id, filters=filters, ids=ids, document_ids=document_ids),
+            is_restricted=ids is not None
+            or document_ids is not None
+            or parse_filter(filters) is not None,
+            alpha=alpha,
+            fill_pending=pending == "keyword",
+        )
+        return search(self.database, self._indexes, self._lock, target, query)
+
+    def stats(self, collection: str | None = None) -> QueueStats:
+        """Return what waits, what runs and what failed, in one collection or in all."""
+        with self.database.snapshot() as connection:
+            target = None if collection is None else get_collection(connection, collection).id
+            return read_stats(connection, collection_id=target, now=self.clock.now())
+
+    def meta(self, key: str) -> str | None:
+        """Return a value of the meta table, such as ``install_id``, or None."""
+        with self.database.snapshot() as connection:
+            return read_meta(connection, key)
+
+    @contextmanager
+    def forgotten_indexes(self) -> Iterator[None]:
+        """Rebuild every index from the rows at its next use."""
+        with self._lock:
+            self._indexes.forget()
+            yield
+
+
+def _checked_mode(mode: SearchMode | str, pending: str, alpha: float, limit: int) -> SearchMode:
+    try:
+        chosen = SearchMode(mode)
+    except ValueError as error:
+        raise InvalidInputError(
+            f"Unknown search mode {mode!r}. Use one of: {', '.join(SearchMode)}."
+        ) from error
+    if pending not in PENDING_RULES:
+        raise InvalidInputError(f"pending={pending!r}: use one of {', '.join(PENDING_RULES)}.")
+    if not 0.0 <= alpha <= 1.0:
+        raise InvalidInputError(f"alpha={alpha}: use a weight from 0 to 1.")
+    if limit < 0:
+        raise InvalidInputError(f"limit={limit}: use a number of hits, 0 or more.")
+    return chosen
+
+
+def _query_vector(vector: VectorLike | None, collection: Collection) -> Vector | None:
+    if vector is None:
+        return None
+    try:
+        data = check_vector(vector, dimensions=collection.spec.dimensions, what="the query")
+    except InvalidVectorError as error:
+        raise InvalidVectorError(f"{error} Collection: {collection.name!r}.") from error
+    import numpy as np  # noqa: PLC0415
+
+    return np.frombuffer(data, dtype="<f4")
+
+
+def _searchable(text: str) -> str:
+    """Return a query that can be bound: what is no character cannot match any text."""
+    return text.encode("utf-8", "replace").decode().replace("\0", " ")
