@@ -1,0 +1,108 @@
+"""Checks on what is handed in; each names the thing, the reason and the next step."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from semantic_core.errors import (
+    BlankTextError,
+    InvalidTextError,
+    InvalidVectorError,
+    TextTooLongError,
+)
+
+if TYPE_CHECKING:
+    from semantic_core.spec import EmbeddingSpec
+    from semantic_core.types import VectorLike
+
+# A surrogate outside a pair has no UTF-8 form; PostgreSQL cannot hold a NUL.
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+def check_text(text: str, *, what: str) -> None:
+    """Check that a text can be stored and sent.
+
+    Raises:
+        InvalidTextError: it is no string, or holds a lone surrogate or a NUL.
+    """
+    if not isinstance(text, str):
+        raise InvalidTextError(f"{what} is a {type(text).__name__}, not a string.")
+    found = _UNSTORABLE.search(text)
+    if found is not None:
+        name = "NUL" if found.group() == "\0" else "lone surrogate"
+        raise InvalidTextError(
+            f'{what} has a {name} at character {found.start()}. Clean it, e.g. with '
+            'text.encode("utf-8", "replace").decode().replace("\\0", ""). Nothing was saved.'
+        )
+
+
+def check_not_blank(text: str, *, what: str) -> None:
+    """Check that there is something to embed.
+
+    Raises:
+        BlankTextError: the text is empty or only white space.
+    """
+    if not text or text.isspace():
+        raise BlankTextError(f"{what} is blank: there is nothing to embed. Skip it before saving.")
+
+
+def check_length(text: str, spec: EmbeddingSpec, *, what: str) -> None:
+    """Check that a text is not surely over the model's limit.
+
+    Raises:
+        TextTooLongError: it has more than four characters for each token of the limit; what
+            is shorter than that is the provider's call.
+    """
+    limit = spec.sure_character_limit
+    if limit is not None and len(text) > limit:
+        raise TextTooLongError(
+            f"{what} has {len(text):,} characters; {spec.model} takes {spec.token_limit:,} tokens, "
+            f"which is at most about {limit:,} characters. Split it before saving."
+        )
+
+
+def check_vector(vector: VectorLike, *, dimensions: int | None, what: str) -> bytes:
+    """Return a vector as float32 little-endian bytes.
+
+    Args:
+        vector: a sequence of numbers, or an array, of shape (dimensions,).
+        dimensions: the size it must have, or None for any.
+        what: names it in errors.
+
+    Raises:
+        InvalidVectorError: it has another size, holds what is no finite float32, or is all zero.
+    """
+    values = _as_array(vector, what)
+    if values.ndim != 1 or not len(values):
+        raise InvalidVectorError(f"The vector of {what} has shape {values.shape}, not (n,).")
+    if dimensions is not None and len(values) != dimensions:
+        raise InvalidVectorError(
+            f"The vector of {what} has {len(values)} dimensions, not {dimensions}. Embed it with "
+            "the model and size of its collection."
+        )
+    # A number beyond float32 becomes infinite here, and is refused below.
+    with np.errstate(over="ignore"):
+        floats = values.astype("<f4", copy=False)
+    if not np.isfinite(floats).all():
+        raise InvalidVectorError(f"The vector of {what} holds NaN or infinity. Embed it again.")
+    if not floats.any():
+        raise InvalidVectorError(f"The vector of {what} is all zero. Embed it again.")
+    return floats.tobytes()
+
+
+def _as_array(vector: VectorLike, what: str) -> np.ndarray[Any, Any]:
+    if not isinstance(vector, np.ndarray):
+        # numpy would take "1" and True for numbers.
+        kinds = set(map(type, vector))
+        if not kinds <= {float, int} and not all(issubclass(k, np.number) for k in kinds - {float, int}):
+            raise InvalidVectorError(f"The vector of {what} holds something that is no number.")
+        try:
+            vector = np.asarray(vector, dtype=np.float64)
+        except (ValueError, TypeError, OverflowError) as error:
+            raise InvalidVectorError(f"The vector of {what} is not a list of numbers.") from error
+    if vector.dtype.kind not in "fiu":
+        raise InvalidVectorError(f"The vector of {what} is of {vector.dtype}, not of numbers.")
+    return vector

@@ -1,0 +1,36 @@
+"""Fixtures every test may ask for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.clock import ManualClock
+
+from semantic_core.store import PeeweeVectorStore
+
+
+@pytest.fixture(autouse=True)
+def clean_environ(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No key, endpoint or database of the machine reaches a test."""
+    for name in list(os.environ):
+        if name.startswith(("GEMINI_", "GOOGLE_", "SEMCORE_")):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def database_path(tmp_path: Path) -> Path:
+    return tmp_path / "notes.db"
+
+
+@pytest.fixture
+def store(database_path: Path, clock: ManualClock) -> Iterator[PeeweeVectorStore]:
+    with PeeweeVectorStore(database_path, clock=clock) as opened:
+        yield opened
