@@ -1,0 +1,86 @@
+# Every command sets up what it needs. `make help` lists them.
+# Another interpreter: make test PYTHON=python3.12. Your own texts: make demo DOCS=folder.
+
+PYTHON ?=
+DOCS ?=
+export PYTHON DOCS
+# Answers must not depend on the reader's own settings.
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+unexport PYTHONPATH PYTHONHOME
+
+RUN := .venv/bin/python -m
+# lint-imports has no `python -m` form, and a script's own first line breaks when a checkout moves.
+LINT_IMPORTS := .venv/bin/python -c 'from importlinter.cli import lint_imports_command as run; run()'
+
+.DEFAULT_GOAL := help
+.PHONY: help test check demo format record e2e bench clean FORCE
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+test: check ## run every check and every test
+	$(RUN) pytest
+
+check: .venv/.stamp ## run the checks that run no code: format, lint, types, imports
+	$(RUN) ruff format --check
+	$(RUN) ruff check
+	$(RUN) mypy
+	$(LINT_IMPORTS)
+
+demo: .venv-demo/.stamp ## ingest, batch and search real text, without a key (DOCS=folder for your own)
+	@.venv-demo/bin/semcore demo $(if $(DOCS),--docs "$$DOCS")
+
+format: .venv/.stamp ## format the code and apply safe fixes
+	$(RUN) ruff format
+	$(RUN) ruff check --fix
+
+record: .venv/.stamp ## record the HTTP cassettes anew: from Google if keys are set, else from the emulator
+	$(RUN) pytest -m vcr --record-mode=rewrite --force-enable-socket
+
+e2e: .venv/.stamp ## test a few texts against Google's real Batch API; needs keys, costs a few tokens
+	$(RUN) pytest -m e2e --force-enable-socket
+
+bench: .venv/.stamp ## measure speed, each benchmark by itself
+	@set -e; for script in benchmarks/bench_*.py; do echo "== $$script"; .venv/bin/python "$$script"; done
+
+clean: ## remove the environments, the demo's data and all caches
+	rm -rf .venv .venv-demo .demo dist build
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find core llamaindex_semcore langchain_semcore tests -name __pycache__ -prune -exec rm -rf {} +
+
+# --- environments ------------------------------------------------------------------------
+
+# A stamp names the checkout and the PYTHON its environment was made for. For a moved checkout,
+# or another PYTHON, it is made again: it would silently go on running the old code.
+stale = $(if $(findstring |$(CURDIR)|$(if $(PYTHON),$(PYTHON)|),$(shell cat $(1)/.stamp 2>/dev/null)),,FORCE)
+
+.venv/.stamp: pyproject.toml constraints.txt $(call stale,.venv)
+	$(call set-up,.[dev])
+
+.venv-demo/.stamp: pyproject.toml constraints.txt $(call stale,.venv-demo)
+	$(call set-up,.[emulator])
+
+CANDIDATES := $(if $(PYTHON),"$$PYTHON",python3 python3.13 python3.12 python3.11 python)
+USABLE := import ensurepip, sqlite3, sys; sys.exit(sys.version_info < (3, 11))
+
+# Only an environment that cannot serve is thrown away; a changed pin is installed over the old.
+define set-up
+@set -eu; venv=$(@D); \
+usable() { "$$1" -c '$(USABLE)' >/dev/null 2>&1; }; \
+if { [ -e $@ ] && [ -n "$(filter FORCE,$^)" ]; } \
+	|| ! usable $$venv/bin/python || ! $$venv/bin/python -m pip --version >/dev/null 2>&1; then \
+	found=; \
+	for candidate in $(CANDIDATES); do \
+		if usable "$$candidate"; then found=$$candidate; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+		echo "$(if $(PYTHON),PYTHON=$(PYTHON) is not,There is no) Python 3.11 or newer with venv and sqlite3." >&2; \
+		echo "Install one (on Debian and Ubuntu with python3-venv), or name it: make PYTHON=..." >&2; \
+		exit 1; \
+	fi; \
+	echo "Making $$venv with $$("$$found" --version); this takes a minute, once."; \
+	"$$found" -m venv --clear $$venv; \
+fi; \
+$$venv/bin/python -m pip install --quiet -c constraints.txt -e '$(1)'; \
+printf '|%s|%s|\n' "$$(pwd -P)" "$$PYTHON" > $@
+endef
