@@ -1,0 +1,114 @@
+"""What all work on batch jobs shares, and the lease under which one job is worked on."""
+
+from __future__ import annotations
+
+import sqlite3
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Self
+
+from semantic_core.batches.config import BatchConfig
+from semantic_core.batches.workspace import Workspace
+from semantic_core.clock import Clock
+from semantic_core.gemini import GeminiBatchClient
+from semantic_core.queue import jobs
+from semantic_core.queue.jobs import JobRecord
+from semantic_core.spec import EmbeddingSpec
+from semantic_core.statuses import JobStep
+from semantic_core.store import PeeweeVectorStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchContext:
+    """What working on any job needs.
+
+    Attributes:
+        store: where chunks and jobs are.
+        client: how the provider is asked.
+        config: limits and delays.
+        clock: where time comes from.
+        fingerprint: names the batch key without giving it away.
+        workspace: where temporary files go.
+    """
+
+    store: PeeweeVectorStore
+    client: GeminiBatchClient
+    config: BatchConfig
+    clock: Clock
+    fingerprint: str
+    workspace: Workspace
+
+
+class LeasedJob:
+    """One batch job that nobody else works on while the lease lives.
+
+    Every write goes through `transaction`, which first proves that the lease is still ours: a
+    process that slept too long finds its job taken over and changes nothing.
+
+    Args:
+        context: what working on any job needs.
+        job_id: which job.
+        token: names the lease; already written to the job's row.
+    """
+
+    def __init__(self, context: BatchContext, job_id: str, token: str) -> None:
+        self.context = context
+        self.id = job_id
+        self.token = token
+
+    @classmethod
+    @contextmanager
+    def take(cls, context: BatchContext, job_id: str) -> Iterator[Self | None]:
+        """Take the lease of a job and give it back at the end; None if another holds it."""
+        token = new_token()
+        now = context.clock.now()
+        with context.store.database.transaction() as connection:
+            is_ours = jobs.take_lease(
+                connection, job_id, token=token, now=now, until=now + context.config.lease
+            )
+        if not is_ours:
+            yield None
+            return
+        leased = cls(context, job_id, token)
+        try:
+            yield leased
+        finally:
+            leased.give_back()
+
+    def give_back(self) -> None:
+        """Let others work on the job at once."""
+        with self.context.store.database.transaction() as connection:
+            jobs.drop_lease(connection, self.id, token=self.token)
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Open a write transaction fenced by the lease, which it extends.
+
+        Raises:
+            TransitionError: another process took the job over.
+        """
+        until = self.context.clock.now() + self.context.config.lease
+        with self.context.store.database.transaction() as connection:
+            jobs.keep_lease(connection, self.id, token=self.token, until=until)
+            yield connection
+
+    def record(self) -> JobRecord:
+        """Read the job's row."""
+        with self.context.store.database.snapshot() as connection:
+            return JobRecord.read(connection, self.id)
+
+    def spec(self) -> EmbeddingSpec:
+        """Return the spec the job was submitted with."""
+        return EmbeddingSpec.from_json(self.record().spec)
+
+    def move(self, *steps: JobStep, **values: Any) -> None:
+        """Change the job's columns in one transaction, guarded by lease and expected steps."""
+        with self.transaction() as connection:
+            jobs.move(connection, self.id, token=self.token, steps=steps, **values)
+
+
+def new_token() -> str:
+    """Return a name for a lease that no other lease has."""
+    return uuid.uuid4().hex

@@ -1,0 +1,77 @@
+"""Ending a job without results: its texts go back to the queue or to FAILED, then it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from semantic_core.batches.context import LeasedJob
+from semantic_core.queue import jobs
+from semantic_core.queue.items import Outcome, open_hashes, settle_items
+from semantic_core.statuses import BudgetUse, FailureReason, ItemState, JobStep
+
+_PAGE = 500
+
+
+def settle_open(
+    job: LeasedJob,
+    *,
+    state: ItemState,
+    use: BudgetUse,
+    error: str | None,
+    not_before: float | None = None,
+) -> int:
+    """Settle every open item of a job alike, in bounded transactions; return how many."""
+    context = job.context
+    settled = 0
+    while True:
+        with job.transaction() as connection:
+            page = open_hashes(connection, job.id, _PAGE)
+            settled += settle_items(
+                connection,
+                job.id,
+                [
+                    Outcome(
+                        content_hash=content_hash,
+                        state=state,
+                        use=use,
+                        error=error,
+                        not_before=not_before,
+                    )
+                    for content_hash in page
+                ],
+                budget=context.config.budget,
+                now=context.clock.now(),
+            )
+        if len(page) < _PAGE:
+            return settled
+
+
+def end_job(
+    job: LeasedJob,
+    *,
+    steps: Sequence[JobStep],
+    reason: FailureReason,
+    error: str,
+    use: BudgetUse = BudgetUse.NOTHING,
+    not_before: float | None = None,
+) -> None:
+    """Settle what a job still carries and end it FAILED.
+
+    May be interrupted anywhere: what is settled stays settled, and the job ends when this runs
+    again.
+
+    Args:
+        job: the job, under lease.
+        steps: where it must stand.
+        reason: why it ends.
+        error: the same in words; kept on the job, and on chunks that have no tries left.
+        use: what this takes from the retry budget of each text.
+        not_before: epoch seconds before which its texts are not sent again, or None.
+    """
+    state = ItemState.RELEASED if use is BudgetUse.NOTHING else ItemState.FAILED
+    settle_open(job, state=state, use=use, error=error, not_before=not_before)
+    with job.transaction() as connection:
+        jobs.fail_job(
+            connection, job.id, token=job.token, steps=steps, reason=reason, error=error
+        )
+    job.context.workspace.forget(job.id)

@@ -1,0 +1,53 @@
+"""Holding a job: it waits for a person, keeps its claims, and nothing is sent again."""
+
+from __future__ import annotations
+
+import logging
+
+from semantic_core.batches.context import LeasedJob
+from semantic_core.queue import jobs
+from semantic_core.queue.jobs import JobRecord
+from semantic_core.statuses import HoldReason, JobStep
+
+_log = logging.getLogger(__name__)
+
+HOLDABLE = (JobStep.CREATING, JobStep.SUBMITTED, JobStep.FETCHED)
+
+
+def hold(job: LeasedJob, reason: HoldReason, why: str) -> None:
+    """Hold a job with a reason that ``status`` shows; holding it again changes nothing."""
+    record = job.record()
+    message = f"held ({reason}): {why}"
+    if (record.hold_reason, record.error_message) == (reason, message):
+        return
+    with job.transaction() as connection:
+        jobs.hold_job(
+            connection, job.id, token=job.token, steps=HOLDABLE, reason=reason, error=message
+        )
+    _log.warning("Batch job %s is %s", job.id, message)
+
+
+def hold_if_still_absent(job: LeasedJob, record: JobRecord) -> None:
+    """Hold a submitted job that the provider does not know, once that is confirmed.
+
+    A key of another project sees none of our jobs; with the key it was submitted with, it is
+    lost only after a second look, ``listing_grace`` after the first.
+    """
+    if record.fingerprint != job.context.fingerprint:
+        hold(
+            job,
+            HoldReason.OTHER_PROJECT,
+            "it was submitted with another batch key, and this key does not see it. Use the key "
+            "of its project and call sync_status().",
+        )
+        return
+    now = job.context.clock.now()
+    if record.absent_since is None or now < record.absent_since:
+        job.move(*HOLDABLE, absent_since=now)
+    elif now - record.absent_since >= job.context.config.listing_grace:
+        hold(
+            job,
+            HoldReason.LOST,
+            "the provider no longer knows it. Its texts may have been billed; "
+            "release(batch_id, accept_rebilling=True) sends them again.",
+        )

@@ -1,0 +1,112 @@
+"""Asking the provider about a submitted job, and doing what its answer asks for."""
+
+from __future__ import annotations
+
+import logging
+
+from semantic_core.batches.applying import apply_results
+from semantic_core.batches.context import LeasedJob
+from semantic_core.batches.ending import end_job
+from semantic_core.batches.holding import HOLDABLE, hold, hold_if_still_absent
+from semantic_core.errors import AuthError, RemoteNotFoundError
+from semantic_core.failpoints import FailPoint, reach
+from semantic_core.gemini import RemoteJob, RemoteState
+from semantic_core.queue.jobs import JobRecord
+from semantic_core.statuses import BudgetUse, FailureReason, HoldReason, JobStatus
+
+_log = logging.getLogger(__name__)
+
+
+def poll(job: LeasedJob, record: JobRecord) -> None:
+    """Poll a job that has a remote id, and apply, end or hold it as its state asks.
+
+    Raises:
+        ProviderError: no usable answer; the job stays as it is.
+    """
+    if _rests(job, record):
+        return
+    remote = _look_up(job, record)
+    reach(FailPoint.POLL_ANSWERED)
+    if remote is None:
+        hold_if_still_absent(job, record)
+        return
+    _note_seen(job, record, remote)
+    state = remote.state
+    if state in (RemoteState.SUCCEEDED, RemoteState.PARTIALLY_SUCCEEDED):
+        apply_results(job, remote)
+    elif state is RemoteState.FAILED:
+        _end_without_results(
+            job, remote, FailureReason.PROVIDER_FAILED, BudgetUse.JOB_FAILURE, "failed"
+        )
+    elif state is RemoteState.EXPIRED:
+        _end_without_results(job, remote, FailureReason.EXPIRED, BudgetUse.EXPIRY, "expired")
+    elif state is RemoteState.CANCELLED and record.cancel_requested_at is not None:
+        _end_without_results(
+            job, remote, FailureReason.CANCELLED, BudgetUse.NOTHING, "was cancelled"
+        )
+    elif state is RemoteState.CANCELLED:
+        hold(
+            job,
+            HoldReason.CANCELLED_ELSEWHERE,
+            "somebody cancelled it at the provider. release(batch_id, accept_rebilling=True) "
+            "sends its texts again.",
+        )
+    elif state is RemoteState.UNKNOWN:
+        _log.warning("Batch job %s is in a state not known here: %s", job.id, remote.raw_state)
+
+
+def _rests(job: LeasedJob, record: JobRecord) -> bool:
+    """Whether results that looked wrong were downloaded too recently to try again."""
+    return (
+        record.hold_reason is HoldReason.BAD_RESULTS
+        and record.fetched_at is not None
+        and 0 <= job.context.clock.now() - record.fetched_at < job.context.config.refetch_delay
+    )
+
+
+def _look_up(job: LeasedJob, record: JobRecord) -> RemoteJob | None:
+    """Return the remote job, or None if the provider does not show it to this key."""
+    client = job.context.client
+    try:
+        return client.get_job_status(str(record.google_job_id))
+    except RemoteNotFoundError:
+        return None
+    except AuthError:
+        # A refused key and a job of another project can look alike. A listing tells them
+        # apart: it works with any good key, and raises here with a bad one.
+        found = client.find_jobs(record.display_name)
+        return found[0] if found else None
+
+
+def _note_seen(job: LeasedJob, record: JobRecord, remote: RemoteJob) -> None:
+    """Record what the provider says; a job that is seen again is no longer held for absence."""
+    is_running = remote.state in (
+        RemoteState.RUNNING,
+        RemoteState.SUCCEEDED,
+        RemoteState.PARTIALLY_SUCCEEDED,
+    )
+    was_absent = record.hold_reason in (HoldReason.LOST, HoldReason.OTHER_PROJECT)
+    changes: dict[str, object] = {
+        "provider_state": remote.raw_state,
+        "status": JobStatus.PROCESSING if is_running else JobStatus.SUBMITTED,
+        "absent_since": None,
+        # The project is the same, since its job is seen: the key was rotated.
+        "fingerprint": job.context.fingerprint,
+        "done_count": remote.successful_count,
+        "failed_count": remote.failed_count,
+        "hold_reason": None if was_absent else record.hold_reason,
+        "finished_at": remote.ended_at or record.finished_at,
+    }
+    if record.hold_reason is None or was_absent:
+        changes["error_message"] = None
+    if any(getattr(record, name) != value for name, value in changes.items()):
+        job.move(*HOLDABLE, **changes)
+
+
+def _end_without_results(
+    job: LeasedJob, remote: RemoteJob, reason: FailureReason, use: BudgetUse, verb: str
+) -> None:
+    words = f": {remote.error_message}" if remote.error_message else ""
+    end_job(
+        job, steps=HOLDABLE, reason=reason, error=f"the job {verb} at the provider{words}", use=use
+    )

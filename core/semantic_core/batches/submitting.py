@@ -1,0 +1,239 @@
+"""Submitting a job so that its texts cannot be paid for twice.
+
+Creating a Gemini batch job is not idempotent, and there is no idempotency key. Hence, in this
+order: commit the claim; upload; commit ``creating``; send the create call once; commit the
+provider's job id. A crash at any point leaves a row that says what may have happened.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Iterator
+from itertools import chain
+
+from semantic_core.batches.context import BatchContext, LeasedJob, new_token
+from semantic_core.batches.ending import end_job
+from semantic_core.errors import (
+    ProviderError,
+    RateLimitError,
+    SemanticCoreError,
+    SubmissionUncertainError,
+)
+from semantic_core.failpoints import FailPoint, reach
+from semantic_core.gemini import EmbeddingRequest, InputFile, RemoteJob
+from semantic_core.queue.claims import NewJob, claim, claimed_texts, select_waiting
+from semantic_core.queue.items import Outcome, settle_items
+from semantic_core.queue.jobs import count_at_provider, rate_limited_until
+from semantic_core.schema import read_meta
+from semantic_core.statuses import FailureReason, ItemState, JobStatus, JobStep
+
+_log = logging.getLogger(__name__)
+
+_PAGE = 500
+
+
+def submit_one(
+    context: BatchContext, *, collection: str | None, min_size: int, force: bool
+) -> str | None:
+    """Claim, upload and create one job; return its id, or None if there is too little to send.
+
+    See ``BatchManager.flush_queue`` for the contract.
+    """
+    job = _claim(context, collection=collection, min_size=min_size, force=force)
+    if job is None:
+        return None
+    try:
+        input_file = _upload(job)
+        if input_file is None:
+            return None
+        _record_intent(job, input_file)
+        _create(job, input_file)
+    finally:
+        job.give_back()
+    return job.id
+
+
+def _claim(
+    context: BatchContext, *, collection: str | None, min_size: int, force: bool
+) -> LeasedJob | None:
+    now = context.clock.now()
+    job_id = str(uuid.uuid4())
+    token = new_token()
+    with context.store.database.transaction() as connection:
+        if count_at_provider(connection) >= context.config.max_open_jobs:
+            _log.info("Nothing sent: %d jobs are open, the limit.", context.config.max_open_jobs)
+            return None
+        waiting = select_waiting(
+            connection,
+            collection=collection,
+            limits=context.config.limits,
+            budget=context.config.budget,
+            now=now,
+        )
+        if waiting is None:
+            return None
+        if len(waiting.hashes) < min_size and not (force or waiting.is_full):
+            return None
+        pause = rate_limited_until(connection, waiting.spec.model, now=now)
+        if pause is not None:
+            _log.info("Nothing sent: the provider said enough for another %.0f s.", pause - now)
+            return None
+        reach(FailPoint.CLAIM_SELECTED)
+        claim(
+            connection,
+            waiting,
+            NewJob(
+                id=job_id,
+                display_name=f"semcore-{read_meta(connection, 'install_id')}-{job_id}",
+                fingerprint=context.fingerprint,
+                lease_token=token,
+                lease_until=now + context.config.lease,
+                created_at=now,
+            ),
+        )
+    reach(FailPoint.CLAIM_COMMITTED)
+    return LeasedJob(context, job_id, token)
+
+
+def _upload(job: LeasedJob) -> InputFile | None:
+    """Spool and upload the job's texts; None if nobody wants any of them any more.
+
+    Whatever goes wrong here, an interrupt included, surely cost nothing: the claim is released.
+    """
+    record = job.record()
+    requests = _requests(job)
+    try:
+        first = next(requests, None)
+        if first is None:
+            _abandon(job, "nothing left to send: its texts were changed or deleted meanwhile")
+            return None
+        with job.context.workspace.file(job.id, "requests") as spool:
+            input_file = job.context.client.upload_requests(
+                chain([first], requests),
+                spec=job.spec(),
+                display_name=record.display_name,
+                spool=spool,
+            )
+    except BaseException as error:
+        _abandon(job, f"the upload did not finish: {_words(error)}")
+        raise
+    reach(FailPoint.UPLOAD_DONE)
+    return input_file
+
+
+def _requests(job: LeasedJob) -> Iterator[EmbeddingRequest]:
+    """Yield the texts of the job; let go of hashes that no chunk wants any more."""
+    context, spec = job.context, job.spec()
+    after = 0
+    while True:
+        with context.store.database.snapshot() as connection:
+            page = list(claimed_texts(connection, job.id, after=after, limit=_PAGE))
+        if not page:
+            return
+        after = page[-1][0]
+        unwanted = [
+            Outcome(content_hash=content_hash, state=ItemState.RELEASED)
+            for _, content_hash, source in page
+            if source is None
+        ]
+        if unwanted:
+            with job.transaction() as connection:
+                settle_items(
+                    connection,
+                    job.id,
+                    unwanted,
+                    budget=context.config.budget,
+                    now=context.clock.now(),
+                )
+        for _, content_hash, source in page:
+            if source is not None:
+                yield EmbeddingRequest(key=content_hash.hex(), text=spec.document_text(source))
+
+
+def _record_intent(job: LeasedJob, input_file: InputFile) -> None:
+    now = job.context.clock.now()
+    job.move(
+        JobStep.CLAIMED,
+        step=JobStep.UPLOADED,
+        input_file=input_file.name,
+        request_count=input_file.request_count,
+        byte_count=input_file.byte_count,
+        uploaded_at=now,
+    )
+    reach(FailPoint.UPLOAD_RECORDED)
+    job.move(JobStep.UPLOADED, step=JobStep.CREATING, creating_at=now)
+    reach(FailPoint.CREATE_INTENDED)
+
+
+def _create(job: LeasedJob, input_file: InputFile) -> None:
+    """Send the create call, once. After it, only a definite refusal releases the claim.
+
+    An interrupt passes through and leaves the step ``creating``: sync_status() finds out.
+    """
+    record = job.record()
+    try:
+        remote = job.context.client.create_job(
+            input_file, spec=job.spec(), display_name=record.display_name
+        )
+    except ProviderError as error:
+        if not error.is_definite:
+            raise SubmissionUncertainError(
+                f"Batch job {job.id} may or may not have reached the provider ({error}). Its "
+                "texts stay claimed, so nothing can be billed twice. Call sync_status(): it "
+                "adopts the job if the provider lists it, and frees the texts if it never arrived.",
+                batch_id=job.id,
+            ) from error
+        _refuse(job, error)
+        raise
+    reach(FailPoint.CREATE_ANSWERED)
+    _record_created(job, remote)
+    reach(FailPoint.CREATE_RECORDED)
+
+
+def _record_created(job: LeasedJob, remote: RemoteJob) -> None:
+    try:
+        job.move(
+            JobStep.CREATING,
+            step=JobStep.SUBMITTED,
+            status=JobStatus.SUBMITTED,
+            google_job_id=remote.name,
+            provider_state=remote.raw_state,
+            submitted_at=job.context.clock.now(),
+        )
+    except SemanticCoreError as error:
+        # The display name leads back to it; the id in the log leads a person there, too.
+        _log.error("Batch job %s was created as %s, but not recorded.", job.id, remote.name)
+        raise SubmissionUncertainError(
+            f"Batch job {job.id} was created as {remote.name}, but that could not be recorded "
+            f"({error}). Call sync_status(): it finds the job by its name.",
+            batch_id=job.id,
+        ) from error
+
+
+def _refuse(job: LeasedJob, error: ProviderError) -> None:
+    not_before = None
+    if isinstance(error, RateLimitError):
+        wait = error.retry_after or job.context.config.rate_limit_delay
+        not_before = job.context.clock.now() + wait
+        job.move(JobStep.CREATING, not_before=not_before)
+    end_job(
+        job,
+        steps=[JobStep.CREATING],
+        reason=FailureReason.REFUSED,
+        error=str(error),
+        not_before=not_before,
+    )
+
+
+def _abandon(job: LeasedJob, error: str) -> None:
+    end_job(
+        job,
+        steps=[JobStep.CLAIMED, JobStep.UPLOADED],
+        reason=FailureReason.ABANDONED,
+        error=error,
+    )
+
+
+def _words(error: BaseException) -> str:
+    return str(error) if isinstance(error, SemanticCoreError) else type(error).__name__

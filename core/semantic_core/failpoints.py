@@ -1,0 +1,53 @@
+"""Named moments at which a crash matters. They do nothing, unless a test arms them.
+
+Every recovery point of the submit protocol, of applying results, of cleaning up, of migrating
+and of writing the index has one, so that tests can enumerate them and stop there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+
+
+class FailPoint(StrEnum):
+    """The moments, in the order in which a run passes them."""
+
+    MIGRATE_STEP = "migrate.step"
+    CLAIM_SELECTED = "claim.selected"
+    CLAIM_COMMITTED = "claim.committed"
+    SPOOL_WRITTEN = "spool.written"
+    UPLOAD_DONE = "upload.done"
+    UPLOAD_RECORDED = "upload.recorded"
+    CREATE_INTENDED = "create.intended"
+    CREATE_ANSWERED = "create.answered"
+    CREATE_RECORDED = "create.recorded"
+    POLL_ANSWERED = "poll.answered"
+    DOWNLOAD_DONE = "download.done"
+    DOWNLOAD_RECORDED = "download.recorded"
+    APPLY_PAGE_WRITTEN = "apply.page_written"
+    APPLY_PAGE_COMMITTED = "apply.page_committed"
+    APPLY_SETTLED = "apply.settled"
+    APPLY_RECORDED = "apply.recorded"
+    CLEANUP_STARTED = "cleanup.started"
+    CLEANUP_DONE = "cleanup.done"
+
+
+_armed: dict[FailPoint, Callable[[], None]] = {}
+
+
+def reach(point: FailPoint) -> None:
+    """Pass a failpoint."""
+    action = _armed.get(point)
+    if action is not None:
+        action()
+
+
+def arm(point: FailPoint, action: Callable[[], None]) -> None:
+    """Let ``action`` run whenever this process passes the point."""
+    _armed[point] = action
+
+
+def disarm() -> None:
+    """Make every failpoint a no-op again."""
+    _armed.clear()
