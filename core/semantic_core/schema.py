@@ -182,6 +182,7 @@ _SCHEMA_001 = (
         lease_token TEXT,
         lease_until REAL,
         absent_since REAL,
+        not_before REAL,
         cancel_requested_at REAL,
         cleanup_tries INTEGER NOT NULL DEFAULT 0,
         created_at REAL NOT NULL,
@@ -198,6 +199,7 @@ _SCHEMA_001 = (
         CHECK ((status = 'COMPLETED') = (step IN ('applied', 'cleaned')))
     )""",
     "CREATE INDEX batch_jobs_open ON batch_jobs (status) WHERE status NOT IN ('COMPLETED', 'FAILED')",
+    "CREATE INDEX batch_jobs_paused ON batch_jobs (model, not_before) WHERE not_before IS NOT NULL",
     "CREATE INDEX batch_jobs_unclean ON batch_jobs (id) WHERE cleaned_at IS NULL",
     f"""CREATE TABLE batch_items (
         id INTEGER PRIMARY KEY,

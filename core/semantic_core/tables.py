@@ -140,6 +140,7 @@ def build_tables(database: SqliteDatabase) -> Tables:
         lease_token = TextField(null=True)
         lease_until = FloatField(null=True)
         absent_since = FloatField(null=True)
+        not_before = FloatField(null=True)
         cancel_requested_at = FloatField(null=True)
         cleanup_tries = IntegerField()
         created_at = FloatField()

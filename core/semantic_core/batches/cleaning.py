@@ -23,6 +23,9 @@ def clean_up(context: BatchContext) -> None:
     for job_id in ended:
         with context.store.database.snapshot() as connection:
             record = JobRecord.read(connection, job_id)
+        if record.fingerprint != context.fingerprint:
+            # Another project's key would be told that there is nothing to remove.
+            continue
         reach(FailPoint.CLEANUP_STARTED)
         try:
             is_clean = context.client.cleanup(

@@ -28,13 +28,23 @@ class ClaimLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
-    """The distinct texts that one job would take."""
+    """The distinct texts that one job would take.
+
+    Attributes:
+        space_id: their vector space.
+        spec: how they become vectors.
+        hashes: which texts.
+        source_bytes: UTF-8 bytes of them.
+        tokens: estimated tokens of them.
+        is_full: more are waiting, but a limit of the job is reached.
+    """
 
     space_id: int
     spec: EmbeddingSpec
     hashes: tuple[bytes, ...]
     source_bytes: int
     tokens: int
+    is_full: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +99,7 @@ def select_waiting(
     }
     hashes: dict[bytes, None] = {}
     source_bytes = tokens = 0
+    is_full = False
     for collection_id in [row[0] for row in collections if row[1] == space_id]:
         for content_hash, size in connection.execute(
             "SELECT content_hash, length(CAST(coalesce(vector_source, text) AS BLOB)) FROM chunks "
@@ -98,13 +109,13 @@ def select_waiting(
             if content_hash in hashes or content_hash in backing_off:
                 continue
             text_tokens = max(1, -(-size // _BYTES_PER_TOKEN))
-            is_full = (
+            # A single text over a limit still goes, alone: the provider decides about it.
+            is_full = bool(hashes) and (
                 len(hashes) >= limits.requests
                 or source_bytes + size > limits.source_bytes
                 or tokens + text_tokens > limits.tokens
             )
-            # A single text over a limit still goes, alone: the provider decides about it.
-            if is_full and hashes:
+            if is_full:
                 break
             if budget.is_spent(used_budget(connection, content_hash)):
                 fail_chunks(
@@ -125,6 +136,7 @@ def select_waiting(
         hashes=tuple(hashes),
         source_bytes=source_bytes,
         tokens=tokens,
+        is_full=is_full,
     )
 
 

@@ -50,6 +50,30 @@ def count_open(connection: sqlite3.Connection, job_id: str) -> int:
     return int(row[0])
 
 
+def carried_hashes(
+    connection: sqlite3.Connection, job_id: str, content_hashes: Sequence[bytes]
+) -> set[bytes]:
+    """Return which of these hashes the job carries or carried, whatever became of them."""
+    marks = ", ".join("?" * len(content_hashes))
+    return {
+        row[0]
+        for row in connection.execute(
+            f"SELECT content_hash FROM batch_items WHERE job_id = ? AND content_hash IN ({marks})",
+            (job_id, *content_hashes),
+        )
+    }
+
+
+def count_states(connection: sqlite3.Connection, job_id: str) -> dict[ItemState, int]:
+    """Return how many of the job's items are in each state."""
+    return {
+        ItemState(state): count
+        for state, count in connection.execute(
+            "SELECT state, count(*) FROM batch_items WHERE job_id = ? GROUP BY state", (job_id,)
+        )
+    }
+
+
 def finish_items(
     connection: sqlite3.Connection, job_id: str, content_hashes: Sequence[bytes]
 ) -> int:

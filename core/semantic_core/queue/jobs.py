@@ -35,6 +35,12 @@ class JobRecord:
     absent_since: float | None
     cancel_requested_at: float | None
     creating_at: float | None
+    finished_at: float | None
+    fetched_at: float | None
+    provider_state: str | None
+    done_count: int
+    failed_count: int
+    error_message: str | None
 
     @classmethod
     def read(cls, connection: sqlite3.Connection, job_id: str) -> Self:
@@ -90,6 +96,24 @@ def jobs_to_clean(connection: sqlite3.Connection, *, most_tries: int) -> list[st
             (most_tries,),
         )
     ]
+
+
+def count_at_provider(connection: sqlite3.Connection) -> int:
+    """Return how many jobs are, or may be, queued or running at the provider."""
+    row = connection.execute(
+        f"SELECT count(*) FROM batch_jobs WHERE {_IS_OPEN} AND hold_reason IS NULL"
+    ).fetchone()
+    return int(row[0])
+
+
+def rate_limited_until(
+    connection: sqlite3.Connection, model: str, *, now: float
+) -> float | None:
+    """Return until when the provider wants no new job of this model (429), or None."""
+    row = connection.execute(
+        "SELECT max(not_before) FROM batch_jobs WHERE model = ? AND not_before > ?", (model, now)
+    ).fetchone()
+    return None if row[0] is None else float(row[0])
 
 
 # --- leases ------------------------------------------------------------------------------

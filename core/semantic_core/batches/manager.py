@@ -1,0 +1,403 @@
+"""BatchManager: sends what waits, brings back what is done, and tells where everything is."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Self
+
+from semantic_core.batches.cleaning import clean_up
+from semantic_core.batches.config import BatchConfig
+from semantic_core.batches.context import BatchContext, LeasedJob
+from semantic_core.batches.ending import end_job
+from semantic_core.batches.polling import poll
+from semantic_core.batches.recovering import UNSENT, release_unsent, resolve_uncertain
+from semantic_core.batches.submitting import submit_one
+from semantic_core.batches.workspace import Workspace
+from semantic_core.clock import Clock
+from semantic_core.errors import (
+    NotBatchableError,
+    ProviderError,
+    RateLimitError,
+    SemanticCoreError,
+    TransitionError,
+    WaitTimeoutError,
+)
+from semantic_core.gemini import GeminiBatchClient
+from semantic_core.keyring import GoogleKeyring
+from semantic_core.queue import jobs
+from semantic_core.queue.jobs import JobRecord
+from semantic_core.queue.retries import retry_failed_chunks
+from semantic_core.statuses import FailureReason, JobStatus, JobStep
+from semantic_core.store import PeeweeVectorStore
+from semantic_core.store.collections import get_collection
+from semantic_core.types import BatchJob, QueueStats
+
+_log = logging.getLogger(__name__)
+
+_ALL_STEPS = tuple(JobStep)
+
+
+class BatchManager:
+    """Runs the batch queue of one database. Needs a batch key; may be used from cron.
+
+    Any number of managers, in any number of processes, may work on one database: each job is
+    worked on by one at a time, and no text is in two jobs. It keeps no state of its own, so a
+    process may stop anywhere and another one goes on.
+
+    Args:
+        keyring: where the batch key comes from.
+        vector_store: whose queue to run.
+        collection: send only this collection's texts; None for the whole database. Jobs are
+            synced whatever they carry.
+        client: how the provider is asked; None for Google's endpoint, or the one that
+            ``GOOGLE_GEMINI_BASE_URL`` names.
+        config: limits and delays.
+        clock: where time comes from; None for the store's.
+    """
+
+    def __init__(
+        self,
+        keyring: GoogleKeyring,
+        vector_store: PeeweeVectorStore,
+        *,
+        collection: str | None = None,
+        client: GeminiBatchClient | None = None,
+        config: BatchConfig | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.keyring = keyring
+        self.store = vector_store
+        self.collection = collection
+        self.config = config or BatchConfig()
+        self.clock = clock or vector_store.clock
+        self._client = client
+        self._owns_client = client is None
+        self._workspace = Workspace(vector_store.database.path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection to the provider, if it was opened here. Idempotent."""
+        if self._owns_client and self._client is not None:
+            self._client.close()
+            self._client = None
+
+    # --- sending -------------------------------------------------------------------------
+
+    def flush_queue(self, min_size: int = 1, force: bool = False) -> str | None:  # noqa: FBT001, FBT002  # the documented signature
+        """Send one job of the texts that wait, oldest first.
+
+        The job has one spec: that of the oldest waiting chunk. The claim, the intent to create
+        and the provider's answer are committed one after the other, so that a crash anywhere
+        neither loses a text nor pays for it twice.
+
+        Args:
+            min_size: send nothing below this many distinct texts that are due (a full job is
+                always enough).
+            force: ignore ``min_size``; never limits, back-off or retry budget.
+
+        Returns:
+            The id of the new job; None if there is too little to send, the provider said enough
+            a short while ago, or as many jobs are open as it takes.
+
+        Raises:
+            MissingBatchKeyError: nothing was claimed.
+            NotBatchableError: the collection belongs to a foreign embedder.
+            ProvenanceError: the database holds vectors of another endpoint.
+            ProviderError: a definite refusal; the texts wait again (after a RateLimitError:
+                for a while).
+            SubmissionUncertainError: nobody knows whether the job was created; its texts stay
+                claimed until sync_status() finds out.
+        """
+        context = self._context()
+        self._check_batchable()
+        self.store.fix_provenance(context.client.provenance)
+        self._release_unsent(context)
+        return submit_one(context, collection=self.collection, min_size=min_size, force=force)
+
+    def drain_queue(self) -> list[str]:
+        """Send jobs until nothing is left to send or the provider says enough.
+
+        Returns:
+            The ids of the new jobs. A rate limit ends it without an error: what is left waits.
+
+        Raises:
+            SemanticCoreError: as `flush_queue`, but for RateLimitError; jobs sent before stay.
+        """
+        sent: list[str] = []
+        while True:
+            try:
+                batch_id = self.flush_queue()
+            except RateLimitError as error:
+                _log.info("Stopped after %d jobs: %s", len(sent), error)
+                return sent
+            if batch_id is None:
+                return sent
+            sent.append(batch_id)
+
+    # --- bringing back -------------------------------------------------------------------
+
+    def sync_status(self) -> dict[str, JobStatus]:
+        """Bring the database up to date with the provider. Safe from cron, twice, or never.
+
+        Takes up what stopped processes left, polls each open job, stores finished results by
+        content hash, puts texts that may be tried again back into the queue, and removes
+        remote files of jobs whose results are stored. Doing it again changes nothing.
+
+        A fault of one job is recorded on it (``error_message``) and does not stop the others.
+
+        Returns:
+            The status of each job that was open at the start.
+
+        Raises:
+            MissingBatchKeyError: nothing was done.
+            ProviderError: no job could be polled, all for the same cause.
+        """
+        context = self._context()
+        with self.store.database.snapshot() as connection:
+            open_ids = [job.id for job in jobs.list_jobs(connection, only_open=True)]
+        faults = [fault for job_id in open_ids if (fault := self._sync_one(context, job_id))]
+        clean_up(context)
+        if faults and len(faults) == len(open_ids) and len({type(fault) for fault in faults}) == 1:
+            raise faults[0]
+        with self.store.database.snapshot() as connection:
+            return {job_id: jobs.read_job(connection, job_id).status for job_id in open_ids}
+
+    def wait(
+        self,
+        timeout: float | None = None,
+        progress: Callable[[QueueStats], None] | None = None,
+    ) -> QueueStats:
+        """Sync until every job has ended or is held.
+
+        Interrupting it harms nothing. While the provider cannot be reached it goes on trying.
+
+        Args:
+            timeout: seconds, or None to wait for as long as it takes.
+            progress: called with the state of the queue after each poll.
+
+        Returns:
+            The state of the queue at the end.
+
+        Raises:
+            WaitTimeoutError: jobs are still running; they go on without being waited for.
+        """
+        deadline = None if timeout is None else self.clock.now() + timeout
+        while True:
+            cause: ProviderError | None = None
+            try:
+                self.sync_status()
+            except ProviderError as error:
+                if error.is_definite and not isinstance(error, RateLimitError):
+                    raise
+                cause = error
+            stats = self.get_queue_stats()
+            if progress is not None:
+                progress(stats)
+            running = len(stats.open_jobs) - len(stats.held_jobs)
+            if not running:
+                return stats
+            now = self.clock.now()
+            if deadline is not None and now >= deadline:
+                raise WaitTimeoutError(
+                    f"{running} batch jobs were still running after {timeout:.0f} s. They go on; "
+                    "call wait() or sync_status() later."
+                ) from cause
+            pause = self.config.poll_interval
+            self.clock.sleep(pause if deadline is None else min(pause, deadline - now))
+
+    # --- looking and steering ------------------------------------------------------------
+
+    def get_queue_stats(self) -> QueueStats:
+        """Return what waits, what runs and what failed. Needs no key."""
+        return self.store.stats(self.collection)
+
+    def jobs(self) -> list[BatchJob]:
+        """Return every batch job of the database, oldest first. Needs no key."""
+        with self.store.database.snapshot() as connection:
+            return jobs.list_jobs(connection)
+
+    def cancel(self, batch_id: str) -> JobStatus:
+        """Cancel a job; its texts wait again once the provider confirms.
+
+        What the provider already embedded may be billed. A job that finishes first is applied
+        as usual.
+
+        Returns:
+            The job's status now; FAILED with reason "cancelled" may take another sync.
+
+        Raises:
+            BatchNotFoundError: no such job.
+            TransitionError: it has ended, or another process works on it right now.
+            ProviderError: the provider could not be asked; call again.
+        """
+        context = self._context()
+        with self._leased(context, batch_id) as job:
+            record = job.record()
+            if record.step in UNSENT:
+                end_job(
+                    job, steps=UNSENT, reason=FailureReason.CANCELLED, error="cancelled before sent"
+                )
+                return JobStatus.FAILED
+            if record.step is JobStep.CREATING and not resolve_uncertain(job, record):
+                raise TransitionError(
+                    f"Nobody knows yet whether batch job {batch_id} was created. sync_status() "
+                    "finds out; cancel it then.",
+                    batch_id=batch_id,
+                )
+            # The wish first: a crash after the call must not look like somebody else's cancel.
+            job.move(
+                JobStep.SUBMITTED, JobStep.FETCHED, cancel_requested_at=context.clock.now()
+            )
+            context.client.cancel(str(job.record().google_job_id))
+            poll(job, job.record())
+            return job.record().status
+
+    def retry_failed(self) -> int:
+        """Give every text that failed at the provider new tries; return how many chunks wait again.
+
+        Chunks that were saved as FAILED (blank ones, say) stay. Needs no key; idempotent.
+        """
+        with self.store.database.transaction() as connection:
+            collection_id = None
+            if self.collection is not None:
+                collection_id = get_collection(connection, self.collection).id
+            return retry_failed_chunks(
+                connection, collection_id=collection_id, now=self.clock.now()
+            )
+
+    def release(self, batch_id: str, accept_rebilling: bool) -> None:  # noqa: FBT001  # must be written out
+        """Give up a job that is held, or whose creation is uncertain; its texts wait again.
+
+        They may have been billed already, and will be billed when they are sent again.
+
+        Args:
+            batch_id: which job.
+            accept_rebilling: must be True.
+
+        Raises:
+            BatchNotFoundError: no such job.
+            TransitionError: ``accept_rebilling`` is not True, the job is neither held nor
+                uncertain (cancel() it instead), or another process works on it right now.
+        """
+        if accept_rebilling is not True:
+            raise TransitionError(
+                f"Releasing batch job {batch_id} may bill its texts a second time. Pass "
+                "accept_rebilling=True if that is what you want.",
+                batch_id=batch_id,
+            )
+        context = self._context()
+        with self._leased(context, batch_id) as job:
+            record = job.record()
+            if record.hold_reason is None and record.step is not JobStep.CREATING:
+                raise TransitionError(
+                    f"Batch job {batch_id} is {record.status} and not held, so it is not given "
+                    "up. Wait for it, or cancel(batch_id).",
+                    batch_id=batch_id,
+                )
+            end_job(
+                job,
+                steps=_ALL_STEPS,
+                reason=FailureReason.RELEASED,
+                error=f"released; before that: {record.error_message or record.step}",
+            )
+
+    # --- inside --------------------------------------------------------------------------
+
+    def _context(self) -> BatchContext:
+        """Return what the work needs.
+
+        Raises:
+            MissingBatchKeyError: batching works only with a batch key.
+        """
+        self.keyring.get_batch_key()
+        if self._client is None:
+            self._client = GeminiBatchClient.from_keyring(self.keyring, clock=self.clock)
+        return BatchContext(
+            store=self.store,
+            client=self._client,
+            config=self.config,
+            clock=self.clock,
+            fingerprint=self.keyring.fingerprint(self.store.meta("hmac_salt") or ""),
+            workspace=self._workspace,
+        )
+
+    def _check_batchable(self) -> None:
+        if self.collection is None:
+            return
+        spec = self.store.collection(self.collection).spec
+        if spec.is_external:
+            raise NotBatchableError(
+                f"Collection {self.collection!r} belongs to the foreign embedder {spec.model!r}: "
+                "the Batch API cannot make its vectors. Save its chunks with their vectors, or "
+                "use a collection with a Gemini spec."
+            )
+
+    def _release_unsent(self, context: BatchContext) -> None:
+        """Free the texts of processes that died before their create call."""
+        with self.store.database.snapshot() as connection:
+            left = [j.id for j in jobs.list_jobs(connection, only_open=True) if j.step in UNSENT]
+        for job_id in left:
+            with LeasedJob.take(context, job_id) as job:
+                if job is not None and job.record().step in UNSENT:
+                    release_unsent(job)
+
+    def _sync_one(self, context: BatchContext, job_id: str) -> ProviderError | None:
+        """Move one job on; return the provider's fault, if that is what stopped it."""
+        try:
+            with LeasedJob.take(context, job_id) as job:
+                if job is None:
+                    return None
+                try:
+                    self._advance(job, job.record())
+                except TransitionError:
+                    raise
+                except SemanticCoreError as error:
+                    self._note_fault(job, error)
+                    return error if isinstance(error, ProviderError) else None
+        except TransitionError as error:
+            # Another process has it now, and does what this one would have done.
+            _log.info("%s", error)
+        return None
+
+    def _advance(self, job: LeasedJob, record: JobRecord) -> None:
+        if record.status in (JobStatus.COMPLETED, JobStatus.FAILED):
+            return
+        if record.step in UNSENT:
+            release_unsent(job)
+        elif record.step is JobStep.CREATING:
+            if resolve_uncertain(job, record):
+                poll(job, job.record())
+        else:
+            poll(job, record)
+
+    def _note_fault(self, job: LeasedJob, error: SemanticCoreError) -> None:
+        """Record why a job did not move on; a held job keeps the reason it is held for."""
+        _log.warning("Batch job %s could not be synced: %s", job.id, error)
+        record = job.record()
+        if record.hold_reason is None and record.error_message != str(error):
+            job.move(*_ALL_STEPS, error_message=str(error))
+
+    @contextmanager
+    def _leased(self, context: BatchContext, batch_id: str) -> Iterator[LeasedJob]:
+        """Take the lease of a job that must be open and free."""
+        with self.store.database.snapshot() as connection:
+            record = JobRecord.read(connection, batch_id)
+        if record.status in (JobStatus.COMPLETED, JobStatus.FAILED):
+            raise TransitionError(
+                f"Batch job {batch_id} has ended already ({record.status}).", batch_id=batch_id
+            )
+        with LeasedJob.take(context, batch_id) as job:
+            if job is None:
+                raise TransitionError(
+                    f"Another process works on batch job {batch_id} right now. Try again in a "
+                    "moment.",
+                    batch_id=batch_id,
+                )
+            yield job

@@ -1,0 +1,39 @@
+"""FAILED to PENDING, when a person asks for it."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from semantic_core.queue.budget import forgive
+
+
+def retry_failed_chunks(
+    connection: sqlite3.Connection, *, collection_id: int | None, now: float
+) -> int:
+    """Give every text that failed at the provider a new budget; return chunks made PENDING.
+
+    A chunk that was saved as FAILED (a blank one, say) never reached the provider and stays.
+    A chunk whose text an open job carries waits for that job.
+    """
+    hashes = [
+        row[0]
+        for row in connection.execute(
+            "SELECT DISTINCT content_hash FROM chunks c WHERE embedding_status = 'FAILED' "
+            "AND (:collection IS NULL OR collection_id = :collection) "
+            "AND EXISTS (SELECT 1 FROM batch_items i WHERE i.content_hash = c.content_hash "
+            "AND i.budget_use NOT IN ('nothing', 'forgiven'))",
+            {"collection": collection_id},
+        )
+    ]
+    changed = 0
+    for content_hash in hashes:
+        forgive(connection, content_hash)
+        changed += connection.execute(
+            "UPDATE chunks SET embedding_status = 'PENDING', error_message = NULL, "
+            "not_before = NULL, updated_at = :now, batch_job_id = (SELECT job_id FROM batch_items "
+            "WHERE content_hash = :hash AND state = 'open') WHERE content_hash = :hash "
+            "AND embedding_status = 'FAILED' "
+            "AND (:collection IS NULL OR collection_id = :collection)",
+            {"now": now, "collection": collection_id, "hash": content_hash},
+        ).rowcount
+    return changed
