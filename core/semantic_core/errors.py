@@ -222,7 +222,11 @@ class ProviderError(SemanticCoreError):
     Attributes:
         code: HTTP status, or None if there was no answer.
         status: the provider's own word, such as "RESOURCE_EXHAUSTED", or None.
+        is_definite: whether the request surely had no effect. Where it is False, a job may
+            have been created, and sending it again could be paid for twice.
     """
+
+    is_definite = False
 
     def __init__(
         self, message: str | None = None, *, code: int | None = None, status: str | None = None
@@ -235,6 +239,8 @@ class ProviderError(SemanticCoreError):
 class AuthError(ProviderError):
     """The provider refused the key (400 API_KEY_INVALID, 401 or 403). Check it in AI Studio."""
 
+    is_definite = True
+
 
 class RateLimitError(ProviderError):
     """The provider says enough for now (429). Wait and call again; nothing is lost.
@@ -242,6 +248,8 @@ class RateLimitError(ProviderError):
     Attributes:
         retry_after: seconds the provider asks to wait, or None where it does not say.
     """
+
+    is_definite = True
 
     def __init__(
         self,
@@ -258,13 +266,29 @@ class RateLimitError(ProviderError):
 class RequestRefusedError(ProviderError):
     """The provider refused the request for good (another 4xx). Its message says why."""
 
+    is_definite = True
+
 
 class RemoteNotFoundError(ProviderError):
     """The provider does not know, or does not show to this key, the job or file asked for."""
 
+    is_definite = True
+
 
 class ProviderUnavailableError(ProviderError):
     """No usable answer: a 5xx, a timeout, or no connection. Nothing is lost; try again later."""
+
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        code: int | None = None,
+        status: str | None = None,
+        was_sent: bool = True,
+    ) -> None:
+        super().__init__(message, code=code, status=status)
+        # Only where no connection came about is it sure that nothing arrived.
+        self.is_definite = not was_sent
 
 
 class ProviderProtocolError(ProviderError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 from semantic_core.types import Vector
 
@@ -41,6 +42,23 @@ class EmbeddingRequest:
 
     key: str
     text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpooledFile:
+    """An input file on disk, ready to be uploaded.
+
+    Attributes:
+        path: where it lies.
+        request_count: lines in it.
+        byte_count: its size.
+        sha256: hex digest of its bytes.
+    """
+
+    path: Path
+    request_count: int
+    byte_count: int
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +116,21 @@ class RemoteJob:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RetrievedResults:
+    """A downloaded result file: complete, synced to disk, under its final name.
+
+    Attributes:
+        path: where it lies.
+        byte_count: its size.
+        line_count: lines in it, blank ones included.
+    """
+
+    path: Path
+    byte_count: int
+    line_count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ResultLine:
     """One checked line of a result file. Exactly one of ``vector`` and ``error`` is set.
 
@@ -107,6 +140,7 @@ class ResultLine:
         token_count: tokens the provider counted, or None.
         error: why there is no vector: the provider's words, or what is wrong with the line.
         is_transient: sending the text again may help.
+        is_quota: the provider had no room for it, which says nothing about the text.
         is_wrong_size: the line held a vector of another dimension.
     """
 
@@ -115,4 +149,5 @@ class ResultLine:
     token_count: int | None = None
     error: str | None = None
     is_transient: bool = False
+    is_quota: bool = False
     is_wrong_size: bool = False
