@@ -22,6 +22,7 @@ from semantic_core.errors import (
     StorageFullError,
     UnsupportedDatabaseError,
 )
+from semantic_core.filters import register_functions
 
 DEFAULT_BUSY_TIMEOUT = 10.0
 
@@ -128,6 +129,7 @@ class Database:
             # The claim, the intent to create and the job id decide about money: a power cut
             # must not take them back.
             connection.execute("PRAGMA synchronous = FULL")
+            register_functions(connection)
             _use_write_ahead_log(connection, self._busy_timeout)
 
     def _start_over_after_fork(self) -> None:

@@ -1,0 +1,24 @@
+"""One metadata-filter tree, and its SQL. Both adapters translate into it.
+
+A filter is two-valued: a missing key or a null fails every operator except ``ne``, ``nin`` and
+``is_empty`` (``exists`` asks for the key alone, so a null is there). Keys are looked up at the
+top level, exactly as they are written: a dot in a key is a dot. Nothing a user passes becomes
+SQL: keys, values and patterns are bound.
+"""
+
+from semantic_core.filters.operators import Operator
+from semantic_core.filters.parsing import parse_filter
+from semantic_core.filters.sql import compile_filter, register_functions
+from semantic_core.filters.tree import And, Condition, Filter, Not, Or
+
+__all__ = [
+    "And",
+    "Condition",
+    "Filter",
+    "Not",
+    "Operator",
+    "Or",
+    "compile_filter",
+    "parse_filter",
+    "register_functions",
+]

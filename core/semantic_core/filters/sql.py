@@ -1,0 +1,211 @@
+"""A filter tree as a SQL condition for SQLite."""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from semantic_core.filters.operators import Operator
+from semantic_core.filters.tree import And, Condition, Filter, Not
+
+# SQLite limits the depth of an expression to 1,000; a chain of ANDs is as deep as it is long.
+_CHAIN = 64
+
+# A JSON path has no form for these keys that every SQLite version understands.
+_NO_PATH = re.compile(r'["\\\x00-\x1f]|\A\Z')
+
+
+def compile_filter(tree: Filter, *, column: str) -> tuple[str, tuple[object, ...]]:
+    """Return a SQL condition that is 0 or 1, never NULL, and the values bound in it.
+
+    It runs on connections that went through `register_functions`.
+
+    Args:
+        tree: what to match.
+        column: SQL name of the column that holds the metadata as a JSON object.
+    """
+    compiled = _compile(tree, column)
+    return compiled.sql, compiled.values
+
+
+def register_functions(connection: sqlite3.Connection) -> None:
+    """Give a connection the SQL functions that compiled filters call."""
+    # SQLite's own lower() knows no letters but A to Z.
+    connection.create_function("unicode_lower", 1, str.lower, deterministic=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sql:
+    """A piece of SQL with the values bound in it, in order."""
+
+    sql: str
+    values: tuple[object, ...] = ()
+
+
+def _fill(template: str, *parts: _Sql) -> _Sql:
+    """Put pieces into the ``{}`` of a template, in order, so that the values stay in step."""
+    return _Sql(
+        template.format(*(part.sql for part in parts)),
+        tuple(value for part in parts for value in part.values),
+    )
+
+
+def _bound(value: object) -> _Sql:
+    return _Sql("?", (value,))
+
+
+def _as_json(value: object) -> _Sql:
+    return _bound(json.dumps(value, ensure_ascii=False))
+
+
+def _compile(tree: Filter, column: str) -> _Sql:
+    if isinstance(tree, Condition):
+        return _compile_condition(tree, column)
+    if isinstance(tree, Not):
+        return _fill("NOT {}", _compile(tree.part, column))
+    word = " AND " if isinstance(tree, And) else " OR "
+    return _join(word, [_compile(part, column) for part in tree.parts])
+
+
+def _join(word: str, parts: list[_Sql]) -> _Sql:
+    if len(parts) > _CHAIN:
+        parts = [_join(word, parts[i : i + _CHAIN]) for i in range(0, len(parts), _CHAIN)]
+    return _fill(f"({word.join(['{}'] * len(parts))})", *parts)
+
+
+def _compile_condition(condition: Condition, column: str) -> _Sql:
+    kind, value = _look_up(condition.key, column)
+    operator = _OPPOSITES.get(condition.operator, condition.operator)
+    test = _TESTS[operator](kind, value, condition.value)
+    # A test of what is not there is NULL, and so would be its opposite.
+    template = "coalesce({}, 0)" if operator is condition.operator else "NOT coalesce({}, 0)"
+    return _fill(template, test)
+
+
+def _look_up(key: str, column: str) -> tuple[_Sql, _Sql]:
+    """Return the JSON type and the value of a top-level key; NULL where it is missing."""
+    if _NO_PATH.search(key):
+        rows = f"FROM json_each({column}) AS e WHERE e.key = {{}})"
+        name = _bound(key)
+        return _fill(f"(SELECT e.type {rows}", name), _fill(f"(SELECT e.value {rows}", name)
+    # Twice as fast, since SQLite keeps what it parsed from one call to the next.
+    path = _bound(f'$."{key}"')
+    return _fill(f"json_type({column}, {{}})", path), _fill(f"json_extract({column}, {{}})", path)
+
+
+# --- one test a positive operator: (type, value, wanted) -> condition, 0, 1 or NULL ----------
+
+
+def _exists(kind: _Sql, _: _Sql, wanted: bool) -> _Sql:  # noqa: FBT001  # the filter's value
+    return _fill("({} IS NOT NULL) = {}", kind, _bound(wanted))
+
+
+def _is_empty(kind: _Sql, value: _Sql, wanted: bool) -> _Sql:  # noqa: FBT001  # the filter's value
+    return _fill(
+        "CASE {} WHEN 'text' THEN {} = '' WHEN 'array' THEN json_array_length({}) = 0 "
+        "ELSE coalesce({}, 'null') = 'null' END = {}",
+        *(kind, value, value, kind, _bound(wanted)),
+    )
+
+
+def _equals(kind: _Sql, value: _Sql, wanted: object) -> _Sql:
+    if isinstance(wanted, tuple):
+        return _fill(_SAME_LIST, kind, value, _bound(len(wanted)), value, _as_json(wanted))
+    if isinstance(wanted, bool):
+        return _fill("{} = {}", kind, _bound("true" if wanted else "false"))
+    return _compares(kind, value, wanted, sign="=")
+
+
+def _compares(kind: _Sql, value: _Sql, wanted: object, *, sign: str) -> _Sql:
+    if isinstance(wanted, str):
+        return _fill(f"{{}} = 'text' AND {{}} {sign} {{}}", kind, value, _bound(wanted))
+    # SQLite's reading of a float may differ from Python's in the last digit
+    # (https://www.sqlite.org/floatingpoint.html), so it reads both sides.
+    number = _fill("json_extract({}, '$')", _as_json(wanted))
+    return _fill(f"{{}} IN ('integer', 'real') AND {{}} {sign} {{}}", kind, value, number)
+
+
+def _between(kind: _Sql, value: _Sql, wanted: tuple[object, object]) -> _Sql:
+    return _fill(
+        "{} AND {}",
+        _compares(kind, value, wanted[0], sign=">="),
+        _compares(kind, value, wanted[1], sign="<="),
+    )
+
+
+def _is_among(kind: _Sql, value: _Sql, wanted: object) -> _Sql:
+    return _fill(_AMONG, kind, value, _as_json(wanted))
+
+
+def _holds(kind: _Sql, value: _Sql, wanted: object) -> _Sql:
+    return _holds_any(kind, value, [wanted])
+
+
+def _holds_any(kind: _Sql, value: _Sql, wanted: object) -> _Sql:
+    return _fill(_HOLDS_ANY, kind, value, _as_json(wanted))
+
+
+def _holds_all(kind: _Sql, value: _Sql, wanted: object) -> _Sql:
+    return _fill(_HOLDS_ALL, kind, _as_json(wanted), value)
+
+
+def _has_text(kind: _Sql, value: _Sql, wanted: str) -> _Sql:
+    return _fill("CASE {} WHEN 'text' THEN instr({}, {}) > 0 END", kind, value, _bound(wanted))
+
+
+def _is_like(kind: _Sql, value: _Sql, wanted: str) -> _Sql:
+    # GLOB tells A from a, which LIKE does not.
+    pattern = "".join(_GLOB.get(character, character) for character in wanted)
+    return _fill("CASE {} WHEN 'text' THEN {} GLOB {} END", kind, value, _bound(pattern))
+
+
+def _lowered(test: Callable[[_Sql, _Sql, str], _Sql]) -> Callable[[_Sql, _Sql, str], _Sql]:
+    return lambda kind, value, wanted: test(kind, _fill("unicode_lower({})", value), wanted.lower())
+
+
+_GLOB = {"%": "*", "_": "?", "*": "[*]", "?": "[?]", "[": "[[]"}
+_OPPOSITES = {Operator.NE: Operator.EQ, Operator.NIN: Operator.IN}
+_TESTS: dict[Operator, Callable[[_Sql, _Sql, Any], _Sql]] = {
+    Operator.EQ: _equals,
+    Operator.GT: partial(_compares, sign=">"),
+    Operator.GTE: partial(_compares, sign=">="),
+    Operator.LT: partial(_compares, sign="<"),
+    Operator.LTE: partial(_compares, sign="<="),
+    Operator.BETWEEN: _between,
+    Operator.IN: _is_among,
+    Operator.ANY: _holds_any,
+    Operator.ALL: _holds_all,
+    Operator.CONTAINS: _holds,
+    Operator.TEXT_MATCH: _has_text,
+    Operator.TEXT_MATCH_INSENSITIVE: _lowered(_has_text),
+    Operator.LIKE: _is_like,
+    Operator.ILIKE: _lowered(_is_like),
+    Operator.IS_EMPTY: _is_empty,
+    Operator.EXISTS: _exists,
+}
+
+# (type, value) of the wanted and of the held list's items. Whole numbers and floats are one
+# type to compare; true and 1, whose values are equal, are two. CASE, where AND would do in
+# logic: SQLite may try the parts of an AND in any order, and json_each fails on a plain string.
+_WANTED = "replace(w.type, 'real', 'integer'), w.value"
+_HELD = "replace(h.type, 'real', 'integer'), h.value"
+_AMONG = f"(replace({{}}, 'real', 'integer'), {{}}) IN (SELECT {_WANTED} FROM json_each({{}}) AS w)"
+_HOLDS_ANY = (
+    "CASE {} WHEN 'array' THEN EXISTS (SELECT 1 FROM json_each({}) AS h "
+    f"WHERE ({_HELD}) IN (SELECT {_WANTED} FROM json_each({{}}) AS w)) END"
+)
+_HOLDS_ALL = (
+    "CASE {} WHEN 'array' THEN NOT EXISTS (SELECT 1 FROM json_each({}) AS w "
+    f"WHERE ({_WANTED}) NOT IN (SELECT {_HELD} FROM json_each({{}}) AS h "
+    "WHERE h.value IS NOT NULL)) END"
+)
+_SAME_LIST = (
+    "CASE {} WHEN 'array' THEN json_array_length({}) = {} AND NOT EXISTS "
+    "(SELECT 1 FROM json_each({}) AS h JOIN json_each({}) AS w ON h.key = w.key "
+    f"WHERE ({_HELD}) IS NOT ({_WANTED})) END"
+)

@@ -1,0 +1,124 @@
+"""The filter tree: values that are valid once they exist."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from semantic_core.errors import InvalidFilterError
+from semantic_core.filters.operators import Operator, check_key, fitting_value, unknown_operator
+
+# SQLite parses nested parentheses on a stack of 100 and takes 1,000,000 bytes of SQL.
+MOST_LEVELS = 12
+MOST_CONDITIONS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One operator on one key.
+
+    Attributes:
+        key: a top-level metadata key, any string.
+        operator: what is asked, or its value such as "eq".
+        value: what it is compared with; a list becomes a tuple.
+
+    Raises:
+        InvalidFilterError: the operator is unknown, or the value does not fit it.
+    """
+
+    levels: ClassVar[int] = 1
+    size: ClassVar[int] = 1
+
+    key: str
+    operator: Operator
+    value: Any = None
+
+    def __post_init__(self) -> None:
+        check_key(self.key)
+        try:
+            operator = Operator(self.operator)
+        except ValueError as error:
+            raise unknown_operator(self.operator, self.key) from error
+        object.__setattr__(self, "operator", operator)
+        object.__setattr__(self, "value", fitting_value(self.key, operator, self.value))
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Filters joined by one word.
+
+    Attributes:
+        parts: one or more filters.
+
+    Raises:
+        InvalidFilterError: there are none, too many, or they are nested too deeply.
+    """
+
+    parts: tuple[Filter, ...]
+    levels: int = field(init=False, repr=False, compare=False)
+    size: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "parts", tuple(self.parts))
+        if not self.parts:
+            raise InvalidFilterError(
+                f"{type(self).__name__}(()) joins nothing. Leave it out, or give it conditions."
+            )
+        _measure(self, self.parts)
+
+
+class And(_Group):
+    """Every part matches."""
+
+    __slots__ = ()
+
+
+class Or(_Group):
+    """At least one part matches."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    """The part does not match, be it that its key is missing."""
+
+    part: Filter
+    levels: int = field(init=False, repr=False, compare=False)
+    size: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        _measure(self, (self.part,))
+
+
+Filter = Condition | And | Or | Not
+
+
+def check_level(level: int) -> None:
+    """Check how deeply a filter is nested.
+
+    Raises:
+        InvalidFilterError: too deeply.
+    """
+    if level > MOST_LEVELS:
+        raise InvalidFilterError(
+            f"The filter is nested more than {MOST_LEVELS} levels deep. Flatten it."
+        )
+
+
+def _measure(node: _Group | Not, parts: tuple[Filter, ...]) -> None:
+    for part in parts:
+        if not isinstance(part, Filter):
+            raise InvalidFilterError(
+                f"{type(node).__name__} takes filters, not a {type(part).__name__}."
+            )
+    levels = 1 + max(part.levels for part in parts)
+    size = sum(part.size for part in parts)
+    check_level(levels)
+    if size > MOST_CONDITIONS:
+        raise InvalidFilterError(
+            f"The filter has more than {MOST_CONDITIONS} conditions. Ask for many values of one "
+            "key with $in."
+        )
+    object.__setattr__(node, "levels", levels)
+    object.__setattr__(node, "size", size)
