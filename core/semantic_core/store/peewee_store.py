@@ -30,7 +30,7 @@ from semantic_core.store.collections import (
 from semantic_core.store.deleting import delete_chunks
 from semantic_core.store.documents import SplitDocument, drop_documents, save_documents
 from semantic_core.store.indexes import IndexCache
-from semantic_core.store.provenance import fix_provenance
+from semantic_core.store.provenance import check_provenance, fix_provenance
 from semantic_core.store.reading import read_chunks, restrict
 from semantic_core.store.saving import prepare_chunks, save_rows
 from semantic_core.store.searching import Query, search
@@ -271,6 +271,19 @@ class PeeweeVectorStore(BaseVectorStore):
         with self.database.snapshot() as connection:
             return known_vectors(connection, content_hashes)
 
+    def has_vectors(self, collection: str = DEFAULT_COLLECTION) -> bool:
+        """Return whether any vector of the collection's space is stored."""
+        with self.database.snapshot() as connection:
+            target = find_collection(connection, collection)
+            if target is None:
+                return False
+            return bool(
+                connection.execute(
+                    "SELECT EXISTS (SELECT 1 FROM embeddings WHERE space_id = ?)",
+                    (target.space_id,),
+                ).fetchone()[0]
+            )
+
     def fix_provenance(self, provenance: str) -> None:
         """Bind the database to a provider endpoint, or check that it is bound to this one.
 
@@ -279,6 +292,15 @@ class PeeweeVectorStore(BaseVectorStore):
         """
         with self.database.transaction() as connection:
             fix_provenance(connection, provenance, self.database.path)
+
+    def check_provenance(self, provenance: str) -> None:
+        """Check that the database is bound to no provider endpoint, or to this one.
+
+        Raises:
+            ProvenanceError: it holds vectors of another endpoint.
+        """
+        with self.database.snapshot() as connection:
+            check_provenance(connection, provenance, self.database.path)
 
     # --- reading -------------------------------------------------------------------------
 

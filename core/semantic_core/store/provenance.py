@@ -15,11 +15,20 @@ def fix_provenance(connection: sqlite3.Connection, provenance: str, path: Path) 
     Raises:
         ProvenanceError: it is bound to another one.
     """
-    known = read_meta(connection, "provenance")
-    if known is None:
+    if check_provenance(connection, provenance, path) is None:
         connection.execute("INSERT INTO meta (key, value) VALUES ('provenance', ?)", (provenance,))
-    elif known != provenance:
+
+
+def check_provenance(connection: sqlite3.Connection, provenance: str, path: Path) -> str | None:
+    """Return the endpoint that the database is bound to, or None.
+
+    Raises:
+        ProvenanceError: it is bound to another one.
+    """
+    known = read_meta(connection, "provenance")
+    if known not in (None, provenance):
         raise ProvenanceError(
-            f"{path} holds vectors from {known}, and this would add some from {provenance}. Use a "
-            "new database file for that, so that test vectors never mix with paid ones."
+            f"{path} holds vectors from {known}, and this would use {provenance}. Use a new "
+            "database file for that, so that test vectors never mix with paid ones."
         )
+    return known

@@ -1,0 +1,197 @@
+"""SemanticCore: from text to search results in four verbs."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+from semantic_core.errors import (
+    ConfigurationError,
+    IngestError,
+    InvalidInputError,
+    ProviderError,
+    ProvenanceError,
+)
+from semantic_core.gemini import GeminiEmbedder
+from semantic_core.ingesting import Ingestion
+from semantic_core.keyring import GoogleKeyring
+from semantic_core.splitting import Splitter
+from semantic_core.statuses import SearchMode
+from semantic_core.store import DEFAULT_COLLECTION, FilterLike, PeeweeVectorStore
+from semantic_core.types import Document, IngestReport, QueueStats, SearchResults, Vector
+
+_log = logging.getLogger(__name__)
+
+INGEST_MODES = ("async", "sync")
+
+
+class HasContent(Protocol):
+    """Anything with a text and metadata can be ingested."""
+
+    @property
+    def content(self) -> str:
+        """The text."""
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """Plain JSON values."""
+
+
+class SemanticCore:
+    """Saves documents at once, searches them at once, and better as vectors arrive.
+
+    Args:
+        store: where everything is kept.
+        keyring: the default key embeds queries and ``mode="sync"`` documents; without one,
+            saving and keyword search work all the same.
+        collection: which collection of the store to use.
+        embedder: how to embed live; None for Google's endpoint, or the one that
+            ``GOOGLE_GEMINI_BASE_URL`` names.
+        splitter: how documents become chunks; None for paragraphs and sentences of up to the
+            size that suits the collection's model.
+    """
+
+    def __init__(
+        self,
+        store: PeeweeVectorStore,
+        keyring: GoogleKeyring | None = None,
+        *,
+        collection: str = DEFAULT_COLLECTION,
+        embedder: GeminiEmbedder | None = None,
+        splitter: Splitter | None = None,
+    ) -> None:
+        self.store = store
+        self.keyring = keyring or GoogleKeyring()
+        self.collection = collection
+        self.embedder = embedder or GeminiEmbedder(self.keyring)
+        self.splitter = splitter or Splitter()
+
+    def ingest(
+        self,
+        documents: Document | HasContent | Iterable[Document | HasContent],
+        mode: str = "async",
+    ) -> IngestReport:
+        """Split documents and save their chunks; with ``mode="sync"`` embed them at once.
+
+        Documents are read lazily and saved in pages of one transaction each, in bounded memory.
+        A document replaces the earlier one of the same id (or, without ids, of the same
+        content); chunks that did not change keep their vectors. Ingesting the same again
+        changes nothing and costs nothing.
+
+        Args:
+            documents: one, or any iterable of them.
+            mode: ``async`` returns as soon as everything is saved, PENDING where no vector is
+                known yet; ``sync`` embeds each page with the default key before saving it.
+
+        Returns:
+            What was saved.
+
+        Raises:
+            InvalidInputError: the one document given cannot be saved.
+            IngestError: some of several documents were refused; its ``report`` names them, and
+                everything else is saved.
+            MissingDefaultKeyError: ``mode="sync"`` without a default key; nothing was saved.
+            ProviderError: live embedding failed; earlier pages are saved.
+            StorageError: the database could not be written; earlier pages are saved.
+        """
+        if mode not in INGEST_MODES:
+            raise InvalidInputError(f"mode={mode!r}: use one of {', '.join(INGEST_MODES)}.")
+        is_one = hasattr(documents, "content")
+        ingestion = Ingestion(
+            self.store,
+            collection=self.collection,
+            splitter=self.splitter,
+            embedder=self.embedder if mode == "sync" else None,
+            raise_at_once=is_one,
+        )
+        report = ingestion.run([documents] if is_one else documents)  # type: ignore[list-item, arg-type]  # told apart by hasattr
+        if report.rejected_count:
+            first = report.rejected[0]
+            raise IngestError(
+                f"{report.rejected_count} documents were refused, the first is {first.name} "
+                f"({first.reason}) {report.documents} others are saved. See error.report.rejected; "
+                "ingest those again once they are mended.",
+                report=report,
+            )
+        return report
+
+    def search(
+        self,
+        query: str,
+        limit: int = 10,
+        *,
+        mode: SearchMode | str = SearchMode.HYBRID,
+        filters: FilterLike = None,
+        alpha: float = 0.5,
+    ) -> SearchResults:
+        """Search by meaning and by keyword; works while chunks are still PENDING.
+
+        Args:
+            query: what to look for.
+            limit: how many hits at most.
+            mode: ``hybrid``, ``vector`` or ``keyword``; only the last makes no live call.
+            filters: metadata filter such as ``{"lang": "en", "year": {"$gte": 2020}}``.
+            alpha: weight of meaning against keywords in hybrid mode, from 0 to 1.
+
+        Returns:
+            Hits, with ``coverage`` and, where the query could not be embedded, ``degraded``.
+
+        Raises:
+            InvalidInputError: an argument that cannot be used.
+            ProvenanceError: the database holds vectors of another endpoint.
+        """
+        vector, degraded = None, None
+        if mode != SearchMode.KEYWORD and query.strip():
+            vector, degraded = self._query_vector(query)
+        results = self.store.search(
+            text=query,
+            vector=vector,
+            collection=self.collection,
+            limit=limit,
+            mode=mode,
+            filters=filters,
+            alpha=alpha,
+        )
+        if degraded is None:
+            return results
+        return SearchResults(results.hits, results.coverage, degraded)
+
+    def delete(
+        self,
+        *,
+        ids: Sequence[str] | None = None,
+        document_ids: Sequence[str] | None = None,
+        filters: FilterLike = None,
+        purge: bool = False,
+    ) -> int:
+        """Delete the chunks that meet every condition given; see ``PeeweeVectorStore.delete``."""
+        return self.store.delete(
+            ids=ids,
+            document_ids=document_ids,
+            filters=filters,
+            collection=self.collection,
+            purge=purge,
+        )
+
+    def stats(self) -> QueueStats:
+        """Return what waits, what runs and what failed in this collection. Needs no key."""
+        self.store.collection(self.collection)
+        return self.store.stats(self.collection)
+
+    def _query_vector(self, query: str) -> tuple[Vector | None, str | None]:
+        """Embed a query live; where that cannot be done, say why instead."""
+        spec = self.store.collection(self.collection).spec
+        if not self.store.has_vectors(self.collection):
+            # Nothing to compare with: a live call would only cost time and money.
+            return None, "no vector is stored yet: answered by keyword alone"
+        if spec.is_external:
+            return None, f"no embedder for {spec.model!r} here: answered by keyword alone"
+        self.store.check_provenance(self.embedder.provenance)
+        try:
+            return self.embedder.embed_query(query, spec=spec), None
+        except ProvenanceError:
+            raise
+        except (ProviderError, ConfigurationError) as error:
+            _log.info("A query could not be embedded: %s", error)
+            return None, f"answered by keyword alone: {error}"

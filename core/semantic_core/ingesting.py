@@ -1,0 +1,180 @@
+"""One ingest: documents in, pages of chunks saved, in bounded memory."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from semantic_core.errors import BlankTextError, InvalidInputError
+from semantic_core.gemini import GeminiEmbedder
+from semantic_core.metadata import dump_metadata
+from semantic_core.splitting import Splitter
+from semantic_core.statuses import VectorOrigin
+from semantic_core.store import PeeweeVectorStore, SplitDocument
+from semantic_core.types import Chunk, Document, IngestReport, Rejected, SaveReport
+from semantic_core.validation import check_text
+
+# Chunks in one transaction: large enough for the full-text index, small enough for others' writes.
+PAGE = 1000
+
+MOST_REJECTED = 100
+
+
+class Ingestion:
+    """Splits documents and saves them page by page.
+
+    Args:
+        store: where to save.
+        collection: in which collection.
+        splitter: how documents become chunks.
+        embedder: embeds each page before it is saved; None leaves that to the batch queue.
+        raise_at_once: raise for a document that cannot be saved, instead of counting it.
+    """
+
+    def __init__(
+        self,
+        store: PeeweeVectorStore,
+        *,
+        collection: str,
+        splitter: Splitter,
+        embedder: GeminiEmbedder | None,
+        raise_at_once: bool,
+    ) -> None:
+        self._store = store
+        self._collection = collection
+        self._splitter = splitter
+        self._embedder = embedder
+        self._raise_at_once = raise_at_once
+        self._report = IngestReport()
+
+    def run(self, documents: Iterable[Any]) -> IngestReport:
+        """Ingest everything; see ``SemanticCore.ingest`` for what is raised."""
+        started = time.perf_counter()
+        page: list[tuple[int, SplitDocument]] = []
+        size = 0
+        for position, item in enumerate(documents):
+            try:
+                entry = self._split(item, position)
+            except InvalidInputError as error:
+                self._reject(position, item, error)
+                continue
+            if page and size + len(entry.chunks) > PAGE:
+                self._save(page)
+                page, size = [], 0
+            page.append((position, entry))
+            size += len(entry.chunks)
+        if page:
+            self._save(page)
+        return replace(self._report, seconds=time.perf_counter() - started)
+
+    def _split(self, item: Any, position: int) -> SplitDocument:
+        document = _as_document(item, position)
+        name = _name(document, position)
+        check_text(document.content, what=name)
+        # Refused here and not per chunk, so that an error names the document once.
+        dump_metadata(dict(document.metadata), what=f"the metadata of {name}")
+        document_id = document.id or document.source
+        if document_id is None:
+            document_id = hashlib.sha256(document.content.encode()).hexdigest()[:32]
+        chunks = tuple(
+            Chunk(
+                id=f"{document_id}#{number}",
+                document_id=document_id,
+                text=piece.text,
+                metadata=document.metadata,
+                vector_source=piece.vector_source,
+            )
+            for number, piece in enumerate(
+                self._splitter.split(document.content, format=document.format)
+            )
+        )
+        if not chunks:
+            raise BlankTextError(f"{name} is blank: there is nothing to embed.")
+        return SplitDocument(id=document_id, document=document, chunks=chunks)
+
+    def _save(self, page: list[tuple[int, SplitDocument]]) -> None:
+        entries = [entry for _, entry in page]
+        try:
+            self._write(entries)
+        except InvalidInputError as error:
+            if len(page) == 1:
+                position, entry = page[0]
+                self._reject(position, entry.document, error)
+                return
+            # Nothing of the page was written: save each document by itself, so that a bad one
+            # loses nothing of the others.
+            for single in page:
+                self._save([single])
+
+    def _write(self, entries: list[SplitDocument]) -> None:
+        if self._embedder is not None:
+            self._embed(entries, self._embedder)
+        saved, removed = self._store.save_documents(entries, collection=self._collection)
+        report = self._report
+        self._report = replace(
+            report,
+            documents=report.documents + len(entries),
+            chunks=report.chunks + replace(saved, ids=()),
+            removed=report.removed + removed,
+        )
+
+    def _embed(self, entries: list[SplitDocument], embedder: GeminiEmbedder) -> None:
+        """Embed what has no vector yet and is in no batch job; save the vectors first.
+
+        A crash before the chunks are saved leaves paid vectors in the cache, where the next
+        try finds them.
+        """
+        spec = self._store.collection(self._collection).spec
+        hasher = spec.hasher()
+        sources = {
+            hasher(source).hex(): source
+            for entry in entries
+            for chunk in entry.chunks
+            if (source := chunk.vector_source or chunk.text)
+        }
+        known = self._store.known_vectors(list(sources))
+        wanted = {key: source for key, source in sources.items() if key not in known}
+        if not wanted:
+            return
+        self._store.fix_provenance(embedder.provenance)
+        vectors = embedder.embed_documents(list(wanted.values()), spec=spec)
+        self._store.bulk_update_vectors(
+            zip(wanted, vectors, strict=True), spec=spec, origin=VectorOrigin.LIVE
+        )
+
+    def _reject(self, position: int, item: Any, error: InvalidInputError) -> None:
+        if self._raise_at_once:
+            raise error
+        name = _name(item, position)
+        report = self._report
+        kept = report.rejected
+        if len(kept) < MOST_REJECTED:
+            kept = (*kept, Rejected(position=position, name=name, reason=str(error)))
+        self._report = replace(report, rejected=kept, rejected_count=report.rejected_count + 1)
+
+
+def _as_document(item: Any, position: int) -> Document:
+    if isinstance(item, Document):
+        return item
+    try:
+        content, metadata = item.content, item.metadata
+    except AttributeError as error:
+        raise InvalidInputError(
+            f"document number {position} is a {type(item).__name__} without content and metadata. "
+            "Pass Document(content=..., metadata=...)."
+        ) from error
+    return Document(
+        content=content,
+        metadata=metadata or {},
+        id=getattr(item, "id", None),
+        source=getattr(item, "source", None),
+        format=getattr(item, "format", "text"),
+    )
+
+
+def _name(item: Any, position: int) -> str:
+    known = getattr(item, "id", None) or getattr(item, "source", None)
+    return f"document {known!r}" if known else f"document number {position}"
