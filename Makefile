@@ -41,7 +41,7 @@ e2e: .venv/.stamp ## test a few texts against Google's real Batch API; needs key
 	$(RUN) pytest -m e2e --force-enable-socket
 
 bench: .venv/.stamp ## measure speed, each benchmark by itself
-	@set -e; for script in benchmarks/bench_*.py; do echo "== $$script"; .venv/bin/python "$$script"; done
+	@set -e; for script in benchmarks/[a-z]*.py; do echo "== $$script"; .venv/bin/python "$$script"; done
 
 clean: ## remove the environments, the demo's data and all caches
 	rm -rf .venv .venv-demo .demo dist build
@@ -81,6 +81,6 @@ if { [ -e $@ ] && [ -n "$(filter FORCE,$^)" ]; } \
 	echo "Making $$venv with $$("$$found" --version); this takes a minute, once."; \
 	"$$found" -m venv --clear $$venv; \
 fi; \
-$$venv/bin/python -m pip install --quiet -c constraints.txt -e '$(1)'; \
+$$venv/bin/python -m pip install -qq -c constraints.txt -e '$(1)'; \
 printf '|%s|%s|\n' "$$(pwd -P)" "$$PYTHON" > $@
 endef
