@@ -159,6 +159,34 @@ def test_each_operator_says_what_the_oracle_says(
     assert ask(connection, condition, [row]) == [int(matches(condition, row))]
 
 
+@settings(max_examples=600, deadline=None)
+@given(
+    operator=st.sampled_from(
+        [Operator.LIKE, Operator.ILIKE, Operator.TEXT_MATCH, Operator.TEXT_MATCH_INSENSITIVE]
+    ),
+    wanted=st.text(st.sampled_from("aAÄ%_*?[]"), min_size=1, max_size=3),
+    value=st.text(st.sampled_from("aAä%*?[]"), max_size=3),
+)
+def test_text_operators_say_what_the_oracle_says(
+    connection: sqlite3.Connection, operator: Operator, wanted: str, value: str
+) -> None:
+    condition = Condition("k", operator, wanted)
+    assert ask(connection, condition, [{"k": value}]) == [int(matches(condition, {"k": value}))]
+
+
+@settings(max_examples=600, deadline=None)
+@given(
+    operator=st.sampled_from([Operator.EQ, Operator.ANY, Operator.ALL]),
+    wanted=st.lists(st.sampled_from([0, 1, 1.0, True, "1", "a"]), min_size=1, max_size=3),
+    value=st.lists(st.sampled_from([0, 1, 1.0, True, "1", "a", None, [1]]), max_size=3),
+)
+def test_list_operators_say_what_the_oracle_says(
+    connection: sqlite3.Connection, operator: Operator, wanted: list[Any], value: list[Any]
+) -> None:
+    condition = Condition("k", operator, wanted)
+    assert ask(connection, condition, [{"k": value}]) == [int(matches(condition, {"k": value}))]
+
+
 @pytest.mark.parametrize("operator", Operator)
 def test_missing_and_null_fail_all_but_the_negative_operators(
     connection: sqlite3.Connection, operator: Operator
@@ -232,6 +260,17 @@ def test_text_match_is_literal_and_like_has_two_wildcards(connection: sqlite3.Co
     assert found(connection, {"k": {"$like": "a_c"}}, *rows) == [2, 3]
     assert found(connection, {"k": {"$like": "A_C"}}, *rows) == []
     assert found(connection, {"k": {"$ilike": "%_äRGER"}}, *rows) == [0, 1]
+
+
+def test_order_is_by_size_and_by_code_point(connection: sqlite3.Connection) -> None:
+    rows: list[dict[str, Any]] = [{"k": 1}, {"k": 2.5}, {"k": 10}, {"k": "b"}, {"k": "Z"}]
+    assert found(connection, {"k": {"$between": [1, 2.5]}}, *rows) == [0, 1]
+    assert found(connection, {"k": {"$between": ["Z", "a"]}}, *rows) == [4]
+    assert found(connection, {"k": {"$between": [2, 1]}}, *rows) == []
+    assert found(connection, {"k": {"$gt": 2.5}}, *rows) == [2]
+    assert found(connection, {"k": {"$gte": 2.5}}, *rows) == [1, 2]
+    assert found(connection, {"k": {"$lt": "b"}}, *rows) == [4]
+    assert found(connection, {"k": {"$lte": "b"}}, *rows) == [3, 4]
 
 
 def test_not_negates_the_whole(connection: sqlite3.Connection) -> None:

@@ -17,7 +17,7 @@ from semantic_core.filters.tree import And, Condition, Filter, Not
 _CHAIN = 64
 
 # A JSON path has no form for these keys that every SQLite version understands.
-_NO_PATH = re.compile(r'["\\\x00-\x1f]|\A\Z')
+_NO_PATH = re.compile(r'["\\\x00-\x1f]')
 
 
 def compile_filter(tree: Filter, *, column: str) -> tuple[str, tuple[object, ...]]:
@@ -201,11 +201,10 @@ _HOLDS_ANY = (
 )
 _HOLDS_ALL = (
     "CASE {} WHEN 'array' THEN NOT EXISTS (SELECT 1 FROM json_each({}) AS w "
-    f"WHERE ({_WANTED}) NOT IN (SELECT {_HELD} FROM json_each({{}}) AS h "
-    "WHERE h.value IS NOT NULL)) END"
+    f"WHERE ({_WANTED}) NOT IN (SELECT {_HELD} FROM json_each({{}}) AS h)) END"
 )
 _SAME_LIST = (
     "CASE {} WHEN 'array' THEN json_array_length({}) = {} AND NOT EXISTS "
     "(SELECT 1 FROM json_each({}) AS h JOIN json_each({}) AS w ON h.key = w.key "
-    f"WHERE ({_HELD}) IS NOT ({_WANTED})) END"
+    f"WHERE ({_HELD}) <> ({_WANTED})) END"
 )
