@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from support.clock import ManualClock
 
+from semantic_core.emulator import Emulator
 from semantic_core.store import PeeweeVectorStore
 
 
@@ -34,3 +35,9 @@ def database_path(tmp_path: Path) -> Path:
 def store(database_path: Path, clock: ManualClock) -> Iterator[PeeweeVectorStore]:
     with PeeweeVectorStore(database_path, clock=clock) as opened:
         yield opened
+
+
+@pytest.fixture
+def emulator(tmp_path: Path) -> Iterator[Emulator]:
+    with Emulator(tmp_path / "emulator.db") as running:
+        yield running

@@ -1,0 +1,76 @@
+"""A local server that speaks the part of Google's Gemini API which semcore uses.
+
+The unmodified google-genai SDK works against it: resumable file uploads, embedding batches from
+a file, live embedding. It embeds deterministically, keeps everything in one state file that
+survives kill -9, validates as strictly as Google, keeps a billing ledger, and lets things go
+wrong by rule::
+
+    with Emulator("emulator.db") as emulator:
+        emulator.add_fault(FaultRule(operation=Operation.CREATE, effect=Drop(after=True)))
+        client = genai.Client(
+            api_key="any", http_options={"base_url": emulator.url, "api_version": "v1beta"}
+        )
+        ...
+        assert not emulator.ledger.overbilled()
+
+It needs ``pip install "semcore[emulator]"`` and listens on the loopback address only.
+"""
+
+from semantic_core.emulator.config import EmulatorConfig, ModelInfo
+from semantic_core.emulator.embedding import count_tokens, fake_embed
+from semantic_core.emulator.faults import (
+    Bomb,
+    CutDownload,
+    CutResult,
+    Damage,
+    DamageLines,
+    Delay,
+    Drop,
+    EndJob,
+    FailLines,
+    FaultRule,
+    Garbage,
+    HideJob,
+    Lines,
+    Redirect,
+    ReplaceLines,
+    Reply,
+    StickJob,
+)
+from semantic_core.emulator.journal import LoggedRequest, Operation, Violation, ViolationKind
+from semantic_core.emulator.ledger import Ledger, LedgerEntry, TextKey, text_sha256
+from semantic_core.emulator.server import EmulatedJob, Emulator
+
+__all__ = [
+    "Bomb",
+    "CutDownload",
+    "CutResult",
+    "Damage",
+    "DamageLines",
+    "Delay",
+    "Drop",
+    "EmulatedJob",
+    "Emulator",
+    "EmulatorConfig",
+    "EndJob",
+    "FailLines",
+    "FaultRule",
+    "Garbage",
+    "HideJob",
+    "Ledger",
+    "LedgerEntry",
+    "Lines",
+    "LoggedRequest",
+    "ModelInfo",
+    "Operation",
+    "Redirect",
+    "ReplaceLines",
+    "Reply",
+    "StickJob",
+    "TextKey",
+    "Violation",
+    "ViolationKind",
+    "count_tokens",
+    "fake_embed",
+    "text_sha256",
+]

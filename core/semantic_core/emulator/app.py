@@ -1,0 +1,325 @@
+"""The wire: routes, keys, faults, and answers as HTTP. An ASGI application."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import re
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from semantic_core.emulator.faults import (
+    CALL_EFFECTS,
+    Bomb,
+    CallEffect,
+    CutDownload,
+    Delay,
+    Drop,
+    Garbage,
+    Redirect,
+    Reply,
+)
+from semantic_core.emulator.journal import Operation, ViolationKind
+from semantic_core.emulator.replies import ApiError
+from semantic_core.emulator.service import Answer, Call, Service
+
+_VERSION = r"/(?:v1|v1beta|v1alpha)"
+_ID = r"(?P<name>[^/:]+)"
+_ROUTES = [
+    (method, re.compile(pattern), operation)
+    for method, pattern, operation in (
+        ("POST", rf"/upload{_VERSION}/files", Operation.UPLOAD_START),
+        ("GET", rf"{_VERSION}/files", Operation.FILE_LIST),
+        ("GET", rf"(?:/download)?{_VERSION}/files/{_ID}:download", Operation.DOWNLOAD),
+        ("GET", rf"{_VERSION}/files/{_ID}", Operation.FILE_GET),
+        ("DELETE", rf"{_VERSION}/files/{_ID}", Operation.FILE_DELETE),
+        ("POST", rf"{_VERSION}/models/{_ID}:asyncBatchEmbedContent", Operation.CREATE),
+        ("POST", rf"{_VERSION}/models/{_ID}:batchEmbedContents", Operation.EMBED),
+        ("GET", rf"{_VERSION}/batches", Operation.LIST),
+        ("GET", rf"{_VERSION}/batches/{_ID}", Operation.GET),
+        ("DELETE", rf"{_VERSION}/batches/{_ID}", Operation.DELETE),
+        ("POST", rf"{_VERSION}/batches/{_ID}:cancel", Operation.CANCEL),
+    )
+]
+
+_JSON = "application/json; charset=UTF-8"
+_BOMB_PIECE = bytes(1 << 20)
+_REPLY_WORDS = {
+    400: "Request contains an invalid argument.",
+    401: "Request had invalid authentication credentials.",
+    403: "The caller does not have permission.",
+    404: "Requested entity was not found.",
+    409: "Requested entity already exists.",
+    429: "Resource has been exhausted (e.g. check quota).",
+    500: "An internal error has occurred. Please retry.",
+    502: "Bad Gateway",
+    503: "The service is currently unavailable.",
+    504: "The request timed out. Please try again.",
+}
+
+
+class DroppedError(Exception):
+    """The connection is to be closed without an answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Route:
+    operation: Operation
+    name: str
+
+
+class Application:
+    """Serves the API.
+
+    Args:
+        service: what it does.
+        transports: open connections by the client's address, for faults that break them.
+        stopping: set when the server stops, so that no delay outlives it.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        *,
+        transports: dict[tuple[str, int], asyncio.Transport],
+        stopping: asyncio.Event,
+    ) -> None:
+        self._service = service
+        self._transports = transports
+        self._stopping = stopping
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        request = Request(scope, receive)
+        try:
+            # All of it, whatever the answer: an unread body would break the connection.
+            body = await request.body()
+        except ClientDisconnect:
+            return
+        number, response = await self._respond(request, body)
+        journal = self._service.journal
+        if response is None:
+            await run_in_threadpool(journal.close_request, number, "dropped")
+            self._transport(request).abort()
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            return
+        await run_in_threadpool(journal.close_request, number, str(response.status_code))
+        await response(scope, receive, send)
+
+    async def _respond(self, request: Request, body: bytes) -> tuple[int, Response | None]:
+        """Return the request's number in the log, and the response, or None to say nothing."""
+        route = _find_route(request)
+        key = request.headers.get("x-goog-api-key") or request.query_params.get("key")
+        number = await run_in_threadpool(self._log, request, route, key)
+        try:
+            return number, await self._serve(request, route, key, number, body)
+        except ApiError as error:
+            return number, _refusal(error, route)
+        except DroppedError:
+            return number, None
+
+    def _log(self, request: Request, route: _Route | None, key: str | None) -> int:
+        now = self._service.clock.now()
+        journal = self._service.journal
+        if "key" in request.query_params:
+            journal.add_violation(ViolationKind.KEY_IN_URL, request.url.path, "", at=now)
+        return journal.open_request(
+            at=now,
+            method=request.method,
+            path=request.url.path,
+            operation=route and route.operation,
+            project=self._service.projects.name_of(key) if key else None,
+        )
+
+    async def _serve(
+        self, request: Request, route: _Route | None, key: str | None, number: int, body: bytes
+    ) -> Response:
+        if route is None:
+            raise ApiError(404, f"The emulator has no {request.method} {request.url.path}.")
+        service = self._service
+        project = ""
+        # Google knows an upload session by its id: its chunks come without a key.
+        if route.operation is not Operation.UPLOAD:
+            project = await run_in_threadpool(service.projects.admit, key)
+        call = Call(
+            operation=route.operation,
+            number=number,
+            name=route.name,
+            project=project,
+            query=dict(request.query_params),
+            headers=dict(request.headers),
+            body=body,
+            base_url=f"{request.url.scheme}://{request.headers.get('host', request.url.netloc)}",
+        )
+        effects = await run_in_threadpool(
+            service.faults.take,
+            CALL_EFFECTS,
+            subject=f"request {number}",
+            names=await run_in_threadpool(service.names_in, call),
+            operation=call.operation,
+        )
+        await self._wait(effects, after=False)
+        first = next((one for one in effects if not isinstance(one, Delay)), None)
+        if first is not None and not getattr(first, "after", True):
+            return _faulty(first)
+        if isinstance(first, Redirect):
+            return Response(status_code=first.code, headers={"Location": first.location})
+        answer = await run_in_threadpool(service.answer, call)
+        await self._wait(effects, after=True)
+        if isinstance(first, (Reply, Drop, Garbage)):
+            return _faulty(first)
+        if answer.file is None:
+            return _success(answer)
+        return self._download(request, answer.file, first)
+
+    async def _wait(self, effects: list[CallEffect], *, after: bool) -> None:
+        seconds = sum(
+            one.seconds for one in effects if isinstance(one, Delay) and one.after is after
+        )
+        if seconds:
+            try:
+                await asyncio.wait_for(self._stopping.wait(), seconds)
+            except TimeoutError:
+                return
+            raise DroppedError
+
+    def _download(self, request: Request, row: Any, effect: CallEffect | None) -> Response:
+        service = self._service
+        headers = {"Content-Length": str(row["size"])}
+        content = service.files.contents.read(row["content"])
+        if isinstance(effect, Bomb):
+            zeros = _zeros(effect)
+            encoding = {"Content-Encoding": "gzip"} if effect.compressed else {}
+            return StreamingResponse(zeros, headers=encoding, media_type="application/jsonl")
+        if isinstance(effect, CutDownload):
+            return _CutResponse(
+                _first_bytes(content, effect.at),
+                transport=self._transport(request),
+                headers=headers if effect.tells_length else {},
+            )
+
+        def whole() -> Iterator[bytes]:
+            yield from content
+            service.jobs.note_download(row["name"])
+
+        return StreamingResponse(whole(), headers=headers, media_type="application/jsonl")
+
+    def _transport(self, request: Request) -> asyncio.Transport:
+        assert request.client is not None  # noqa: S101  # TCP connections have a peer
+        return self._transports[request.client.host, request.client.port]
+
+
+class _CutResponse(StreamingResponse):
+    """Writes to the connection itself, since no server framework sends a broken answer."""
+
+    def __init__(
+        self, content: Iterator[bytes], *, transport: asyncio.Transport, headers: dict[str, str]
+    ) -> None:
+        super().__init__(content, media_type="application/jsonl")
+        self._transport = transport
+        self._lines = [f"{name}: {value}" for name, value in headers.items()]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        del scope, send
+        head = ["HTTP/1.1 200 OK", "Content-Type: application/jsonl", "Connection: close"]
+        self._transport.write("\r\n".join([*head, *self._lines, "", ""]).encode())
+        iterator: AsyncIterator[Any] = aiter(self.body_iterator)
+        async for part in iterator:
+            self._transport.write(part)
+        self._transport.close()
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+
+def _find_route(request: Request) -> _Route | None:
+    path = request.url.path
+    for method, pattern, operation in _ROUTES:
+        match = pattern.fullmatch(path)
+        if match is not None and method == request.method:
+            if operation is Operation.UPLOAD_START and "upload_id" in request.query_params:
+                return _Route(operation=Operation.UPLOAD, name=request.query_params["upload_id"])
+            return _Route(operation=operation, name=match.groupdict().get("name") or "")
+    return None
+
+
+def _success(answer: Answer) -> Response:
+    content = (
+        b"" if answer.body is None else orjson.dumps(answer.body, option=orjson.OPT_SERIALIZE_NUMPY)
+    )
+    return Response(content, headers=dict(answer.headers), media_type=_JSON)
+
+
+def _refusal(error: ApiError, route: _Route | None) -> Response:
+    headers = {}
+    if route is not None and route.operation is Operation.UPLOAD:
+        headers["X-Goog-Upload-Status"] = "final"
+    return Response(orjson.dumps(error.body()), error.code, headers, media_type=_JSON)
+
+
+def _faulty(effect: CallEffect) -> Response:
+    """Return the answer a fault wants.
+
+    Raises:
+        DroppedError: it wants none.
+    """
+    if isinstance(effect, Garbage):
+        return Response(effect.body, media_type=effect.content_type)
+    if not isinstance(effect, Reply):
+        raise DroppedError
+    message = effect.message or _REPLY_WORDS.get(effect.code, "Unknown error.")
+    if effect.as_text:
+        return Response(message, effect.code, media_type="text/plain")
+    details: list[dict[str, Any]] = []
+    if effect.code == 429:
+        details.append(
+            {
+                "@type": "type.googleapis.com/google.rpc.Help",
+                "links": [
+                    {
+                        "description": "Learn more about Gemini API quotas",
+                        "url": "https://ai.google.dev/gemini-api/docs/rate-limits",
+                    }
+                ],
+            }
+        )
+    if effect.retry_delay is not None:
+        details.append(
+            {
+                "@type": "type.googleapis.com/google.rpc.RetryInfo",
+                "retryDelay": f"{effect.retry_delay:g}s",
+            }
+        )
+    error = ApiError(effect.code, message, status=effect.status, details=details)
+    return Response(orjson.dumps(error.body()), effect.code, media_type=_JSON)
+
+
+def _first_bytes(content: Iterator[bytes], count: int) -> Iterator[bytes]:
+    for part in content:
+        if count <= 0:
+            return
+        yield part[:count]
+        count -= len(part)
+
+
+def _zeros(effect: Bomb) -> Iterator[bytes]:
+    pieces = range(0, effect.size, len(_BOMB_PIECE))
+    if not effect.compressed:
+        for start in pieces:
+            yield _BOMB_PIECE[: effect.size - start]
+        return
+    # A gzip stream may be a row of members, so one member is enough for any size.
+    whole = gzip.compress(_BOMB_PIECE)
+    for start in pieces:
+        yield (
+            whole
+            if effect.size - start >= len(_BOMB_PIECE)
+            else gzip.compress(_BOMB_PIECE[: effect.size - start])
+        )

@@ -1,0 +1,427 @@
+"""Batch jobs: accepted, pending, running, ended, all by the clock.
+
+Nothing runs in the background. Whoever looks at a job first makes it catch up with the clock,
+so that a restart, a killed process and a test's moving clock all see the same history.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+import threading
+from collections import Counter
+from collections.abc import Iterator
+
+from semantic_core.clock import Clock
+from semantic_core.emulator.config import EmulatorConfig, ModelInfo
+from semantic_core.emulator.embedding import count_tokens
+from semantic_core.emulator.faults import LINE_EFFECTS, EndJob, FaultBook, HideJob, StickJob
+from semantic_core.emulator.files import PART_SIZE, Files, random_id
+from semantic_core.emulator.journal import Journal, Operation, ViolationKind
+from semantic_core.emulator.ledger import Ledger, TextKey
+from semantic_core.emulator.replies import ApiError
+from semantic_core.emulator.results import Runner
+from semantic_core.emulator.state import State
+from semantic_core.emulator.validation import FieldError, InputLine, line_error, read_line
+
+PENDING = "BATCH_STATE_PENDING"
+RUNNING = "BATCH_STATE_RUNNING"
+SUCCEEDED = "BATCH_STATE_SUCCEEDED"
+PARTIALLY_SUCCEEDED = "BATCH_STATE_PARTIALLY_SUCCEEDED"
+FAILED = "BATCH_STATE_FAILED"
+CANCELLED = "BATCH_STATE_CANCELLED"
+EXPIRED = "BATCH_STATE_EXPIRED"
+
+_MOST_LINE_ERRORS = 20
+_DEFAULT_ERRORS = {
+    FAILED: (13, "The batch job failed with an internal error."),
+    CANCELLED: (1, "The operation was cancelled."),
+    EXPIRED: (4, "The batch job expired before it was finished."),
+}
+
+
+class Jobs:
+    """The Batch API without HTTP."""
+
+    def __init__(
+        self,
+        state: State,
+        *,
+        clock: Clock,
+        config: EmulatorConfig,
+        files: Files,
+        faults: FaultBook,
+        journal: Journal,
+        ledger: Ledger,
+    ) -> None:
+        self._state = state
+        self._clock = clock
+        self._config = config
+        self._files = files
+        self._faults = faults
+        self._journal = journal
+        self._ledger = ledger
+        self._running = threading.Lock()
+
+    # --- calls -----------------------------------------------------------------------------
+
+    def create(
+        self,
+        project: str,
+        *,
+        model: str,
+        info: ModelInfo,
+        display_name: str | None,
+        input_file: str,
+        subject: str,
+    ) -> sqlite3.Row:
+        """Accept a job. Asking twice gives two jobs, as at Google.
+
+        Args:
+            project: whom it is billed to.
+            model: model id.
+            info: what the model does.
+            display_name: the caller's name for it.
+            input_file: remote name of the input.
+            subject: the call, as `FaultBook.take` counts it.
+
+        Raises:
+            ApiError: 403 there is no such file, 400 it has a line that is no request, 429 too
+                many jobs are open.
+        """
+        source = self._files.find(input_file, project)
+        lines = self._read_input(source["content"])
+        self._check_open_jobs(project)
+        now = self._clock.now()
+        names = [display_name] if display_name else []
+        hidden = self._faults.take(
+            (HideJob,), subject=subject, names=names, operation=Operation.CREATE
+        )
+        name = f"batches/{random_id(36)}"
+        self._note_keys(name, lines)
+        with self._state.transaction() as connection:
+            if (
+                display_name
+                and connection.execute(
+                    "SELECT 1 FROM jobs WHERE display_name = ? AND state NOT IN (?, ?, ?)",
+                    (display_name, FAILED, CANCELLED, EXPIRED),
+                ).fetchone()
+            ):
+                self._journal.add_violation(
+                    ViolationKind.SECOND_CREATE, name, f"display name {display_name}", at=now
+                )
+            connection.execute(
+                "INSERT INTO jobs (name, project, model, display_name, input_file, content, "
+                "request_count, state, created_at, updated_at, hidden_until) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    name,
+                    project,
+                    model,
+                    display_name,
+                    input_file,
+                    source["content"],
+                    len(lines),
+                    PENDING,
+                    now,
+                    now,
+                    now + max((one.seconds for one in hidden), default=0.0),
+                ),
+            )
+            self._ledger.submit(
+                (_billing_key(line, model, info) for line in lines),
+                project=project,
+                job=name,
+                at=now,
+            )
+        return self._read(name)
+
+    def find(self, name: str, project: str) -> sqlite3.Row:
+        """Return a job of a project, caught up with the clock.
+
+        Raises:
+            ApiError: 404, for jobs of others and for none alike.
+        """
+        row = self._state.row(
+            "SELECT * FROM jobs WHERE name = ? AND project = ? AND NOT is_deleted", (name, project)
+        )
+        if row is None:
+            raise ApiError(404, "Requested entity was not found.")
+        return self.settle(row)
+
+    def page(self, project: str, *, size: int, before: int | None) -> list[sqlite3.Row]:
+        """Return one job more than a page holds, if there are so many; newest first."""
+        rows = self._state.rows(
+            "SELECT * FROM jobs WHERE project = ? AND NOT is_deleted AND hidden_until <= ? "
+            "AND (? IS NULL OR number < ?) ORDER BY number DESC LIMIT ?",
+            (project, self._clock.now(), before, before, size + 1),
+        )
+        return [self.settle(row) for row in rows]
+
+    def cancel(self, row: sqlite3.Row) -> None:
+        """Cancel a job, unless it has ended."""
+        now = self._clock.now()
+        self._end(row["name"], state=CANCELLED, ended_at=now)
+
+    def delete(self, row: sqlite3.Row) -> None:
+        """Remove a job from sight. Its result file stays."""
+        self._note_deletion(row, ViolationKind.JOB_DELETED_EARLY)
+        self.remove(row["name"])
+
+    def remove(self, name: str) -> None:
+        """Remove a job, as somebody else might."""
+        with self._state.transaction() as connection:
+            connection.execute("UPDATE jobs SET is_deleted = 1 WHERE name = ?", (name,))
+
+    def note_file_deletion(self, file_name: str) -> None:
+        """Check a caller's deletion of a file against the jobs that need it."""
+        for row in self._state.rows(
+            "SELECT * FROM jobs WHERE input_file = ? AND NOT is_deleted", (file_name,)
+        ):
+            self._note_deletion(self.settle(row), ViolationKind.INPUT_DELETED_EARLY)
+
+    def note_download(self, file_name: str) -> None:
+        """Note that a result file was sent to its last byte."""
+        with self._state.transaction() as connection:
+            connection.execute(
+                "UPDATE jobs SET is_downloaded = 1 WHERE result_file = ?", (file_name,)
+            )
+
+    def rows(self) -> list[sqlite3.Row]:
+        """Return all jobs, deleted ones too, oldest first, caught up with the clock."""
+        return [self.settle(row) for row in self._state.rows("SELECT * FROM jobs ORDER BY number")]
+
+    def done_share(self, row: sqlite3.Row) -> float:
+        """Return how much of a running job counts as done."""
+        if row["state"] == PENDING or not self._config.running_seconds:
+            return 0.0
+        started = row["created_at"] + self._config.pending_seconds
+        return min(1.0, max(0.0, (self._clock.now() - started) / self._config.running_seconds))
+
+    # --- the clock -------------------------------------------------------------------------
+
+    def settle(self, row: sqlite3.Row) -> sqlite3.Row:
+        """Bring a job to where it is by now; return it."""
+        if row["ended_at"] is not None:
+            return row
+        with self._running:
+            row = self._read(row["name"])
+            if row["ended_at"] is None:
+                self._advance(row)
+        return self._read(row["name"])
+
+    def _advance(self, row: sqlite3.Row) -> None:
+        now = self._clock.now()
+        name = row["name"]
+        names = self.names_of(row)
+        stuck = self._faults.take((StickJob,), subject=name, names=names)
+        starts_at = row["created_at"] + self._config.pending_seconds
+        ends_at = starts_at + self._config.running_seconds
+        expires_at = row["created_at"] + self._config.job_lifetime
+        if stuck:
+            self._move(name, stuck[0].state, at=now)
+        elif now < min(ends_at, expires_at):
+            state = PENDING if now < starts_at else RUNNING
+            if state != row["state"]:
+                self._move(name, state, at=max(starts_at, row["created_at"]))
+        elif expires_at < ends_at:
+            self._end(name, state=EXPIRED, ended_at=expires_at)
+        else:
+            # A job that a fault held up ends when it is let go, not in the past.
+            ended_at = ends_at if row["updated_at"] <= ends_at else now
+            self._finish(row, names=names, ended_at=ended_at)
+
+    def _finish(self, row: sqlite3.Row, *, names: list[str], ended_at: float) -> None:
+        name = row["name"]
+        ending = next(iter(self._faults.take((EndJob,), subject=name, names=names)), None)
+        state = SUCCEEDED if ending is None else ending.state
+        has_results = state in (SUCCEEDED, PARTIALLY_SUCCEEDED)
+        if ending is not None and ending.has_results is not None:
+            has_results = ending.has_results
+        if not self._state.row(
+            "SELECT 1 FROM files WHERE name = ? AND content = ?",
+            (row["input_file"], row["content"]),
+        ):
+            message = f"The input file {row['input_file']} was not found."
+            self._end(name, state=FAILED, ended_at=ended_at, error=(5, message))
+            return
+        if ending is not None and ending.code is not None:
+            error = (ending.code, ending.message or _DEFAULT_ERRORS.get(state, (0, state))[1])
+        elif ending is not None and ending.message is not None:
+            error = (_DEFAULT_ERRORS.get(state, (2, ""))[0], ending.message)
+        else:
+            error = _DEFAULT_ERRORS.get(state)
+        if has_results:
+            self._run(row, state=state, names=names, ended_at=ended_at, error=error)
+            return
+        if ending is not None and ending.is_billed:
+            lines = [(number, True) for number in range(row["request_count"])]
+            self._ledger.bill(name, lines, at=ended_at)
+        self._end(name, state=state, ended_at=ended_at, error=error)
+
+    def _run(
+        self,
+        row: sqlite3.Row,
+        *,
+        state: str,
+        names: list[str],
+        ended_at: float,
+        error: tuple[int, str] | None,
+    ) -> None:
+        """Write the result file, and only when it is whole show it and bill it."""
+        name = row["name"]
+        runner = Runner(
+            self._read_input(row["content"]),
+            model=row["model"],
+            info=self._config.models[row["model"]],
+            effects=self._faults.take(LINE_EFFECTS, subject=name, names=names),
+            shuffle=name if self._config.shuffle_results else None,
+        )
+        content = self._files.contents.create()
+        buffer, written, failed = bytearray(), 0, 0
+        billed: list[tuple[int, bool]] = []
+        for result in runner.run():
+            buffer += result.data
+            if result.is_billed:
+                billed.append((result.number, result.is_lost))
+            else:
+                failed += 1
+            if len(buffer) >= PART_SIZE:
+                self._files.contents.append(content, written, bytes(buffer))
+                written += len(buffer)
+                buffer.clear()
+        self._files.contents.append(content, written, bytes(buffer))
+        result_file = f"files/batch-{name.removeprefix('batches/')}"
+        with self._state.transaction():
+            self._files.add_generated(
+                result_file,
+                row["project"],
+                content=content,
+                mime_type="application/jsonl",
+                created_at=ended_at,
+            )
+            self._ledger.bill(name, billed, at=ended_at)
+            self._end(
+                name,
+                state=state,
+                ended_at=ended_at,
+                error=error,
+                counts=(len(billed), failed),
+                result_file=result_file,
+            )
+
+    def _move(self, name: str, state: str, *, at: float) -> None:
+        with self._state.transaction() as connection:
+            connection.execute(
+                "UPDATE jobs SET state = ?, updated_at = ? WHERE name = ? AND ended_at IS NULL",
+                (state, at, name),
+            )
+
+    def _end(
+        self,
+        name: str,
+        *,
+        state: str,
+        ended_at: float,
+        error: tuple[int, str] | None = None,
+        counts: tuple[int, int] = (0, 0),
+        result_file: str | None = None,
+    ) -> None:
+        code, message = error or _DEFAULT_ERRORS.get(state, (None, None))
+        with self._state.transaction() as connection:
+            connection.execute(
+                "UPDATE jobs SET state = ?, updated_at = ?, ended_at = ?, error_code = ?, "
+                "error_message = ?, succeeded = ?, failed = ?, result_file = ? "
+                "WHERE name = ? AND ended_at IS NULL",
+                (state, ended_at, ended_at, code, message, *counts, result_file, name),
+            )
+
+    # --- input -----------------------------------------------------------------------------
+
+    def _read_input(self, content: int) -> list[InputLine]:
+        """Read an input file.
+
+        Raises:
+            ApiError: 400, naming the lines that are no requests, as Google does for the file.
+        """
+        lines: list[InputLine] = []
+        problems: list[str] = []
+        for number, raw in enumerate(_split_lines(self._files.contents.read(content)), start=1):
+            if not raw.strip():
+                continue
+            try:
+                lines.append(read_line(raw))
+            except FieldError as error:
+                problems.append(line_error(number, raw, error))
+                if len(problems) >= _MOST_LINE_ERRORS:
+                    break
+        if problems:
+            raise ApiError(400, "\n".join(problems))
+        if not lines:
+            raise ApiError(400, "The input file holds no requests.")
+        return lines
+
+    def _check_open_jobs(self, project: str) -> None:
+        is_open = self._state.rows(
+            "SELECT * FROM jobs WHERE project = ? AND ended_at IS NULL AND NOT is_deleted",
+            (project,),
+        )
+        if len(is_open) < self._config.most_open_jobs:
+            return
+        if sum(self.settle(row)["ended_at"] is None for row in is_open) >= (
+            self._config.most_open_jobs
+        ):
+            raise ApiError(429, "Resource has been exhausted (e.g. check quota).")
+
+    # --- bookkeeping -----------------------------------------------------------------------
+
+    def names_of(self, row: sqlite3.Row) -> list[str]:
+        """Return the names by which a fault's target may mean a job."""
+        names = (row["name"], row["display_name"], row["input_file"], row["result_file"])
+        return [name for name in names if name]
+
+    def _read(self, name: str) -> sqlite3.Row:
+        row = self._state.row("SELECT * FROM jobs WHERE name = ?", (name,))
+        assert row is not None  # noqa: S101  # rows of jobs are never removed
+        return row
+
+    def _note_keys(self, job: str, lines: list[InputLine]) -> None:
+        now = self._clock.now()
+        counts = Counter(line.key for line in lines)
+        missing = counts.pop(None, 0)
+        if missing:
+            self._journal.add_violation(ViolationKind.MISSING_KEY, job, f"{missing} lines", at=now)
+        repeated = sum(1 for count in counts.values() if count > 1)
+        if repeated:
+            self._journal.add_violation(
+                ViolationKind.DUPLICATE_KEY, job, f"{repeated} keys", at=now
+            )
+
+    def _note_deletion(self, row: sqlite3.Row, early: ViolationKind) -> None:
+        if row["ended_at"] is None:
+            kind = early
+        elif row["result_file"] and not row["is_downloaded"]:
+            kind = ViolationKind.RESULTS_UNREAD
+        else:
+            return
+        self._journal.add_violation(
+            kind, row["name"], f"state {row['state']}", at=self._clock.now()
+        )
+
+
+def _billing_key(line: InputLine, model: str, info: ModelInfo) -> tuple[TextKey, int]:
+    request = line.request
+    text = request.embedded_text
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    dimensions = request.dimensions or info.largest_dimensions
+    return TextKey(digest, model, dimensions, request.task_type), count_tokens(text)
+
+
+def _split_lines(parts: Iterator[bytes]) -> Iterator[bytes]:
+    """Split on line feeds only: other Unicode line ends may stand in a text."""
+    rest = b""
+    for part in parts:
+        *whole, rest = (rest + part).split(b"\n")
+        yield from whole
+    if rest:
+        yield rest
