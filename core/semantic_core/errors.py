@@ -21,6 +21,7 @@
     │   ├── InvalidVectorError
     │   ├── DuplicateIdError
     │   ├── InvalidFilterError
+    │   ├── UnreadableFileError
     │   └── UnknownCollectionError
     ├── IngestError                 some documents of an ingest were refused
     ├── StorageError                the database
@@ -165,6 +166,10 @@ class InvalidFilterError(InvalidInputError):
 
 class UnknownCollectionError(InvalidInputError):
     """There is no such collection. Create it with store.collection(name)."""
+
+
+class UnreadableFileError(InvalidInputError):
+    """The file cannot be read as text. Check its permissions and size, and ingest it again."""
 
 
 class IngestError(SemanticCoreError):
