@@ -1,1 +1,38 @@
 """Everything that talks to Google's Gemini API."""
+
+from semantic_core.gemini.client import GeminiBatchClient
+from semantic_core.gemini.embedder import GROUP_SIZE, GeminiEmbedder
+from semantic_core.gemini.endpoint import Endpoint
+from semantic_core.gemini.remote import (
+    EmbeddingRequest,
+    InputFile,
+    RemoteJob,
+    RemoteState,
+    RemoteStatus,
+    ResultLine,
+    RetrievedResults,
+    SpooledFile,
+)
+from semantic_core.gemini.requests import request_line, write_requests
+from semantic_core.gemini.results import find_conflicting_keys, read_results
+from semantic_core.gemini.vectors import normalize
+
+__all__ = [
+    "GROUP_SIZE",
+    "EmbeddingRequest",
+    "Endpoint",
+    "GeminiBatchClient",
+    "GeminiEmbedder",
+    "InputFile",
+    "RemoteJob",
+    "RemoteState",
+    "RemoteStatus",
+    "ResultLine",
+    "RetrievedResults",
+    "SpooledFile",
+    "find_conflicting_keys",
+    "normalize",
+    "read_results",
+    "request_line",
+    "write_requests",
+]

@@ -1,0 +1,197 @@
+"""GeminiEmbedder: live embedding of queries, and of documents that shall not wait."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from functools import partial
+from types import TracebackType
+from typing import Any, Self
+
+import httpx2
+import numpy as np
+import numpy.typing as npt
+
+from semantic_core.clock import Clock, SystemClock
+from semantic_core.errors import (
+    InvalidVectorError,
+    NotBatchableError,
+    ProviderProtocolError,
+)
+from semantic_core.gemini.connection import Connection, sdk_errors
+from semantic_core.gemini.endpoint import Endpoint
+from semantic_core.gemini.retrying import RetryPolicy
+from semantic_core.gemini.vectors import to_vector
+from semantic_core.keyring import GoogleKeyring
+from semantic_core.spec import EmbeddingSpec
+from semantic_core.types import Vector
+from semantic_core.validation import check_not_blank, check_text
+
+# More are refused with 400: "at most 100 requests can be in one batch".
+GROUP_SIZE = 100
+
+# A quota per minute is free again within one.
+_DOCUMENTS = RetryPolicy(attempts=5, first_wait=1.0, longest_wait=60.0)
+
+# Somebody is waiting, and search can answer by keyword instead.
+_QUERIES = RetryPolicy(attempts=2, first_wait=0.5, longest_wait=2.0)
+
+_LONGEST_QUERY = 10.0
+
+
+class GeminiEmbedder:
+    """Embeds texts at once, on the default key, at the full price.
+
+    The connection is opened, and the key asked for, at the first call. May be used from several
+    threads. Errors hold neither the key nor a whole text.
+
+    Args:
+        keyring: holds the default key.
+        endpoint: where Gemini is; Google, or what the environment names, by default.
+        clock: waits between tries.
+        transport: sends the requests; the network by default.
+    """
+
+    def __init__(
+        self,
+        keyring: GoogleKeyring,
+        *,
+        endpoint: Endpoint | None = None,
+        clock: Clock | None = None,
+        transport: httpx2.BaseTransport | None = None,
+    ) -> None:
+        self.endpoint = endpoint or Endpoint()
+        self._keyring = keyring
+        self._clock = clock or SystemClock()
+        self._transport = transport
+        self._connection: Connection | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def provenance(self) -> str:
+        """Names whose vectors these are: ``google``, or ``endpoint:<host>``."""
+        return self.endpoint.provenance
+
+    def embed_query(self, text: str, *, spec: EmbeddingSpec) -> Vector:
+        """Embed one query with the query task or template of the spec.
+
+        Tried twice within seconds: somebody is waiting.
+
+        Returns:
+            float32 of shape (dimensions,).
+
+        Raises:
+            MissingDefaultKeyError: the keyring has no default key.
+            InvalidInputError: the text is blank or cannot be sent.
+            NotBatchableError: the spec belongs to a foreign embedder.
+            ProviderError: the provider refused it, or did not answer in time.
+        """
+        _check_texts([text], spec, what="The query")
+        embed = partial(
+            self._embed,
+            [spec.query_text(text)],
+            spec=spec,
+            task=spec.query_task,
+            timeout=min(self.endpoint.timeout, _LONGEST_QUERY),
+        )
+        vectors = _QUERIES.run(embed, clock=self._clock)
+        return vectors[0]
+
+    def embed_documents(
+        self, texts: Sequence[str], *, spec: EmbeddingSpec
+    ) -> npt.NDArray[np.float32]:
+        """Embed texts with the document task or template of the spec.
+
+        Sent in groups of at most `GROUP_SIZE`, each tried a few times. Vectors of earlier groups
+        are lost if a later one fails: hand in one group a call to store each as it comes.
+
+        Returns:
+            float32 of shape (len(texts), dimensions), in the order of the texts.
+
+        Raises:
+            MissingDefaultKeyError: the keyring has no default key.
+            InvalidInputError: a text is blank or cannot be sent. None was sent.
+            NotBatchableError: the spec belongs to a foreign embedder.
+            ProviderError: the provider refused a group, or did not answer.
+        """
+        _check_texts(texts, spec, what="Text")
+        vectors = np.empty((len(texts), spec.dimensions or 0), dtype=np.float32)
+        for start in range(0, len(texts), GROUP_SIZE):
+            group = [spec.document_text(text) for text in texts[start : start + GROUP_SIZE]]
+            embed = partial(
+                self._embed,
+                group,
+                spec=spec,
+                task=spec.document_task,
+                timeout=self.endpoint.timeout,
+            )
+            vectors[start : start + len(group)] = _DOCUMENTS.run(embed, clock=self._clock)
+        return vectors
+
+    def close(self) -> None:
+        """Close the connection. A later call opens a new one."""
+        with self._lock:
+            connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _connect(self) -> Connection:
+        with self._lock:
+            if self._connection is None:
+                self._connection = Connection(
+                    self._keyring.get_default_key(),
+                    endpoint=self.endpoint,
+                    clock=self._clock,
+                    transport=self._transport,
+                )
+            return self._connection
+
+    def _embed(
+        self, texts: Sequence[str], *, spec: EmbeddingSpec, task: str | None, timeout: float
+    ) -> list[Vector]:
+        # Plain strings would become the parts of one content, and so one vector.
+        contents: Any = [{"parts": [{"text": text}]} for text in texts]
+        config: Any = {
+            "output_dimensionality": spec.dimensions,
+            "task_type": task,
+            "http_options": {"timeout": round(timeout * 1000)},
+        }
+        sdk = self._connect().sdk
+        with sdk_errors("an embedding call"):
+            answer = sdk.models.embed_content(model=spec.model, contents=contents, config=config)
+        embeddings = answer.embeddings or []
+        if len(embeddings) != len(texts):
+            raise ProviderProtocolError(
+                f"The provider sent {len(embeddings)} vectors for {len(texts)} texts, so none can "
+                "be told to be anyone's. None was used."
+            )
+        try:
+            return [
+                to_vector(embedding.values or [], spec=spec, what=f"text {position}")
+                for position, embedding in enumerate(embeddings)
+            ]
+        except InvalidVectorError as error:
+            raise ProviderProtocolError(f"The provider sent an unusable vector. {error}") from error
+
+
+def _check_texts(texts: Sequence[str], spec: EmbeddingSpec, *, what: str) -> None:
+    if spec.is_external:
+        raise NotBatchableError(
+            f"The space {spec.model!r} belongs to a foreign embedder, so Gemini cannot make its "
+            "vectors. Embed the text with that one and pass the vector."
+        )
+    for position, text in enumerate(texts):
+        name = f"{what} {position}" if len(texts) > 1 else what
+        check_text(text, what=name)
+        check_not_blank(text, what=name)

@@ -1,0 +1,191 @@
+"""What can go wrong between us and the provider, as the errors of `semantic_core.errors`.
+
+Everything goes through two functions, so that each fault means the same wherever it strikes:
+
+================================  =========================================================
+what came back                    error
+================================  =========================================================
+no connection                     ProviderUnavailableError, definite: nothing was sent
+timeout, cut connection           ProviderUnavailableError
+400 about the key, 401            AuthError
+403 about the key, or unclear     AuthError
+403 about one file or job         RemoteNotFoundError: it is not there, or another project's
+404                               RemoteNotFoundError
+429                               RateLimitError
+408, 409, 425, 499, 5xx           ProviderUnavailableError: the request may have had effect
+other 4xx                         RequestRefusedError
+redirect, or anything else        ProviderProtocolError
+================================  =========================================================
+
+Google answers 403 both for a key that is blocked and for a file or job that this key's project
+does not have. Only what does not speak of the key counts as the second.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Self
+
+import httpx2
+import orjson
+
+from semantic_core.errors import (
+    AuthError,
+    ProviderError,
+    ProviderProtocolError,
+    ProviderUnavailableError,
+    RateLimitError,
+    RemoteNotFoundError,
+    RequestRefusedError,
+)
+from semantic_core.gemini.line_errors import clip
+
+KEY_HEADER = "x-goog-api-key"
+
+# An error may quote the text that was sent.
+_LONGEST_WORDS = 300
+
+_KEY_PAGE = "https://aistudio.google.com/apikey"
+
+_KINDS: dict[int, type[ProviderError]] = {
+    401: AuthError,
+    404: RemoteNotFoundError,
+    # Whether such a request had effect is not sure.
+    408: ProviderUnavailableError,
+    409: ProviderUnavailableError,
+    425: ProviderUnavailableError,
+    429: RateLimitError,
+    499: ProviderUnavailableError,
+}
+
+_MESSAGES: dict[type[ProviderError], str] = {
+    AuthError: f"The provider refused the key; check it at {_KEY_PAGE}.",
+    RemoteNotFoundError: "The provider does not have, or does not show to this key, what was "
+    "asked for.",
+    RateLimitError: "The provider says enough for now; wait and call again, nothing is lost.",
+    ProviderUnavailableError: "The provider failed; nothing is lost, try again later.",
+    RequestRefusedError: "The provider refused the request.",
+    ProviderProtocolError: "The provider answered neither with success nor with an error. A "
+    "redirect is not followed, so that the key stays here; check the base_url.",
+}
+
+_NEVER_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
+
+# Reasons of google.rpc.ErrorInfo that are about the key or its project, not about a resource:
+# https://github.com/googleapis/googleapis/blob/master/google/api/error_reason.proto
+_KEY_REASON = re.compile(r"API_KEY|CONSUMER|SERVICE_DISABLED|BILLING|CREDENTIAL|ACCESS_TOKEN")
+
+_KEY_WORDS = re.compile(r"api[ _]key|unregistered callers|consumer|suspended", re.IGNORECASE)
+
+_RESOURCE_PATH = re.compile(r"/(?:files|batches)/[^/]+$")
+
+_SECONDS = re.compile(r"(\d{1,6}(?:\.\d{1,9})?)s?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Answer:
+    """An error answer, as far as it says anything."""
+
+    code: int
+    status: str | None
+    words: str
+    reason: str
+    is_about_resource: bool
+    retry_after: float | None
+
+    @classmethod
+    def read(cls, response: httpx2.Response) -> Self:
+        error = _find_error(response.content)
+        status = error.get("status")
+        message = error.get("message")
+        details = [item for item in _list(error.get("details")) if isinstance(item, dict)]
+        words = message if isinstance(message, str) else response.text
+        # Google does quote keys: "Consumer 'api_key:...' has been suspended".
+        key = response.request.headers.get(KEY_HEADER)
+        if key:
+            words = words.replace(key, "***")
+        return cls(
+            code=response.status_code,
+            status=status if isinstance(status, str) else None,
+            words=clip(words, _LONGEST_WORDS) or "no message",
+            reason=" ".join(str(item.get("reason", "")) for item in details),
+            is_about_resource=status == "PERMISSION_DENIED"
+            and bool(_RESOURCE_PATH.search(response.request.url.path.partition(":")[0])),
+            retry_after=_find_retry_after(response, details),
+        )
+
+    @property
+    def label(self) -> str:
+        return f"{self.code} {self.status}" if self.status else str(self.code)
+
+    @property
+    def kind(self) -> type[ProviderError]:
+        if self.code in _KINDS:
+            return _KINDS[self.code]
+        if self.code == 400 and self.words.lower().startswith("api key"):
+            return AuthError
+        if self.code in (400, 403) and _KEY_REASON.search(self.reason):
+            return AuthError
+        if self.code == 403:
+            is_clear = self.is_about_resource and not _KEY_WORDS.search(self.words)
+            return RemoteNotFoundError if is_clear else AuthError
+        if self.code >= 500:
+            return ProviderUnavailableError
+        return RequestRefusedError if self.code >= 400 else ProviderProtocolError
+
+
+def refusal_of(response: httpx2.Response) -> ProviderError:
+    """Return the error for an answer that is not 2xx, whose body has been read."""
+    answer = _Answer.read(response)
+    kind = answer.kind
+    message = f'{_MESSAGES[kind]} It answered {answer.label}: "{answer.words}".'
+    if kind is RequestRefusedError and answer.status == "FAILED_PRECONDITION":
+        message += (
+            " Batch jobs need a project with billing, in a region that Gemini serves: see "
+            f"{_KEY_PAGE}."
+        )
+    if kind is RateLimitError:
+        return RateLimitError(
+            message, code=answer.code, status=answer.status, retry_after=answer.retry_after
+        )
+    return kind(message, code=answer.code, status=answer.status)
+
+
+def unreachable(error: httpx2.HTTPError) -> ProviderUnavailableError:
+    """Return the error for a request that got no complete answer."""
+    kind = type(error).__name__
+    if isinstance(error, _NEVER_SENT):
+        return ProviderUnavailableError(
+            f"The provider cannot be reached ({kind}). Nothing was sent; check the network and "
+            "try again.",
+            was_sent=False,
+        )
+    return ProviderUnavailableError(
+        f"The connection to the provider failed ({kind}). Nothing is lost; try again later."
+    )
+
+
+def _find_error(body: bytes) -> dict[str, Any]:
+    try:
+        parsed = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return {}
+    if isinstance(parsed, list) and len(parsed) == 1:
+        parsed = parsed[0]
+    error = parsed.get("error") if isinstance(parsed, dict) else None
+    return error if isinstance(error, dict) else {}
+
+
+def _find_retry_after(response: httpx2.Response, details: list[dict[str, Any]]) -> float | None:
+    candidates = [item.get("retryDelay") for item in details]
+    candidates.append(response.headers.get("retry-after"))
+    for candidate in candidates:
+        found = _SECONDS.fullmatch(candidate) if isinstance(candidate, str) else None
+        if found is not None:
+            return float(found[1])
+    return None
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
