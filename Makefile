@@ -28,7 +28,7 @@ check: .venv/.stamp ## run the checks that run no code: format, lint, types, imp
 	$(LINT_IMPORTS)
 
 demo: .venv-demo/.stamp ## ingest, batch and search real text, without a key (DOCS=folder for your own)
-	@.venv-demo/bin/semcore demo $(if $(DOCS),--docs "$$DOCS")
+	@.venv-demo/bin/semcore demo $(if $(DOCS),"$$DOCS")
 
 format: .venv/.stamp ## format the code and apply safe fixes
 	$(RUN) ruff format
