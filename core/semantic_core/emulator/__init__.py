@@ -17,8 +17,7 @@ It needs ``pip install "semcore[emulator]"`` and listens on the loopback address
 """
 
 from semantic_core.emulator.config import EmulatorConfig, ModelInfo
-from semantic_core.emulator.embedding import count_tokens, fake_embed
-from semantic_core.emulator.faults import (
+from semantic_core.emulator.effects import (
     Bomb,
     CutDownload,
     CutResult,
@@ -28,7 +27,6 @@ from semantic_core.emulator.faults import (
     Drop,
     EndJob,
     FailLines,
-    FaultRule,
     Garbage,
     HideJob,
     Lines,
@@ -37,6 +35,8 @@ from semantic_core.emulator.faults import (
     Reply,
     StickJob,
 )
+from semantic_core.emulator.embedding import count_tokens, fake_embed
+from semantic_core.emulator.faults import FaultRule
 from semantic_core.emulator.journal import LoggedRequest, Operation, Violation, ViolationKind
 from semantic_core.emulator.ledger import Ledger, LedgerEntry, TextKey, text_sha256
 from semantic_core.emulator.server import EmulatedJob, Emulator

@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from semantic_core.emulator.faults import (
+from semantic_core.emulator.effects import (
     CALL_EFFECTS,
     Bomb,
     CallEffect,
@@ -27,6 +27,7 @@ from semantic_core.emulator.faults import (
     Reply,
 )
 from semantic_core.emulator.journal import Operation, ViolationKind
+from semantic_core.emulator.messages import camel_name
 from semantic_core.emulator.replies import ApiError
 from semantic_core.emulator.service import Answer, Call, Service
 
@@ -107,9 +108,10 @@ class Application:
         journal = self._service.journal
         if response is None:
             await run_in_threadpool(journal.close_request, number, "dropped")
-            self._transport(request).abort()
-            while (await receive())["type"] != "http.disconnect":
-                pass
+            transport = self._transport(request)
+            if transport is not None:
+                transport.abort()
+            await _until_disconnected(receive)
             return
         await run_in_threadpool(journal.close_request, number, str(response.status_code))
         await response(scope, receive, send)
@@ -135,7 +137,7 @@ class Application:
             at=now,
             method=request.method,
             path=request.url.path,
-            operation=route and route.operation,
+            operation=None if route is None else route.operation,
             project=self._service.projects.name_of(key) if key else None,
         )
 
@@ -154,18 +156,12 @@ class Application:
             number=number,
             name=route.name,
             project=project,
-            query=dict(request.query_params),
+            query={camel_name(name): value for name, value in request.query_params.items()},
             headers=dict(request.headers),
             body=body,
             base_url=f"{request.url.scheme}://{request.headers.get('host', request.url.netloc)}",
         )
-        effects = await run_in_threadpool(
-            service.faults.take,
-            CALL_EFFECTS,
-            subject=f"request {number}",
-            names=await run_in_threadpool(service.names_in, call),
-            operation=call.operation,
-        )
+        effects = await run_in_threadpool(self._effects, call)
         await self._wait(effects, after=False)
         first = next((one for one in effects if not isinstance(one, Delay)), None)
         if first is not None and not getattr(first, "after", True):
@@ -179,6 +175,14 @@ class Application:
         if answer.file is None:
             return _success(answer)
         return self._download(request, answer.file, first)
+
+    def _effects(self, call: Call) -> list[CallEffect]:
+        return self._service.faults.take(
+            CALL_EFFECTS,
+            subject=f"request {call.number}",
+            names=self._service.names_in(call),
+            operation=call.operation,
+        )
 
     async def _wait(self, effects: list[CallEffect], *, after: bool) -> None:
         seconds = sum(
@@ -212,16 +216,21 @@ class Application:
 
         return StreamingResponse(whole(), headers=headers, media_type="application/jsonl")
 
-    def _transport(self, request: Request) -> asyncio.Transport:
-        assert request.client is not None  # noqa: S101  # TCP connections have a peer
-        return self._transports[request.client.host, request.client.port]
+    def _transport(self, request: Request) -> asyncio.Transport | None:
+        """Return the connection, or None if the client has left."""
+        address = request.client
+        return None if address is None else self._transports.get((address.host, address.port))
 
 
 class _CutResponse(StreamingResponse):
     """Writes to the connection itself, since no server framework sends a broken answer."""
 
     def __init__(
-        self, content: Iterator[bytes], *, transport: asyncio.Transport, headers: dict[str, str]
+        self,
+        content: Iterator[bytes],
+        *,
+        transport: asyncio.Transport | None,
+        headers: dict[str, str],
     ) -> None:
         super().__init__(content, media_type="application/jsonl")
         self._transport = transport
@@ -229,14 +238,20 @@ class _CutResponse(StreamingResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         del scope, send
+        if self._transport is None:
+            return
         head = ["HTTP/1.1 200 OK", "Content-Type: application/jsonl", "Connection: close"]
         self._transport.write("\r\n".join([*head, *self._lines, "", ""]).encode())
         iterator: AsyncIterator[Any] = aiter(self.body_iterator)
         async for part in iterator:
             self._transport.write(part)
         self._transport.close()
-        while (await receive())["type"] != "http.disconnect":
-            pass
+        await _until_disconnected(receive)
+
+
+async def _until_disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def _find_route(request: Request) -> _Route | None:

@@ -94,13 +94,14 @@ class _Server(uvicorn.Server):
             connection.shutdown()
         if self.server_state.tasks:
             await asyncio.wait(self.server_state.tasks, timeout=_PATIENCE)
-        for task in self.server_state.tasks:
-            task.cancel()
         for connection in list(self.server_state.connections):
             transport: Any = connection.transport
             transport.abort()
-        while self.server_state.connections or self.server_state.tasks:
-            await asyncio.sleep(0)
+        for task in self.server_state.tasks:
+            task.cancel()
+        if self.server_state.tasks:
+            await asyncio.wait(self.server_state.tasks)
+        await asyncio.sleep(0)  # closed connections say so in the loop's next round
 
 
 def _protocol_class(transports: _Transports) -> type[H11Protocol]:

@@ -28,11 +28,12 @@ _LONGEST_CACHED_WORD = 32
 _MOST_CACHED_WORDS = 50_000
 
 # Function words join every text with every other one; they hardly count.
-_COMMON = frozenset(
+_COMMON_WORDS = (
     "a an and are as at be but by can did do does for from had has have how i if in into is it "
     "its more no not of on or our so than that the their then there these they this to was we "
-    "were what when where which who why will with would you your".split()
+    "were what when where which who why will with would you your"
 )
+_COMMON = frozenset(_COMMON_WORDS.split())
 _WORD_WEIGHT = 64
 _GRAM_WEIGHT = 112
 _COMMON_SHARE = 8
@@ -70,7 +71,8 @@ def fake_embed(
     """
     features = _features_of(text, model)
     places = features.hashes % np.uint32(dimensions)
-    vector = np.bincount(places, weights=features.weights, minlength=dimensions)
+    counts = np.bincount(places, weights=features.weights, minlength=dimensions)
+    vector = np.asarray(counts, dtype=np.float64)
     # Keeps two texts of the same words apart, and any text away from zero.
     vector += _noise_for(f"{model}\0{text}", dimensions)
     if task_type:
@@ -131,7 +133,7 @@ def _make_features(word: str, model: str) -> _Features:
     gram_weight = max(1, _GRAM_WEIGHT // max(1, math.isqrt(len(grams)))) // share or 1
     weights = np.full(len(all_hashes), float(gram_weight))
     weights[:_PLACES_PER_WORD] = _WORD_WEIGHT // share
-    return _Features(all_hashes >> 1, signs * weights)
+    return _Features(np.right_shift(all_hashes, np.uint32(1)), signs * weights)
 
 
 def _hash(feature: str, places: int) -> npt.NDArray[np.uint32]:

@@ -10,19 +10,19 @@ import hashlib
 import sqlite3
 import threading
 from collections import Counter
-from collections.abc import Iterator
 
 from semantic_core.clock import Clock
 from semantic_core.emulator.config import EmulatorConfig, ModelInfo
+from semantic_core.emulator.effects import LINE_EFFECTS, EndJob, HideJob, StickJob
 from semantic_core.emulator.embedding import count_tokens
-from semantic_core.emulator.faults import LINE_EFFECTS, EndJob, FaultBook, HideJob, StickJob
+from semantic_core.emulator.faults import FaultBook
 from semantic_core.emulator.files import PART_SIZE, Files, random_id
+from semantic_core.emulator.inputs import InputLine, read_input
 from semantic_core.emulator.journal import Journal, Operation, ViolationKind
 from semantic_core.emulator.ledger import Ledger, TextKey
 from semantic_core.emulator.replies import ApiError
 from semantic_core.emulator.results import Runner
 from semantic_core.emulator.state import State
-from semantic_core.emulator.validation import FieldError, InputLine, line_error, read_line
 
 PENDING = "BATCH_STATE_PENDING"
 RUNNING = "BATCH_STATE_RUNNING"
@@ -32,7 +32,6 @@ FAILED = "BATCH_STATE_FAILED"
 CANCELLED = "BATCH_STATE_CANCELLED"
 EXPIRED = "BATCH_STATE_EXPIRED"
 
-_MOST_LINE_ERRORS = 20
 _DEFAULT_ERRORS = {
     FAILED: (13, "The batch job failed with an internal error."),
     CANCELLED: (1, "The operation was cancelled."),
@@ -90,7 +89,7 @@ class Jobs:
                 many jobs are open.
         """
         source = self._files.find(input_file, project)
-        lines = self._read_input(source["content"])
+        lines = read_input(self._files.contents.read(source["content"]))
         self._check_open_jobs(project)
         now = self._clock.now()
         names = [display_name] if display_name else []
@@ -98,6 +97,7 @@ class Jobs:
             (HideJob,), subject=subject, names=names, operation=Operation.CREATE
         )
         name = f"batches/{random_id(36)}"
+        self._note_twin(name, display_name)
         self._note_keys(name, lines)
         with self._state.transaction() as connection:
             if (
@@ -158,10 +158,9 @@ class Jobs:
         )
         return [self.settle(row) for row in rows]
 
-    def cancel(self, row: sqlite3.Row) -> None:
+    def cancel(self, name: str) -> None:
         """Cancel a job, unless it has ended."""
-        now = self._clock.now()
-        self._end(row["name"], state=CANCELLED, ended_at=now)
+        self._end(name, state=CANCELLED, ended_at=self._clock.now())
 
     def delete(self, row: sqlite3.Row) -> None:
         """Remove a job from sight. Its result file stays."""
@@ -187,16 +186,18 @@ class Jobs:
                 "UPDATE jobs SET is_downloaded = 1 WHERE result_file = ?", (file_name,)
             )
 
-    def rows(self) -> list[sqlite3.Row]:
-        """Return all jobs, deleted ones too, oldest first, caught up with the clock."""
-        return [self.settle(row) for row in self._state.rows("SELECT * FROM jobs ORDER BY number")]
+    def rows(self, *, settled: bool) -> list[sqlite3.Row]:
+        """Return all jobs, deleted ones too, oldest first; `settled`: caught up with the clock."""
+        rows = self._state.rows("SELECT * FROM jobs ORDER BY number")
+        return [self.settle(row) for row in rows] if settled else rows
 
     def done_share(self, row: sqlite3.Row) -> float:
         """Return how much of a running job counts as done."""
         if row["state"] == PENDING or not self._config.running_seconds:
             return 0.0
         started = row["created_at"] + self._config.pending_seconds
-        return min(1.0, max(0.0, (self._clock.now() - started) / self._config.running_seconds))
+        share: float = (self._clock.now() - started) / self._config.running_seconds
+        return min(1.0, max(0.0, share))
 
     # --- the clock -------------------------------------------------------------------------
 
@@ -245,12 +246,7 @@ class Jobs:
             message = f"The input file {row['input_file']} was not found."
             self._end(name, state=FAILED, ended_at=ended_at, error=(5, message))
             return
-        if ending is not None and ending.code is not None:
-            error = (ending.code, ending.message or _DEFAULT_ERRORS.get(state, (0, state))[1])
-        elif ending is not None and ending.message is not None:
-            error = (_DEFAULT_ERRORS.get(state, (2, ""))[0], ending.message)
-        else:
-            error = _DEFAULT_ERRORS.get(state)
+        error = None if ending is None else _error_of(ending)
         if has_results:
             self._run(row, state=state, names=names, ended_at=ended_at, error=error)
             return
@@ -271,7 +267,7 @@ class Jobs:
         """Write the result file, and only when it is whole show it and bill it."""
         name = row["name"]
         runner = Runner(
-            self._read_input(row["content"]),
+            read_input(self._files.contents.read(row["content"])),
             model=row["model"],
             info=self._config.models[row["model"]],
             effects=self._faults.take(LINE_EFFECTS, subject=name, names=names),
@@ -327,7 +323,7 @@ class Jobs:
         counts: tuple[int, int] = (0, 0),
         result_file: str | None = None,
     ) -> None:
-        code, message = error or _DEFAULT_ERRORS.get(state, (None, None))
+        code, message = error or _DEFAULT_ERRORS.get(state) or (None, None)
         with self._state.transaction() as connection:
             connection.execute(
                 "UPDATE jobs SET state = ?, updated_at = ?, ended_at = ?, error_code = ?, "
@@ -336,30 +332,7 @@ class Jobs:
                 (state, ended_at, ended_at, code, message, *counts, result_file, name),
             )
 
-    # --- input -----------------------------------------------------------------------------
-
-    def _read_input(self, content: int) -> list[InputLine]:
-        """Read an input file.
-
-        Raises:
-            ApiError: 400, naming the lines that are no requests, as Google does for the file.
-        """
-        lines: list[InputLine] = []
-        problems: list[str] = []
-        for number, raw in enumerate(_split_lines(self._files.contents.read(content)), start=1):
-            if not raw.strip():
-                continue
-            try:
-                lines.append(read_line(raw))
-            except FieldError as error:
-                problems.append(line_error(number, raw, error))
-                if len(problems) >= _MOST_LINE_ERRORS:
-                    break
-        if problems:
-            raise ApiError(400, "\n".join(problems))
-        if not lines:
-            raise ApiError(400, "The input file holds no requests.")
-        return lines
+    # --- bookkeeping -----------------------------------------------------------------------
 
     def _check_open_jobs(self, project: str) -> None:
         is_open = self._state.rows(
@@ -373,8 +346,6 @@ class Jobs:
         ):
             raise ApiError(429, "Resource has been exhausted (e.g. check quota).")
 
-    # --- bookkeeping -----------------------------------------------------------------------
-
     def names_of(self, row: sqlite3.Row) -> list[str]:
         """Return the names by which a fault's target may mean a job."""
         names = (row["name"], row["display_name"], row["input_file"], row["result_file"])
@@ -384,6 +355,16 @@ class Jobs:
         row = self._state.row("SELECT * FROM jobs WHERE name = ?", (name,))
         assert row is not None  # noqa: S101  # rows of jobs are never removed
         return row
+
+    def _note_twin(self, job: str, display_name: str | None) -> None:
+        rows = self._state.rows("SELECT * FROM jobs WHERE display_name = ?", (display_name,))
+        if any(self.settle(row)["state"] not in _DEFAULT_ERRORS for row in rows):
+            self._journal.add_violation(
+                ViolationKind.SECOND_CREATE,
+                job,
+                f"display name {display_name}",
+                at=self._clock.now(),
+            )
 
     def _note_keys(self, job: str, lines: list[InputLine]) -> None:
         now = self._clock.now()
@@ -409,19 +390,16 @@ class Jobs:
         )
 
 
+def _error_of(ending: EndJob) -> tuple[int, str] | None:
+    code, message = _DEFAULT_ERRORS.get(ending.state, (2, "Unknown error."))
+    if ending.code is None and ending.message is None:
+        return None
+    return ending.code or code, ending.message or message
+
+
 def _billing_key(line: InputLine, model: str, info: ModelInfo) -> tuple[TextKey, int]:
     request = line.request
     text = request.embedded_text
     digest = hashlib.sha256(text.encode()).hexdigest()
     dimensions = request.dimensions or info.largest_dimensions
     return TextKey(digest, model, dimensions, request.task_type), count_tokens(text)
-
-
-def _split_lines(parts: Iterator[bytes]) -> Iterator[bytes]:
-    """Split on line feeds only: other Unicode line ends may stand in a text."""
-    rest = b""
-    for part in parts:
-        *whole, rest = (rest + part).split(b"\n")
-        yield from whole
-    if rest:
-        yield rest

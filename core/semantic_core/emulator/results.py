@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
 
 from semantic_core.emulator.config import ModelInfo
-from semantic_core.emulator.embedding import FloatVector, count_tokens, fake_embed
-from semantic_core.emulator.faults import (
+from semantic_core.emulator.effects import (
     CutResult,
     Damage,
     DamageLines,
@@ -20,7 +19,9 @@ from semantic_core.emulator.faults import (
     LineEffect,
     ReplaceLines,
 )
-from semantic_core.emulator.validation import EmbedRequest, InputLine, objection
+from semantic_core.emulator.embedding import FloatVector, count_tokens, fake_embed
+from semantic_core.emulator.inputs import InputLine
+from semantic_core.emulator.validation import EmbedRequest, objection
 
 # gRPC's number for INVALID_ARGUMENT: result lines carry those, not HTTP's.
 _INVALID_ARGUMENT = 3
@@ -124,42 +125,40 @@ class Runner:
         vector = self._vector(number)
         data, is_lost = _encode(_success(vector, text), line), False
         if isinstance(effect, DamageLines):
-            data, is_lost = self._damaged(effect.damage, number, vector, data)
+            data = self._damaged(effect.damage, number, vector, data)
+            is_lost = effect.damage not in _HARMLESS
         return ResultLine(number=number, data=data, is_billed=True, is_lost=is_lost)
 
     def _vector(self, number: int) -> FloatVector:
         return embed(self._lines[number].request, model=self._model, info=self._info)
 
-    def _damaged(
-        self, damage: Damage, number: int, vector: FloatVector, data: bytes
-    ) -> tuple[bytes, bool]:
+    def _damaged(self, damage: Damage, number: int, vector: FloatVector, data: bytes) -> bytes:
         line = self._lines[number]
-        other = self._vector((number + 1) % len(self._lines))
-        if damage in (Damage.DUPLICATE, Damage.CONFLICT):
-            second = -vector if damage is Damage.CONFLICT else vector
-            return data + _encode(_success(second, ""), line), damage is Damage.CONFLICT
-        if damage is Damage.FOREIGN_KEY:
-            stranger = InputLine(key="f" * 64, request=line.request, extras={})
-            return data + _encode(_success(vector, ""), stranger), False
-        if damage is Damage.SWAPPED:
-            return _encode(_success(other, ""), line), True
-        if damage is Damage.MISSING:
-            return b"", True
-        if damage is Damage.EMPTY:
-            return _encode({}, line), True
-        if damage is Damage.NO_KEY:
-            return _encode(
-                _success(vector, ""), InputLine(key=None, request=line.request, extras={})
-            ), True
-        if damage is Damage.MALFORMED:
-            return data[: len(data) // 2] + b"\n", True
-        values = _SPOILED[damage](vector.tolist())
-        record = {"response": {"embedding": {"values": values}}, "key": line.key}
-        # The standard library writes NaN and Infinity, which are no JSON.
-        return json.dumps(record).encode() + b"\n", True
+        if damage in _SPOILED:
+            values = _SPOILED[damage](vector.tolist())
+            record = {"response": {"embedding": {"values": values}}, "key": line.key}
+            # The standard library writes NaN and Infinity, which are no JSON.
+            return json.dumps(record).encode() + b"\n"
+        success = _success(vector, line.request.embedded_text)
+        makers: dict[Damage, Callable[[], bytes]] = {
+            Damage.MISSING: bytes,
+            Damage.DUPLICATE: lambda: data + data,
+            Damage.CONFLICT: lambda: data + _encode(_success(-vector, ""), line),
+            Damage.FOREIGN_KEY: lambda: data + _encode(success, replace(line, key="f" * 64)),
+            Damage.NO_KEY: lambda: _encode(success, replace(line, key=None)),
+            Damage.MALFORMED: lambda: data[: len(data) // 2] + b"\n",
+            Damage.EMPTY: lambda: _encode({}, line),
+            Damage.SWAPPED: lambda: _encode(
+                _success(self._vector((number + 1) % len(self._lines)), ""), line
+            ),
+        }
+        return makers[damage]()
 
 
-_SPOILED = {
+# The client still gets the vector.
+_HARMLESS = (Damage.DUPLICATE, Damage.FOREIGN_KEY)
+
+_SPOILED: dict[Damage, Callable[[list[float]], list[Any]]] = {
     Damage.WRONG_DIMENSION: lambda values: values[:-1],
     Damage.NAN: lambda values: [float("nan"), *values[1:]],
     Damage.INFINITE: lambda values: [*values[:-1], float("inf")],

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
+from queue import SimpleQueue
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -75,8 +75,8 @@ class EmulatedJob:
 class Emulator:
     """A local stand-in for the Gemini API; see the package's docstring.
 
-    Use it as a context manager, or call `start` and `stop`. What it holds may be read while it
-    runs and while it does not, and from another process through its own object on the same file.
+    Use it as a context manager, or call `start` and `stop`. An object that was not started reads
+    the state file, and adds faults to it, while another process serves it.
 
     Args:
         state: path of the state file. Another start with the same file goes on where the last
@@ -128,16 +128,17 @@ class Emulator:
 
     def serve_forever(self) -> None:
         """Serve until SIGINT or SIGTERM, then stop. Call it from the main thread."""
-        stopped = threading.Event()
+        # The only thing of its kind that a signal handler may safely put into.
+        stopped: SimpleQueue[int] = SimpleQueue()
 
         def stop(number: int, frame: FrameType | None) -> None:
-            del number, frame
-            stopped.set()
+            del frame
+            stopped.put(number)
 
         before = {one: signal.signal(one, stop) for one in (signal.SIGINT, signal.SIGTERM)}
         try:
             self.start()
-            stopped.wait()
+            stopped.get()
         finally:
             for one, handler in before.items():
                 signal.signal(one, handler)
@@ -169,8 +170,8 @@ class Emulator:
 
     @property
     def ledger(self) -> Ledger:
-        """Who was embedded how often; jobs whose time is up are run and billed first."""
-        self._service.jobs.rows()
+        """Who was embedded how often. If it runs, jobs whose time is up are billed first."""
+        self.jobs()
         return self._service.ledger
 
     @property
@@ -188,10 +189,16 @@ class Emulator:
         return self._service.journal.violations()
 
     def jobs(self) -> list[EmulatedJob]:
-        """Return every job ever accepted, oldest first, caught up with the clock."""
-        return [EmulatedJob.from_row(row) for row in self._service.jobs.rows()]
+        """Return every job ever accepted, oldest first. If it runs, they catch up with the clock."""
+        rows = self._service.jobs.rows(settled=self._server is not None)
+        return [EmulatedJob.from_row(row) for row in rows]
 
     # --- what goes wrong -------------------------------------------------------------------
+
+    @property
+    def faults(self) -> dict[int, FaultRule]:
+        """The rules that stand, by number."""
+        return self._service.faults.rules()
 
     def add_fault(self, rule: FaultRule) -> int:
         """Let something go wrong; return the rule's number. Survives a restart."""
@@ -209,10 +216,38 @@ class Emulator:
         """Return how often a rule struck."""
         return self._service.faults.hits(number)
 
+    # --- what other people do --------------------------------------------------------------
+
+    def cancel_job(self, name: str) -> None:
+        """Cancel a job, as somebody might in the provider's console."""
+        self._service.jobs.cancel(name)
+
+    def delete_job(self, name: str) -> None:
+        """Delete a job that is not the client's doing; what it billed counts as lost."""
+        self._service.jobs.remove(name)
+        self._service.ledger.write_off(name)
+
+    def delete_file(self, name: str) -> None:
+        """Delete a file that is not the client's doing; a result file's texts count as lost."""
+        self._service.files.remove(name)
+        for job in self.jobs():
+            if job.result_file == name:
+                self._service.ledger.write_off(job.name)
+
+    def revoke_key(self, key: str, *, code: int = 400) -> None:
+        """Refuse a key from now on: 400 as a deleted one, 403 as a blocked one."""
+        self._service.projects.revoke(key, code=code)
+
+    def restore_key(self, key: str) -> None:
+        """Accept a revoked key again."""
+        self._service.projects.restore(key)
+
 
 def _listen(port: int) -> socket.socket:
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    # Accepted connections inherit it; without it each answer waits 40 ms for the client's ACK.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     try:
         listener.bind((HOST, port))
     except OSError as error:

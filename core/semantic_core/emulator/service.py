@@ -17,6 +17,7 @@ from semantic_core.emulator.files import Files
 from semantic_core.emulator.jobs import Jobs
 from semantic_core.emulator.journal import Journal, Operation
 from semantic_core.emulator.ledger import Ledger, TextKey, text_sha256
+from semantic_core.emulator.messages import read_body
 from semantic_core.emulator.projects import Projects
 from semantic_core.emulator.replies import ApiError, file_body, job_body, without_empty
 from semantic_core.emulator.results import embed
@@ -30,7 +31,6 @@ from semantic_core.emulator.validation import (
     check_file_id,
     check_file_id_length,
     objection,
-    read_body,
     read_page_size,
 )
 
@@ -283,7 +283,7 @@ class Service:
         )
 
     def _cancel_job(self, call: Call) -> Answer:
-        self.jobs.cancel(self._find_job(call))
+        self.jobs.cancel(self._find_job(call)["name"])
         return Answer(body={})
 
     def _delete_job(self, call: Call) -> Answer:
