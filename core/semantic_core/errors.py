@@ -21,8 +21,8 @@
     │   ├── InvalidVectorError
     │   ├── DuplicateIdError
     │   ├── InvalidFilterError
-    │   ├── UnreadableFileError
-    │   └── UnknownCollectionError
+    │   ├── UnknownCollectionError
+    │   └── UnreadableFileError
     ├── IngestError                 some documents of an ingest were refused
     ├── StorageError                the database
     │   ├── UnsupportedDatabaseError
@@ -62,7 +62,12 @@ class SemanticCoreError(Exception):
     """Something in semcore failed. Catch this to catch every error semcore raises."""
 
     def __init__(self, message: str | None = None) -> None:
-        super().__init__(message or inspect.cleandoc(self.__doc__ or type(self).__name__))
+        super().__init__(message or _default_message(type(self)))
+
+
+def _default_message(kind: type[Exception]) -> str:
+    text = inspect.cleandoc(kind.__doc__ or kind.__name__)
+    return " ".join(text.partition("\n\nAttributes:")[0].split())
 
 
 # --- configuration ---------------------------------------------------------------------
@@ -161,7 +166,7 @@ class DuplicateIdError(InvalidInputError):
 
 
 class InvalidFilterError(InvalidInputError):
-    """The metadata filter has an unknown operator or a value that does not fit it."""
+    """The metadata filter has an unknown operator or an unfit value. See semantic_core.filters."""
 
 
 class UnknownCollectionError(InvalidInputError):
@@ -175,7 +180,7 @@ class UnreadableFileError(InvalidInputError):
 class IngestError(SemanticCoreError):
     """Some documents were refused; everything else is saved.
 
-    ``report`` tells what was saved and names each refused document with its reason.
+    Correct those that ``report.rejected`` names, with their reasons, and ingest them again.
     """
 
     def __init__(self, message: str | None = None, *, report: IngestReport | None = None) -> None:
@@ -269,13 +274,13 @@ class RateLimitError(ProviderError):
 
 
 class RequestRefusedError(ProviderError):
-    """The provider refused the request for good (another 4xx). Its message says why."""
+    """The provider refused the request for good (another 4xx). Change what its message names."""
 
     is_definite = True
 
 
 class RemoteNotFoundError(ProviderError):
-    """The provider does not know, or does not show to this key, the job or file asked for."""
+    """The provider does not show the job or file to this key. Use the key of its project."""
 
     is_definite = True
 
@@ -297,7 +302,10 @@ class ProviderUnavailableError(ProviderError):
 
 
 class ProviderProtocolError(ProviderError):
-    """The provider's answer does not have the documented form. Nothing of it was used."""
+    """The provider's answer does not have the documented form. Nothing of it was used.
+
+    Call again later; if it stays, upgrade semcore, and look at what stands between it and you.
+    """
 
 
 # --- batches ---------------------------------------------------------------------------
@@ -316,7 +324,7 @@ class BatchError(SemanticCoreError):
 
 
 class BatchNotFoundError(BatchError):
-    """There is no batch job with this id. `semcore status` lists those there are."""
+    """There is no batch job with this id. Look up those there are with `semcore status`."""
 
 
 class TransitionError(BatchError):
@@ -329,8 +337,8 @@ class TransitionError(BatchError):
 class SubmissionUncertainError(BatchError):
     """The provider may or may not have accepted the job.
 
-    The claim is kept, so nothing can be billed twice. sync_status() finds out: it adopts the
-    job if the provider lists it, and frees the texts only if it surely never arrived.
+    The claim is kept, so nothing can be billed twice. Call sync_status(), which finds out: it
+    adopts the job if the provider lists it, and frees the texts only if it surely never arrived.
     """
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +17,19 @@ MOST_BYTES = 1_048_576
 MOST_LEVELS = 64
 
 
+def copy_metadata(metadata: object, *, what: str = "the metadata") -> dict[str, Any]:
+    """Return a shallow copy that may be changed.
+
+    Raises:
+        InvalidMetadataError: it is no mapping.
+    """
+    if not isinstance(metadata, Mapping):
+        raise InvalidMetadataError(
+            f"{what} is a {type(metadata).__name__}. Use a dict. Nothing was saved."
+        )
+    return dict(metadata)
+
+
 def dump_metadata(metadata: Mapping[str, Any], *, what: str = "the metadata") -> str:
     """Return metadata as JSON text that `load_metadata` turns back into equal values.
 
@@ -23,16 +37,15 @@ def dump_metadata(metadata: Mapping[str, Any], *, what: str = "the metadata") ->
         InvalidMetadataError: it is not plain JSON (a tuple, a NaN, a key that is no string),
             too deep or too large.
     """
+    if not isinstance(metadata, dict):
+        metadata = copy_metadata(metadata, what=what)
     _check(metadata, what, what, 0)
     try:
         text = json.dumps(metadata, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    except ValueError as error:  # an integer of thousands of digits
+    except ValueError as error:  # a whole number of thousands of digits
         raise InvalidMetadataError(f"{what} cannot be written as JSON: {error}.") from error
     if len(text) > MOST_BYTES or len(text.encode()) > MOST_BYTES:
-        raise InvalidMetadataError(
-            f"{what} takes more than {MOST_BYTES:,} bytes as JSON. Keep large values in the text "
-            "or in a file, and put their path here. Nothing was saved."
-        )
+        raise _too_large(what)
     return text
 
 
@@ -43,45 +56,56 @@ def load_metadata(text: str) -> dict[str, Any]:
 
 
 def _check(value: object, path: str, what: str, level: int) -> None:
-    """Check one value; exact types first, since almost every value is of one."""
-    kind = type(value)
-    if kind is str:
+    """Check one value. Subclasses, such as enums and numpy's float64, come back as plain equals."""
+    if isinstance(value, str):
         _check_text(value, path)
-    elif kind is bool or kind is int or value is None:
+    elif value is None or isinstance(value, int):
         return
-    elif kind is float:
-        if value != value or value in (float("inf"), float("-inf")):  # noqa: PLR0124  # NaN
+    elif isinstance(value, float):
+        if not math.isfinite(value):
             raise InvalidMetadataError(
                 f"{path} is {value}, which JSON does not have. Leave it out, or use None. "
                 "Nothing was saved."
             )
-    elif level >= MOST_LEVELS:
+    elif isinstance(value, dict | list):
+        _check_items(value, path, what, level + 1)
+    else:
+        raise InvalidMetadataError(
+            f"{path} is a {type(value).__name__}, which JSON does not have. Use str, int, float, "
+            "bool, None, list or dict. Nothing was saved."
+        )
+
+
+def _check_items(values: dict[Any, Any] | list[Any], path: str, what: str, level: int) -> None:
+    if level > MOST_LEVELS:
         raise InvalidMetadataError(
             f"{what} is nested more than {MOST_LEVELS} levels deep. Flatten it. Nothing was saved."
         )
-    elif isinstance(value, Mapping) and isinstance(value, dict):
-        for key, inner in value.items():
-            if not isinstance(key, str):
-                raise InvalidMetadataError(
-                    f"{path} has the key {key!r}, which is no string. Use str({key!r}). "
-                    "Nothing was saved."
-                )
-            _check_text(key, f"a key of {path}")
-            _check(inner, f"{path}[{key!r}]", what, level + 1)
-    elif kind is list:
-        for position, inner in enumerate(value):  # type: ignore[arg-type]  # a list, by its kind
-            _check(inner, f"{path}[{position}]", what, level + 1)
-    elif isinstance(value, str):  # a StrEnum, say: comes back as the plain string it is
-        _check_text(value, path)
-    else:
-        raise InvalidMetadataError(
-            f"{path} is a {kind.__name__}, which JSON does not have. Use str, int, float, bool, "
-            "None, list or dict. Nothing was saved."
-        )
+    if len(values) > MOST_BYTES:  # before each of its items is looked at
+        raise _too_large(what)
+    if isinstance(values, list):
+        for position, inner in enumerate(values):
+            _check(inner, f"{path}[{position}]", what, level)
+        return
+    for key, inner in values.items():
+        if not isinstance(key, str):
+            raise InvalidMetadataError(
+                f"{path} has the key {key!r}, which is no string. Use str({key!r}). "
+                "Nothing was saved."
+            )
+        _check_text(key, f"a key of {path}")
+        _check(inner, f"{path}[{key!r}]", what, level)
 
 
-def _check_text(text: Any, path: str) -> None:
+def _check_text(text: str, path: str) -> None:
     try:
         check_text(text, what=path)
     except InvalidTextError as error:
         raise InvalidMetadataError(str(error)) from error
+
+
+def _too_large(what: str) -> InvalidMetadataError:
+    return InvalidMetadataError(
+        f"{what} takes more than {MOST_BYTES:,} bytes as JSON. Keep large values in the text or "
+        "in a file, and put their path here. Nothing was saved."
+    )

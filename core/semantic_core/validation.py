@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from semantic_core.errors import (
     BlankTextError,
@@ -34,7 +36,7 @@ def check_text(text: str, *, what: str) -> None:
     if found is not None:
         name = "NUL" if found.group() == "\0" else "lone surrogate"
         raise InvalidTextError(
-            f'{what} has a {name} at character {found.start()}. Clean it, e.g. with '
+            f"{what} has a {name} at character {found.start()}. Clean it, e.g. with "
             'text.encode("utf-8", "replace").decode().replace("\\0", ""). Nothing was saved.'
         )
 
@@ -93,16 +95,27 @@ def check_vector(vector: VectorLike, *, dimensions: int | None, what: str) -> by
     return floats.tobytes()
 
 
-def _as_array(vector: VectorLike, what: str) -> np.ndarray[Any, Any]:
+def _as_array(vector: VectorLike, what: str) -> npt.NDArray[Any]:
     if not isinstance(vector, np.ndarray):
+        if not isinstance(vector, Sequence) or isinstance(vector, str | bytes | bytearray):
+            raise InvalidVectorError(
+                f"The vector of {what} is a {type(vector).__name__}. Pass a list or an array of "
+                "numbers."
+            )
         # numpy would take "1" and True for numbers.
-        kinds = set(map(type, vector))
-        if not kinds <= {float, int} and not all(issubclass(k, np.number) for k in kinds - {float, int}):
+        if not all(
+            kind is not bool and issubclass(kind, _NUMBERS) for kind in set(map(type, vector))
+        ):
             raise InvalidVectorError(f"The vector of {what} holds something that is no number.")
         try:
             vector = np.asarray(vector, dtype=np.float64)
-        except (ValueError, TypeError, OverflowError) as error:
-            raise InvalidVectorError(f"The vector of {what} is not a list of numbers.") from error
+        except OverflowError as error:
+            raise InvalidVectorError(
+                f"The vector of {what} holds a number too large for a float. Embed it again."
+            ) from error
     if vector.dtype.kind not in "fiu":
         raise InvalidVectorError(f"The vector of {what} is of {vector.dtype}, not of numbers.")
     return vector
+
+
+_NUMBERS = (float, int, np.floating, np.integer)
