@@ -10,8 +10,8 @@ from semantic_core.errors import (
     ConfigurationError,
     IngestError,
     InvalidInputError,
-    ProviderError,
     ProvenanceError,
+    ProviderError,
 )
 from semantic_core.gemini import GeminiEmbedder
 from semantic_core.ingesting import Ingestion
@@ -105,7 +105,7 @@ class SemanticCore:
             embedder=self.embedder if mode == "sync" else None,
             raise_at_once=is_one,
         )
-        report = ingestion.run([documents] if is_one else documents)  # type: ignore[list-item, arg-type]  # told apart by hasattr
+        report = ingestion.run([documents] if is_one else documents)  # type: ignore[arg-type]  # told apart by hasattr
         if report.rejected_count:
             first = report.rejected[0]
             raise IngestError(

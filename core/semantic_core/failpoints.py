@@ -31,6 +31,9 @@ class FailPoint(StrEnum):
     APPLY_RECORDED = "apply.recorded"
     CLEANUP_STARTED = "cleanup.started"
     CLEANUP_DONE = "cleanup.done"
+    INDEX_WRITTEN = "index.written"
+    INDEX_SYNCED = "index.synced"
+    INDEX_REPLACED = "index.replaced"
 
 
 _armed: dict[FailPoint, Callable[[], None]] = {}

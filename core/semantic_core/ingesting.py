@@ -14,7 +14,7 @@ from semantic_core.metadata import dump_metadata
 from semantic_core.splitting import Splitter
 from semantic_core.statuses import VectorOrigin
 from semantic_core.store import PeeweeVectorStore, SplitDocument
-from semantic_core.types import Chunk, Document, IngestReport, Rejected, SaveReport
+from semantic_core.types import Chunk, Document, IngestReport, Rejected
 from semantic_core.validation import check_text
 
 # Chunks in one transaction: large enough for the full-text index, small enough for others' writes.
@@ -45,6 +45,7 @@ class Ingestion:
     ) -> None:
         self._store = store
         self._collection = collection
+        self._spec = store.collection(collection).spec
         self._splitter = splitter
         self._embedder = embedder
         self._raise_at_once = raise_at_once
@@ -88,7 +89,7 @@ class Ingestion:
                 vector_source=piece.vector_source,
             )
             for number, piece in enumerate(
-                self._splitter.split(document.content, format=document.format)
+                self._splitter.split(document.content, format=document.format, spec=self._spec)
             )
         )
         if not chunks:
@@ -127,7 +128,7 @@ class Ingestion:
         A crash before the chunks are saved leaves paid vectors in the cache, where the next
         try finds them.
         """
-        spec = self._store.collection(self._collection).spec
+        spec = self._spec
         hasher = spec.hasher()
         sources = {
             hasher(source).hex(): source

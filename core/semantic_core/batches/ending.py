@@ -71,7 +71,5 @@ def end_job(
     state = ItemState.RELEASED if use is BudgetUse.NOTHING else ItemState.FAILED
     settle_open(job, state=state, use=use, error=error, not_before=not_before)
     with job.transaction() as connection:
-        jobs.fail_job(
-            connection, job.id, token=job.token, steps=steps, reason=reason, error=error
-        )
+        jobs.fail_job(connection, job.id, token=job.token, steps=steps, reason=reason, error=error)
     job.context.workspace.forget(job.id)

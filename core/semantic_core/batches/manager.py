@@ -252,9 +252,7 @@ class BatchManager:
                     batch_id=batch_id,
                 )
             # The wish first: a crash after the call must not look like somebody else's cancel.
-            job.move(
-                JobStep.SUBMITTED, JobStep.FETCHED, cancel_requested_at=context.clock.now()
-            )
+            job.move(JobStep.SUBMITTED, JobStep.FETCHED, cancel_requested_at=context.clock.now())
             context.client.cancel(str(job.record().google_job_id))
             poll(job, job.record())
             return job.record().status

@@ -1,0 +1,115 @@
+"""Commands on texts: ingest and search."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from semantic_core.cli.options import (
+    DEFAULT_DB,
+    AsJson,
+    BaseUrl,
+    CollectionName,
+    Db,
+    open_core,
+)
+from semantic_core.cli.output import FAILED, errors, print_json, say, shorten
+from semantic_core.errors import IngestError
+from semantic_core.readers import read_documents
+from semantic_core.statuses import SearchMode
+from semantic_core.store import DEFAULT_COLLECTION
+from semantic_core.types import IngestReport, SearchResults
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands."""
+    app.command()(ingest)
+    app.command()(search)
+
+
+def ingest(
+    paths: Annotated[
+        list[Path], typer.Argument(help="Files or folders (.txt, .md, .rst, .html).", exists=True)
+    ],
+    db: Db = DEFAULT_DB,
+    collection: CollectionName = DEFAULT_COLLECTION,
+    sync: Annotated[
+        bool, typer.Option("--sync", help="Embed live at full price, instead of by batch.")
+    ] = False,
+    base_url: BaseUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Save documents at once; they are found by keyword from then on."""
+    core = open_core(db, collection=collection, base_url=base_url)
+    refused = None
+    with core.store:
+        try:
+            report = core.ingest(read_documents(paths), mode="sync" if sync else "async")
+        except IngestError as error:
+            refused, report = error, error.report or IngestReport()
+    if as_json:
+        print_json(report)
+    else:
+        chunks = report.chunks
+        say(
+            f"Saved {report.documents:,} documents as {len_of(report):,} chunks in "
+            f"{report.seconds:.2f} s: {chunks.ready:,} ready, {chunks.pending:,} waiting for "
+            f"their vectors, {chunks.unchanged:,} unchanged, {report.removed:,} removed."
+        )
+        for rejected in report.rejected:
+            errors.print(f"Refused {rejected.name}: {rejected.reason}", markup=False)
+        if chunks.pending:
+            say(f"Next: semcore flush --db {db}")
+    if refused is not None:
+        raise typer.Exit(FAILED)
+
+
+def search(
+    query: Annotated[str, typer.Argument(help="What to look for.")],
+    db: Db = DEFAULT_DB,
+    collection: CollectionName = DEFAULT_COLLECTION,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many hits.")] = 5,
+    mode: Annotated[SearchMode, typer.Option(help="What to rank by.")] = SearchMode.HYBRID,
+    base_url: BaseUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Search by meaning and keyword; works while chunks still wait for their vectors."""
+    core = open_core(db, collection=collection, base_url=base_url)
+    with core.store:
+        results = core.search(query, limit, mode=mode)
+    if as_json:
+        print_json(
+            {
+                "hits": list(results),
+                "coverage": results.coverage,
+                "degraded": results.degraded,
+            }
+        )
+    else:
+        show_results(results)
+
+
+def show_results(results: SearchResults) -> None:
+    """Print hits, what each was found by, and what the search rests on."""
+    for position, hit in enumerate(results, start=1):
+        stale = ", vector of an older text" if hit.stale else ""
+        say(
+            f"{position}. [{hit.match}{stale}, {hit.score:.3f}] {hit.chunk.document_id or hit.chunk.id}"
+        )
+        say(f"   {shorten(hit.chunk.text, 160)}")
+    if not results:
+        say("Nothing found.")
+    coverage = results.coverage
+    say(
+        f"{coverage.by_vector:.0%} of {coverage.total:,} chunks have a vector"
+        + (f"; {results.degraded}" if results.degraded else "")
+        + "."
+    )
+
+
+def len_of(report: IngestReport) -> int:
+    """Return how many chunks a report is about."""
+    chunks = report.chunks
+    return chunks.inserted + chunks.updated + chunks.unchanged

@@ -1,0 +1,62 @@
+"""Options that several commands share, and the objects they open."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from semantic_core.batches import BatchConfig, BatchManager
+from semantic_core.facade import SemanticCore
+from semantic_core.gemini import Endpoint, GeminiBatchClient, GeminiEmbedder
+from semantic_core.keyring import GoogleKeyring
+from semantic_core.store import DEFAULT_COLLECTION, PeeweeVectorStore
+
+Db = Annotated[
+    Path, typer.Option("--db", envvar="SEMCORE_DB", help="The database file; made if it is new.")
+]
+CollectionName = Annotated[
+    str, typer.Option("--collection", "-c", help="Which collection of the database.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one line of JSON for scripts.")]
+BaseUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--base-url",
+        help="Another endpoint than Google's, such as an emulator's "
+        "(GOOGLE_GEMINI_BASE_URL does the same).",
+    ),
+]
+
+DEFAULT_DB = Path("semcore.db")
+
+
+def open_core(
+    db: Path, *, collection: str = DEFAULT_COLLECTION, base_url: str | None = None
+) -> SemanticCore:
+    """Return the core on a database, with keys from the environment."""
+    keyring = GoogleKeyring.from_env()
+    return SemanticCore(
+        PeeweeVectorStore(db),
+        keyring,
+        collection=collection,
+        embedder=GeminiEmbedder(keyring, endpoint=Endpoint(base_url=base_url)),
+    )
+
+
+def open_manager(
+    db: Path,
+    *,
+    collection: str | None = None,
+    base_url: str | None = None,
+    config: BatchConfig | None = None,
+) -> BatchManager:
+    """Return the manager of a database's queue, with keys from the environment."""
+    keyring = GoogleKeyring.from_env()
+    client = None
+    if keyring.batch_available:
+        client = GeminiBatchClient.from_keyring(keyring, endpoint=Endpoint(base_url=base_url))
+    return BatchManager(
+        keyring, PeeweeVectorStore(db), collection=collection, client=client, config=config
+    )

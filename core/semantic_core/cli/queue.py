@@ -1,0 +1,132 @@
+"""Commands on the batch queue: flush, sync, status."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from semantic_core.cli.options import (
+    DEFAULT_DB,
+    AsJson,
+    BaseUrl,
+    Db,
+    open_manager,
+)
+from semantic_core.cli.output import age, console, print_json, say, shorten
+from semantic_core.types import BatchJob, QueueStats
+
+OnlyCollection = Annotated[
+    str | None,
+    typer.Option("--collection", "-c", help="Only this collection; all of them if left out."),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands."""
+    app.command()(flush)
+    app.command()(sync)
+    app.command()(status)
+
+
+def flush(
+    db: Db = DEFAULT_DB,
+    collection: OnlyCollection = None,
+    min_size: Annotated[
+        int, typer.Option(min=1, help="Send nothing below this many distinct texts.")
+    ] = 1,
+    drain: Annotated[
+        bool, typer.Option("--all", help="Send jobs until nothing is left, not just one.")
+    ] = False,
+    base_url: BaseUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Send waiting texts to the Batch API. Safe to run at any time, also twice at once."""
+    with open_manager(db, collection=collection, base_url=base_url) as manager, manager.store:
+        if drain:
+            sent = manager.drain_queue()
+        else:
+            batch_id = manager.flush_queue(min_size)
+            sent = [] if batch_id is None else [batch_id]
+        by_id = {job.id: job for job in manager.jobs()}
+    if as_json:
+        print_json({"jobs": [by_id[batch_id] for batch_id in sent]})
+    elif not sent:
+        say("Nothing to send.")
+    for batch_id in [] if as_json else sent:
+        job = by_id[batch_id]
+        say(f"Sent {job.request_count:,} texts as batch job {batch_id}.")
+    if sent and not as_json:
+        say(f"Next: semcore sync --db {db}")
+
+
+def sync(
+    db: Db = DEFAULT_DB,
+    wait: Annotated[bool, typer.Option("--wait", help="Go on until every job has ended.")] = False,
+    timeout: Annotated[
+        float | None, typer.Option(help="With --wait: give up after this many seconds.")
+    ] = None,
+    base_url: BaseUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Bring back what is done. Safe to run at any time, also twice at once."""
+    with open_manager(db, base_url=base_url) as manager, manager.store:
+        statuses = manager.sync_status()
+        if wait:
+            manager.wait(timeout=timeout)
+        by_id = {job.id: job for job in manager.jobs()}
+    touched = [by_id[batch_id] for batch_id in statuses]
+    if as_json:
+        print_json({"jobs": touched})
+    elif not touched:
+        say("No batch job is open.")
+    else:
+        _show_jobs(touched)
+
+
+def status(db: Db = DEFAULT_DB, collection: OnlyCollection = None, as_json: AsJson = False) -> None:
+    """Show what waits, what runs and what failed. Needs no key."""
+    with open_manager(db, collection=collection) as manager, manager.store:
+        stats = manager.get_queue_stats()
+    if as_json:
+        print_json(stats)
+    else:
+        show_stats(stats)
+
+
+def show_stats(stats: QueueStats) -> None:
+    """Print the queue on one screen."""
+    table = Table(title="Chunks", title_justify="left", show_header=False)
+    table.add_row("ready", f"{stats.ready:,}")
+    waiting = f"{stats.waiting:,}"
+    if stats.waiting:
+        waiting += f" ({stats.waiting_texts:,} distinct texts, oldest {age(stats.oldest_waiting)})"
+    table.add_row("waiting", waiting)
+    if stats.backing_off:
+        table.add_row("  of these backing off", f"{stats.backing_off:,}")
+    table.add_row("in flight", f"{stats.in_flight:,}")
+    table.add_row("failed", f"{stats.failed:,}")
+    table.add_row("served by an older text's vector", f"{stats.stale:,}")
+    console.print(table)
+    if stats.open_jobs:
+        _show_jobs(stats.open_jobs)
+    for message, count in stats.failures[:10]:
+        say(f"{count:,} failed: {shorten(message, 200)}")
+
+
+def _show_jobs(jobs: list[BatchJob] | tuple[BatchJob, ...]) -> None:
+    table = Table(title="Batch jobs", title_justify="left")
+    for column in ("job", "status", "texts", "done", "failed", "age", "note"):
+        table.add_column(column)
+    for job in jobs:
+        table.add_row(
+            job.id,
+            f"held: {job.hold_reason}" if job.hold_reason else str(job.status),
+            f"{job.request_count:,}",
+            f"{job.done_count:,}",
+            f"{job.failed_count:,}",
+            age(job.created_at),
+            shorten(job.error_message or "", 60),
+        )
+    console.print(table)

@@ -1,0 +1,115 @@
+"""A database, an emulator and a clock that both share: what batch tests run in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from support.clock import ManualClock
+
+from semantic_core.batches import BatchConfig, BatchManager
+from semantic_core.emulator import Emulator, EmulatorConfig
+from semantic_core.gemini import Endpoint, GeminiBatchClient, GeminiEmbedder
+from semantic_core.keyring import GoogleKeyring
+from semantic_core.statuses import EmbeddingStatus
+from semantic_core.store import PeeweeVectorStore
+from semantic_core.types import Chunk, StoredChunk
+
+BATCH_KEY = "test-batch-key"
+ROTATED_KEY = "test-batch-key-rotated"
+OTHER_KEY = "test-key-of-another-project"
+DEFAULT_KEY = "test-default-key"
+
+PROJECTS = {BATCH_KEY: "paid", ROTATED_KEY: "paid", OTHER_KEY: "other", DEFAULT_KEY: "free"}
+
+CONFIG = BatchConfig(listing_grace=900.0, lease=600.0, poll_interval=30.0)
+
+
+class World:
+    """Everything a batch test touches.
+
+    Attributes:
+        clock: moved by the test; the store, the managers and the emulator share it.
+        store: the database.
+        emulator: the provider.
+    """
+
+    def __init__(self, folder: Path, emulator: Emulator, clock: ManualClock) -> None:
+        self.folder = folder
+        self.emulator = emulator
+        self.clock = clock
+        self.path = folder / "world.db"
+        self.store = PeeweeVectorStore(self.path, clock=clock)
+        self._managers: list[BatchManager] = []
+        self._clients: list[GeminiBatchClient] = []
+
+    def close(self) -> None:
+        for client in self._clients:
+            client.close()
+        self.store.close()
+
+    def keyring(self, batch_key: str = BATCH_KEY) -> GoogleKeyring:
+        return GoogleKeyring(default_key=DEFAULT_KEY, batch_key=batch_key)
+
+    def manager(
+        self,
+        *,
+        batch_key: str = BATCH_KEY,
+        config: BatchConfig = CONFIG,
+        store: PeeweeVectorStore | None = None,
+        collection: str | None = None,
+    ) -> BatchManager:
+        keyring = self.keyring(batch_key)
+        client = GeminiBatchClient.from_keyring(
+            keyring, endpoint=Endpoint(base_url=self.emulator.url, timeout=5.0), clock=self.clock
+        )
+        self._clients.append(client)
+        return BatchManager(
+            keyring,
+            store or self.store,
+            client=client,
+            config=config,
+            collection=collection,
+            clock=self.clock,
+        )
+
+    def embedder(self) -> GeminiEmbedder:
+        return GeminiEmbedder(
+            self.keyring(), endpoint=Endpoint(base_url=self.emulator.url), clock=self.clock
+        )
+
+    def save(self, *texts: str, **options: Any) -> None:
+        """Save texts under the ids c0, c1, ..."""
+        self.store.save(
+            [Chunk(id=f"c{number}", text=text) for number, text in enumerate(texts)], **options
+        )
+
+    def chunk(self, chunk_id: str = "c0") -> StoredChunk:
+        (found,) = self.store.get([chunk_id])
+        return found
+
+    def statuses(self) -> dict[str, EmbeddingStatus]:
+        return {chunk.id: chunk.status for chunk in self.store.chunks()}
+
+    def query(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Look into the database as nobody else does."""
+        with self.store.database.snapshot() as connection:
+            return connection.execute(sql, values).fetchall()
+
+    def creates(self) -> int:
+        """How many create calls the provider accepted."""
+        return sum(self.emulator.ledger.creates().values())
+
+
+@contextmanager
+def open_world(folder: Path, **config: Any) -> Iterator[World]:
+    clock = ManualClock()
+    settings = EmulatorConfig(projects=PROJECTS, **config)
+    with Emulator(folder / "emulator.db", clock=clock, config=settings) as emulator:
+        world = World(folder, emulator, clock)
+        try:
+            yield world
+        finally:
+            world.close()
