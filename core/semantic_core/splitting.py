@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -28,6 +27,7 @@ MOST_LEVELS = 6
 # The library takes quadratic time over a run without sentences or lines (encoded data, say).
 _WINDOW = 32_768
 
+_INK = re.compile(r"\S")
 _NEWLINE = re.compile(r"\r\n?|\n")
 _UNDERLINE = re.compile(r"""^(?P<style>[=\-~^"'*+#.:_`])(?P=style){2,}[ \t]*\r?$""", re.MULTILINE)
 
@@ -97,29 +97,37 @@ class Splitter:
         check_text(text, what="the text")
         limit = None if spec is None else spec.sure_character_limit
         if format == "markdown":
-            return self._pieces(text, _outline(_markdown_titles(text)), MarkdownSplitter, limit)
-        return self._pieces(text, _outline(_underlined_titles(text)), TextSplitter, limit)
+            return self._pieces(text, _markdown_titles(text), MarkdownSplitter, limit)
+        return self._pieces(text, _underlined_titles(text), TextSplitter, limit)
 
     def _pieces(
         self,
         text: str,
-        headings: list[_Heading],
+        titles: Iterable[_Title],
         library: type[MarkdownSplitter | TextSplitter],
         limit: int | None,
     ) -> Iterator[Piece]:
-        starts = [heading.start for heading in headings]
-        for start, end, path in _sections(text, headings):
+        for section in _sections(text, titles):
             size = self.max_chars
             if limit is not None:
-                size = max(1, min(size, limit - len(_prefix(path))))
+                size = max(1, min(size, limit - len(_prefix(section.path))))
+            opening = _skip_blank(text, section.start, section.end)
+            body = _skip_blank(text, section.body, section.end)
+            # Left to itself, the library makes a piece of the heading alone.
+            if body < section.end and body - opening <= size // 2:
+                size -= body - opening
+            else:
+                body = opening
             splitter = library(size)
-            for window_start, window in _windows(text, start, end, max(_WINDOW, 4 * size)):
-                for offset, piece in splitter.chunk_indices(window):
+            for start, window in _windows(text, body, section.end, max(_WINDOW, 4 * size)):
+                for offset, found in splitter.chunk_indices(window):
+                    at, end = start + offset, start + offset + len(found)
+                    if at == body:
+                        at = opening
                     # The library takes fewer characters for white space than Python does.
-                    if piece and not piece.isspace():
-                        at = window_start + offset
-                        heading = headings[bisect_right(starts, at) - 1] if path else None
-                        yield Piece(text=piece, heading_path=_above(heading, at), start=at)
+                    if not found.isspace():
+                        path = section.above if at < section.body else section.path
+                        yield Piece(text=text[at:end], heading_path=path, start=at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,26 +141,41 @@ class _Title:
 
 
 @dataclass(frozen=True, slots=True)
-class _Heading:
-    """A heading in its outline: ``above`` are those it stands under, ``path`` adds itself."""
+class _Section:
+    """What stands between two headings, with the heading above it.
+
+    ``body`` is where its headings end; ``above`` are those over its first one, ``path`` those
+    over the body.
+    """
 
     start: int
+    body: int
     end: int
     above: tuple[str, ...]
     path: tuple[str, ...]
 
 
-def _outline(titles: Iterator[_Title]) -> list[_Heading]:
-    headings: list[_Heading] = []
-    open_titles: list[tuple[int, str]] = []
+def _sections(text: str, titles: Iterable[_Title]) -> Iterator[_Section]:
+    """Cut at headings; one directly above a deeper one stays with it."""
+    start = body = 0
+    above: tuple[str, ...] = ()
+    path: tuple[str, ...] = ()
+    open_titles: list[_Title] = []
     for title in titles:
-        while open_titles and open_titles[-1][0] >= title.level:
+        is_subtitle = (
+            bool(open_titles)
+            and open_titles[-1].level < title.level
+            and not text[body : title.start].strip()
+        )
+        if not is_subtitle:
+            yield _Section(start, body, title.start, above, path)
+        while open_titles and open_titles[-1].level >= title.level:
             open_titles.pop()
-        above = tuple(text for _, text in open_titles if text)
-        open_titles.append((title.level, _shortened(title.text)))
-        path = tuple(text for _, text in open_titles if text)
-        headings.append(_Heading(title.start, title.end, above, path))
-    return headings
+        if not is_subtitle:
+            start, above = title.start, _path(open_titles)
+        open_titles.append(title)
+        body, path = title.end, _path(open_titles)
+    yield _Section(start, body, len(text), above, path)
 
 
 def _markdown_titles(text: str) -> Iterator[_Title]:
@@ -201,22 +224,6 @@ def _line_after(text: str, end: int) -> str:
     return text[end + 1 : following if following >= 0 else None]
 
 
-def _sections(text: str, headings: list[_Heading]) -> Iterator[tuple[int, int, tuple[str, ...]]]:
-    """Yield (start, end, longest heading path) of the stretches between headings.
-
-    A heading directly above a deeper one stays with it, since alone it says little.
-    """
-    start = 0
-    path: tuple[str, ...] = ()
-    for heading, before in zip(headings, [None, *headings], strict=False):
-        is_subtitle = before is not None and heading.above[: len(before.path)] == before.path
-        if not (is_subtitle and before and not text[before.end : heading.start].strip()):
-            yield start, heading.start, path
-            start = heading.start
-        path = heading.path
-    yield start, len(text), path
-
-
 def _windows(text: str, start: int, end: int, size: int) -> Iterator[tuple[int, str]]:
     """Yield (start, text) of parts of at most this size, cut where it hurts least."""
     while end - start > size:
@@ -231,10 +238,14 @@ def _windows(text: str, start: int, end: int, size: int) -> Iterator[tuple[int, 
     yield start, text[start:end]
 
 
-def _above(heading: _Heading | None, position: int) -> tuple[str, ...]:
-    if heading is None:
-        return ()
-    return heading.above if position < heading.end else heading.path
+def _skip_blank(text: str, start: int, end: int) -> int:
+    """Return where the first character that is no white space stands, or the end."""
+    found = _INK.search(text, start, end)
+    return found.start() if found else end
+
+
+def _path(titles: Iterable[_Title]) -> tuple[str, ...]:
+    return tuple(name for title in titles if (name := _shortened(title.text)))
 
 
 def _prefix(path: tuple[str, ...]) -> str:
