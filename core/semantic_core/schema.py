@@ -98,6 +98,11 @@ def m001_batching(connection: sqlite3.Connection, options: SchemaOptions) -> Non
     )
     if had_rows:
         move_legacy_rows(connection, options.legacy_spec, time.time())
+        connection.execute(
+            "INSERT INTO chunk_counts (collection_id, embedding_status, is_served, chunks) "
+            "SELECT collection_id, embedding_status, vector_key IS NOT NULL, count(*) "
+            "FROM chunks GROUP BY 1, 2, 3"
+        )
 
 
 def _quoted(text: str) -> str:
@@ -148,6 +153,8 @@ _SCHEMA_001 = (
         created_at REAL NOT NULL,
         unreferenced_since REAL
     )""",
+    """CREATE INDEX embeddings_unreferenced ON embeddings (unreferenced_since)
+        WHERE unreferenced_since IS NOT NULL""",
     f"""CREATE TABLE batch_jobs (
         id TEXT PRIMARY KEY,
         google_job_id TEXT UNIQUE,
@@ -161,8 +168,30 @@ _SCHEMA_001 = (
             "step", "claimed", "uploaded", "creating", "submitted", "fetched", "applied", "cleaned"
         )
     }),
-        failure_reason TEXT,
-        hold_reason TEXT,
+        failure_reason TEXT
+            CHECK ({
+        _one_of(
+            "failure_reason",
+            "abandoned before create",
+            "never reached the provider",
+            "refused by the provider",
+            "failed at the provider",
+            "expired at the provider",
+            "cancelled",
+            "released",
+        )
+    }),
+        hold_reason TEXT
+            CHECK ({
+        _one_of(
+            "hold_reason",
+            "cancelled elsewhere",
+            "lost",
+            "result expired",
+            "other project",
+            "bad results",
+        )
+    }),
         display_name TEXT NOT NULL UNIQUE,
         input_file TEXT,
         result_file TEXT,
@@ -208,7 +237,18 @@ _SCHEMA_001 = (
         state TEXT NOT NULL
             CHECK ({_one_of("state", "open", "done", "failed", "missing", "released")}),
         attempt INTEGER NOT NULL,
-        budget_use TEXT NOT NULL DEFAULT 'nothing',
+        budget_use TEXT NOT NULL DEFAULT 'nothing'
+            CHECK ({
+        _one_of(
+            "budget_use",
+            "nothing",
+            "attempt",
+            "job failure",
+            "expiry",
+            "everything",
+            "forgiven",
+        )
+    }),
         error TEXT,
         UNIQUE (job_id, content_hash)
     )""",
@@ -242,10 +282,21 @@ _SCHEMA_001 = (
     )""",
     """CREATE INDEX chunks_document ON chunks (collection_id, document_id)
         WHERE document_id IS NOT NULL""",
-    """CREATE INDEX chunks_unready ON chunks (collection_id, embedding_status, batch_job_id)
-        WHERE embedding_status <> 'READY'""",
+    # SQLite uses a partial index only where a query repeats its condition word for word.
     "CREATE INDEX chunks_wanting ON chunks (content_hash) WHERE embedding_status <> 'READY'",
+    """CREATE INDEX chunks_waiting ON chunks (collection_id, not_before)
+        WHERE embedding_status = 'PENDING' AND batch_job_id IS NULL""",
+    "CREATE INDEX chunks_failed ON chunks (collection_id) WHERE embedding_status = 'FAILED'",
     "CREATE INDEX chunks_served ON chunks (vector_key) WHERE vector_key IS NOT NULL",
+    # Counting a million rows at every search would cost more than the search.
+    f"""CREATE TABLE chunk_counts (
+        collection_id INTEGER NOT NULL REFERENCES collections (id),
+        embedding_status TEXT NOT NULL
+            CHECK ({_one_of("embedding_status", "READY", "PENDING", "FAILED")}),
+        is_served INTEGER NOT NULL CHECK (is_served IN (0, 1)),
+        chunks INTEGER NOT NULL,
+        PRIMARY KEY (collection_id, embedding_status, is_served)
+    ) WITHOUT ROWID""",
     """CREATE TABLE changes (
         seq INTEGER PRIMARY KEY AUTOINCREMENT,
         collection_id INTEGER NOT NULL,

@@ -12,6 +12,7 @@ import peewee
 from peewee import (
     BlobField,
     BooleanField,
+    CompositeKey,
     FloatField,
     ForeignKeyField,
     IntegerField,
@@ -32,6 +33,7 @@ class Tables:
     BatchJobModel: Any
     BatchItemModel: Any
     ChunkModel: Any
+    ChunkCountModel: Any
     ChangeModel: Any
 
     def all(self) -> tuple[Any, ...]:
@@ -192,6 +194,18 @@ def build_tables(database: SqliteDatabase) -> Tables:
         class Meta:
             table_name = "chunks"
 
+    class ChunkCountModel(Base):
+        """How many chunks of a collection are in a state, with or without a serving vector."""
+
+        collection = ForeignKeyField(CollectionModel)
+        embedding_status = TextField()
+        is_served = BooleanField()
+        chunks = IntegerField()
+
+        class Meta:
+            table_name = "chunk_counts"
+            primary_key = CompositeKey("collection", "embedding_status", "is_served")
+
     class ChangeModel(Base):
         """A chunk whose serving vector came, went or was replaced."""
 
@@ -211,5 +225,6 @@ def build_tables(database: SqliteDatabase) -> Tables:
         BatchJobModel,
         BatchItemModel,
         ChunkModel,
+        ChunkCountModel,
         ChangeModel,
     )

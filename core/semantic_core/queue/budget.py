@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from semantic_core.statuses import BudgetUse
 
+# Word for word the condition of the index batch_items_budget, which SQLite uses only then.
+USES_BUDGET = "budget_use NOT IN ('nothing', 'forgiven')"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryBudget:
@@ -47,7 +50,7 @@ def used_budget(connection: sqlite3.Connection, content_hash: bytes) -> dict[str
     return dict(
         connection.execute(
             "SELECT budget_use, count(*) FROM batch_items WHERE content_hash = ? "
-            "AND budget_use NOT IN ('nothing', 'forgiven') GROUP BY budget_use",
+            f"AND {USES_BUDGET} GROUP BY budget_use",
             (content_hash,),
         ).fetchall()
     )
@@ -56,7 +59,6 @@ def used_budget(connection: sqlite3.Connection, content_hash: bytes) -> dict[str
 def forgive(connection: sqlite3.Connection, content_hash: bytes) -> None:
     """Begin a new budget for this content hash."""
     connection.execute(
-        "UPDATE batch_items SET budget_use = 'forgiven' WHERE content_hash = ? "
-        "AND budget_use NOT IN ('nothing', 'forgiven')",
+        f"UPDATE batch_items SET budget_use = 'forgiven' WHERE content_hash = ? AND {USES_BUDGET}",
         (content_hash,),
     )

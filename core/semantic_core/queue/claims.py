@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from semantic_core.queue.budget import RetryBudget, used_budget
+from semantic_core.queue.budget import USES_BUDGET, RetryBudget, used_budget
 from semantic_core.queue.items import fail_chunks
 from semantic_core.spec import EmbeddingSpec
 
@@ -64,6 +64,13 @@ _BYTES_PER_TOKEN = 4
 
 _WAITS = "embedding_status = 'PENDING' AND batch_job_id IS NULL"
 
+# Where waiting chunks are read from the index, in an order it has: first those that were sent
+# before and may be sent again, then those never sent, oldest first.
+_DUE = (
+    ("not_before <= :now", "not_before, pk"),
+    ("not_before IS NULL", "pk"),
+)
+
 
 def select_waiting(
     connection: sqlite3.Connection,
@@ -77,62 +84,102 @@ def select_waiting(
 
     A text whose retry budget is spent (it was deleted and added again, say) is not sent: its
     chunks become FAILED here. The work is proportional to what one job takes, not to what is
-    stored.
+    stored or waits.
     """
-    collections = connection.execute(
-        "SELECT c.id, c.space_id, c.spec, min(k.pk) FROM collections c "
+    by_space: dict[int, list[_Queue]] = {}
+    for queue in sorted(_queues(connection, collection, now), key=lambda queue: queue.first_pk):
+        by_space.setdefault(queue.space_id, []).append(queue)
+    for queues in by_space.values():
+        waiting = _fill_job(connection, queues, limits=limits, budget=budget, now=now)
+        if waiting is not None:
+            return waiting
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Queue:
+    """A collection with due texts."""
+
+    collection_id: int
+    space_id: int
+    spec: str
+    first_pk: int
+
+
+def _queues(connection: sqlite3.Connection, collection: str | None, now: float) -> Iterator[_Queue]:
+    firsts = ", ".join(
+        f"(SELECT pk FROM chunks WHERE collection_id = c.id AND {_WAITS} AND {due} "
+        f"ORDER BY {order} LIMIT 1)"
+        for due, order in _DUE
+    )
+    for collection_id, space_id, spec, *pks in connection.execute(
+        f"SELECT c.id, c.space_id, c.spec, {firsts} FROM collections c "
         "JOIN spaces s ON s.id = c.space_id AND NOT s.is_external "
-        "JOIN chunks k ON k.collection_id = c.id "
-        f"WHERE k.{_WAITS.replace(' AND ', ' AND k.')} "
-        "AND (k.not_before IS NULL OR k.not_before <= ?) "
-        "AND (? IS NULL OR c.name = ?) GROUP BY c.id ORDER BY min(k.pk)",
-        (now, collection, collection),
-    ).fetchall()
-    if not collections:
-        return None
-    space_id, spec = collections[0][1], EmbeddingSpec.from_json(collections[0][2])
-    backing_off = {
-        row[0]
-        for row in connection.execute(
-            f"SELECT content_hash FROM chunks WHERE {_WAITS} AND not_before > ?", (now,)
-        )
-    }
+        "WHERE :collection IS NULL OR c.name = :collection",
+        {"collection": collection, "now": now},
+    ):
+        found = [pk for pk in pks if pk is not None]
+        if found:
+            yield _Queue(collection_id, space_id, spec, min(found))
+
+
+def _due_texts(
+    connection: sqlite3.Connection, queues: Sequence[_Queue], now: float
+) -> Iterator[tuple[bytes, int, bool]]:
+    """Yield (content hash, UTF-8 bytes, whether it was ever sent) of due chunks."""
+    for queue in queues:
+        for due, order in _DUE:
+            # A chunk saved while its text backs off elsewhere waits with it.
+            yield from connection.execute(
+                "SELECT content_hash, length(CAST(coalesce(vector_source, text) AS BLOB)), "
+                "EXISTS (SELECT 1 FROM batch_items i WHERE i.content_hash = c.content_hash "
+                f"AND {USES_BUDGET}) FROM chunks c WHERE collection_id = :collection "
+                f"AND {_WAITS} AND {due} AND NOT EXISTS (SELECT 1 FROM chunks o "
+                "WHERE o.content_hash = c.content_hash AND o.embedding_status <> 'READY' "
+                f"AND o.not_before > :now) ORDER BY {order}",
+                {"collection": queue.collection_id, "now": now},
+            )
+
+
+def _fill_job(
+    connection: sqlite3.Connection,
+    queues: Sequence[_Queue],
+    *,
+    limits: ClaimLimits,
+    budget: RetryBudget,
+    now: float,
+) -> Waiting | None:
+    """Take due texts of one space up to a limit; fail those that have no tries left."""
     hashes: dict[bytes, None] = {}
+    spent: dict[bytes, None] = {}
     source_bytes = tokens = 0
     is_full = False
-    for collection_id in [row[0] for row in collections if row[1] == space_id]:
-        for content_hash, size in connection.execute(
-            "SELECT content_hash, length(CAST(coalesce(vector_source, text) AS BLOB)) FROM chunks "
-            f"WHERE collection_id = ? AND {_WAITS} ORDER BY pk",
-            (collection_id,),
-        ):
-            if content_hash in hashes or content_hash in backing_off:
-                continue
-            text_tokens = max(1, -(-size // _BYTES_PER_TOKEN))
-            # A single text over a limit still goes, alone: the provider decides about it.
-            is_full = bool(hashes) and (
-                len(hashes) >= limits.requests
-                or source_bytes + size > limits.source_bytes
-                or tokens + text_tokens > limits.tokens
-            )
-            if is_full:
-                break
-            if budget.is_spent(used_budget(connection, content_hash)):
-                fail_chunks(
-                    connection, content_hash, _last_error(connection, content_hash), now=now
-                )
-                continue
-            hashes[content_hash] = None
-            source_bytes += size
-            tokens += text_tokens
-        else:
+    for content_hash, size, was_sent in _due_texts(connection, queues, now):
+        if content_hash in hashes or content_hash in spent:
             continue
-        break
+        if was_sent and budget.is_spent(used_budget(connection, content_hash)):
+            spent[content_hash] = None
+            continue
+        text_tokens = max(1, -(-size // _BYTES_PER_TOKEN))
+        # A single text over a limit still goes, alone: the provider decides about it.
+        is_full = bool(hashes) and (
+            len(hashes) >= limits.requests
+            or source_bytes + size > limits.source_bytes
+            or tokens + text_tokens > limits.tokens
+        )
+        if is_full:
+            break
+        hashes[content_hash] = None
+        source_bytes += size
+        tokens += text_tokens
+    # After the loop: it reads from the index that this changes.
+    for content_hash in spent:
+        fail_chunks(connection, content_hash, _last_error(connection, content_hash), now=now)
     if not hashes:
         return None
     return Waiting(
-        space_id=space_id,
-        spec=spec,
+        space_id=queues[0].space_id,
+        spec=EmbeddingSpec.from_json(queues[0].spec),
         hashes=tuple(hashes),
         source_bytes=source_bytes,
         tokens=tokens,
@@ -166,13 +213,12 @@ def claim(connection: sqlite3.Connection, waiting: Waiting, job: NewJob) -> None
     )
     connection.executemany(
         "INSERT INTO batch_items (job_id, content_hash, state, attempt) VALUES (?, ?, 'open', "
-        "(SELECT count(*) + 1 FROM batch_items WHERE content_hash = ? "
-        "AND budget_use NOT IN ('nothing', 'forgiven')))",
+        f"(SELECT count(*) + 1 FROM batch_items WHERE content_hash = ? AND {USES_BUDGET}))",
         [(job.id, content_hash, content_hash) for content_hash in waiting.hashes],
     )
     connection.executemany(
         "UPDATE chunks SET batch_job_id = ?, not_before = NULL "
-        f"WHERE content_hash = ? AND {_WAITS}",
+        f"WHERE content_hash = ? AND embedding_status <> 'READY' AND {_WAITS}",
         [(job.id, content_hash) for content_hash in waiting.hashes],
     )
 

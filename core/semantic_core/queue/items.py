@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from semantic_core.queue.budget import RetryBudget, used_budget
-from semantic_core.statuses import BudgetUse, ItemState
+from semantic_core.queue.counts import move_counts
+from semantic_core.statuses import BudgetUse, EmbeddingStatus, ItemState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,10 +118,11 @@ def settle_items(
         not_before = outcome.not_before
         if not_before is None and outcome.use is not BudgetUse.NOTHING:
             not_before = now + budget.delay(uses)
+        # updated_at stays: the chunk has waited since it was saved.
         connection.execute(
-            "UPDATE chunks SET batch_job_id = NULL, not_before = ?, updated_at = ? "
-            "WHERE content_hash = ? AND batch_job_id = ? AND embedding_status = 'PENDING'",
-            (not_before, now, outcome.content_hash, job_id),
+            "UPDATE chunks SET batch_job_id = NULL, not_before = ? WHERE content_hash = ? "
+            "AND embedding_status <> 'READY' AND batch_job_id = ?",
+            (not_before, outcome.content_hash, job_id),
         )
     return settled
 
@@ -129,8 +131,12 @@ def fail_chunks(
     connection: sqlite3.Connection, content_hash: bytes, error: str, *, now: float
 ) -> int:
     """PENDING to FAILED for every chunk that wants this hash; return how many."""
-    return connection.execute(
+    failed = connection.execute(
         "UPDATE chunks SET embedding_status = 'FAILED', error_message = ?, batch_job_id = NULL, "
-        "not_before = NULL, updated_at = ? WHERE content_hash = ? AND embedding_status = 'PENDING'",
+        "not_before = NULL, updated_at = ? WHERE content_hash = ? "
+        "AND embedding_status <> 'READY' AND embedding_status = 'PENDING' "
+        "RETURNING collection_id, vector_key IS NOT NULL",
         (error, now, content_hash),
-    ).rowcount
+    ).fetchall()
+    move_counts(connection, failed, to=EmbeddingStatus.FAILED)
+    return len(failed)

@@ -106,9 +106,7 @@ def count_at_provider(connection: sqlite3.Connection) -> int:
     return int(row[0])
 
 
-def rate_limited_until(
-    connection: sqlite3.Connection, model: str, *, now: float
-) -> float | None:
+def rate_limited_until(connection: sqlite3.Connection, model: str, *, now: float) -> float | None:
     """Return until when the provider wants no new job of this model (429), or None."""
     row = connection.execute(
         "SELECT max(not_before) FROM batch_jobs WHERE model = ? AND not_before > ?", (model, now)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 
-from semantic_core.queue.budget import forgive
+from semantic_core.queue.budget import USES_BUDGET, forgive
+from semantic_core.queue.counts import move_counts
+from semantic_core.statuses import EmbeddingStatus
 
 
 def retry_failed_chunks(
@@ -21,19 +23,22 @@ def retry_failed_chunks(
             "SELECT DISTINCT content_hash FROM chunks c WHERE embedding_status = 'FAILED' "
             "AND (:collection IS NULL OR collection_id = :collection) "
             "AND EXISTS (SELECT 1 FROM batch_items i WHERE i.content_hash = c.content_hash "
-            "AND i.budget_use NOT IN ('nothing', 'forgiven'))",
+            f"AND {USES_BUDGET})",
             {"collection": collection_id},
         )
     ]
     changed = 0
     for content_hash in hashes:
         forgive(connection, content_hash)
-        changed += connection.execute(
+        waiting = connection.execute(
             "UPDATE chunks SET embedding_status = 'PENDING', error_message = NULL, "
             "not_before = NULL, updated_at = :now, batch_job_id = (SELECT job_id FROM batch_items "
             "WHERE content_hash = :hash AND state = 'open') WHERE content_hash = :hash "
-            "AND embedding_status = 'FAILED' "
-            "AND (:collection IS NULL OR collection_id = :collection)",
+            "AND embedding_status <> 'READY' AND embedding_status = 'FAILED' "
+            "AND (:collection IS NULL OR collection_id = :collection) "
+            "RETURNING collection_id, vector_key IS NOT NULL",
             {"now": now, "collection": collection_id, "hash": content_hash},
-        ).rowcount
+        ).fetchall()
+        move_counts(connection, waiting, to=EmbeddingStatus.PENDING)
+        changed += len(waiting)
     return changed

@@ -1,10 +1,12 @@
-"""Counting the queue; every figure comes from an index over what is not READY."""
+"""Counting the queue: what is READY is a number kept; only what waits or failed is looked at."""
 
 from __future__ import annotations
 
 import sqlite3
 
+from semantic_core.queue.counts import read_counts
 from semantic_core.queue.jobs import list_jobs
+from semantic_core.statuses import EmbeddingStatus
 from semantic_core.types import QueueStats
 
 _SCOPE = "(:collection IS NULL OR collection_id = :collection)"
@@ -21,27 +23,29 @@ def read_stats(
         f"AND {_SCOPE}",
         values,
     ).fetchone()
-    unready, pending, failed, stale = connection.execute(
-        "SELECT count(*), coalesce(sum(embedding_status = 'PENDING'), 0), "
-        "coalesce(sum(embedding_status = 'FAILED'), 0), coalesce(sum(vector_key IS NOT NULL), 0) "
-        f"FROM chunks WHERE embedding_status <> 'READY' AND {_SCOPE}",
-        values,
-    ).fetchone()
-    (total,) = connection.execute(f"SELECT count(*) FROM chunks WHERE {_SCOPE}", values).fetchone()
     failures = connection.execute(
         "SELECT error_message, count(*) FROM chunks WHERE embedding_status = 'FAILED' "
         f"AND {_SCOPE} GROUP BY error_message ORDER BY count(*) DESC, error_message",
         values,
     ).fetchall()
+    counts = read_counts(connection, collection_id)
+    in_status = {
+        status: counts.get((status, True), 0) + counts.get((status, False), 0)
+        for status in EmbeddingStatus
+    }
     jobs = tuple(list_jobs(connection, only_open=True))
     return QueueStats(
         waiting=waiting,
         waiting_texts=texts,
         backing_off=backing_off,
-        in_flight=pending - waiting,
-        ready=total - unready,
-        failed=failed,
-        stale=stale,
+        in_flight=in_status[EmbeddingStatus.PENDING] - waiting,
+        ready=in_status[EmbeddingStatus.READY],
+        failed=in_status[EmbeddingStatus.FAILED],
+        stale=sum(
+            count
+            for (status, is_served), count in counts.items()
+            if is_served and status is not EmbeddingStatus.READY
+        ),
         oldest_waiting=oldest,
         open_jobs=jobs,
         held_jobs=tuple(job for job in jobs if job.hold_reason is not None),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from semantic_core.errors import InvalidInputError, SpecMismatchError, UnknownCollectionError
 from semantic_core.spec import EmbeddingSpec
+from semantic_core.validation import check_text
 
 DEFAULT_COLLECTION = "default"
 
@@ -30,7 +31,12 @@ class Collection:
 
 
 def find_collection(connection: sqlite3.Connection, name: str) -> Collection | None:
-    """Return a collection, or None if there is none of this name."""
+    """Return a collection, or None if there is none of this name.
+
+    Raises:
+        InvalidTextError: the name cannot be stored.
+    """
+    check_text(name, what="A collection's name")
     row = connection.execute(
         "SELECT c.id, c.spec, c.space_id, s.dimensions FROM collections c "
         "JOIN spaces s ON s.id = c.space_id WHERE c.name = ?",
@@ -58,36 +64,31 @@ def get_collection(connection: sqlite3.Connection, name: str) -> Collection:
     return collection
 
 
-def create_collection(
-    connection: sqlite3.Connection, name: str, spec: EmbeddingSpec, *, now: float
+def open_collection(
+    connection: sqlite3.Connection, name: str, spec: EmbeddingSpec | None, *, now: float
 ) -> Collection:
-    """Create a collection that does not exist yet.
+    """Return a collection, created with the spec (or the default one) if there is none.
+
+    Args:
+        connection: within a write transaction.
+        name: which one.
+        spec: what it has, or gets; None takes what is there.
+        now: epoch seconds.
 
     Raises:
+        SpecMismatchError: it has another spec; the message names both.
         InvalidInputError: the name is blank.
     """
-    if not name.strip():
-        raise InvalidInputError("A collection's name is blank. Give it a name.")
-    connection.execute(
-        "INSERT INTO spaces (digest, model, dimensions, is_external) VALUES (?, ?, ?, ?) "
-        "ON CONFLICT (digest) DO NOTHING",
-        (spec.space_digest, spec.model, spec.dimensions, spec.is_external),
-    )
-    space_id, dimensions = connection.execute(
-        "SELECT id, dimensions FROM spaces WHERE digest = ?", (spec.space_digest,)
-    ).fetchone()
-    if None not in (spec.dimensions, dimensions) and spec.dimensions != dimensions:
-        raise SpecMismatchError(
-            f"The space of {spec.model!r} has {dimensions} dimensions, not {spec.dimensions}. "
-            "Open it with those, or give the other embedder another name."
-        )
-    connection.execute(
-        "INSERT INTO collections (name, space_id, spec, created_at) VALUES (?, ?, ?, ?)",
-        (name, space_id, spec.to_json(), now),
-    )
-    if spec.dimensions is not None:
-        fix_dimensions(connection, space_id, spec.dimensions)
-    return get_collection(connection, name)
+    found = find_collection(connection, name)
+    if found is None:
+        _create(connection, name, spec or EmbeddingSpec(), now=now)
+        return get_collection(connection, name)
+    if spec is not None:
+        check_spec(found, spec)
+        if found.spec.dimensions is None and spec.dimensions is not None:
+            fix_dimensions(connection, found.space_id, spec.dimensions)
+            return get_collection(connection, name)
+    return found
 
 
 def check_spec(collection: Collection, spec: EmbeddingSpec) -> None:
@@ -118,9 +119,36 @@ def fix_dimensions(connection: sqlite3.Connection, space_id: int, dimensions: in
     )
 
 
+def _create(connection: sqlite3.Connection, name: str, spec: EmbeddingSpec, *, now: float) -> None:
+    if not name.strip():
+        raise InvalidInputError("A collection's name is blank. Give it a name.")
+    connection.execute(
+        "INSERT INTO spaces (digest, model, dimensions, is_external) VALUES (?, ?, ?, ?) "
+        "ON CONFLICT (digest) DO NOTHING",
+        (spec.space_digest, spec.model, spec.dimensions, spec.is_external),
+    )
+    space_id, dimensions = connection.execute(
+        "SELECT id, dimensions FROM spaces WHERE digest = ?", (spec.space_digest,)
+    ).fetchone()
+    if None not in (spec.dimensions, dimensions) and spec.dimensions != dimensions:
+        raise SpecMismatchError(
+            f"The external space {spec.model!r} has {dimensions} dimensions, not "
+            f"{spec.dimensions}. Open it with those, or give the other embedder another name."
+        )
+    connection.execute(
+        "INSERT INTO collections (name, space_id, spec, created_at) VALUES (?, ?, ?, ?)",
+        (name, space_id, spec.to_json(), now),
+    )
+    if spec.dimensions is not None:
+        fix_dimensions(connection, space_id, spec.dimensions)
+
+
 def _brief(spec: EmbeddingSpec) -> str:
     kind = "external " if spec.is_external else ""
-    parts = [f"{kind}{spec.model!r}", f"{spec.dimensions} dimensions"]
+    size = (
+        "dimensions not known yet" if spec.dimensions is None else f"{spec.dimensions} dimensions"
+    )
+    parts = [f"{kind}{spec.model!r}", size]
     if not spec.is_external:
         parts += [
             f"document task {spec.document_task}",

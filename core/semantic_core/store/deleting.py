@@ -4,17 +4,35 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections import Counter
+from dataclasses import dataclass, field
 
+from semantic_core.queue.changes import note_changed
+from semantic_core.queue.counts import ChunkState, count_changes
 from semantic_core.queue.vectors import release_vectors
+from semantic_core.statuses import EmbeddingStatus
 from semantic_core.store.fulltext import Restriction, remove_rows
 
 _PAGE = 1000
 
 
+@dataclass(slots=True)
+class Deleted:
+    """What was deleted.
+
+    Attributes:
+        chunks: how many chunks.
+        document_ids: the documents that they belonged to.
+    """
+
+    chunks: int = 0
+    document_ids: set[str] = field(default_factory=set)
+
+
 def delete_chunks(
     connection: sqlite3.Connection, restriction: Restriction, *, purge: bool, now: float
-) -> int:
-    """Delete the chunks that meet the restriction; return how many.
+) -> Deleted:
+    """Delete the chunks that meet the restriction.
 
     Args:
         connection: within a transaction.
@@ -28,35 +46,35 @@ def delete_chunks(
             f"SELECT c.pk FROM chunks c WHERE {restriction.sql}", restriction.values
         )
     ]
+    deleted = Deleted(chunks=len(pks))
     for start in range(0, len(pks), _PAGE):
-        _delete_page(connection, pks[start : start + _PAGE], purge=purge, now=now)
-    return len(pks)
+        page = pks[start : start + _PAGE]
+        deleted.document_ids |= _delete_page(connection, page, purge=purge, now=now)
+    return deleted
 
 
 def _delete_page(
     connection: sqlite3.Connection, pks: list[int], *, purge: bool, now: float
-) -> None:
+) -> set[str]:
     page = json.dumps(pks)
-    wanted = connection.execute(
-        "SELECT DISTINCT vector_key FROM chunks WHERE vector_key IS NOT NULL "
-        "AND pk IN (SELECT value FROM json_each(?))",
-        (page,),
-    ).fetchall()
-    hashes = connection.execute(
-        "SELECT DISTINCT content_hash FROM chunks WHERE pk IN (SELECT value FROM json_each(?))",
+    rows = connection.execute(
+        "SELECT pk, collection_id, document_id, content_hash, vector_key, embedding_status "
+        "FROM chunks WHERE pk IN (SELECT value FROM json_each(?))",
         (page,),
     ).fetchall()
     remove_rows(connection, pks)
-    connection.execute(
-        "INSERT INTO changes (collection_id, chunk_pk) SELECT collection_id, pk FROM chunks "
-        "WHERE vector_key IS NOT NULL AND pk IN (SELECT value FROM json_each(?))",
-        (page,),
-    )
     connection.execute("DELETE FROM chunks WHERE pk IN (SELECT value FROM json_each(?))", (page,))
-    release_vectors(connection, [row[0] for row in wanted], now=now)
+    note_changed(connection, [(row[1], row[0]) for row in rows if row[4] is not None])
+    changes: Counter[ChunkState] = Counter()
+    for _, collection_id, _, _, vector_key, status in rows:
+        changes[ChunkState(collection_id, EmbeddingStatus(status), vector_key is not None)] -= 1
+    count_changes(connection, changes)
+    served = {row[4] for row in rows if row[4] is not None}
+    release_vectors(connection, served, now=now)
     if purge:
         connection.executemany(
             "DELETE FROM embeddings WHERE key = ? "
             "AND NOT EXISTS (SELECT 1 FROM chunks WHERE vector_key = embeddings.key)",
-            {*wanted, *hashes},
+            [(key,) for key in served | {row[3] for row in rows}],
         )
+    return {row[2] for row in rows if row[2] is not None}

@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from semantic_core.metadata import dump_metadata
+from semantic_core.errors import DuplicateIdError, InvalidInputError
+from semantic_core.metadata import copy_metadata, dump_metadata
 from semantic_core.store.collections import Collection
 from semantic_core.store.deleting import delete_chunks
 from semantic_core.store.fulltext import Restriction
 from semantic_core.types import Chunk, Document
+from semantic_core.validation import check_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,55 +32,76 @@ class SplitDocument:
     chunks: tuple[Chunk, ...]
 
 
+def check_documents(documents: Sequence[SplitDocument]) -> list[tuple[str | None, bytes, str]]:
+    """Check what is recorded of documents; return (source, content hash, metadata) of each.
+
+    Raises:
+        InvalidInputError: the subclass for the first document that cannot be recorded.
+    """
+    seen: set[str] = set()
+    rows = []
+    for entry in documents:
+        what = f"document {entry.id!r}"
+        check_text(entry.id, what=f"the id of {what}")
+        check_text(entry.document.content, what=what)
+        if entry.document.source is not None:
+            check_text(entry.document.source, what=f"the source of {what}")
+        if entry.id in seen:
+            raise DuplicateIdError(
+                f"The {what} stands twice in one call. Give each its own id, or save them in two "
+                "calls. Nothing was saved."
+            )
+        seen.add(entry.id)
+        if any(chunk.id is None or chunk.document_id != entry.id for chunk in entry.chunks):
+            raise InvalidInputError(
+                f"A chunk of {what} has no id, or names another document. Give each chunk an id "
+                "and its document's id. Nothing was saved."
+            )
+        content_hash = hashlib.sha256(entry.document.content.encode()).digest()
+        whose = f"the metadata of {what}"
+        metadata = dump_metadata(copy_metadata(entry.document.metadata, what=whose), what=whose)
+        rows.append((entry.document.source, content_hash, metadata))
+    return rows
+
+
 def save_documents(
     connection: sqlite3.Connection,
     documents: Sequence[SplitDocument],
-    collection: Collection,
+    rows: Sequence[tuple[str | None, bytes, str]],
     *,
+    collection: Collection,
     now: float,
 ) -> int:
-    """Record documents and delete chunks they no longer have; return how many went."""
+    """Record checked documents and delete chunks they no longer have; return how many went."""
+    connection.executemany(
+        "INSERT INTO documents (collection_id, document_id, source, content_hash, metadata, "
+        "created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?) "
+        "ON CONFLICT (collection_id, document_id) DO UPDATE SET source = excluded.source, "
+        "content_hash = excluded.content_hash, metadata = excluded.metadata, "
+        "updated_at = excluded.updated_at WHERE (source, content_hash, metadata) "
+        "IS NOT (excluded.source, excluded.content_hash, excluded.metadata)",
+        [
+            (collection.id, entry.id, *row, now, now)
+            for entry, row in zip(documents, rows, strict=True)
+        ],
+    )
     removed = 0
     for entry in documents:
-        known = connection.execute(
-            "SELECT 1 FROM documents WHERE collection_id = ? AND document_id = ?",
-            (collection.id, entry.id),
-        ).fetchone()
-        connection.execute(
-            "INSERT INTO documents (collection_id, document_id, source, content_hash, metadata, "
-            "created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?) "
-            "ON CONFLICT (collection_id, document_id) DO UPDATE SET source = excluded.source, "
-            "content_hash = excluded.content_hash, metadata = excluded.metadata, "
-            "updated_at = excluded.updated_at WHERE (source, content_hash, metadata) "
-            "IS NOT (excluded.source, excluded.content_hash, excluded.metadata)",
-            (
-                collection.id,
-                entry.id,
-                entry.document.source,
-                hashlib.sha256(entry.document.content.encode()).digest(),
-                dump_metadata(dict(entry.document.metadata)),
-                now,
-                now,
-            ),
+        gone = Restriction(
+            "c.collection_id = ? AND c.document_id = ? "
+            "AND c.chunk_id NOT IN (SELECT value FROM json_each(?))",
+            (collection.id, entry.id, json.dumps([chunk.id for chunk in entry.chunks])),
         )
-        if known:
-            gone = Restriction(
-                "c.collection_id = ? AND c.document_id = ? "
-                "AND c.chunk_id NOT IN (SELECT value FROM json_each(?))",
-                (collection.id, entry.id, json.dumps([chunk.id for chunk in entry.chunks])),
-            )
-            removed += delete_chunks(connection, gone, purge=False, now=now)
+        removed += delete_chunks(connection, gone, purge=False, now=now).chunks
     return removed
 
 
 def drop_documents(
-    connection: sqlite3.Connection, collection_id: int, document_ids: Sequence[str]
+    connection: sqlite3.Connection, collection_id: int, document_ids: Iterable[str]
 ) -> None:
-    """Forget documents that no longer have any chunk."""
-    connection.execute(
-        "DELETE FROM documents WHERE collection_id = ? "
-        "AND document_id IN (SELECT value FROM json_each(?)) AND NOT EXISTS (SELECT 1 FROM chunks "
-        "c WHERE c.collection_id = documents.collection_id "
-        "AND c.document_id = documents.document_id)",
-        (collection_id, json.dumps(list(document_ids))),
+    """Forget those of these documents that have no chunk left."""
+    connection.executemany(
+        "DELETE FROM documents WHERE collection_id = ?1 AND document_id = ?2 "
+        "AND NOT EXISTS (SELECT 1 FROM chunks WHERE collection_id = ?1 AND document_id = ?2)",
+        [(collection_id, document_id) for document_id in document_ids],
     )

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from semantic_core.queue.counts import read_counts
 
 # A word found in more than about a fifth of the rows tells nothing apart and costs the most.
 COMMON_SHARE = 5
@@ -14,7 +17,7 @@ COMMON_SHARE = 5
 # In a small store no word is common enough to cost anything, and every row counts.
 NEVER_COMMON = 100
 
-# SQLite limits the size of an expression; nobody types this many different words.
+# SQLite limits the size of an expression; nobody types this many words.
 MOST_WORDS = 128
 
 _WORD = re.compile(r"\w+")
@@ -54,12 +57,7 @@ def add_rows_after(connection: sqlite3.Connection, pk: int) -> None:
 
 
 def search_rows(
-    connection: sqlite3.Connection,
-    text: str,
-    *,
-    restriction: Restriction,
-    limit: int,
-    total: int,
+    connection: sqlite3.Connection, text: str, *, restriction: Restriction, limit: int
 ) -> list[int]:
     """Return the keys of the rows that match best by BM25, best first.
 
@@ -71,10 +69,11 @@ def search_rows(
         text: what the user typed.
         restriction: which rows may be returned.
         limit: how many at most.
-        total: rows in the index, to tell which words are common.
     """
-    match = match_expression(connection, text, total=total)
-    if match is None or limit <= 0:
+    if limit <= 0:
+        return []
+    match = match_expression(connection, text)
+    if match is None:
         return []
     return [
         row[0]
@@ -86,22 +85,25 @@ def search_rows(
     ]
 
 
-def match_expression(connection: sqlite3.Connection, text: str, *, total: int) -> str | None:
+def match_expression(connection: sqlite3.Connection, text: str) -> str | None:
     """Return the FTS5 expression for a user's text, or None if it holds no word."""
-    stripped = text.strip()
-    words = list(dict.fromkeys(word.lower() for word in _WORD.findall(stripped)))[:MOST_WORDS]
+    # A letter with its accent apart is two characters, of which only the first is of a word.
+    stripped = unicodedata.normalize("NFC", text).strip()
+    words = _WORD.findall(stripped)[:MOST_WORDS]
     if not words:
         return None
     if len(stripped) > 2 and stripped[0] == stripped[-1] == '"' and '"' not in stripped[1:-1]:
-        return _quoted(" ".join(_WORD.findall(stripped)))
-    return " OR ".join(_quoted(word) for word in _telling(connection, words, total))
+        return _quoted(" ".join(words))
+    different = list(dict.fromkeys(word.lower() for word in words))
+    return " OR ".join(_quoted(word) for word in _telling(connection, different))
 
 
-def _telling(connection: sqlite3.Connection, words: list[str], total: int) -> list[str]:
+def _telling(connection: sqlite3.Connection, words: list[str]) -> list[str]:
     """Drop words that stand in too many rows, unless no other is left."""
     if len(words) == 1:
         return words
-    most = max(NEVER_COMMON, total // COMMON_SHARE)
+    # The full-text index is one for all collections, and so is what counts as common.
+    most = max(NEVER_COMMON, sum(read_counts(connection, None).values()) // COMMON_SHARE)
     telling = []
     for word in words:
         # The LIMIT bounds the cost: counting stops where the word is known to be common.

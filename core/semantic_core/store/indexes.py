@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
-from collections.abc import Sequence
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import RLock
 
 import numpy as np
 
@@ -22,36 +26,61 @@ class _Cached:
 
 
 class IndexCache:
-    """The indexes of one store. The rows are the truth; everything here can be thrown away.
-
-    Not thread-safe: the store holds its lock from the start of the snapshot until the index
-    has answered, so that an index is never ahead of the snapshot that asks it.
-    """
+    """The indexes of one store. The rows are the truth; everything here can be thrown away."""
 
     def __init__(self) -> None:
-        self._cached: dict[int, _Cached] = {}
+        self._start_over()
+        _caches.add(self)
 
-    def current(self, connection: sqlite3.Connection, collection: Collection) -> VectorIndex | None:
-        """Return the index as of this snapshot, or None for a space without any vector yet."""
+    @contextmanager
+    def current(
+        self, connection: sqlite3.Connection, collection: Collection
+    ) -> Iterator[VectorIndex | None]:
+        """Lend the index as of this snapshot, or None for a space without any vector yet.
+
+        The connection must not have read anything yet: its snapshot has to begin under the
+        lock, or another thread could bring the index to a later state than the snapshot's.
+        """
         if collection.spec.dimensions is None:
-            return None
+            yield None
+            return
+        with self._lock:
+            yield self._bring_up(connection, collection.id, collection.spec.dimensions)
+
+    def _bring_up(
+        self, connection: sqlite3.Connection, collection_id: int, dimensions: int
+    ) -> VectorIndex:
         newest, oldest = connection.execute(
             "SELECT coalesce(max(seq), 0), coalesce(min(seq), 0) FROM changes"
         ).fetchone()
-        cached = self._cached.get(collection.id)
-        # A gap means that changes were pruned before they were seen here.
+        cached = self._cached.get(collection_id)
+        # A gap means that changes were forgotten before they were seen here.
         if cached is None or cached.seq > newest or cached.seq < oldest - 1:
-            cached = _Cached(VectorIndex(collection.spec.dimensions), newest)
-            self._cached[collection.id] = cached
-            _load_all(connection, collection.id, cached.index)
+            # Kept only when it is whole: an error while loading must not leave half of it.
+            index = VectorIndex(dimensions)
+            _load_all(connection, collection_id, index)
+            cached = self._cached[collection_id] = _Cached(index, newest)
         elif cached.seq < newest:
-            _catch_up(connection, collection.id, cached.index, cached.seq)
+            _catch_up(connection, collection_id, cached.index, cached.seq)
             cached.seq = newest
         return cached.index
 
-    def forget(self) -> None:
-        """Throw every index away."""
-        self._cached.clear()
+    def _start_over(self) -> None:
+        self._cached: dict[int, _Cached] = {}
+        self._lock = RLock()
+
+
+# In a forked child the lock may be held, and an index be half changed, by a thread that is not
+# there.
+_caches: weakref.WeakSet[IndexCache] = weakref.WeakSet()
+
+
+def _start_over_after_fork() -> None:
+    for cache in _caches:
+        cache._start_over()  # noqa: SLF001  # of this very module
+
+
+os.register_at_fork(after_in_child=_start_over_after_fork)
 
 
 def _load_all(connection: sqlite3.Connection, collection_id: int, index: VectorIndex) -> None:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from threading import RLock
+from collections.abc import Iterable, Sequence
 from typing import Self
 
 import peewee
 
 from semantic_core.clock import Clock, SystemClock
 from semantic_core.database import Database
-from semantic_core.errors import InvalidInputError, InvalidVectorError
+from semantic_core.errors import InvalidInputError
 from semantic_core.filters import parse_filter
 from semantic_core.queue.stats import read_stats
 from semantic_core.schema import SchemaOptions, ensure_schema_compatibility, read_meta
@@ -23,17 +21,23 @@ from semantic_core.store.collections import (
     DEFAULT_COLLECTION,
     Collection,
     check_spec,
-    create_collection,
     find_collection,
     get_collection,
+    open_collection,
 )
 from semantic_core.store.deleting import delete_chunks
-from semantic_core.store.documents import SplitDocument, drop_documents, save_documents
+from semantic_core.store.documents import (
+    SplitDocument,
+    check_documents,
+    drop_documents,
+    save_documents,
+)
 from semantic_core.store.indexes import IndexCache
+from semantic_core.store.preparing import prepare_chunks
 from semantic_core.store.provenance import check_provenance, fix_provenance
-from semantic_core.store.reading import read_chunks, restrict
-from semantic_core.store.saving import prepare_chunks, save_rows
-from semantic_core.store.searching import Query, search
+from semantic_core.store.reading import checked_names, read_chunks, read_coverage, restrict
+from semantic_core.store.saving import save_rows
+from semantic_core.store.searching import check_query, search
 from semantic_core.store.vectors import apply_vectors, known_vectors
 from semantic_core.tables import build_tables
 from semantic_core.types import (
@@ -43,12 +47,8 @@ from semantic_core.types import (
     SaveReport,
     SearchResults,
     StoredChunk,
-    Vector,
     VectorLike,
 )
-from semantic_core.validation import check_vector
-
-PENDING_RULES = ("keyword", "skip")
 
 
 class PeeweeVectorStore(BaseVectorStore):
@@ -82,7 +82,6 @@ class PeeweeVectorStore(BaseVectorStore):
             raise
         self.tables = build_tables(self.database.peewee)
         self._indexes = IndexCache()
-        self._lock = RLock()
 
     def __enter__(self) -> Self:
         return self
@@ -114,14 +113,13 @@ class PeeweeVectorStore(BaseVectorStore):
         """
         with self.database.snapshot() as connection:
             found = find_collection(connection, name)
-        if found is None:
-            with self.database.transaction() as connection:
-                found = find_collection(connection, name) or create_collection(
-                    connection, name, spec or EmbeddingSpec(), now=self.clock.now()
-                )
-        if spec is not None:
-            check_spec(found, spec)
-        return found
+        if found is not None:
+            if spec is not None:
+                check_spec(found, spec)
+            if spec is None or spec.dimensions in (None, found.spec.dimensions):
+                return found
+        with self.database.transaction() as connection:
+            return open_collection(connection, name, spec, now=self.clock.now())
 
     def collections(self) -> list[Collection]:
         """Return every collection, by name."""
@@ -147,12 +145,14 @@ class PeeweeVectorStore(BaseVectorStore):
             NotBatchableError: a chunk without a vector for an external space.
             StorageError: the database could not be written.
         """
-        target = self.collection(collection)
-        rows = prepare_chunks(chunks, target.spec)
+        spec = self._spec(collection)
+        rows = prepare_chunks(chunks, spec)
         if not rows:
             return SaveReport()
         with self.database.transaction() as connection:
-            return save_rows(connection, rows, collection=target, now=self.clock.now())
+            now = self.clock.now()
+            target = open_collection(connection, collection, spec, now=now)
+            return save_rows(connection, rows, collection=target, now=now)
 
     def save_documents(
         self, documents: Iterable[SplitDocument], *, collection: str = DEFAULT_COLLECTION
@@ -169,13 +169,15 @@ class PeeweeVectorStore(BaseVectorStore):
         Raises:
             InvalidInputError: as `save`; nothing of the page is saved.
         """
-        target = self.collection(collection)
+        spec = self._spec(collection)
         page = list(documents)
-        rows = prepare_chunks((chunk for entry in page for chunk in entry.chunks), target.spec)
+        checked = check_documents(page)
+        rows = prepare_chunks((chunk for entry in page for chunk in entry.chunks), spec)
         with self.database.transaction() as connection:
             now = self.clock.now()
+            target = open_collection(connection, collection, spec, now=now)
             report = save_rows(connection, rows, collection=target, now=now)
-            removed = save_documents(connection, page, target, now=now)
+            removed = save_documents(connection, page, checked, collection=target, now=now)
         return report, removed
 
     def delete(
@@ -209,12 +211,18 @@ class PeeweeVectorStore(BaseVectorStore):
         chosen = restrict(target.id, filters=filters, ids=ids, document_ids=document_ids)
         with self.database.transaction() as connection:
             deleted = delete_chunks(connection, chosen, purge=purge, now=self.clock.now())
-            if document_ids is not None:
-                drop_documents(connection, target.id, document_ids)
-        return deleted
+            named = checked_names(document_ids or (), what="document_ids")
+            drop_documents(connection, target.id, deleted.document_ids.union(named))
+        return deleted.chunks
 
     def clear(self, collection: str = DEFAULT_COLLECTION) -> int:
-        """Delete every chunk and document of a collection; its vectors stay as cache."""
+        """Delete every chunk and document of a collection, in one transaction.
+
+        Provider vectors stay as cache, as after `delete`.
+
+        Returns:
+            How many chunks were deleted.
+        """
         with self.database.transaction() as connection:
             target = find_collection(connection, collection)
             if target is None:
@@ -223,7 +231,7 @@ class PeeweeVectorStore(BaseVectorStore):
                 connection, restrict(target.id), purge=False, now=self.clock.now()
             )
             connection.execute("DELETE FROM documents WHERE collection_id = ?", (target.id,))
-        return deleted
+        return deleted.chunks
 
     def prune(self, older_than: float) -> int:
         """Delete cached vectors that no chunk has used for ``older_than`` seconds.
@@ -272,17 +280,13 @@ class PeeweeVectorStore(BaseVectorStore):
             return known_vectors(connection, content_hashes)
 
     def has_vectors(self, collection: str = DEFAULT_COLLECTION) -> bool:
-        """Return whether any vector of the collection's space is stored."""
+        """Return whether a vector search of the collection could find anything."""
         with self.database.snapshot() as connection:
             target = find_collection(connection, collection)
             if target is None:
                 return False
-            return bool(
-                connection.execute(
-                    "SELECT EXISTS (SELECT 1 FROM embeddings WHERE space_id = ?)",
-                    (target.space_id,),
-                ).fetchone()[0]
-            )
+            coverage = read_coverage(connection, target.id)
+            return coverage.ready + coverage.stale > 0
 
     def fix_provenance(self, provenance: str) -> None:
         """Bind the database to a provider endpoint, or check that it is bound to this one.
@@ -363,24 +367,23 @@ class PeeweeVectorStore(BaseVectorStore):
         Raises:
             InvalidInputError: an argument that cannot be used; the subclass says which.
         """
-        chosen_mode = _checked_mode(mode, pending, alpha, limit)
         with self.database.snapshot() as connection:
             target = find_collection(connection, collection)
         if target is None:
             return SearchResults()
-        query = Query(
-            text=None if text is None else _searchable(text),
-            vector=_query_vector(vector, target),
+        query = check_query(
+            target,
+            text=text,
+            vector=vector,
             limit=limit,
-            mode=chosen_mode,
-            restriction=restrict(target.id, filters=filters, ids=ids, document_ids=document_ids),
-            is_restricted=ids is not None
-            or document_ids is not None
-            or parse_filter(filters) is not None,
+            mode=mode,
+            filters=filters,
+            ids=ids,
+            document_ids=document_ids,
             alpha=alpha,
-            fill_pending=pending == "keyword",
+            pending=pending,
         )
-        return search(self.database, self._indexes, self._lock, target, query)
+        return search(self.database, self._indexes, target, query)
 
     def stats(self, collection: str | None = None) -> QueueStats:
         """Return what waits, what runs and what failed, in one collection or in all."""
@@ -393,42 +396,8 @@ class PeeweeVectorStore(BaseVectorStore):
         with self.database.snapshot() as connection:
             return read_meta(connection, key)
 
-    @contextmanager
-    def forgotten_indexes(self) -> Iterator[None]:
-        """Rebuild every index from the rows at its next use."""
-        with self._lock:
-            self._indexes.forget()
-            yield
-
-
-def _checked_mode(mode: SearchMode | str, pending: str, alpha: float, limit: int) -> SearchMode:
-    try:
-        chosen = SearchMode(mode)
-    except ValueError as error:
-        raise InvalidInputError(
-            f"Unknown search mode {mode!r}. Use one of: {', '.join(SearchMode)}."
-        ) from error
-    if pending not in PENDING_RULES:
-        raise InvalidInputError(f"pending={pending!r}: use one of {', '.join(PENDING_RULES)}.")
-    if not 0.0 <= alpha <= 1.0:
-        raise InvalidInputError(f"alpha={alpha}: use a weight from 0 to 1.")
-    if limit < 0:
-        raise InvalidInputError(f"limit={limit}: use a number of hits, 0 or more.")
-    return chosen
-
-
-def _query_vector(vector: VectorLike | None, collection: Collection) -> Vector | None:
-    if vector is None:
-        return None
-    try:
-        data = check_vector(vector, dimensions=collection.spec.dimensions, what="the query")
-    except InvalidVectorError as error:
-        raise InvalidVectorError(f"{error} Collection: {collection.name!r}.") from error
-    import numpy as np  # noqa: PLC0415
-
-    return np.frombuffer(data, dtype="<f4")
-
-
-def _searchable(text: str) -> str:
-    """Return a query that can be bound: what is no character cannot match any text."""
-    return text.encode("utf-8", "replace").decode().replace("\0", " ")
+    def _spec(self, collection: str) -> EmbeddingSpec:
+        """Return the spec a collection has, or is created with by a save."""
+        with self.database.snapshot() as connection:
+            found = find_collection(connection, collection)
+        return EmbeddingSpec() if found is None else found.spec

@@ -20,9 +20,9 @@ class Ranked:
     match: Match
 
 
-def by_keyword(pks: Sequence[int], limit: int) -> list[Ranked]:
-    """Rank by keyword alone: there is no cosine, so the score is 1 / (1 + position)."""
-    return [Ranked(pk, 1 / (1 + rank), Match.KEYWORD) for rank, pk in enumerate(pks[:limit])]
+def by_keyword(pks: Sequence[int]) -> list[Ranked]:
+    """Rank by keyword alone: without a cosine the score is 1 / (1 + position), from 0."""
+    return [Ranked(pk, 1 / (1 + position), Match.KEYWORD) for position, pk in enumerate(pks)]
 
 
 def by_both(
@@ -58,12 +58,13 @@ def by_vector(
         below it, of the last one if none is below, or 1 / (1 + position) if there is none.
     """
     if not vectors:
-        return by_keyword([pk for pk, _ in pending_pks], limit)
-    fused = [(1 / (RANK_OFFSET + rank), 0, pk) for rank, (pk, _) in enumerate(vectors, start=1)]
-    fused += [(1 / (RANK_OFFSET + rank), 1, pk) for pk, rank in pending_pks]
-    order = [pk for _, _, pk in sorted(fused, key=lambda entry: (-entry[0], entry[1]))][:limit]
+        return by_keyword([pk for pk, _ in pending_pks][:limit])
+    # No row is in both lists, so the order of reciprocal ranks is the order of ranks.
+    fused = [(rank, 0, pk) for rank, (pk, _) in enumerate(vectors, start=1)]
+    fused += [(rank, 1, pk) for pk, rank in pending_pks]
+    order = [pk for _, _, pk in sorted(fused)][:limit]
     cosines = dict(vectors)
-    borrowed = next((cosines[pk] for pk in reversed(order) if pk in cosines), vectors[0][1])
+    borrowed = next((cosines[pk] for pk in reversed(order) if pk in cosines), 0.0)
     ranked = []
     for pk in reversed(order):
         borrowed = cosines.get(pk, borrowed)

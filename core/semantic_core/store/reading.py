@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+from semantic_core.errors import InvalidInputError
 from semantic_core.filters import compile_filter, parse_filter
 from semantic_core.metadata import load_metadata
+from semantic_core.queue.counts import read_counts
 from semantic_core.statuses import EmbeddingStatus
 from semantic_core.store.base import FilterLike
 from semantic_core.store.fulltext import Restriction
@@ -32,19 +34,39 @@ def restrict(
 
     Raises:
         InvalidFilterError: the filter has an unknown operator or a value that does not fit.
+        InvalidInputError: ids or document ids that are no list of strings.
     """
     parts = ["c.collection_id = ?"]
     values: list[object] = [collection_id]
-    for column, chosen in (("chunk_id", ids), ("document_id", document_ids)):
+    for column, name, chosen in (
+        ("chunk_id", "ids", ids),
+        ("document_id", "document_ids", document_ids),
+    ):
         if chosen is not None:
             parts.append(f"c.{column} IN (SELECT value FROM json_each(?))")
-            values.append(json.dumps(list(chosen)))
+            values.append(json.dumps(checked_names(chosen, what=name)))
     tree = parse_filter(filters)
     if tree is not None:
         sql, bound = compile_filter(tree, column="c.metadata")
         parts.append(f"({sql})")
         values.extend(bound)
     return Restriction(" AND ".join(parts), tuple(values))
+
+
+def checked_names(names: Iterable[str], *, what: str) -> list[str]:
+    """Return the ids that can be stored at all.
+
+    Raises:
+        InvalidInputError: it is one string, or holds something that is no string.
+    """
+    if isinstance(names, str):
+        raise InvalidInputError(f"{what} is one string: {names!r}. Pass a list: [{names!r}].")
+    checked = list(names)
+    for name in checked:
+        if not isinstance(name, str):
+            raise InvalidInputError(f"{what} holds a {type(name).__name__}. Pass strings.")
+    # No stored id has a NUL, and SQLite's JSON ends a string there: it would name another one.
+    return [name for name in checked if "\0" not in name]
 
 
 def read_chunks(connection: sqlite3.Connection, restriction: Restriction) -> dict[int, StoredChunk]:
@@ -64,16 +86,16 @@ def rows_by_key(pks: Sequence[int]) -> Restriction:
     return Restriction("c.pk IN (SELECT value FROM json_each(?))", (json.dumps(list(pks)),))
 
 
-def read_coverage(connection: sqlite3.Connection, collection_id: int, *, indexed: int) -> Coverage:
-    """Count states from the index over what is not READY, and the size of the vector index."""
-    pending, failed, stale = connection.execute(
-        "SELECT coalesce(sum(embedding_status = 'PENDING' AND vector_key IS NULL), 0), "
-        "coalesce(sum(embedding_status = 'FAILED' AND vector_key IS NULL), 0), "
-        "coalesce(sum(vector_key IS NOT NULL), 0) "
-        "FROM chunks WHERE collection_id = ? AND embedding_status <> 'READY'",
-        (collection_id,),
-    ).fetchone()
-    return Coverage(ready=indexed - stale, stale=stale, pending=pending, failed=failed)
+def read_coverage(connection: sqlite3.Connection, collection_id: int) -> Coverage:
+    """Return how many chunks of a collection are in which state."""
+    counts = read_counts(connection, collection_id)
+    pending, failed = EmbeddingStatus.PENDING, EmbeddingStatus.FAILED
+    return Coverage(
+        ready=counts.get((EmbeddingStatus.READY, True), 0),
+        stale=counts.get((pending, True), 0) + counts.get((failed, True), 0),
+        pending=counts.get((pending, False), 0),
+        failed=counts.get((failed, False), 0),
+    )
 
 
 def _stored(row: tuple[Any, ...]) -> StoredChunk:

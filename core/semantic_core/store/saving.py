@@ -1,87 +1,29 @@
-"""Saving chunks: validate everything first, then write in one transaction."""
+"""Saving checked chunks: what is new, what changed, what stays, and what each waits for."""
 
 from __future__ import annotations
 
 import json
 import sqlite3
-import uuid
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from semantic_core.errors import (
-    DuplicateIdError,
-    InvalidInputError,
-    InvalidVectorError,
-    NotBatchableError,
-)
-from semantic_core.metadata import dump_metadata
-from semantic_core.queue.vectors import release_vectors
-from semantic_core.spec import ContentHasher, EmbeddingSpec, given_vector_key
+from semantic_core.errors import InvalidVectorError
+from semantic_core.queue.changes import note_changed, note_inserted
+from semantic_core.queue.counts import ChunkState, count_changes
+from semantic_core.queue.vectors import release_vectors, use_vectors
+from semantic_core.spec import given_vector_key
 from semantic_core.statuses import EmbeddingStatus, VectorOrigin
 from semantic_core.store.collections import Collection, fix_dimensions
 from semantic_core.store.fulltext import add_rows, add_rows_after, remove_rows
-from semantic_core.types import Chunk, SaveReport
-from semantic_core.validation import check_length, check_not_blank, check_text, check_vector
+from semantic_core.store.preparing import PreparedChunk
+from semantic_core.types import SaveReport
 
-VECTOR_SOURCE = "_vector_source"
-EMBEDDING_STATUS = "embedding_status"
-
-_STATUSES = frozenset(EmbeddingStatus)
 _LOOKUP = 500
 
 
-@dataclass(slots=True)
-class _Row:
-    """One validated chunk, and where it ends up."""
-
-    chunk_id: str
-    is_new_id: bool
-    document_id: str | None
-    text: str
-    metadata: str
-    vector_source: str | None
-    payload: str | None
-    content_hash: bytes
-    given: bytes | None
-    refusal: str | None
-    status: EmbeddingStatus = EmbeddingStatus.PENDING
-    vector_key: bytes | None = None
-    batch_job_id: str | None = None
-    error: str | None = None
-
-    @property
-    def content(self) -> tuple[object, ...]:
-        return (self.text, self.metadata, self.document_id, self.vector_source, self.payload)
-
-
-def prepare_chunks(chunks: Iterable[Chunk], spec: EmbeddingSpec) -> list[_Row]:
-    """Check chunks and compute their hashes; nothing is written.
-
-    Raises:
-        InvalidInputError: the subclass for the first chunk that cannot be saved.
-        NotBatchableError: a chunk without a vector for an external space.
-    """
-    hasher = spec.hasher()
-    rows = [_prepare(chunk, position, spec, hasher) for position, chunk in enumerate(chunks)]
-    seen: set[str] = set()
-    for row in rows:
-        if row.chunk_id in seen:
-            raise DuplicateIdError(
-                f"The id {row.chunk_id!r} stands twice in one call. Give each chunk its own id, "
-                "or save them in two calls. Nothing was saved."
-            )
-        seen.add(row.chunk_id)
-    sizes = {len(row.given) // 4 for row in rows if row.given is not None}
-    if len(sizes) > 1:
-        raise InvalidVectorError(
-            f"The vectors of one call have different sizes: {sorted(sizes)}. Nothing was saved."
-        )
-    return rows
-
-
 def save_rows(
-    connection: sqlite3.Connection, rows: list[_Row], *, collection: Collection, now: float
+    connection: sqlite3.Connection, rows: list[PreparedChunk], *, collection: Collection, now: float
 ) -> SaveReport:
     """Write prepared chunks; the caller's transaction makes it all or nothing."""
     given = [row for row in rows if row.given is not None]
@@ -89,82 +31,38 @@ def save_rows(
         _store_given(connection, given, collection, now)
     _decide(connection, rows)
     known = _known(connection, collection.id, [row.chunk_id for row in rows if not row.is_new_id])
-    inserts = [row for row in rows if row.chunk_id not in known]
-    updates, unchanged = [], []
+    inserts: list[PreparedChunk] = []
+    updates: list[tuple[_Known, PreparedChunk]] = []
     for row in rows:
-        if row.chunk_id in known:
-            old = known[row.chunk_id]
-            (unchanged if _keep_what_stands(row, old) else updates).append((old, row))
+        old = known.get(row.chunk_id)
+        if old is None:
+            inserts.append(row)
+        elif not _keep_what_stands(row, old):
+            updates.append((old, row))
     _update(connection, updates, collection.id, now)
     _insert(connection, inserts, collection.id, now)
+    _count(connection, inserts, updates, collection.id)
+    moved = [(old, row) for old, row in updates if row.vector_key != old.vector_key]
+    use_vectors(connection, {row.vector_key for row in inserts if row.vector_key is not None})
+    use_vectors(connection, {row.vector_key for _, row in moved if row.vector_key is not None})
+    # Last of all: a vector that one chunk lets go of, another one may have taken up.
+    release_vectors(
+        connection, {old.vector_key for old, _ in moved if old.vector_key is not None}, now=now
+    )
     statuses = [row.status for row in rows]
     return SaveReport(
         ids=tuple(row.chunk_id for row in rows),
         inserted=len(inserts),
         updated=len(updates),
-        unchanged=len(unchanged),
+        unchanged=len(rows) - len(inserts) - len(updates),
         ready=statuses.count(EmbeddingStatus.READY),
         pending=statuses.count(EmbeddingStatus.PENDING),
         failed=statuses.count(EmbeddingStatus.FAILED),
     )
 
 
-def _prepare(chunk: Chunk, position: int, spec: EmbeddingSpec, hasher: ContentHasher) -> _Row:
-    what = f"chunk {chunk.id!r}" if chunk.id is not None else f"chunk number {position}"
-    metadata: dict[str, Any] = dict(chunk.metadata)
-    source = chunk.vector_source
-    if VECTOR_SOURCE in metadata:
-        taken = metadata.pop(VECTOR_SOURCE)
-        source = taken if source is None else source
-    status = chunk.embedding_status
-    if metadata.get(EMBEDDING_STATUS) in _STATUSES:
-        taken = EmbeddingStatus(metadata.pop(EMBEDDING_STATUS))
-        status = taken if status is None else status
-    for name, text in (("id", chunk.id), ("document_id", chunk.document_id)):
-        if text is not None:
-            check_text(text, what=f"the {name} of {what}")
-            check_not_blank(text, what=f"the {name} of {what}")
-    check_text(chunk.text, what=what)
-    if source is not None:
-        check_text(source, what=f"the vector source of {what}")
-    if chunk.payload is not None:
-        check_text(chunk.payload, what=f"the payload of {what}")
-    given = None
-    if chunk.vector is not None:
-        given = check_vector(chunk.vector, dimensions=spec.dimensions, what=what)
-    refusal = None
-    if status is EmbeddingStatus.FAILED:
-        refusal = chunk.error_message or "saved as FAILED"
-    elif given is None:
-        check_not_blank(chunk.text if source is None else source, what=what)
-        check_length(chunk.text if source is None else source, spec, what=what)
-        if spec.is_external:
-            raise NotBatchableError(
-                f"{what} has no vector, and its collection belongs to the foreign embedder "
-                f"{spec.model!r}: the Batch API cannot make its vectors. Save it with its vector, "
-                "or use a collection with a Gemini spec. Nothing was saved."
-            )
-        if status is EmbeddingStatus.READY:
-            raise InvalidInputError(
-                f"{what} says READY but has no vector. Leave embedding_status out: it becomes "
-                "READY by itself where its vector is known. Nothing was saved."
-            )
-    return _Row(
-        chunk_id=uuid.uuid4().hex if chunk.id is None else chunk.id,
-        is_new_id=chunk.id is None,
-        document_id=chunk.document_id,
-        text=chunk.text,
-        metadata=dump_metadata(metadata),
-        vector_source=None if source == chunk.text else source,
-        payload=chunk.payload,
-        content_hash=hasher(chunk.text if source is None else source),
-        given=given,
-        refusal=refusal,
-    )
-
-
 def _store_given(
-    connection: sqlite3.Connection, rows: list[_Row], collection: Collection, now: float
+    connection: sqlite3.Connection, rows: list[PreparedChunk], collection: Collection, now: float
 ) -> None:
     """Store the caller's vectors under keys of their own: they never serve as cache."""
     size = len(rows[0].given or b"") // 4
@@ -186,7 +84,7 @@ def _store_given(
     )
 
 
-def _decide(connection: sqlite3.Connection, rows: list[_Row]) -> None:
+def _decide(connection: sqlite3.Connection, rows: list[PreparedChunk]) -> None:
     """Give each row the status a new chunk of its content has."""
     wanted = list({row.content_hash for row in rows if row.given is None and row.refusal is None})
     cached: set[bytes] = set()
@@ -248,12 +146,15 @@ def _known(
     }
 
 
-def _keep_what_stands(row: _Row, old: _Known) -> bool:
+def _keep_what_stands(row: PreparedChunk, old: _Known) -> bool:
     """Carry over what the same content keeps; return whether nothing changes at all."""
-    asks_same = row.content_hash == old.content_hash and (
-        row.given is None or row.vector_key == old.vector_key
+    asks_same = (
+        row.refusal is None
+        and row.content_hash == old.content_hash
+        and (row.given is None or row.vector_key == old.vector_key)
     )
-    if asks_same and row.refusal is None and (row.given is None or old.status == row.status):
+    is_better = row.status is EmbeddingStatus.READY and old.status is not EmbeddingStatus.READY
+    if asks_same and not is_better:
         row.status, row.vector_key, row.error = old.status, old.vector_key, old.error
         row.batch_job_id = old.batch_job_id
         return row.content == old.content
@@ -270,14 +171,13 @@ def _keep_what_stands(row: _Row, old: _Known) -> bool:
 
 def _update(
     connection: sqlite3.Connection,
-    updates: list[tuple[_Known, _Row]],
+    updates: list[tuple[_Known, PreparedChunk]],
     collection_id: int,
     now: float,
 ) -> None:
     if not updates:
         return
     retold = [old.pk for old, row in updates if row.text != old.content[0]]
-    moved = [(old, row) for old, row in updates if row.vector_key != old.vector_key]
     if retold:
         remove_rows(connection, retold)
     connection.executemany(
@@ -301,14 +201,14 @@ def _update(
     )
     if retold:
         add_rows(connection, retold)
-    _note_served(connection, [old.pk for old, _ in moved], [r for _, r in moved], collection_id)
-    release_vectors(
-        connection, [old.vector_key for old, _ in moved if old.vector_key is not None], now=now
+    note_changed(
+        connection,
+        [(collection_id, old.pk) for old, row in updates if row.vector_key != old.vector_key],
     )
 
 
 def _insert(
-    connection: sqlite3.Connection, rows: list[_Row], collection_id: int, now: float
+    connection: sqlite3.Connection, rows: list[PreparedChunk], collection_id: int, now: float
 ) -> None:
     if not rows:
         return
@@ -334,29 +234,20 @@ def _insert(
         ],
     )
     add_rows_after(connection, last)
-    served = [row for row in rows if row.vector_key is not None]
-    if served:
-        connection.execute(
-            "INSERT INTO changes (collection_id, chunk_pk) SELECT collection_id, pk FROM chunks "
-            "WHERE pk > ? AND vector_key IS NOT NULL",
-            (last,),
-        )
-        _mark_used(connection, served)
+    if any(row.vector_key is not None for row in rows):
+        note_inserted(connection, after=last)
 
 
-def _note_served(
-    connection: sqlite3.Connection, pks: list[int], rows: list[_Row], collection_id: int
+def _count(
+    connection: sqlite3.Connection,
+    inserts: list[PreparedChunk],
+    updates: list[tuple[_Known, PreparedChunk]],
+    collection_id: int,
 ) -> None:
-    connection.executemany(
-        "INSERT INTO changes (collection_id, chunk_pk) VALUES (?, ?)",
-        [(collection_id, pk) for pk in pks],
-    )
-    _mark_used(connection, [row for row in rows if row.vector_key is not None])
-
-
-def _mark_used(connection: sqlite3.Connection, rows: list[_Row]) -> None:
-    connection.executemany(
-        "UPDATE embeddings SET unreferenced_since = NULL "
-        "WHERE key = ? AND unreferenced_since IS NOT NULL",
-        [(row.vector_key,) for row in rows],
-    )
+    changes: Counter[ChunkState] = Counter()
+    for row in inserts:
+        changes[ChunkState(collection_id, row.status, row.vector_key is not None)] += 1
+    for old, row in updates:
+        changes[ChunkState(collection_id, old.status, old.vector_key is not None)] -= 1
+        changes[ChunkState(collection_id, row.status, row.vector_key is not None)] += 1
+    count_changes(connection, changes)

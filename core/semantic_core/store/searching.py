@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass
-from threading import RLock
 
 import numpy as np
 
 from semantic_core.database import Database
+from semantic_core.errors import InvalidInputError, InvalidVectorError
+from semantic_core.filters import parse_filter
 from semantic_core.statuses import SearchMode
+from semantic_core.store.base import FilterLike
 from semantic_core.store.collections import Collection
 from semantic_core.store.fulltext import Restriction, search_rows
 from semantic_core.store.indexes import IndexCache
 from semantic_core.store.ranking import Ranked, by_both, by_keyword, by_vector
-from semantic_core.store.reading import read_chunks, read_coverage, rows_by_key
-from semantic_core.types import SearchResult, SearchResults, Vector
-from semantic_core.vector_index import VectorIndex
+from semantic_core.store.reading import read_chunks, read_coverage, restrict, rows_by_key
+from semantic_core.types import SearchResult, SearchResults, Vector, VectorLike
+from semantic_core.validation import check_vector
+
+PENDING_RULES = ("keyword", "skip")
 
 # Fusion needs more of each list than is returned: a row in the middle of both can win.
 _FUSION_DEPTH = 4
@@ -48,25 +53,79 @@ class Query:
     alpha: float
     fill_pending: bool
 
+    @property
+    def is_by_vector(self) -> bool:
+        """Whether vectors are compared at all."""
+        return self.vector is not None and self.mode is not SearchMode.KEYWORD
+
+    @property
+    def is_fused(self) -> bool:
+        """Whether a vector list and a keyword list count alike."""
+        return self.is_by_vector and self.mode is SearchMode.HYBRID and self.text is not None
+
+    @property
+    def depth(self) -> int:
+        """How much of each list is needed to rank the hits."""
+        if not self.is_fused:
+            return self.limit
+        return max(_LEAST_FUSION_DEPTH, _FUSION_DEPTH * self.limit)
+
+
+def check_query(
+    collection: Collection,
+    *,
+    text: str | None,
+    vector: VectorLike | None,
+    limit: int,
+    mode: SearchMode | str,
+    filters: FilterLike,
+    ids: Sequence[str] | None,
+    document_ids: Sequence[str] | None,
+    alpha: float,
+    pending: str,
+) -> Query:
+    """Check the arguments of a search; see ``PeeweeVectorStore.search``.
+
+    Raises:
+        InvalidInputError: an argument that cannot be used; the subclass says which.
+    """
+    try:
+        chosen = SearchMode(mode)
+    except ValueError as error:
+        raise InvalidInputError(
+            f"Unknown search mode {mode!r}. Use one of: {', '.join(SearchMode)}."
+        ) from error
+    if pending not in PENDING_RULES:
+        raise InvalidInputError(f"pending={pending!r}: use one of {', '.join(PENDING_RULES)}.")
+    if not 0.0 <= alpha <= 1.0:
+        raise InvalidInputError(f"alpha={alpha}: use a weight from 0 to 1.")
+    if limit < 0:
+        raise InvalidInputError(f"limit={limit}: use a number of hits, 0 or more.")
+    tree = parse_filter(filters)
+    return Query(
+        text=None if text is None else _searchable(text),
+        vector=None if vector is None else _checked_vector(vector, collection),
+        limit=limit,
+        mode=chosen,
+        restriction=restrict(collection.id, filters=tree, ids=ids, document_ids=document_ids),
+        is_restricted=not (ids is None and document_ids is None and tree is None),
+        alpha=alpha,
+        fill_pending=pending == "keyword",
+    )
+
 
 def search(
-    database: Database, indexes: IndexCache, lock: RLock, collection: Collection, query: Query
+    database: Database, indexes: IndexCache, collection: Collection, query: Query
 ) -> SearchResults:
     """Answer a query from one snapshot of the database."""
     with database.snapshot() as connection:
-        index: VectorIndex | None = None
-        vectors: list[tuple[int, float]] = []
-        with lock:
-            index = indexes.current(connection, collection)
-            indexed = 0 if index is None else len(index)
-            if index is not None and query.vector is not None:
-                vectors = _nearest(connection, index, query)
-        coverage = read_coverage(connection, collection.id, indexed=indexed)
-        degraded = None
-        if query.mode is not SearchMode.KEYWORD and query.vector is None:
-            degraded = "no query vector: answered by keyword alone"
-        ranked = _rank(connection, query, vectors, coverage.total)
+        vectors = _nearest(connection, indexes, collection, query) if query.is_by_vector else []
+        ranked = _rank(connection, query, vectors)
         chunks = read_chunks(connection, rows_by_key([hit.pk for hit in ranked]))
+        coverage = read_coverage(connection, collection.id)
+    degraded = None
+    if query.mode is not SearchMode.KEYWORD and query.vector is None:
+        degraded = "no query vector: answered by keyword alone"
     return SearchResults(
         tuple(SearchResult(chunk=chunks[h.pk], score=h.score, match=h.match) for h in ranked),
         coverage,
@@ -75,45 +134,47 @@ def search(
 
 
 def _nearest(
-    connection: sqlite3.Connection, index: VectorIndex, query: Query
+    connection: sqlite3.Connection, indexes: IndexCache, collection: Collection, query: Query
 ) -> list[tuple[int, float]]:
-    if query.mode is SearchMode.KEYWORD or query.vector is None:
-        return []
-    allowed = None
-    if query.is_restricted:
-        allowed = [
-            row[0]
-            for row in connection.execute(
-                f"SELECT c.pk FROM chunks c WHERE {query.restriction.sql} "
-                "AND c.vector_key IS NOT NULL",
-                query.restriction.values,
-            )
-        ]
-    ids, scores = index.search(query.vector, _depth(query), allowed=allowed)
-    return list(zip(ids.tolist(), np.asarray(scores, dtype=float).tolist(), strict=True))
+    with indexes.current(connection, collection) as index:
+        if index is None or query.vector is None:
+            return []
+        allowed = None
+        if query.is_restricted:
+            allowed = [
+                row[0]
+                for row in connection.execute(
+                    f"SELECT c.pk FROM chunks c WHERE {query.restriction.sql} "
+                    "AND c.vector_key IS NOT NULL",
+                    query.restriction.values,
+                )
+            ]
+        ids, scores = index.search(query.vector, query.depth, allowed=allowed)
+    return list(zip(ids.tolist(), scores.tolist(), strict=True))
 
 
 def _rank(
-    connection: sqlite3.Connection, query: Query, vectors: list[tuple[int, float]], total: int
+    connection: sqlite3.Connection, query: Query, vectors: list[tuple[int, float]]
 ) -> list[Ranked]:
-    def keyword(limit: int) -> list[int]:
-        if query.text is None:
-            return []
-        return search_rows(
-            connection, query.text, restriction=query.restriction, limit=limit, total=total
-        )
-
-    if query.mode is SearchMode.KEYWORD or query.vector is None:
-        return by_keyword(keyword(query.limit), query.limit)
-    if query.mode is SearchMode.HYBRID and query.text is not None:
+    if not query.is_by_vector:
+        return by_keyword(_by_words(connection, query))
+    if query.is_fused:
         return by_both(
             [pk for pk, _ in vectors],
-            keyword(_depth(query)),
+            _by_words(connection, query),
             alpha=query.alpha,
             limit=query.limit,
         )
-    pending = _without_vector(connection, keyword(query.limit)) if query.fill_pending else []
-    return by_vector(vectors[: query.limit], pending, limit=query.limit)
+    pending: list[tuple[int, int]] = []
+    if query.fill_pending:
+        pending = _without_vector(connection, _by_words(connection, query))
+    return by_vector(vectors, pending, limit=query.limit)
+
+
+def _by_words(connection: sqlite3.Connection, query: Query) -> list[int]:
+    if query.text is None:
+        return []
+    return search_rows(connection, query.text, restriction=query.restriction, limit=query.depth)
 
 
 def _without_vector(connection: sqlite3.Connection, pks: list[int]) -> list[tuple[int, int]]:
@@ -128,7 +189,14 @@ def _without_vector(connection: sqlite3.Connection, pks: list[int]) -> list[tupl
     return [(pk, rank) for rank, pk in enumerate(pks, start=1) if pk in bare]
 
 
-def _depth(query: Query) -> int:
-    if query.mode is SearchMode.HYBRID and query.text is not None:
-        return max(_LEAST_FUSION_DEPTH, _FUSION_DEPTH * query.limit)
-    return query.limit
+def _checked_vector(vector: VectorLike, collection: Collection) -> Vector:
+    try:
+        data = check_vector(vector, dimensions=collection.spec.dimensions, what="the query")
+    except InvalidVectorError as error:
+        raise InvalidVectorError(f"{error} Collection: {collection.name!r}.") from error
+    return np.frombuffer(data, dtype="<f4")
+
+
+def _searchable(text: str) -> str:
+    """Return a query that can be bound: what is no character cannot match any text."""
+    return text.encode("utf-8", "replace").decode().replace("\0", " ")

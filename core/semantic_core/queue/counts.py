@@ -1,0 +1,56 @@
+"""How many chunks are in which state: kept in a table, so that asking reads a handful of rows.
+
+Whatever inserts, deletes or moves chunks says so here, in the same transaction.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from typing import NamedTuple
+
+from semantic_core.statuses import EmbeddingStatus
+
+
+class ChunkState(NamedTuple):
+    """What is counted: a collection's chunks of one status, with or without a serving vector."""
+
+    collection_id: int
+    status: EmbeddingStatus
+    is_served: bool
+
+
+def count_changes(connection: sqlite3.Connection, changes: Counter[ChunkState]) -> None:
+    """Add to the counts; a negative number takes away."""
+    connection.executemany(
+        "INSERT INTO chunk_counts (collection_id, embedding_status, is_served, chunks) "
+        "VALUES (?, ?, ?, ?) ON CONFLICT (collection_id, embedding_status, is_served) "
+        "DO UPDATE SET chunks = chunks + excluded.chunks",
+        [(*state, number) for state, number in changes.items() if number],
+    )
+
+
+def move_counts(
+    connection: sqlite3.Connection, chunks: list[tuple[int, bool]], *, to: EmbeddingStatus
+) -> None:
+    """Note that chunks, given as (collection, is served), went between PENDING and FAILED."""
+    came_from = EmbeddingStatus.FAILED if to is EmbeddingStatus.PENDING else EmbeddingStatus.PENDING
+    changes: Counter[ChunkState] = Counter()
+    for collection_id, is_served in chunks:
+        changes[ChunkState(collection_id, to, is_served)] += 1
+        changes[ChunkState(collection_id, came_from, is_served)] -= 1
+    count_changes(connection, changes)
+
+
+def read_counts(
+    connection: sqlite3.Connection, collection_id: int | None
+) -> dict[tuple[EmbeddingStatus, bool], int]:
+    """Return how many chunks are in each (status, is served), in one collection or in all."""
+    return {
+        (EmbeddingStatus(status), bool(is_served)): count
+        for status, is_served, count in connection.execute(
+            "SELECT embedding_status, is_served, sum(chunks) FROM chunk_counts "
+            "WHERE ?1 IS NULL OR collection_id = ?1 GROUP BY embedding_status, is_served",
+            (collection_id,),
+        )
+    }

@@ -1,0 +1,169 @@
+"""Checking what is to be saved: everything, before anything is written."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from semantic_core.errors import (
+    DuplicateIdError,
+    InvalidInputError,
+    InvalidVectorError,
+    NotBatchableError,
+)
+from semantic_core.metadata import copy_metadata, dump_metadata
+from semantic_core.spec import ContentHasher, EmbeddingSpec
+from semantic_core.statuses import EmbeddingStatus
+from semantic_core.types import Chunk
+from semantic_core.validation import check_length, check_not_blank, check_text, check_vector
+
+VECTOR_SOURCE = "_vector_source"
+EMBEDDING_STATUS = "embedding_status"
+
+_STATUSES = frozenset(EmbeddingStatus)
+
+
+@dataclass(slots=True)
+class PreparedChunk:
+    """One checked chunk, and where it ends up.
+
+    Attributes:
+        is_new_id: the id was made here, so no chunk has it yet.
+        given: the caller's vector as float32 little-endian bytes, or None.
+        refusal: why it is saved as FAILED, or None.
+    """
+
+    chunk_id: str
+    is_new_id: bool
+    document_id: str | None
+    text: str
+    metadata: str
+    vector_source: str | None
+    payload: str | None
+    content_hash: bytes
+    given: bytes | None
+    refusal: str | None
+    status: EmbeddingStatus = EmbeddingStatus.PENDING
+    vector_key: bytes | None = None
+    batch_job_id: str | None = None
+    error: str | None = None
+
+    @property
+    def content(self) -> tuple[object, ...]:
+        """What the user gave, in the order of its columns."""
+        return (self.text, self.metadata, self.document_id, self.vector_source, self.payload)
+
+
+def prepare_chunks(chunks: Iterable[Chunk], spec: EmbeddingSpec) -> list[PreparedChunk]:
+    """Check chunks and compute their hashes; nothing is written.
+
+    Raises:
+        InvalidInputError: the subclass for the first chunk that cannot be saved.
+        NotBatchableError: a chunk without a vector for an external space.
+    """
+    hasher = spec.hasher()
+    rows = [_prepare(chunk, position, spec, hasher) for position, chunk in enumerate(chunks)]
+    seen: set[str] = set()
+    for row in rows:
+        if row.chunk_id in seen:
+            raise DuplicateIdError(
+                f"The id {row.chunk_id!r} stands twice in one call. Give each chunk its own id, "
+                "or save them in two calls. Nothing was saved."
+            )
+        seen.add(row.chunk_id)
+    sizes = {len(row.given) // 4 for row in rows if row.given is not None}
+    if len(sizes) > 1:
+        raise InvalidVectorError(
+            f"The vectors of one call have different sizes: {sorted(sizes)}. Nothing was saved."
+        )
+    return rows
+
+
+def _prepare(
+    chunk: Chunk, position: int, spec: EmbeddingSpec, hasher: ContentHasher
+) -> PreparedChunk:
+    what = f"chunk number {position}" if chunk.id is None else f"chunk {chunk.id!r}"
+    metadata = copy_metadata(chunk.metadata, what=f"the metadata of {what}")
+    source, status = _take_ours(chunk, metadata)
+    for name, text in (("id", chunk.id), ("document_id", chunk.document_id)):
+        if text is not None:
+            check_text(text, what=f"the {name} of {what}")
+            if not text.strip():
+                raise InvalidInputError(
+                    f"The {name} of {what} is blank. Give it one, or leave it out. "
+                    "Nothing was saved."
+                )
+    check_text(chunk.text, what=what)
+    if source is not None:
+        check_text(source, what=f"the vector source of {what}")
+    if chunk.payload is not None:
+        check_text(chunk.payload, what=f"the payload of {what}")
+    wanted = chunk.text if source is None else source
+    given = refusal = None
+    if status is EmbeddingStatus.FAILED:
+        refusal = _refusal(chunk, what)
+    elif chunk.vector is not None:
+        given = check_vector(chunk.vector, dimensions=spec.dimensions, what=what)
+    else:
+        _check_embeddable(chunk.text, wanted, status, spec, what)
+    return PreparedChunk(
+        chunk_id=uuid.uuid4().hex if chunk.id is None else chunk.id,
+        is_new_id=chunk.id is None,
+        document_id=chunk.document_id,
+        text=chunk.text,
+        metadata=dump_metadata(metadata, what=f"the metadata of {what}"),
+        vector_source=None if source == chunk.text else source,
+        payload=chunk.payload,
+        content_hash=hasher(wanted),
+        given=given,
+        refusal=refusal,
+    )
+
+
+def _take_ours(chunk: Chunk, metadata: dict[str, Any]) -> tuple[str | None, EmbeddingStatus | None]:
+    """Take what is not the user's out of the metadata; the chunk's own fields come first."""
+    source, status = chunk.vector_source, chunk.embedding_status
+    taken = metadata.pop(VECTOR_SOURCE, None)
+    if source is None:
+        source = taken
+    found = metadata.get(EMBEDDING_STATUS)
+    if isinstance(found, str) and found in _STATUSES:
+        del metadata[EMBEDDING_STATUS]
+        if status is None:
+            status = EmbeddingStatus(found)
+    return source, status
+
+
+def _refusal(chunk: Chunk, what: str) -> str:
+    """Return why a chunk is saved as FAILED."""
+    if chunk.vector is not None:
+        raise InvalidInputError(
+            f"{what} says FAILED but has a vector. Leave one of them out. Nothing was saved."
+        )
+    if chunk.error_message is None:
+        return "saved as FAILED"
+    check_text(chunk.error_message, what=f"the error message of {what}")
+    return chunk.error_message
+
+
+def _check_embeddable(
+    text: str, wanted: str, status: EmbeddingStatus | None, spec: EmbeddingSpec, what: str
+) -> None:
+    """Check that a chunk without a vector can get one."""
+    check_not_blank(text, what=what)
+    if wanted is not text:
+        check_not_blank(wanted, what=f"the vector source of {what}")
+    check_length(wanted, spec, what=what)
+    if spec.is_external:
+        raise NotBatchableError(
+            f"{what} has no vector, and its collection belongs to the foreign embedder "
+            f"{spec.model!r}: the Batch API cannot make its vectors. Save it with its vector, "
+            "or use a collection with a Gemini spec. Nothing was saved."
+        )
+    if status is EmbeddingStatus.READY:
+        raise InvalidInputError(
+            f"{what} says READY but has no vector. Leave embedding_status out: it becomes "
+            "READY by itself where its vector is known. Nothing was saved."
+        )

@@ -1,0 +1,111 @@
+"""Batch jobs as the queue sees them, without any provider."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+
+from semantic_core.queue.budget import RetryBudget
+from semantic_core.queue.claims import ClaimLimits, NewJob, Waiting, claim, select_waiting
+from semantic_core.queue.items import Outcome, settle_items
+from semantic_core.statuses import BudgetUse, ItemState
+from semantic_core.store import PeeweeVectorStore
+
+LIMITS = ClaimLimits(requests=1000, source_bytes=10**9, tokens=10**9)
+TOKEN = "lease"
+
+
+def new_job(job_id: str | None = None, *, token: str = TOKEN, now: float = 0.0) -> NewJob:
+    """Return the columns of a job that has a lease of 100 seconds."""
+    job_id = job_id or str(uuid.uuid4())
+    return NewJob(
+        id=job_id,
+        display_name=f"semcore-test-{job_id}",
+        fingerprint="fingerprint",
+        lease_token=token,
+        lease_until=now + 100,
+        created_at=now,
+    )
+
+
+def look(
+    store: PeeweeVectorStore,
+    *,
+    collection: str | None = None,
+    limits: ClaimLimits = LIMITS,
+    budget: RetryBudget | None = None,
+) -> Waiting | None:
+    """Return what one job would take."""
+    with store.database.transaction() as connection:
+        return select_waiting(
+            connection,
+            collection=collection,
+            limits=limits,
+            budget=budget or RetryBudget(),
+            now=store.clock.now(),
+        )
+
+
+def claim_job(
+    store: PeeweeVectorStore,
+    *,
+    job_id: str | None = None,
+    collection: str | None = None,
+    limits: ClaimLimits = LIMITS,
+    budget: RetryBudget | None = None,
+) -> str | None:
+    """Claim what one job takes; return its id, or None if nothing is due."""
+    now = store.clock.now()
+    with store.database.transaction() as connection:
+        waiting = select_waiting(
+            connection,
+            collection=collection,
+            limits=limits,
+            budget=budget or RetryBudget(),
+            now=now,
+        )
+        if waiting is None:
+            return None
+        job = new_job(job_id, now=now)
+        claim(connection, waiting, job)
+    return job.id
+
+
+def carried(store: PeeweeVectorStore, job_id: str) -> list[str]:
+    """Return the content hashes (hex) of a job's open items, in order."""
+    rows = store.database.connection().execute(
+        "SELECT content_hash FROM batch_items WHERE job_id = ? AND state = 'open' ORDER BY id",
+        (job_id,),
+    )
+    return [row[0].hex() for row in rows]
+
+
+def settle(
+    store: PeeweeVectorStore,
+    job_id: str,
+    hashes: Iterable[str],
+    use: BudgetUse,
+    *,
+    error: str | None = "broken",
+    not_before: float | None = None,
+    budget: RetryBudget | None = None,
+) -> int:
+    """End open items of these content hashes (hex) without a vector."""
+    outcomes = [
+        Outcome(
+            content_hash=bytes.fromhex(content_hash),
+            state=ItemState.FAILED,
+            use=use,
+            error=error,
+            not_before=not_before,
+        )
+        for content_hash in hashes
+    ]
+    with store.database.transaction() as connection:
+        return settle_items(
+            connection,
+            job_id,
+            outcomes,
+            budget=budget or RetryBudget(),
+            now=store.clock.now(),
+        )
