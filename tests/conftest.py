@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.clock import ManualClock
 
 from semantic_core.emulator import Emulator
 from semantic_core.store import PeeweeVectorStore
+from support.clock import ManualClock
+from support.invariants import check_invariants
 
 
 @pytest.fixture(autouse=True)
@@ -33,8 +34,10 @@ def database_path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def store(database_path: Path, clock: ManualClock) -> Iterator[PeeweeVectorStore]:
+    """A new store, whose invariants hold whatever the test did with it."""
     with PeeweeVectorStore(database_path, clock=clock) as opened:
         yield opened
+        check_invariants(opened)
 
 
 @pytest.fixture

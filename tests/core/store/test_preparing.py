@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.chunks import SPEC, vector_of
 
 from semantic_core.errors import (
     BlankTextError,
@@ -28,6 +27,7 @@ from semantic_core.statuses import EmbeddingStatus
 from semantic_core.store import PeeweeVectorStore
 from semantic_core.store.preparing import PreparedChunk, prepare_chunks
 from semantic_core.types import Chunk
+from support.chunks import SPEC, vector_of
 
 LIMIT = SPEC.sure_character_limit or 0
 

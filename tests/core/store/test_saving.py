@@ -8,6 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from semantic_core.errors import InvalidVectorError, NotBatchableError
+from semantic_core.spec import EmbeddingSpec
+from semantic_core.statuses import BudgetUse, EmbeddingStatus
+from semantic_core.store import PeeweeVectorStore
+from semantic_core.types import Chunk, SaveReport
 from support.chunks import (
     SPEC,
     chunks_of,
@@ -21,12 +27,6 @@ from support.chunks import (
 from support.clock import ManualClock
 from support.invariants import check_invariants
 from support.jobs import carried, claim_job, settle
-
-from semantic_core.errors import InvalidVectorError, NotBatchableError
-from semantic_core.spec import EmbeddingSpec
-from semantic_core.statuses import BudgetUse, EmbeddingStatus
-from semantic_core.store import PeeweeVectorStore
-from semantic_core.types import Chunk, SaveReport
 
 READY, PENDING, FAILED = EmbeddingStatus.READY, EmbeddingStatus.PENDING, EmbeddingStatus.FAILED
 
