@@ -199,7 +199,7 @@ def test_no_vector_source_is_over_the_limit_of_the_spec() -> None:
     spec = EmbeddingSpec.gemini_embedding_001()
     limit = spec.sure_character_limit
     assert limit is not None
-    text = f"# A title that takes its share\n\n{'All in one line, ' * 2_000}"
+    text = f"# A title that takes its share\n\nText.\n\n## B\n\n{'All in one line, ' * 2_000}"
     found = list(Splitter(max_chars=100_000).split(text, format="markdown", spec=spec))
     assert len(found) > 1
     assert max(len(piece.vector_source) for piece in found) <= limit
