@@ -31,7 +31,6 @@ _INK = re.compile(r"\S")
 _NEWLINE = re.compile(r"\r\n?|\n")
 _UNDERLINE = re.compile(r"""^(?P<style>[=\-~^"'*+#.:_`])(?P=style){2,}[ \t]*\r?$""", re.MULTILINE)
 
-
 # Only where the headings are; what stands within a line is not looked at.
 _MARKDOWN = MarkdownIt("commonmark").disable(["inline"])
 
