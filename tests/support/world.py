@@ -7,8 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from support.clock import ManualClock
-
 from semantic_core.batches import BatchConfig, BatchManager
 from semantic_core.emulator import Emulator, EmulatorConfig
 from semantic_core.gemini import Endpoint, GeminiBatchClient, GeminiEmbedder
@@ -16,6 +14,7 @@ from semantic_core.keyring import GoogleKeyring
 from semantic_core.statuses import EmbeddingStatus
 from semantic_core.store import PeeweeVectorStore
 from semantic_core.types import Chunk, StoredChunk
+from support.clock import ManualClock
 
 BATCH_KEY = "test-batch-key"
 ROTATED_KEY = "test-batch-key-rotated"
