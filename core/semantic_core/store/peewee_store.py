@@ -38,6 +38,7 @@ from semantic_core.store.provenance import check_provenance, fix_provenance
 from semantic_core.store.reading import checked_names, read_chunks, read_coverage, restrict
 from semantic_core.store.saving import save_rows
 from semantic_core.store.searching import check_query, search
+from semantic_core.store.serving import read_vectors
 from semantic_core.store.vectors import apply_vectors, known_vectors
 from semantic_core.tables import build_tables
 from semantic_core.types import (
@@ -47,6 +48,7 @@ from semantic_core.types import (
     SaveReport,
     SearchResults,
     StoredChunk,
+    Vector,
     VectorLike,
 )
 
@@ -329,6 +331,17 @@ class PeeweeVectorStore(BaseVectorStore):
             chosen = restrict(target.id, filters=filters, ids=ids, document_ids=document_ids)
             found = read_chunks(connection, chosen)
         return [found[pk] for pk in sorted(found)]
+
+    def vectors(
+        self, ids: Sequence[str], *, collection: str = DEFAULT_COLLECTION
+    ) -> dict[str, Vector]:
+        """Return the vectors (float32) that chunks are found by, by id, in the order asked.
+
+        Stale chunks have that of their older text; chunks without a vector are left out.
+        """
+        with self.database.snapshot() as connection:
+            target = find_collection(connection, collection)
+            return {} if target is None else read_vectors(connection, target.id, ids)
 
     def search(
         self,
