@@ -12,6 +12,7 @@ from semantic_core.emulator import Emulator
 from semantic_core.store import PeeweeVectorStore
 from support.clock import ManualClock
 from support.invariants import check_invariants
+from support.world import World, open_world
 
 
 @pytest.fixture(autouse=True)
@@ -44,3 +45,10 @@ def store(database_path: Path, clock: ManualClock) -> Iterator[PeeweeVectorStore
 def emulator(tmp_path: Path) -> Iterator[Emulator]:
     with Emulator(tmp_path / "emulator.db") as running:
         yield running
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """A database, a manager's provider and one clock for both."""
+    with open_world(tmp_path) as opened:
+        yield opened
