@@ -45,7 +45,7 @@ bench: .venv/.stamp ## measure speed, each benchmark by itself
 
 clean: ## remove the environments, the demo's data and all caches
 	rm -rf .venv .venv-demo .demo dist build
-	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .benchmarks
 	find core llamaindex_semcore langchain_semcore tests -name __pycache__ -prune -exec rm -rf {} +
 
 # --- environments ------------------------------------------------------------------------
