@@ -114,22 +114,25 @@ class Demo:
         self._options = options
         self._ledger = ledger
         self._store = PeeweeVectorStore(options.database)
+        self._embedder = GeminiEmbedder(keyring, endpoint=endpoint)
+        self._client = GeminiBatchClient.from_keyring(keyring, endpoint=endpoint)
         self._core = SemanticCore(
             self._store,
             keyring,
-            embedder=GeminiEmbedder(keyring, endpoint=endpoint),
+            embedder=self._embedder,
             splitter=Splitter(max_chars=CHUNK_CHARACTERS),
         )
         self._manager = BatchManager(
             keyring,
             self._store,
-            client=GeminiBatchClient.from_keyring(keyring, endpoint=endpoint),
+            client=self._client,
             config=LIVE if options.is_live else EMULATED,
         )
 
     def close(self) -> None:
-        """Close the database and the connection to the provider."""
-        self._manager.close()
+        """Close the database and the connections to the provider."""
+        self._client.close()
+        self._embedder.close()
         self._store.close()
 
     def ingest(self) -> IngestReport:

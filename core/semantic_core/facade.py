@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from semantic_core.errors import (
     ConfigurationError,
@@ -66,6 +66,21 @@ class SemanticCore:
         self.collection = collection
         self.embedder = embedder or GeminiEmbedder(self.keyring)
         self.splitter = splitter or Splitter()
+        self._owns_embedder = embedder is None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection to the provider, if it was opened here. Idempotent.
+
+        The store stays open: it was handed in ready.
+        """
+        if self._owns_embedder:
+            self.embedder.close()
 
     def ingest(
         self,

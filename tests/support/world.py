@@ -41,8 +41,7 @@ class World:
         self.clock = clock
         self.path = folder / "world.db"
         self.store = PeeweeVectorStore(self.path, clock=clock)
-        self._managers: list[BatchManager] = []
-        self._clients: list[GeminiBatchClient] = []
+        self._clients: list[GeminiBatchClient | GeminiEmbedder] = []
 
     def close(self) -> None:
         for client in self._clients:
@@ -74,10 +73,14 @@ class World:
             clock=self.clock,
         )
 
-    def embedder(self) -> GeminiEmbedder:
-        return GeminiEmbedder(
-            self.keyring(), endpoint=Endpoint(base_url=self.emulator.url), clock=self.clock
+    def embedder(self, keyring: GoogleKeyring | None = None) -> GeminiEmbedder:
+        embedder = GeminiEmbedder(
+            keyring or self.keyring(),
+            endpoint=Endpoint(base_url=self.emulator.url),
+            clock=self.clock,
         )
+        self._clients.append(embedder)
+        return embedder
 
     def save(self, *texts: str, **options: Any) -> None:
         """Save texts under the ids c0, c1, ..."""

@@ -42,9 +42,8 @@ def ingest(
     as_json: AsJson = False,
 ) -> None:
     """Save documents at once; they are found by keyword from then on."""
-    core = open_core(db, collection=collection, base_url=base_url)
     refused = None
-    with core.store:
+    with open_core(db, collection=collection, base_url=base_url) as core:
         try:
             report = core.ingest(read_documents(paths), mode="sync" if sync else "async")
         except IngestError as error:
@@ -76,8 +75,7 @@ def search(
     as_json: AsJson = False,
 ) -> None:
     """Search by meaning and keyword; works while chunks still wait for their vectors."""
-    core = open_core(db, collection=collection, base_url=base_url)
-    with core.store:
+    with open_core(db, collection=collection, base_url=base_url) as core:
         results = core.search(query, limit, mode=mode)
     if as_json:
         print_json(

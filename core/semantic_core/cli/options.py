@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -32,31 +34,34 @@ BaseUrl = Annotated[
 DEFAULT_DB = Path("semcore.db")
 
 
+@contextmanager
 def open_core(
     db: Path, *, collection: str = DEFAULT_COLLECTION, base_url: str | None = None
-) -> SemanticCore:
-    """Return the core on a database, with keys from the environment."""
+) -> Iterator[SemanticCore]:
+    """Open the core on a database, with keys from the environment."""
     keyring = GoogleKeyring.from_env()
-    return SemanticCore(
-        PeeweeVectorStore(db),
-        keyring,
-        collection=collection,
-        embedder=GeminiEmbedder(keyring, endpoint=Endpoint(base_url=base_url)),
-    )
+    with (
+        GeminiEmbedder(keyring, endpoint=Endpoint(base_url=base_url)) as embedder,
+        PeeweeVectorStore(db) as store,
+    ):
+        yield SemanticCore(store, keyring, collection=collection, embedder=embedder)
 
 
+@contextmanager
 def open_manager(
     db: Path,
     *,
     collection: str | None = None,
     base_url: str | None = None,
     config: BatchConfig | None = None,
-) -> BatchManager:
-    """Return the manager of a database's queue, with keys from the environment."""
+) -> Iterator[BatchManager]:
+    """Open the manager of a database's queue, with keys from the environment."""
     keyring = GoogleKeyring.from_env()
-    client = None
-    if keyring.batch_available:
-        client = GeminiBatchClient.from_keyring(keyring, endpoint=Endpoint(base_url=base_url))
-    return BatchManager(
-        keyring, PeeweeVectorStore(db), collection=collection, client=client, config=config
-    )
+    with ExitStack() as opened:
+        client = None
+        if keyring.batch_available:
+            client = opened.enter_context(
+                GeminiBatchClient.from_keyring(keyring, endpoint=Endpoint(base_url=base_url))
+            )
+        store = opened.enter_context(PeeweeVectorStore(db))
+        yield BatchManager(keyring, store, collection=collection, client=client, config=config)

@@ -43,7 +43,7 @@ def flush(
     as_json: AsJson = False,
 ) -> None:
     """Send waiting texts to the Batch API. Safe to run at any time, also twice at once."""
-    with open_manager(db, collection=collection, base_url=base_url) as manager, manager.store:
+    with open_manager(db, collection=collection, base_url=base_url) as manager:
         if drain:
             sent = manager.drain_queue()
         else:
@@ -71,7 +71,7 @@ def sync(
     as_json: AsJson = False,
 ) -> None:
     """Bring back what is done. Safe to run at any time, also twice at once."""
-    with open_manager(db, base_url=base_url) as manager, manager.store:
+    with open_manager(db, base_url=base_url) as manager:
         statuses = manager.sync_status()
         if wait:
             manager.wait(timeout=timeout)
@@ -87,7 +87,7 @@ def sync(
 
 def status(db: Db = DEFAULT_DB, collection: OnlyCollection = None, as_json: AsJson = False) -> None:
     """Show what waits, what runs and what failed. Needs no key."""
-    with open_manager(db, collection=collection) as manager, manager.store:
+    with open_manager(db, collection=collection) as manager:
         stats = manager.get_queue_stats()
     if as_json:
         print_json(stats)
