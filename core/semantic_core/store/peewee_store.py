@@ -271,6 +271,10 @@ class PeeweeVectorStore(BaseVectorStore):
 
         Returns:
             What was applied, and what was refused and why.
+
+        Raises:
+            UnknownCollectionError: no collection has this spec.
+            NotBatchableError: the spec is of a foreign embedder.
         """
         return apply_vectors(
             self.database, items, spec=spec, job_id=job_id, origin=origin, clock=self.clock

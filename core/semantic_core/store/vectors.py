@@ -5,12 +5,13 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
+from reprlib import repr as short
 
 import numpy as np
 
 from semantic_core.clock import Clock
 from semantic_core.database import Database
-from semantic_core.errors import InvalidVectorError
+from semantic_core.errors import InvalidVectorError, NotBatchableError, UnknownCollectionError
 from semantic_core.queue.items import finish_items
 from semantic_core.queue.vectors import ArrivedVector, serve_vectors, store_vectors
 from semantic_core.spec import EmbeddingSpec
@@ -37,6 +38,13 @@ def apply_vectors(
     clock: Clock,
 ) -> BulkReport:
     """Check and write vectors page by page; see ``PeeweeVectorStore.bulk_update_vectors``."""
+    if spec.is_external:
+        raise NotBatchableError(
+            f"The vectors of the foreign embedder {spec.model!r} cannot be stored by content hash. "
+            "Save its chunks with their vectors."
+        )
+    with database.snapshot() as connection:
+        _space_id(connection, spec)
     applied = ready = 0
     refused: list[RefusedVector] = []
     source = iter(items)
@@ -65,16 +73,9 @@ def write_page(
     now: float,
 ) -> int:
     """Store a page of checked vectors, serve them, finish their items; return chunks made READY."""
-    row = connection.execute(
-        "SELECT id FROM spaces WHERE digest = ?", (spec.space_digest,)
-    ).fetchone()
-    if row is None:
-        raise InvalidVectorError(
-            f"No collection has the spec of these vectors (model {spec.model!r}, "
-            f"{spec.dimensions} dimensions). Open one with store.collection(name, spec) first."
-        )
     hashes = [vector.content_hash for vector in arrived]
-    store_vectors(connection, arrived, space_id=row[0], origin=origin, now=now)
+    space_id = _space_id(connection, spec)
+    store_vectors(connection, arrived, space_id=space_id, origin=origin, now=now)
     ready = serve_vectors(connection, hashes, now=now)
     if job_id is not None:
         finish_items(connection, job_id, hashes)
@@ -99,13 +100,25 @@ def known_vectors(connection: sqlite3.Connection, content_hashes: Sequence[str])
     return known
 
 
+def _space_id(connection: sqlite3.Connection, spec: EmbeddingSpec) -> int:
+    row = connection.execute(
+        "SELECT id FROM spaces WHERE digest = ?", (spec.space_digest,)
+    ).fetchone()
+    if row is None:
+        raise UnknownCollectionError(
+            f"No collection has the spec of these vectors (model {spec.model!r}, "
+            f"{spec.dimensions} dimensions). Open one with store.collection(name, spec) first."
+        )
+    return int(row[0])
+
+
 def _checked(content_hash: str, vector: VectorLike, spec: EmbeddingSpec) -> ArrivedVector:
     try:
         key = bytes.fromhex(content_hash)
-    except ValueError as error:
-        raise InvalidVectorError(f"{content_hash[:80]!r} is not a content hash in hex.") from error
+    except (ValueError, TypeError) as error:
+        raise InvalidVectorError(f"{short(content_hash)} is not a content hash in hex.") from error
     if len(key) != _HASH_BYTES:
-        raise InvalidVectorError(f"{content_hash[:80]!r} is not a content hash of 32 bytes.")
+        raise InvalidVectorError(f"{short(content_hash)} is not a content hash of 32 bytes.")
     data = check_vector(vector, dimensions=spec.dimensions, what=f"vector {content_hash[:12]}")
     if spec.normalized:
         values = np.frombuffer(data, dtype="<f4").astype(np.float64)
