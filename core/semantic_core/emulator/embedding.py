@@ -22,7 +22,6 @@ _TOKEN = re.compile(r"\w+|[^\w\s]")
 
 _BYTES_PER_TOKEN = 4
 _PLACES_PER_WORD = 8
-_PLACES_PER_GRAM = 2
 _GRAM_SIZES = (3, 4)
 _LONGEST_CACHED_WORD = 32
 _MOST_CACHED_WORDS = 50_000
@@ -38,10 +37,13 @@ _WORD_WEIGHT = 64
 _GRAM_WEIGHT = 112
 _COMMON_SHARE = 8
 _NOISE_SIZE = 1 << 16
+_MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
+
+_Hashes = npt.NDArray[np.uint32]
 
 
 class _Features(NamedTuple):
-    hashes: npt.NDArray[np.uint32]
+    hashes: _Hashes
     weights: npt.NDArray[np.float64]
 
 
@@ -118,27 +120,38 @@ def _features_of_word(word: str, model: str) -> _Features:
 
 
 def _make_features(word: str, model: str) -> _Features:
-    padded = f"<{word}>"
-    grams = [
-        padded[start : start + size]
-        for size in _GRAM_SIZES
-        for start in range(len(padded) - size + 1)
-    ]
-    share = _COMMON_SHARE if word in _COMMON else 1
-    hashes = [_hash(f"{model}\0w\0{word}", _PLACES_PER_WORD)]
-    hashes += [_hash(f"{model}\0g\0{gram}", _PLACES_PER_GRAM) for gram in grams]
-    all_hashes = np.concatenate(hashes)
-    signs = np.where(all_hashes & 1, 1.0, -1.0)
+    padded = np.frombuffer(f"<{word}>".encode("utf-32-le", "surrogatepass"), dtype="<u4")
+    grams = [_hash_grams(padded, size, model) for size in _GRAM_SIZES if size <= len(padded)]
+    hashes = np.concatenate([_hash_word(word, model), *grams])
+    count = max(1, sum(len(one) for one in grams) // 2)
     # A long word must not outweigh a short one only for its many n-grams.
-    gram_weight = max(1, _GRAM_WEIGHT // max(1, math.isqrt(len(grams)))) // share or 1
-    weights = np.full(len(all_hashes), float(gram_weight))
-    weights[:_PLACES_PER_WORD] = _WORD_WEIGHT // share
-    return _Features(np.right_shift(all_hashes, np.uint32(1)), signs * weights)
+    gram_weight = max(1, _GRAM_WEIGHT // max(1, math.isqrt(count)))
+    weights = np.full(len(hashes), float(gram_weight))
+    weights[:_PLACES_PER_WORD] = _WORD_WEIGHT
+    if word in _COMMON:
+        weights = np.ceil(weights / _COMMON_SHARE)
+    signs = np.where(hashes & 1, 1.0, -1.0)
+    return _Features(np.right_shift(hashes, np.uint32(1)), signs * weights)
 
 
-def _hash(feature: str, places: int) -> npt.NDArray[np.uint32]:
-    digest = hashlib.blake2b(feature.encode("utf-8", "surrogatepass"), digest_size=4 * places)
-    return np.frombuffer(digest.digest(), dtype="<u4").astype(np.uint32)
+def _hash_word(word: str, model: str) -> _Hashes:
+    text = f"{model}\0{word}".encode("utf-8", "surrogatepass")
+    digest = hashlib.blake2b(text, digest_size=4 * _PLACES_PER_WORD).digest()
+    return np.frombuffer(digest, dtype="<u4").astype(np.uint32)
+
+
+def _hash_grams(padded: npt.NDArray[np.uint32], size: int, model: str) -> _Hashes:
+    """Return two hashes for each run of ``size`` characters, all runs at once."""
+    count = len(padded) - size + 1
+    mixed = np.full(count, _number(f"{model}\0{size}"), dtype=np.uint64)
+    for place in range(size):
+        mixed = (mixed ^ padded[place : place + count]) * _MIX[0]
+    # The last steps of SplitMix64: without them near characters have near hashes.
+    for factor, shift in zip(_MIX, (30, 27), strict=True):
+        mixed = (mixed ^ (mixed >> np.uint64(shift))) * factor
+    mixed ^= mixed >> np.uint64(31)
+    low = (mixed & np.uint64(0xFFFFFFFF)).astype(np.uint32)
+    return np.concatenate([low, (mixed >> np.uint64(32)).astype(np.uint32)])
 
 
 def _number(text: str) -> int:

@@ -100,16 +100,6 @@ class Jobs:
         self._note_twin(name, display_name)
         self._note_keys(name, lines)
         with self._state.transaction() as connection:
-            if (
-                display_name
-                and connection.execute(
-                    "SELECT 1 FROM jobs WHERE display_name = ? AND state NOT IN (?, ?, ?)",
-                    (display_name, FAILED, CANCELLED, EXPIRED),
-                ).fetchone()
-            ):
-                self._journal.add_violation(
-                    ViolationKind.SECOND_CREATE, name, f"display name {display_name}", at=now
-                )
             connection.execute(
                 "INSERT INTO jobs (name, project, model, display_name, input_file, content, "
                 "request_count, state, created_at, updated_at, hidden_until) "
