@@ -1,0 +1,5 @@
+"""One SQLite database: where it is, its connections, its transactions, its errors."""
+
+from semantic_core.database.database import DEFAULT_BUSY_TIMEOUT, PAGE_SIZE, Database
+
+__all__ = ["DEFAULT_BUSY_TIMEOUT", "PAGE_SIZE", "Database"]

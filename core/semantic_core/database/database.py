@@ -1,0 +1,158 @@
+"""Database: one connection a thread, transactions, typed errors."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import peewee
+
+from semantic_core.database.connections import Connections
+from semantic_core.database.failures import translated_errors
+from semantic_core.database.targets import make_private_file, path_of, read_target
+from semantic_core.errors import StorageError
+from semantic_core.filters import register_functions
+
+DEFAULT_BUSY_TIMEOUT = 10.0
+
+# A 768-dimension vector wastes a quarter of a 4 KiB page; an existing file keeps its size.
+PAGE_SIZE = 16_384
+
+
+class Database:
+    """A peewee database with what semcore asks of it.
+
+    Connections are per thread. The object owns, and `close` closes, only what it opened: a
+    ready peewee database that was passed in stays open. A process may fork while no call is
+    running; parent and child then go on with connections of their own.
+
+    Args:
+        target: a path, a ``sqlite:///`` URL, a ``file:`` URI (``file:x.db?mode=ro`` opens read
+            only), or a ready `peewee.SqliteDatabase`.
+        busy_timeout: seconds to wait for another process's lock.
+
+    Raises:
+        UnsupportedDatabaseError: not SQLite, in memory, or in a folder that does not exist.
+        DatabaseReadOnlyError: the file does not exist and cannot be created.
+    """
+
+    def __init__(
+        self,
+        target: str | os.PathLike[str] | peewee.SqliteDatabase,
+        *,
+        busy_timeout: float = DEFAULT_BUSY_TIMEOUT,
+    ) -> None:
+        self._busy_timeout = busy_timeout
+        self._is_ours = not isinstance(target, peewee.Database)
+        if isinstance(target, peewee.Database):
+            self.path = path_of(target)
+            self.peewee = target
+        else:
+            place = read_target(target)
+            make_private_file(place)
+            self.path = place.path
+            self.peewee = peewee.SqliteDatabase(
+                place.name, timeout=busy_timeout, uri=place.is_uri, check_same_thread=False
+            )
+        self._connections = Connections(are_ours=self._is_ours)
+        self._local = threading.local()
+        self._is_closed = False
+
+    def connection(self) -> sqlite3.Connection:
+        """Return this thread's connection, opened and configured at the first call.
+
+        Raises:
+            StorageError: it cannot be opened; the subclass says why.
+        """
+        with translated_errors(self.path), self._connections.in_use(self.path):
+            if self._is_closed:
+                raise StorageError(f"The store on {self.path} is closed. Open it again.")
+            generation = self._connections.generation
+            if getattr(self._local, "generation", generation) != generation:
+                # They were closed before a fork, in whatever thread.
+                self.peewee._state.reset()  # type: ignore[attr-defined]  # noqa: SLF001  # peewee has no public way to forget a connection
+            self._local.generation = generation
+            self.peewee.connect(reuse_if_open=True)
+            connection: sqlite3.Connection = self.peewee.connection()  # type: ignore[no-untyped-call]
+            if getattr(self._local, "configured", None) is not connection:
+                self._connections.add(connection)
+                self._configure(connection)
+                self._local.configured = connection
+            return connection
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Open a write transaction (BEGIN IMMEDIATE); commit at the end, roll back on any error.
+
+        What it wrote is on disk when it ends, so it cannot be part of another transaction.
+
+        Raises:
+            StorageError: the subclass that says why the database could not do it.
+        """
+        with translated_errors(self.path), self._connections.in_use(self.path):
+            connection = self.connection()
+            if connection.in_transaction:
+                raise StorageError(
+                    f"A transaction on {self.path} is open in this thread. Call semcore outside "
+                    "of it: what semcore writes must be on disk before it goes on."
+                )
+            with self.peewee.atomic("IMMEDIATE"):
+                yield connection
+
+    @contextmanager
+    def snapshot(self) -> Iterator[sqlite3.Connection]:
+        """Open a read transaction, in which every statement sees the same state.
+
+        Raises:
+            StorageError: the subclass that says why the database could not do it.
+        """
+        with translated_errors(self.path), self._connections.in_use(self.path):
+            connection = self.connection()
+            with self.peewee.atomic("DEFERRED"):
+                yield connection
+
+    def close(self) -> None:
+        """Close every connection this object opened, in whatever thread. Idempotent."""
+        if self._is_closed or not self._is_ours:
+            return
+        self._is_closed = True
+        self.peewee.close()
+        self._connections.close()
+
+    def _configure(self, connection: sqlite3.Connection) -> None:
+        if connection.in_transaction:
+            raise StorageError(
+                f"A transaction on {self.path} was open before semcore could set it up. Open the "
+                "store outside of it."
+            )
+        connection.execute(f"PRAGMA busy_timeout = {int(self._busy_timeout * 1000)}")
+        connection.execute("PRAGMA foreign_keys = ON")
+        # The claim, the intent to create and the job id decide about money: a power cut must
+        # not take them back.
+        connection.execute("PRAGMA synchronous = FULL")
+        register_functions(connection)
+        _use_write_ahead_log(connection, self._busy_timeout)
+
+
+def _use_write_ahead_log(connection: sqlite3.Connection, patience: float) -> None:
+    """Switch a new file to WAL; one that cannot be written or has no WAL stays as it is."""
+    deadline = time.monotonic() + patience
+    while connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        try:
+            # page_size first: in WAL mode it can no longer change.
+            connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            code = error.sqlite_errorcode & 0xFF
+            if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
+                return
+            # SQLite does not call the busy handler for this switch.
+            if code != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return

@@ -1,0 +1,82 @@
+"""SQLite's errors as semcore's."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import peewee
+
+from semantic_core.errors import (
+    DatabaseBusyError,
+    DatabaseCorruptError,
+    DatabaseReadOnlyError,
+    NotASemcoreDatabaseError,
+    StorageError,
+    StorageFullError,
+)
+
+
+@contextmanager
+def translated_errors(path: Path) -> Iterator[None]:
+    """Turn SQLite's errors, raw or wrapped by peewee, into semcore's typed ones.
+
+    What is no fault of the database, such as a violated constraint, passes as it is.
+    """
+    try:
+        yield
+    except (sqlite3.Error, peewee.DatabaseError) as error:
+        cause = error if isinstance(error, sqlite3.Error) else error.__cause__ or error.__context__
+        typed = _typed(cause if isinstance(cause, BaseException) else error, path)
+        if typed is None:
+            raise
+        raise typed from error
+
+
+def _typed(error: BaseException, path: Path) -> StorageError | None:
+    if isinstance(error, sqlite3.ProgrammingError) and "closed database" in str(error):
+        return StorageError(f"The store on {path} was closed while it was in use. Open it again.")
+    code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+    if code not in _ERRORS:
+        return None
+    kind, message = _ERRORS[code]
+    return kind(message.format(path=path, error=error))
+
+
+_BUSY = (
+    DatabaseBusyError,
+    "Another process kept {path} locked for too long. Nothing was changed; try again.",
+)
+_READ_ONLY = (
+    DatabaseReadOnlyError,
+    "{path} cannot be written ({error}). Check the permissions of the file and its folder.",
+)
+_ERRORS: dict[int, tuple[type[StorageError], str]] = {
+    sqlite3.SQLITE_BUSY: _BUSY,
+    sqlite3.SQLITE_LOCKED: _BUSY,
+    sqlite3.SQLITE_PROTOCOL: _BUSY,
+    sqlite3.SQLITE_READONLY: _READ_ONLY,
+    sqlite3.SQLITE_PERM: _READ_ONLY,
+    sqlite3.SQLITE_CANTOPEN: (
+        DatabaseReadOnlyError,
+        "{path} cannot be opened ({error}). Check that it exists and that you may read its folder.",
+    ),
+    sqlite3.SQLITE_FULL: (
+        StorageFullError,
+        "No room left to write {path}. Nothing of this step was kept; free some room, call again.",
+    ),
+    sqlite3.SQLITE_CORRUPT: (
+        DatabaseCorruptError,
+        "{path} is damaged ({error}). Keep the file, restore a backup, do not write to it.",
+    ),
+    sqlite3.SQLITE_NOTADB: (
+        NotASemcoreDatabaseError,
+        "{path} is not a SQLite database. Choose another path; nothing was changed in it.",
+    ),
+    sqlite3.SQLITE_IOERR: (
+        StorageError,
+        "Reading or writing {path} failed ({error}). Check the disk; nothing of this step was kept.",
+    ),
+}

@@ -1,0 +1,129 @@
+"""What a user may call a database: a path, a URL, a URI, a ready peewee database."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import parse_qs, quote, unquote, urlsplit
+
+import peewee
+
+from semantic_core.errors import DatabaseReadOnlyError, UnsupportedDatabaseError
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a database is.
+
+    Attributes:
+        path: its file, absolute: a thread may connect after the process changed its folder.
+        query: the options of a ``file:`` URI, or None for a path.
+    """
+
+    path: Path
+    query: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What SQLite is told to open."""
+        if self.query is None:
+            return str(self.path)
+        return f"file:{quote(str(self.path))}?{self.query}"
+
+    @property
+    def is_uri(self) -> bool:
+        """Whether SQLite reads the name as a URI."""
+        return self.query is not None
+
+    @property
+    def may_be_created(self) -> bool:
+        """Whether opening it makes a new file where there is none."""
+        options = parse_qs(self.query or "")
+        return options.get("mode", ["rwc"])[-1] == "rwc" and "immutable" not in options
+
+
+def read_target(target: str | os.PathLike[str]) -> Target:
+    """Return where a path, a ``sqlite:///`` URL or a ``file:`` URI points.
+
+    Raises:
+        UnsupportedDatabaseError: it is in memory, or no SQLite database.
+    """
+    text = os.fsdecode(target)
+    query = None
+    if text.startswith("file:"):
+        parts = urlsplit(text)
+        text, query = unquote(parts.path), parts.query
+        if parse_qs(query).get("mode", [""])[-1] == "memory":
+            text = ":memory:"
+    elif "://" in text:
+        text = _path_in_url(text)
+    _check_name(text)
+    return Target(Path(os.path.abspath(text)), query)  # noqa: PTH100  # keeps symbolic links
+
+
+def path_of(database: peewee.Database) -> Path:
+    """Return the file of a ready peewee database.
+
+    Raises:
+        UnsupportedDatabaseError: it is in memory, not initialised, or no SQLite database.
+    """
+    if not isinstance(database, peewee.SqliteDatabase):
+        raise UnsupportedDatabaseError(
+            f"{type(database).__name__} is not supported. Pass a SQLite path or database."
+        )
+    if database.database is None:
+        raise UnsupportedDatabaseError(
+            "The peewee database has no file yet. Call its init(path) first."
+        )
+    return read_target(database.database).path
+
+
+def make_private_file(target: Target) -> None:
+    """Create a new database file that only its owner can read: it will hold the user's text.
+
+    Raises:
+        UnsupportedDatabaseError: its folder does not exist, or it is a folder itself.
+        DatabaseReadOnlyError: it cannot be created.
+    """
+    if not target.may_be_created:
+        return
+    path = target.path
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    except FileExistsError as error:
+        if path.is_dir():
+            raise UnsupportedDatabaseError(
+                f"{path} is a folder. Pass the path of a file."
+            ) from error
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise UnsupportedDatabaseError(
+            f"The folder {path.parent} does not exist. Create it, or choose another path."
+        ) from error
+    except OSError as error:
+        raise DatabaseReadOnlyError(
+            f"Cannot create {path}: {error.strerror}. Check the permissions of its folder."
+        ) from error
+
+
+def _path_in_url(url: str) -> str:
+    """Return the path of ``sqlite:///relative.db`` or ``sqlite:////absolute.db``."""
+    scheme, _, rest = url.partition("://")
+    if scheme.lower() != "sqlite":
+        # Nothing more of it: it may hold a password.
+        raise UnsupportedDatabaseError(f"{scheme} databases are not supported. Pass a SQLite path.")
+    if "?" in rest:
+        raise UnsupportedDatabaseError(
+            "A sqlite:// URL takes no options here. Pass a file: URI, such as file:x.db?mode=ro."
+        )
+    return rest.removeprefix("/")
+
+
+def _check_name(text: str) -> None:
+    if text.strip() in ("", ":memory:"):
+        raise UnsupportedDatabaseError(
+            "An in-memory database cannot be used: each thread would see another, empty one. "
+            "Pass the path of a file."
+        )
+    if "\0" in text:
+        raise UnsupportedDatabaseError("The path has a NUL in it. Pass the path of a file.")
