@@ -10,7 +10,8 @@ unexport PYTHONPATH PYTHONHOME
 
 RUN := .venv/bin/python -m
 # lint-imports has no `python -m` form, and a script's own first line breaks when a checkout moves.
-LINT_IMPORTS := .venv/bin/python -c 'from importlinter.cli import lint_imports_command as run; run()'
+# Its cache remembers what an import meant before a module was added or moved.
+LINT_IMPORTS := .venv/bin/python -c 'from importlinter.cli import lint_imports_command as run; run()' --no-cache
 
 .DEFAULT_GOAL := help
 .PHONY: help test check demo format record e2e bench clean FORCE
@@ -45,7 +46,7 @@ bench: .venv/.stamp ## measure speed, each benchmark by itself
 
 clean: ## remove the environments, the demo's data and all caches
 	rm -rf .venv .venv-demo .demo dist build
-	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .benchmarks
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks
 	find core llamaindex_semcore langchain_semcore tests -name __pycache__ -prune -exec rm -rf {} +
 
 # --- environments ------------------------------------------------------------------------
