@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -53,6 +54,7 @@ class GuardedHttp(httpx2.Client):
             headers={"Accept-Encoding": "identity"},
             # A proxy has no business between us and this machine, and would see the key.
             trust_env=not endpoint.is_local,
+            verify=_trusting_nobody() if endpoint.is_local else True,
         )
         self._origin = endpoint.origin
         self._clock = clock
@@ -180,6 +182,8 @@ class Connection:
                     api_version=API_VERSION,
                     timeout=round(self._endpoint.timeout * 1000),
                     httpx_client=self.http,
+                    # For its own clients, which are never used.
+                    async_client_args={"verify": _trusting_nobody(), "ssl": _trusting_nobody()},
                 ),
             )
         return self._sdk
@@ -235,6 +239,15 @@ class Connection:
 
     def _url(self, path: str) -> str:
         return f"{self._endpoint.url}/{API_VERSION}/{path}"
+
+
+def _trusting_nobody() -> ssl.SSLContext:
+    """Return a TLS context that accepts no server.
+
+    For where none is ever asked: loading the usual certificates takes a twentieth of a second,
+    each time.
+    """
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 @contextmanager

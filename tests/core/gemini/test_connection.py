@@ -1,0 +1,277 @@
+"""What the connection never does: leak the key, follow, repeat, or read without end."""
+
+from __future__ import annotations
+
+import gzip
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx2
+import pytest
+
+from semantic_core.errors import ProviderProtocolError, ProviderUnavailableError
+from semantic_core.gemini.connection import LARGEST_ANSWER, Connection, sdk_errors
+from semantic_core.gemini.endpoint import Endpoint
+from support.clock import ManualClock
+from support.wire import Answer, Chunks, ScriptedTransport, answer
+
+KEY = "canary-key-4711"
+GOOGLE = Endpoint(base_url="https://generativelanguage.googleapis.com")
+
+
+def connect(
+    *answers: Answer, clock: ManualClock | None = None
+) -> tuple[Connection, ScriptedTransport]:
+    transport = ScriptedTransport(*answers)
+    connection = Connection(KEY, endpoint=GOOGLE, clock=clock or ManualClock(), transport=transport)
+    return connection, transport
+
+
+def test_the_key_travels_as_a_header_and_nowhere_else() -> None:
+    connection, transport = connect(answer({"name": "batches/x"}))
+    assert connection.request("GET", "batches/x", query={"a": "b"}) == {"name": "batches/x"}
+    (sent,) = transport.sent
+    assert sent.url == "https://generativelanguage.googleapis.com/v1beta/batches/x?a=b"
+    assert sent.headers["x-goog-api-key"] == KEY
+    assert sent.headers["accept-encoding"] == "identity"
+    del sent.headers["x-goog-api-key"]
+    assert KEY not in str(sent)
+
+
+def test_an_empty_answer_is_an_empty_object() -> None:
+    connection, _ = connect(answer(b""), httpx2.Response(204))
+    assert connection.request("DELETE", "batches/x") == {}
+    assert connection.request("DELETE", "batches/x") == {}
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"[]", b"null", b"3", b'{"a":'])
+def test_an_answer_that_is_no_object_is_refused(body: bytes) -> None:
+    connection, _ = connect(answer(body))
+    with pytest.raises(ProviderProtocolError):
+        connection.request("GET", "batches/x")
+
+
+@pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize(
+    "location", ["https://evil.example/", "/v1beta/batches/y", "http://127.0.0.1:1/"]
+)
+def test_a_redirect_is_not_followed(code: int, location: str) -> None:
+    """The SDK would follow it, and take the key along."""
+    connection, transport = connect(answer(code=code, location=location))
+    with pytest.raises(ProviderProtocolError, match="not followed"):
+        connection.request("GET", "batches/x")
+    assert len(transport.sent) == 1
+
+
+def test_the_sdk_does_not_follow_a_redirect_either() -> None:
+    connection, transport = connect(answer(code=302, location="https://evil.example/"))
+    with pytest.raises(ProviderProtocolError):
+        connection.sdk.files.get(name="files/x")
+    assert len(transport.sent) == 1
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://evil.example/v1beta/files",
+        "http://generativelanguage.googleapis.com/v1beta/files",
+        "https://generativelanguage.googleapis.com:8443/v1beta/files",
+        "https://generativelanguage.googleapis.com.evil.example/v1beta/files",
+    ],
+)
+def test_nothing_is_sent_to_another_origin(url: str) -> None:
+    connection, transport = connect()
+    with pytest.raises(ProviderProtocolError, match="not the endpoint"):
+        connection.http.get(url)
+    assert transport.sent == []
+
+
+def test_the_default_port_is_the_same_origin() -> None:
+    connection, transport = connect(answer())
+    connection.http.get("https://generativelanguage.googleapis.com:443/v1beta/files")
+    assert len(transport.sent) == 1
+
+
+@pytest.mark.parametrize("code", [200, 404])
+def test_a_compressed_answer_is_refused(code: int) -> None:
+    """A bomb shows its size only after decoding."""
+    bomb = gzip.compress(bytes(1_000_000))
+    response = httpx2.Response(code, headers={"Content-Encoding": "gzip"}, stream=Chunks(bomb))
+    connection, _ = connect(response)
+    with pytest.raises(ProviderProtocolError, match="compressed"):
+        connection.request("GET", "batches/x")
+
+
+@pytest.mark.parametrize("code", [200, 404])
+def test_an_endless_answer_is_cut_off(code: int) -> None:
+    body = Chunks(*[bytes(1 << 20)] * (LARGEST_ANSWER // (1 << 20) + 2))
+    connection, _ = connect(httpx2.Response(code, stream=body))
+    with pytest.raises(ProviderProtocolError, match="more than"):
+        connection.request("GET", "batches/x")
+    assert body.is_closed
+
+
+def test_an_answer_that_trickles_is_given_up(clock: ManualClock) -> None:
+    class Trickle(Chunks):
+        def __iter__(self) -> Iterator[bytes]:
+            for _ in range(100):
+                clock.advance(50)
+                yield b"x"
+
+    connection, _ = connect(httpx2.Response(200, stream=Trickle()), clock=clock)
+    start = clock.now()
+    with pytest.raises(ProviderUnavailableError, match="slowly"):
+        connection.request("GET", "batches/x")
+    assert clock.now() - start < 400
+
+
+@pytest.mark.parametrize(
+    "error", [httpx2.ConnectError("no"), httpx2.ReadTimeout("no"), httpx2.RemoteProtocolError("no")]
+)
+def test_a_failed_connection_is_one_error_to_us_and_to_the_sdk(error: httpx2.HTTPError) -> None:
+    connection, transport = connect(error, error)
+    with pytest.raises(ProviderUnavailableError) as ours:
+        connection.request("GET", "batches/x")
+    with pytest.raises(ProviderUnavailableError):
+        connection.sdk.files.get(name="files/x")
+    assert ours.value.__cause__ is error
+    assert len(transport.sent) == 2
+
+
+def test_a_body_that_breaks_off_is_the_same_error() -> None:
+    body = Chunks(b'{"name":', httpx2.ReadError("reset"))
+    connection, _ = connect(httpx2.Response(200, stream=body))
+    with pytest.raises(ProviderUnavailableError) as caught:
+        connection.request("GET", "batches/x")
+    assert not caught.value.is_definite
+    assert body.is_closed
+
+
+def test_an_interrupt_passes_through() -> None:
+    connection, _ = connect(KeyboardInterrupt(), KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        connection.request("GET", "batches/x")
+    with pytest.raises(KeyboardInterrupt), sdk_errors("a call"):
+        connection.sdk.files.get(name="files/x")
+
+
+def test_the_sdk_does_not_try_again_by_itself() -> None:
+    connection, transport = connect(answer({}, code=503))
+    with pytest.raises(ProviderUnavailableError):
+        connection.sdk.files.get(name="files/x")
+    assert len(transport.sent) == 1
+
+
+def test_no_variable_turns_the_sdk_into_another_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GOOGLE_GENAI_USE_VERTEXAI", "true")
+    monkeypatch.setenv("GOOGLE_GENAI_USE_ENTERPRISE", "true")
+    monkeypatch.setenv("GOOGLE_GENAI_API_VERSION", "v1")
+    monkeypatch.setenv("GOOGLE_GEMINI_BASE_URL", "https://evil.example")
+    monkeypatch.setenv("GOOGLE_API_KEY", "another-key")
+    monkeypatch.setenv("GEMINI_API_KEY", "a-third-key")
+    connection, transport = connect(answer({"name": "files/x"}))
+    connection.sdk.files.get(name="files/x")
+    (sent,) = transport.sent
+    assert sent.url == "https://generativelanguage.googleapis.com/v1beta/files/x"
+    assert sent.headers["x-goog-api-key"] == KEY
+
+
+def test_the_timeout_reaches_every_call() -> None:
+    seen = []
+
+    def note(request: httpx2.Request) -> httpx2.Response:
+        seen.append(request.extensions["timeout"]["read"])
+        return answer({"name": "files/x"})
+
+    connection = Connection(
+        KEY,
+        endpoint=Endpoint(base_url=GOOGLE.url, timeout=7.5),
+        clock=ManualClock(),
+        transport=ScriptedTransport(note, note),
+    )
+    connection.request("GET", "files/x")
+    connection.sdk.files.get(name="files/x")
+    assert seen == [7.5, 7.5]
+
+
+def test_nothing_shows_the_key() -> None:
+    connection, _ = connect()
+    for thing in (connection, connection.sdk, connection.http):
+        assert KEY not in repr(thing)
+
+
+def test_closing_twice_does_nothing() -> None:
+    connection, _ = connect()
+    assert connection.sdk is connection.sdk
+    connection.close()
+    connection.close()
+
+
+@contextmanager
+def listener() -> Iterator[tuple[int, list[bytes]]]:
+    """Take connections on a local port, note what each says first, and hang up."""
+    heard: list[bytes] = []
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        while True:
+            try:
+                peer, _ = server.accept()
+            except OSError:
+                return
+            with peer:
+                heard.append(peer.recv(65_536))
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        yield server.getsockname()[1], heard
+    finally:
+        server.shutdown(socket.SHUT_RDWR)
+        server.close()
+        thread.join()
+
+
+def test_a_proxy_of_the_environment_is_used_and_never_sees_the_key(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with listener() as (port, heard):
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
+        connection = Connection(
+            KEY, endpoint=Endpoint(base_url="https://gemini.example"), clock=ManualClock()
+        )
+        with pytest.raises(ProviderUnavailableError):
+            connection.request("GET", "batches")
+        connection.close()
+    assert heard
+    assert heard[0].startswith(b"CONNECT gemini.example:443 ")
+    assert KEY.encode() not in b"".join(heard)
+
+
+def test_no_proxy_stands_between_us_and_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    with listener() as (proxy, seen_by_proxy), listener() as (port, heard):
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy}")
+        connection = Connection(
+            KEY, endpoint=Endpoint(base_url=f"http://127.0.0.1:{port}"), clock=ManualClock()
+        )
+        with pytest.raises(ProviderUnavailableError) as caught:
+            connection.request("GET", "batches")
+        connection.close()
+    assert not caught.value.is_definite
+    assert heard[0].startswith(b"GET /v1beta/batches ")
+    assert seen_by_proxy == []
+
+
+def test_a_refused_connection_is_definite() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    connection = Connection(
+        KEY, endpoint=Endpoint(base_url=f"http://127.0.0.1:{port}"), clock=ManualClock()
+    )
+    with pytest.raises(ProviderUnavailableError) as caught:
+        connection.request("GET", "batches")
+    connection.close()
+    assert caught.value.is_definite
