@@ -54,6 +54,7 @@ from semantic_core.facade import SemanticCore
 from semantic_core.filters import And, Condition, Filter, Not, Operator, Or, parse_filter
 from semantic_core.gemini import Endpoint, GeminiBatchClient, GeminiEmbedder
 from semantic_core.keyring import GoogleKeyring
+from semantic_core.live import save_embedded
 from semantic_core.mmr import cosines, maximal_marginal_relevance
 from semantic_core.pricing import DEFAULT_PRICES, Cost, Price, PriceTable, estimate_tokens
 from semantic_core.queue.budget import RetryBudget
@@ -197,4 +198,5 @@ __all__ = [
     "parse_filter",
     "pydoc_topics",
     "read_documents",
+    "save_embedded",
 ]

@@ -10,9 +10,9 @@ from typing import Any
 
 from semantic_core.errors import BlankTextError, InvalidInputError
 from semantic_core.gemini import GeminiEmbedder
+from semantic_core.live import embed_missing
 from semantic_core.metadata import dump_metadata
 from semantic_core.splitting import Splitter
-from semantic_core.statuses import VectorOrigin
 from semantic_core.store import PeeweeVectorStore, SplitDocument
 from semantic_core.types import Chunk, Document, IngestReport, Rejected
 from semantic_core.validation import check_text
@@ -123,28 +123,8 @@ class Ingestion:
         )
 
     def _embed(self, entries: list[SplitDocument], embedder: GeminiEmbedder) -> None:
-        """Embed what has no vector yet and is in no batch job; save the vectors first.
-
-        A crash before the chunks are saved leaves paid vectors in the cache, where the next
-        try finds them.
-        """
-        spec = self._spec
-        hasher = spec.hasher()
-        sources = {
-            hasher(source).hex(): source
-            for entry in entries
-            for chunk in entry.chunks
-            if (source := chunk.vector_source or chunk.text)
-        }
-        known = self._store.known_vectors(list(sources))
-        wanted = {key: source for key, source in sources.items() if key not in known}
-        if not wanted:
-            return
-        self._store.fix_provenance(embedder.provenance)
-        vectors = embedder.embed_documents(list(wanted.values()), spec=spec)
-        self._store.bulk_update_vectors(
-            zip(wanted, vectors, strict=True), spec=spec, origin=VectorOrigin.LIVE
-        )
+        sources = (chunk.vector_source or chunk.text for entry in entries for chunk in entry.chunks)
+        embed_missing(self._store, sources, spec=self._spec, embedder=embedder)
 
     def _reject(self, position: int, item: Any, error: InvalidInputError) -> None:
         if self._raise_at_once:
