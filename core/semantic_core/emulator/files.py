@@ -223,6 +223,19 @@ class Files:
             if row is not None:
                 self.contents.remove(row["content"])
 
+    def sweep(self) -> None:
+        """Remove expired files, and contents that a killed process left unfinished."""
+        with self._state.transaction() as connection:
+            connection.execute(
+                "DELETE FROM files WHERE expires_at <= ? AND name NOT IN "
+                "(SELECT input_file FROM jobs WHERE ended_at IS NULL AND input_file IS NOT NULL)",
+                (self._clock.now(),),
+            )
+            connection.execute(
+                "DELETE FROM parts WHERE content NOT IN (SELECT content FROM files "
+                "UNION SELECT content FROM uploads WHERE NOT is_final)"
+            )
+
     def _insert(
         self,
         connection: sqlite3.Connection,

@@ -9,16 +9,17 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 import threading
-from collections import Counter
+from dataclasses import dataclass
 
 from semantic_core.clock import Clock
+from semantic_core.emulator.conduct import Conduct
 from semantic_core.emulator.config import EmulatorConfig, ModelInfo
 from semantic_core.emulator.effects import LINE_EFFECTS, EndJob, HideJob, StickJob
 from semantic_core.emulator.embedding import count_tokens
 from semantic_core.emulator.faults import FaultBook
 from semantic_core.emulator.files import PART_SIZE, Files, random_id
 from semantic_core.emulator.inputs import InputLine, read_input
-from semantic_core.emulator.journal import Journal, Operation, ViolationKind
+from semantic_core.emulator.journal import Journal, Operation
 from semantic_core.emulator.ledger import Ledger, TextKey
 from semantic_core.emulator.replies import ApiError
 from semantic_core.emulator.results import Runner
@@ -39,66 +40,61 @@ _DEFAULT_ERRORS = {
 }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRequest:
+    """A create call.
+
+    Attributes:
+        project: whom the job is billed to.
+        model: id of a known model.
+        display_name: the caller's name for it, or None.
+        input_file: remote name of the input.
+        subject: the call, as `FaultBook.take` counts it.
+    """
+
+    project: str
+    model: str
+    display_name: str | None
+    input_file: str
+    subject: str
+
+
 class Jobs:
     """The Batch API without HTTP."""
 
-    def __init__(
-        self,
-        state: State,
-        *,
-        clock: Clock,
-        config: EmulatorConfig,
-        files: Files,
-        faults: FaultBook,
-        journal: Journal,
-        ledger: Ledger,
-    ) -> None:
+    def __init__(self, state: State, *, clock: Clock, config: EmulatorConfig, files: Files) -> None:
         self._state = state
         self._clock = clock
         self._config = config
         self._files = files
-        self._faults = faults
-        self._journal = journal
-        self._ledger = ledger
+        self._faults = FaultBook(state)
+        self._conduct = Conduct(Journal(state), clock)
+        self._ledger = Ledger(state)
         self._running = threading.Lock()
 
     # --- calls -----------------------------------------------------------------------------
 
-    def create(
-        self,
-        project: str,
-        *,
-        model: str,
-        info: ModelInfo,
-        display_name: str | None,
-        input_file: str,
-        subject: str,
-    ) -> sqlite3.Row:
+    def create(self, request: JobRequest) -> sqlite3.Row:
         """Accept a job. Asking twice gives two jobs, as at Google.
-
-        Args:
-            project: whom it is billed to.
-            model: model id.
-            info: what the model does.
-            display_name: the caller's name for it.
-            input_file: remote name of the input.
-            subject: the call, as `FaultBook.take` counts it.
 
         Raises:
             ApiError: 403 there is no such file, 400 it has a line that is no request, 429 too
                 many jobs are open.
         """
-        source = self._files.find(input_file, project)
+        project, model = request.project, request.model
+        display_name = request.display_name
+        source = self._files.find(request.input_file, project)
         lines = read_input(self._files.contents.read(source["content"]))
         self._check_open_jobs(project)
         now = self._clock.now()
         names = [display_name] if display_name else []
         hidden = self._faults.take(
-            (HideJob,), subject=subject, names=names, operation=Operation.CREATE
+            (HideJob,), subject=request.subject, names=names, operation=Operation.CREATE
         )
         name = f"batches/{random_id(36)}"
-        self._note_twin(name, display_name)
-        self._note_keys(name, lines)
+        if display_name and self._has_standing(display_name):
+            self._conduct.note_twin(name, display_name)
+        self._conduct.check_keys(name, lines)
         with self._state.transaction() as connection:
             connection.execute(
                 "INSERT INTO jobs (name, project, model, display_name, input_file, content, "
@@ -109,7 +105,7 @@ class Jobs:
                     project,
                     model,
                     display_name,
-                    input_file,
+                    request.input_file,
                     source["content"],
                     len(lines),
                     PENDING,
@@ -118,6 +114,7 @@ class Jobs:
                     now + max((one.seconds for one in hidden), default=0.0),
                 ),
             )
+            info = self._config.models[model]
             self._ledger.submit(
                 (_billing_key(line, model, info) for line in lines),
                 project=project,
@@ -154,7 +151,7 @@ class Jobs:
 
     def delete(self, row: sqlite3.Row) -> None:
         """Remove a job from sight. Its result file stays."""
-        self._note_deletion(row, ViolationKind.JOB_DELETED_EARLY)
+        self._conduct.check_job_deletion(row)
         self.remove(row["name"])
 
     def remove(self, name: str) -> None:
@@ -167,7 +164,7 @@ class Jobs:
         for row in self._state.rows(
             "SELECT * FROM jobs WHERE input_file = ? AND NOT is_deleted", (file_name,)
         ):
-            self._note_deletion(self.settle(row), ViolationKind.INPUT_DELETED_EARLY)
+            self._conduct.check_input_deletion(self.settle(row))
 
     def note_download(self, file_name: str) -> None:
         """Note that a result file was sent to its last byte."""
@@ -195,19 +192,21 @@ class Jobs:
         """Bring a job to where it is by now; return it."""
         if row["ended_at"] is not None:
             return row
-        with self._running:
-            row = self._read(row["name"])
-            if row["ended_at"] is None:
-                self._advance(row)
+        ended_at = self._advance(row)
+        if ended_at is not None:
+            with self._running:  # others who ask meanwhile wait for the result
+                row = self._read(row["name"])
+                if row["ended_at"] is None:
+                    self._finish(row, ended_at=ended_at)
         return self._read(row["name"])
 
-    def _advance(self, row: sqlite3.Row) -> None:
+    def _advance(self, row: sqlite3.Row) -> float | None:
+        """Move a job on; return when it ended, if its time is up, so that it can run."""
         now = self._clock.now()
         name = row["name"]
-        names = self.names_of(row)
-        stuck = self._faults.take((StickJob,), subject=name, names=names)
+        stuck = self._faults.take((StickJob,), subject=name, names=self.names_of(row))
         starts_at = row["created_at"] + self._config.pending_seconds
-        ends_at = starts_at + self._config.running_seconds
+        ends_at: float = starts_at + self._config.running_seconds
         expires_at = row["created_at"] + self._config.job_lifetime
         if stuck:
             self._move(name, stuck[0].state, at=now)
@@ -219,16 +218,12 @@ class Jobs:
             self._end(name, state=EXPIRED, ended_at=expires_at)
         else:
             # A job that a fault held up ends when it is let go, not in the past.
-            ended_at = ends_at if row["updated_at"] <= ends_at else now
-            self._finish(row, names=names, ended_at=ended_at)
+            return ends_at if row["updated_at"] <= ends_at else now
+        return None
 
-    def _finish(self, row: sqlite3.Row, *, names: list[str], ended_at: float) -> None:
-        name = row["name"]
+    def _finish(self, row: sqlite3.Row, *, ended_at: float) -> None:
+        name, names = row["name"], self.names_of(row)
         ending = next(iter(self._faults.take((EndJob,), subject=name, names=names)), None)
-        state = SUCCEEDED if ending is None else ending.state
-        has_results = state in (SUCCEEDED, PARTIALLY_SUCCEEDED)
-        if ending is not None and ending.has_results is not None:
-            has_results = ending.has_results
         if not self._state.row(
             "SELECT 1 FROM files WHERE name = ? AND content = ?",
             (row["input_file"], row["content"]),
@@ -236,21 +231,25 @@ class Jobs:
             message = f"The input file {row['input_file']} was not found."
             self._end(name, state=FAILED, ended_at=ended_at, error=(5, message))
             return
+        state = SUCCEEDED if ending is None else ending.state
+        has_results = state in (SUCCEEDED, PARTIALLY_SUCCEEDED)
+        if ending is not None and ending.has_results is not None:
+            has_results = ending.has_results
         error = None if ending is None else _error_of(ending)
         if has_results:
-            self._run(row, state=state, names=names, ended_at=ended_at, error=error)
+            self._run(row, state=state, ended_at=ended_at, error=error)
             return
-        if ending is not None and ending.is_billed:
-            lines = [(number, True) for number in range(row["request_count"])]
-            self._ledger.bill(name, lines, at=ended_at)
-        self._end(name, state=state, ended_at=ended_at, error=error)
+        with self._state.transaction():
+            is_ended = self._end(name, state=state, ended_at=ended_at, error=error)
+            if is_ended and ending is not None and ending.is_billed:
+                lines = [(number, True) for number in range(row["request_count"])]
+                self._ledger.bill(name, lines, at=ended_at)
 
     def _run(
         self,
         row: sqlite3.Row,
         *,
         state: str,
-        names: list[str],
         ended_at: float,
         error: tuple[int, str] | None,
     ) -> None:
@@ -260,7 +259,7 @@ class Jobs:
             read_input(self._files.contents.read(row["content"])),
             model=row["model"],
             info=self._config.models[row["model"]],
-            effects=self._faults.take(LINE_EFFECTS, subject=name, names=names),
+            effects=self._faults.take(LINE_EFFECTS, subject=name, names=self.names_of(row)),
             shuffle=name if self._config.shuffle_results else None,
         )
         content = self._files.contents.create()
@@ -279,6 +278,15 @@ class Jobs:
         self._files.contents.append(content, written, bytes(buffer))
         result_file = f"files/batch-{name.removeprefix('batches/')}"
         with self._state.transaction():
+            if not self._end(
+                name,
+                state=state,
+                ended_at=ended_at,
+                error=error,
+                counts=(len(billed), failed),
+                result_file=result_file,
+            ):
+                return  # cancelled meanwhile
             self._files.add_generated(
                 result_file,
                 row["project"],
@@ -287,14 +295,6 @@ class Jobs:
                 created_at=ended_at,
             )
             self._ledger.bill(name, billed, at=ended_at)
-            self._end(
-                name,
-                state=state,
-                ended_at=ended_at,
-                error=error,
-                counts=(len(billed), failed),
-                result_file=result_file,
-            )
 
     def _move(self, name: str, state: str, *, at: float) -> None:
         with self._state.transaction() as connection:
@@ -312,15 +312,17 @@ class Jobs:
         error: tuple[int, str] | None = None,
         counts: tuple[int, int] = (0, 0),
         result_file: str | None = None,
-    ) -> None:
+    ) -> bool:
+        """End a job; return False if it had ended already."""
         code, message = error or _DEFAULT_ERRORS.get(state) or (None, None)
         with self._state.transaction() as connection:
-            connection.execute(
+            ended = connection.execute(
                 "UPDATE jobs SET state = ?, updated_at = ?, ended_at = ?, error_code = ?, "
                 "error_message = ?, succeeded = ?, failed = ?, result_file = ? "
                 "WHERE name = ? AND ended_at IS NULL",
                 (state, ended_at, ended_at, code, message, *counts, result_file, name),
             )
+        return bool(ended.rowcount)
 
     # --- bookkeeping -----------------------------------------------------------------------
 
@@ -336,6 +338,11 @@ class Jobs:
         ):
             raise ApiError(429, "Resource has been exhausted (e.g. check quota).")
 
+    def _has_standing(self, display_name: str) -> bool:
+        """Tell whether a job of this name has not failed, as far as the clock goes."""
+        rows = self._state.rows("SELECT * FROM jobs WHERE display_name = ?", (display_name,))
+        return any(self.settle(row)["state"] not in _DEFAULT_ERRORS for row in rows)
+
     def names_of(self, row: sqlite3.Row) -> list[str]:
         """Return the names by which a fault's target may mean a job."""
         names = (row["name"], row["display_name"], row["input_file"], row["result_file"])
@@ -345,39 +352,6 @@ class Jobs:
         row = self._state.row("SELECT * FROM jobs WHERE name = ?", (name,))
         assert row is not None  # noqa: S101  # rows of jobs are never removed
         return row
-
-    def _note_twin(self, job: str, display_name: str | None) -> None:
-        rows = self._state.rows("SELECT * FROM jobs WHERE display_name = ?", (display_name,))
-        if any(self.settle(row)["state"] not in _DEFAULT_ERRORS for row in rows):
-            self._journal.add_violation(
-                ViolationKind.SECOND_CREATE,
-                job,
-                f"display name {display_name}",
-                at=self._clock.now(),
-            )
-
-    def _note_keys(self, job: str, lines: list[InputLine]) -> None:
-        now = self._clock.now()
-        counts = Counter(line.key for line in lines)
-        missing = counts.pop(None, 0)
-        if missing:
-            self._journal.add_violation(ViolationKind.MISSING_KEY, job, f"{missing} lines", at=now)
-        repeated = sum(1 for count in counts.values() if count > 1)
-        if repeated:
-            self._journal.add_violation(
-                ViolationKind.DUPLICATE_KEY, job, f"{repeated} keys", at=now
-            )
-
-    def _note_deletion(self, row: sqlite3.Row, early: ViolationKind) -> None:
-        if row["ended_at"] is None:
-            kind = early
-        elif row["result_file"] and not row["is_downloaded"]:
-            kind = ViolationKind.RESULTS_UNREAD
-        else:
-            return
-        self._journal.add_violation(
-            kind, row["name"], f"state {row['state']}", at=self._clock.now()
-        )
 
 
 def _error_of(ending: EndJob) -> tuple[int, str] | None:

@@ -116,6 +116,7 @@ class Emulator:
         """
         if self._server is None:
             listener = _listen(self._port)
+            self._service.files.sweep()
             self._server = self._make_server(self._service, listener)
         return self
 

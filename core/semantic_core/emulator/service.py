@@ -14,7 +14,7 @@ from semantic_core.emulator.config import EmulatorConfig, ModelInfo
 from semantic_core.emulator.embedding import count_tokens
 from semantic_core.emulator.faults import FaultBook
 from semantic_core.emulator.files import Files
-from semantic_core.emulator.jobs import Jobs
+from semantic_core.emulator.jobs import JobRequest, Jobs
 from semantic_core.emulator.journal import Journal, Operation
 from semantic_core.emulator.ledger import Ledger, TextKey, text_sha256
 from semantic_core.emulator.messages import read_body
@@ -89,15 +89,7 @@ class Service:
         self.ledger = Ledger(state)
         self.projects = Projects(state, config)
         self.files = Files(state, clock=clock, config=config)
-        self.jobs = Jobs(
-            state,
-            clock=clock,
-            config=config,
-            files=self.files,
-            faults=self.faults,
-            journal=self.journal,
-            ledger=self.ledger,
-        )
+        self.jobs = Jobs(state, clock=clock, config=config, files=self.files)
         self._handlers = {
             Operation.UPLOAD_START: self._start_upload,
             Operation.UPLOAD: self._upload,
@@ -245,7 +237,7 @@ class Service:
     # --- jobs ------------------------------------------------------------------------------
 
     def _create(self, call: Call) -> Answer:
-        info = self._model(call.name)
+        self._model(call.name)
         batch = read_body(call.body, CREATE_BODY).get("batch", {})
         if batch.get("model") not in (None, f"models/{call.name}"):
             raise ApiError(400, f"batch.model must be models/{call.name}, as in the URL.")
@@ -254,15 +246,14 @@ class Service:
             raise ApiError(400, "The emulator takes batches from a file only, not inlined ones.")
         if not source.get("fileName", "").startswith("files/"):
             raise ApiError(400, "batch.input_config.file_name is required: 'files/...'.")
-        row = self.jobs.create(
-            call.project,
+        request = JobRequest(
+            project=call.project,
             model=call.name,
-            info=info,
             display_name=batch.get("displayName") or None,
             input_file=source["fileName"],
             subject=f"request {call.number}",
         )
-        return Answer(body=self._job(row))
+        return Answer(body=self._job(self.jobs.create(request)))
 
     def _get_job(self, call: Call) -> Answer:
         return Answer(body=self._job(self._find_job(call)))

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from semantic_core.emulator import Emulator, EmulatorConfig
+from semantic_core.emulator.files import Contents
+from semantic_core.emulator.state import State
 from support.clock import ManualClock
 from support.raw_api import RawApi, jsonl, line
 
@@ -130,3 +132,29 @@ def test_files_are_listed_in_pages(api: RawApi) -> None:
     assert {one["name"] for one in first["files"] + second["files"]} == names
     assert "nextPageToken" not in second
     assert api.http.get("/v1beta/files", params={"pageSize": "many"}).status_code == 400
+
+
+def test_a_start_removes_what_a_killed_process_left(tmp_path: Path, clock: ManualClock) -> None:
+    path = tmp_path / "e.db"
+    with Emulator(path, clock=clock) as emulator, RawApi(emulator.url) as api:
+        kept = api.upload(b"kept", name="files/kept")
+        started = api.start_upload(4).headers["x-goog-upload-url"]
+        api.send_chunk(started, b"ha", command="upload")
+    state = State(path)
+    contents = Contents(state)
+    contents.append(contents.create(), 0, b"half a result")
+    state.close()
+    with Emulator(path, clock=clock) as emulator, RawApi(emulator.url) as api:
+        rest = api.send_chunk(
+            started.replace(started.split("/")[2], api.http.base_url.netloc.decode()),
+            b"lf",
+            offset=2,
+        )
+        assert rest.status_code == 200, "an upload under way goes on"
+        assert api.get(kept)["sizeBytes"] == "4"
+    clock.advance(48 * HOUR)
+    with Emulator(path, clock=clock):
+        pass
+    state = State(path)
+    assert state.rows("SELECT * FROM parts") == []
+    state.close()

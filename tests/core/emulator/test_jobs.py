@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -206,3 +207,30 @@ def test_many_lines_cross_the_parts_of_a_file_unharmed(api: RawApi) -> None:
     lines = [line(f"key-{number}", f"text {number} " + "x" * 1000) for number in range(3000)]
     results = api.lines(api.create(lines))
     assert {one["key"] for one in results} == {one["key"] for one in lines}
+
+
+def test_a_job_runs_once_however_many_ask(emulator: Emulator, api: RawApi) -> None:
+    job = api.create([line(f"key-{number}", f"text {number}") for number in range(500)])
+
+    def ask(_: int) -> str:
+        with RawApi(emulator.url) as other:
+            return other.state(job)
+
+    with ThreadPoolExecutor(8) as threads:
+        states = list(threads.map(ask, range(16)))
+    assert set(states) == {"BATCH_STATE_SUCCEEDED"}
+    assert set(emulator.ledger.billed().values()) == {1}
+    assert len(api.get("files")["files"]) == 2
+
+
+def test_creates_at_once_make_as_many_jobs(emulator: Emulator, api: RawApi) -> None:
+    file = api.upload(jsonl(LINES))
+
+    def create(number: int) -> int:
+        with RawApi(emulator.url) as other:
+            return other.post_create(file, displayName=f"run-{number}").status_code
+
+    with ThreadPoolExecutor(8) as threads:
+        codes = list(threads.map(create, range(24)))
+    assert codes == [200] * 24
+    assert emulator.ledger.creates() == {f"run-{number}": 1 for number in range(24)}
