@@ -1,0 +1,47 @@
+"""What users import, and what importing costs them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import semantic_core
+
+# A name that goes or changes its meaning breaks users: say so in the CHANGELOG.
+PUBLIC = """
+And AuthError BaseVectorStore BatchConfig BatchError BatchJob BatchManager BatchNotFoundError
+BlankTextError BulkReport Chunk Clock Collection Condition ConfigurationError Cost Coverage
+DEFAULT_COLLECTION DEFAULT_PRICES Database DatabaseBusyError DatabaseCorruptError
+DatabaseReadOnlyError Document DuplicateIdError EmbeddingSpec EmbeddingStatus Endpoint
+FailureReason Filter GeminiBatchClient GeminiEmbedder GoogleKeyring HoldReason IngestError
+IngestReport InvalidEndpointError InvalidFilterError InvalidInputError InvalidKeyError
+InvalidMetadataError InvalidTextError InvalidVectorError JobStatus JobStep
+KeyringNotSerializableError Match MissingBatchKeyError MissingDefaultKeyError MissingExtraError
+Not NotASemcoreDatabaseError NotBatchableError Operator Or PeeweeVectorStore Price PriceTable
+ProvenanceError ProviderError ProviderProtocolError ProviderUnavailableError QueueStats
+RateLimitError RefusedVector Rejected RemoteNotFoundError RequestRefusedError RetryBudget
+SaveReport SchemaOptions SchemaTooNewError SearchMode SearchResult SearchResults SemanticCore
+SemanticCoreError SpecMismatchError Splitter StorageError StorageFullError StoredChunk
+SubmissionUncertainError SystemClock TextTooLongError TransitionError UnknownCollectionError
+UnreadableFileError UnsupportedDatabaseError Vector VectorLike WaitTimeoutError
+WrongProjectError __version__ cosines estimate_tokens maximal_marginal_relevance parse_filter
+pydoc_topics read_documents save_embedded
+"""
+
+
+def test_the_public_api_is_what_is_written_here() -> None:
+    assert set(semantic_core.__all__) == set(PUBLIC.split())
+    for name in semantic_core.__all__:
+        assert hasattr(semantic_core, name), name
+
+
+def test_importing_the_core_needs_no_framework_and_no_terminal() -> None:
+    code = (
+        "import sys, semantic_core\n"
+        "heavy = {'llama_index', 'langchain_core', 'starlette', 'uvicorn', 'typer', 'rich'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "[]"
