@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import stat
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -598,6 +599,20 @@ def test_results_are_streamed_to_a_private_file(connect: Connect, tmp_path: Path
     assert (size.method, size.url) == ("GET", f"{HOST}/v1beta/{RESULT}")
     assert (content.method, content.url) == ("GET", f"{HOST}/v1beta/{RESULT}:download?alt=media")
     assert content.headers["accept-encoding"] == "identity"
+
+
+def test_results_of_any_size_take_little_memory(connect: Connect, tmp_path: Path) -> None:
+    """C21."""
+    piece = b"x" * ((1 << 20) - 1) + b"\n"
+    client, _ = connect(answer({}), httpx2.Response(200, stream=Chunks(*[piece] * 64)))
+    tracemalloc.start()
+    try:
+        retrieved = client.retrieve_results(FINISHED, tmp_path / "results")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert retrieved.byte_count == 64 << 20
+    assert peak < 8_000_000
 
 
 def test_what_was_there_is_replaced_in_one_step(connect: Connect, tmp_path: Path) -> None:
