@@ -12,6 +12,7 @@ from semantic_core.emulator import Emulator
 from semantic_core.store import PeeweeVectorStore
 from support.clock import ManualClock
 from support.invariants import check_invariants
+from support.processes import Child, Python
 from support.world import World, open_world
 
 
@@ -39,6 +40,20 @@ def store(database_path: Path, clock: ManualClock) -> Iterator[PeeweeVectorStore
     with PeeweeVectorStore(database_path, clock=clock) as opened:
         yield opened
         check_invariants(opened)
+
+
+@pytest.fixture
+def python() -> Iterator[Python]:
+    """Start other processes; none of them outlives the test."""
+    children: list[Child] = []
+
+    def start(code: str) -> Child:
+        children.append(Child(code))
+        return children[-1]
+
+    yield start
+    for child in children:
+        child.kill()
 
 
 @pytest.fixture

@@ -35,14 +35,16 @@ class VectorIndex:
         return vector_id in self._row_of
 
     def put(self, ids: list[int], vectors: npt.NDArray[np.float32]) -> None:
-        """Add or replace vectors; ``vectors`` has shape (len(ids), dimensions)."""
-        norms = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
-        unit = (vectors / norms).astype(np.float32)
+        """Add or replace vectors.
+
+        Args:
+            ids: one a vector; of one that stands twice the last counts.
+            vectors: shape (len(ids), dimensions), finite, none of length zero.
+        """
         self._reserve(len(self._row_of) + len(ids))
-        for position, vector_id in enumerate(ids):
-            row = self._row_of.setdefault(vector_id, len(self._row_of))
-            self._ids[row] = vector_id
-            self._matrix[row] = unit[position]
+        rows = [self._row_of.setdefault(vector_id, len(self._row_of)) for vector_id in ids]
+        self._ids[rows] = ids
+        self._matrix[rows] = _unit(vectors)
 
     def remove(self, ids: list[int]) -> None:
         """Remove vectors; an id that is not there is no error."""
@@ -70,8 +72,7 @@ class VectorIndex:
             allowed: the only ids that may be returned; None for all.
         """
         count = len(self._row_of)
-        query = np.asarray(vector, dtype=np.float32)
-        query = query / np.float32(np.linalg.norm(query.astype(np.float64)))
+        query = _unit(np.asarray(vector, dtype=np.float32))
         if allowed is None:
             ids = self._ids[:count]
             scores = self._matrix[:count] @ query
@@ -79,7 +80,8 @@ class VectorIndex:
             rows = [self._row_of[i] for i in allowed if i in self._row_of]
             ids = self._ids[rows]
             scores = self._matrix[rows] @ query
-        return _top(ids, scores, limit)
+        # A product of rounded lengths can be a little more than 1.
+        return _top(ids, np.clip(scores, -1.0, 1.0), limit)
 
     def _reserve(self, count: int) -> None:
         capacity = len(self._ids)
@@ -92,6 +94,13 @@ class VectorIndex:
         ids = np.zeros(capacity, dtype=np.int64)
         ids[: len(self._ids)] = self._ids
         self._matrix, self._ids = matrix, ids
+
+
+def _unit(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Return vectors with length 1; in float64, where no float32 over- or underflows."""
+    exact = vectors.astype(np.float64)
+    unit: npt.NDArray[np.float64] = exact / np.linalg.norm(exact, axis=-1, keepdims=True)
+    return unit.astype(np.float32)
 
 
 def _top(ids: Ids, scores: Scores, limit: int) -> tuple[Ids, Scores]:

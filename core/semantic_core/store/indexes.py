@@ -55,7 +55,7 @@ class IndexCache:
         ).fetchone()
         cached = self._cached.get(collection_id)
         # A gap means that changes were forgotten before they were seen here.
-        if cached is None or cached.seq > newest or cached.seq < oldest - 1:
+        if cached is None or cached.seq < oldest - 1:
             # Kept only when it is whole: an error while loading must not leave half of it.
             index = VectorIndex(dimensions)
             _load_all(connection, collection_id, index)
