@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import hashlib
 import json
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from semantic_core.errors import SpecMismatchError
+from semantic_core.metadata import dump_metadata
 from semantic_core.spec import EmbeddingSpec, given_vector_key
 from semantic_core.statuses import EmbeddingStatus, VectorOrigin
 
@@ -27,6 +32,20 @@ LEGACY_COLUMNS = {
 
 LEGACY_SPACE = "legacy"
 _PAGE = 1000
+
+# A column of SQLite holds whatever was put into it: CAST makes text of numbers and bytes. A
+# document that was never cut into chunks becomes one, or its text would be gone.
+_CHUNKS = """
+    SELECT CAST(id AS TEXT), CAST(document_id AS TEXT), CAST(content AS TEXT),
+        CAST(metadata AS TEXT), vector, created_at
+    FROM legacy_chunks
+    UNION ALL
+    SELECT 'document-' || id, CAST(id AS TEXT), CAST(content AS TEXT),
+        CAST(metadata AS TEXT), NULL, created_at
+    FROM legacy_documents
+    WHERE trim(content) <> '' AND id NOT IN (
+        SELECT document_id FROM legacy_chunks WHERE document_id IS NOT NULL
+    )"""
 
 
 def is_legacy(connection: sqlite3.Connection, tables: set[str]) -> bool:
@@ -60,8 +79,12 @@ def move_legacy_rows(
 ) -> None:
     """Copy the old rows into collection ``default`` and drop the old tables.
 
-    Rows with a vector become READY, rows without PENDING. Without ``legacy_spec`` nobody knows
-    which model made the vectors: they become given vectors of an external space.
+    Rows with a vector become READY, rows without PENDING, blank ones FAILED. Without
+    ``legacy_spec`` nobody knows which model made the vectors: they become given vectors of an
+    external space.
+
+    Raises:
+        SpecMismatchError: the vectors have another size than ``legacy_spec``.
     """
     dimensions = _dimensions(connection)
     spec = legacy_spec
@@ -81,35 +104,57 @@ def move_legacy_rows(
         "VALUES (1, 'default', 1, ?, ?)",
         (spec.to_json(), now),
     )
-    hasher = spec.hasher()
-    connection.executemany(
-        "INSERT INTO documents (collection_id, document_id, content_hash, metadata, created_at, "
-        "updated_at) VALUES (1, ?, ?, ?, ?, ?)",
-        [
-            (str(row[0]), hasher(row[1] or ""), _metadata(row[2]), _time(row[3], now), now)
-            for row in connection.execute(
-                "SELECT id, content, metadata, created_at FROM legacy_documents"
-            )
-        ],
-    )
-    rows = connection.execute(
-        "SELECT id, document_id, content, metadata, vector, created_at FROM legacy_chunks "
-        "ORDER BY id"
-    )
-    while page := rows.fetchmany(_PAGE):
-        _move_page(connection, page, spec, dimensions, now)
+    with _any_text(connection):
+        _move_documents(connection, now)
+        rows = connection.execute(_CHUNKS)
+        while page := rows.fetchmany(_PAGE):
+            _move_page(connection, page, spec, dimensions, now)
     connection.execute("INSERT INTO chunks_fts (chunks_fts) VALUES ('rebuild')")
     for table in ("legacy_chunks", "legacy_documents"):
         connection.execute(f"DROP TABLE {table}")
 
 
+@contextmanager
+def _any_text(connection: sqlite3.Connection) -> Iterator[None]:
+    """Read text that is no UTF-8 with U+FFFD in place of what has no meaning."""
+    factory = connection.text_factory
+    connection.text_factory = lambda data: data.decode("utf-8", "replace")
+    try:
+        yield
+    finally:
+        connection.text_factory = factory
+
+
 def _dimensions(connection: sqlite3.Connection) -> int | None:
     """Return the vector size most rows have, or None if there is no usable vector."""
     row = connection.execute(
-        "SELECT length(vector) / 4 FROM legacy_chunks WHERE length(vector) > 0 "
-        "AND length(vector) % 4 = 0 GROUP BY 1 ORDER BY count(*) DESC LIMIT 1"
+        "SELECT length(vector) / 4 FROM legacy_chunks WHERE typeof(vector) = 'blob' "
+        "AND length(vector) > 0 AND length(vector) % 4 = 0 GROUP BY 1 "
+        "ORDER BY count(*) DESC LIMIT 1"
     ).fetchone()
     return None if row is None else int(row[0])
+
+
+def _move_documents(connection: sqlite3.Connection, now: float) -> None:
+    rows = connection.execute(
+        "SELECT CAST(id AS TEXT), CAST(content AS TEXT), CAST(metadata AS TEXT), created_at "
+        "FROM legacy_documents ORDER BY id"
+    )
+    while page := rows.fetchmany(_PAGE):
+        connection.executemany(
+            "INSERT INTO documents (collection_id, document_id, content_hash, metadata, "
+            "created_at, updated_at) VALUES (1, ?, ?, ?, ?, ?)",
+            [
+                (
+                    document_id,
+                    hashlib.sha256((content or "").encode()).digest(),
+                    _metadata(metadata),
+                    _time(created_at, now),
+                    now,
+                )
+                for document_id, content, metadata, created_at in page
+            ],
+        )
 
 
 def _move_page(
@@ -126,17 +171,18 @@ def _move_page(
         content_hash = hasher(text)
         key = None
         status, error = EmbeddingStatus.PENDING, None
-        if vector is not None and _is_usable(vector, dimensions):
+        data = _usable(vector, dimensions, spec)
+        if data is not None:
             # With the model named, the vector is the one its text asks for: also a cache.
-            key = given_vector_key(content_hash, vector) if spec.is_external else content_hash
-            vectors.append((key, vector, VectorOrigin.GIVEN, now))
+            key = given_vector_key(content_hash, data) if spec.is_external else content_hash
+            vectors.append((key, data, VectorOrigin.GIVEN, now))
             status = EmbeddingStatus.READY
         elif not text.strip():
             status, error = EmbeddingStatus.FAILED, "blank text: nothing to embed"
         chunks.append(
             (
-                str(chunk_id),
-                None if document_id is None else str(document_id),
+                chunk_id,
+                document_id,
                 text,
                 _metadata(metadata),
                 content_hash,
@@ -160,21 +206,34 @@ def _move_page(
     )
 
 
-def _is_usable(vector: bytes, dimensions: int | None) -> bool:
-    if dimensions is None or len(vector) != 4 * dimensions:
-        return False
-    values = np.frombuffer(vector, dtype="<f4")
-    return bool(np.isfinite(values).all() and values.any())
+def _usable(vector: object, dimensions: int | None, spec: EmbeddingSpec) -> bytes | None:
+    """Return the vector as its spec keeps it, or None if it cannot be searched with."""
+    if not isinstance(vector, bytes) or dimensions is None or len(vector) != 4 * dimensions:
+        return None
+    values = np.frombuffer(vector, dtype="<f4").astype(np.float64)
+    if not (np.isfinite(values).all() and values.any()):
+        return None
+    if not spec.normalized:
+        return vector
+    return (values / np.linalg.norm(values)).astype("<f4").tobytes()
 
 
 def _metadata(text: str | None) -> str:
     """Return the row's metadata as a JSON object, keeping what is not one under a key."""
     try:
-        value = json.loads(text or "{}")
-    except ValueError:
-        value = {"metadata": text}
-    return json.dumps(value if isinstance(value, dict) else {"metadata": value}, ensure_ascii=False)
+        # NaN and Infinity, which Python writes and SQLite's JSON does not read, become null.
+        value = json.loads(text or "{}", parse_constant=lambda _: None)
+        return dump_metadata(value if isinstance(value, dict) else {"metadata": value})
+    except (ValueError, RecursionError):  # no JSON, or more of it than metadata may be
+        return json.dumps({"metadata": text}, ensure_ascii=False)
 
 
 def _time(value: object, now: float) -> float:
-    return float(value) if isinstance(value, int | float) else now
+    """Return epoch seconds of a number, or of a time as SQLite and Python write it (UTC)."""
+    if isinstance(value, int | float):
+        return float(value)
+    try:
+        moment = dt.datetime.fromisoformat(str(value))
+    except ValueError:
+        return now
+    return (moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).timestamp()

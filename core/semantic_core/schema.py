@@ -8,9 +8,15 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from semantic_core.database import Database
-from semantic_core.errors import NotASemcoreDatabaseError, SchemaTooNewError
+from semantic_core.errors import (
+    ConfigurationError,
+    DatabaseCorruptError,
+    NotASemcoreDatabaseError,
+    SchemaTooNewError,
+)
 from semantic_core.legacy import is_legacy, move_legacy_rows, set_legacy_aside
 from semantic_core.spec import EmbeddingSpec
 
@@ -39,15 +45,27 @@ def ensure_schema_compatibility(database: Database, options: SchemaOptions) -> N
 
     Raises:
         SchemaTooNewError: a newer semcore wrote it.
-        NotASemcoreDatabaseError: it holds other tables.
+        NotASemcoreDatabaseError: it holds other tables; nothing was changed in it.
         DatabaseReadOnlyError: it needs a migration and cannot be written.
+        SpecMismatchError: ``legacy_spec`` does not fit the vectors that are there.
+        ConfigurationError: SQLite does not know the tokenizer.
     """
     with database.snapshot() as connection:
-        if _version(connection, database) == len(MIGRATIONS):
-            return
+        tables = _tables(connection)
+        version = _version(connection, tables, database.path)
+    if not tables:
+        database.use_write_ahead_log()
+    if version < len(MIGRATIONS):
+        _migrate(database, options)
+    # After a migration, so that an interrupted one leaves an old file exactly as it was.
+    database.use_write_ahead_log()
+
+
+def _migrate(database: Database, options: SchemaOptions) -> None:
     with database.transaction() as connection:
         # Read again under the write lock: another process may have migrated meanwhile.
-        for migrate in MIGRATIONS[_version(connection, database) :]:
+        version = _version(connection, _tables(connection), database.path)
+        for migrate in MIGRATIONS[version:]:
             migrate(connection, options)
         connection.execute(
             "INSERT INTO meta (key, value) VALUES ('schema_version', ?) "
@@ -56,24 +74,35 @@ def ensure_schema_compatibility(database: Database, options: SchemaOptions) -> N
         )
 
 
-def _version(connection: sqlite3.Connection, database: Database) -> int:
+def _tables(connection: sqlite3.Connection) -> set[str]:
+    return {
+        row[0]
+        for row in connection.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite@_%' "
+            "ESCAPE '@'"
+        )
+    }
+
+
+def _version(connection: sqlite3.Connection, tables: set[str], path: Path) -> int:
     """Return the schema version, 0 for an empty database or one from before batching."""
-    tables = {
-        row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
-    } - {"sqlite_sequence", "sqlite_stat1"}
     if connection.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID:
-        row = connection.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone()
-        version = int(row[0])
-        if version > len(MIGRATIONS):
+        recorded = read_meta(connection, "schema_version") if "meta" in tables else None
+        if recorded is None:
+            raise DatabaseCorruptError(
+                f"{path} is marked as semcore's but has no schema version. Keep the file, restore "
+                "a backup, do not write to it."
+            )
+        if int(recorded) > len(MIGRATIONS):
             raise SchemaTooNewError(
-                f"{database.path} has schema {version}, this semcore knows {len(MIGRATIONS)}. "
+                f"{path} has schema {recorded}, this semcore knows {len(MIGRATIONS)}. "
                 "Upgrade: pip install -U semcore. Nothing was changed in it."
             )
-        return version
+        return int(recorded)
     if not tables or is_legacy(connection, tables):
         return 0
     raise NotASemcoreDatabaseError(
-        f"{database.path} is a database, but not one of semcore's (it holds "
+        f"{path} is a database, but not one of semcore's (it holds "
         f"{', '.join(sorted(tables)[:5])}). Choose another path; nothing was changed in it."
     )
 
@@ -83,10 +112,18 @@ def m001_batching(connection: sqlite3.Connection, options: SchemaOptions) -> Non
     had_rows = set_legacy_aside(connection)
     for statement in _SCHEMA_001:
         connection.execute(statement)
-    connection.execute(
-        "CREATE VIRTUAL TABLE chunks_fts USING fts5(text, content = 'chunks', "
-        f"content_rowid = 'pk', tokenize = {_quoted(options.tokenizer)})"
-    )
+    try:
+        connection.execute(
+            "CREATE VIRTUAL TABLE chunks_fts USING fts5(text, content = 'chunks', "
+            f"content_rowid = 'pk', tokenize = {_quoted(options.tokenizer)})"
+        )
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_ERROR:
+            raise
+        raise ConfigurationError(
+            f"SQLite cannot make a full-text index with the tokenizer {options.tokenizer!r} "
+            f"({error}). Leave it out, or name one of FTS5's. Nothing was changed."
+        ) from error
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.executemany(
         "INSERT INTO meta (key, value) VALUES (?, ?)",
@@ -213,6 +250,7 @@ _SCHEMA_001 = (
         absent_since REAL,
         not_before REAL,
         cancel_requested_at REAL,
+        is_adopted INTEGER NOT NULL DEFAULT 0 CHECK (is_adopted IN (0, 1)),
         cleanup_tries INTEGER NOT NULL DEFAULT 0,
         created_at REAL NOT NULL,
         uploaded_at REAL,

@@ -74,7 +74,7 @@ class Connections:
             for thread, opened in self._opened:
                 if thread.is_alive() and thread is not current:
                     kept.append((thread, opened))
-                elif self._are_ours:
+                elif self._are_ours and opened is not connection:
                     opened.close()
             self._opened = [*kept, (current, connection)]
 

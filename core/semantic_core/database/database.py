@@ -100,20 +100,37 @@ class Database:
                     f"A transaction on {self.path} is open in this thread. Call semcore outside "
                     "of it: what semcore writes must be on disk before it goes on."
                 )
-            with self.peewee.atomic("IMMEDIATE"):
+            with _begun(connection, "IMMEDIATE"):
                 yield connection
 
     @contextmanager
     def snapshot(self) -> Iterator[sqlite3.Connection]:
         """Open a read transaction, in which every statement sees the same state.
 
+        Within a transaction it is that transaction's state.
+
         Raises:
             StorageError: the subclass that says why the database could not do it.
         """
         with translated_errors(self.path), self._connections.in_use(self.path):
             connection = self.connection()
-            with self.peewee.atomic("DEFERRED"):
+            if connection.in_transaction:
                 yield connection
+                return
+            with _begun(connection, "DEFERRED"):
+                yield connection
+
+    def use_write_ahead_log(self) -> None:
+        """Let readers go on while one writes. Idempotent; lasts, since the file remembers it.
+
+        Not done when connecting: nothing may change in a file that turns out not to be ours. A
+        file that cannot be written, or a place where SQLite has no such log, stays as it is.
+
+        Raises:
+            StorageError: the subclass that says why the database could not do it.
+        """
+        with translated_errors(self.path), self._connections.in_use(self.path):
+            _use_write_ahead_log(self.connection(), self._busy_timeout)
 
     def close(self) -> None:
         """Close every connection this object opened, in whatever thread. Idempotent."""
@@ -135,15 +152,28 @@ class Database:
         # not take them back.
         connection.execute("PRAGMA synchronous = FULL")
         register_functions(connection)
-        _use_write_ahead_log(connection, self._busy_timeout)
+
+
+@contextmanager
+def _begun(connection: sqlite3.Connection, kind: str) -> Iterator[None]:
+    """Run one transaction."""
+    # Not peewee's atomic(): when the disk is full SQLite rolls back by itself, and peewee's own
+    # ROLLBACK then fails with an error that hides the reason.
+    try:
+        connection.execute(f"BEGIN {kind}")
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
 
 
 def _use_write_ahead_log(connection: sqlite3.Connection, patience: float) -> None:
-    """Switch a new file to WAL; one that cannot be written or has no WAL stays as it is."""
     deadline = time.monotonic() + patience
     while connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
         try:
-            # page_size first: in WAL mode it can no longer change.
+            # Before there is a table and before WAL: afterwards it can no longer change.
             connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")
             connection.execute("PRAGMA journal_mode = WAL")
         except sqlite3.OperationalError as error:
