@@ -6,6 +6,7 @@ embedded twice.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -54,8 +55,12 @@ class DemoOptions:
 
     @property
     def database(self) -> Path:
-        """The demo's database; live vectors never mix with the emulator's."""
-        return self.folder / ("live.db" if self.is_live else "semcore.db")
+        """The demo's database: one for each corpus, and live vectors apart from the emulator's."""
+        name = "live" if self.is_live else "semcore"
+        if self.documents:
+            paths = "\n".join(str(path.absolute()) for path in self.documents)
+            name += "-" + hashlib.sha256(paths.encode()).hexdigest()[:8]
+        return self.folder / f"{name}.db"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

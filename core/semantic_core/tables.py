@@ -144,6 +144,7 @@ def build_tables(database: SqliteDatabase) -> Tables:
         absent_since = FloatField(null=True)
         not_before = FloatField(null=True)
         cancel_requested_at = FloatField(null=True)
+        is_adopted = BooleanField()
         cleanup_tries = IntegerField()
         created_at = FloatField()
         uploaded_at = FloatField(null=True)

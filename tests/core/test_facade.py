@@ -163,7 +163,11 @@ def test_a_single_bad_document_raises_its_own_error(core: SemanticCore) -> None:
 
 def test_the_heading_path_is_embedded_but_not_shown(world: World, core: SemanticCore) -> None:
     core.ingest(
-        Document(content="# Animals\n\nSome are shy.\n\n## Cats\n\nThey sleep a lot.", format="markdown", id="d")
+        Document(
+            content="# Animals\n\nSome are shy.\n\n## Cats\n\nThey sleep a lot.",
+            format="markdown",
+            id="d",
+        )
     )
     chunk = world.store.chunks()[-1]
     assert "Animals" in chunk.vector_source

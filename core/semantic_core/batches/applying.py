@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 
 from semantic_core.batches.context import LeasedJob
 from semantic_core.batches.ending import settle_open
 from semantic_core.batches.holding import HOLDABLE, hold, hold_if_still_absent
+from semantic_core.batches.pages import pages
 from semantic_core.errors import RemoteNotFoundError
 from semantic_core.failpoints import FailPoint, reach
 from semantic_core.gemini import (
@@ -36,9 +35,6 @@ from semantic_core.statuses import (
 from semantic_core.store.vectors import write_page
 
 _log = logging.getLogger(__name__)
-
-# Rows in one transaction: small enough that other writers wait well under a second.
-PAGE = 1000
 
 _HASH_BYTES = 32
 
@@ -106,7 +102,7 @@ def _store_vectors(job: LeasedJob, path: Path) -> _Tally:
             job.id,
             len(conflicting),
         )
-    for page in _pages(read_results(path, spec=job.spec())):
+    for page in pages(read_results(path, spec=job.spec())):
         known = _known_keys(job, page)
         arrived: dict[bytes, ArrivedVector] = {}
         for line in page:
@@ -191,8 +187,7 @@ def _doubt(job: LeasedJob, remote: RemoteJob, tally: _Tally) -> str | None:
 
 def _settle_rest(job: LeasedJob, tally: _Tally) -> None:
     context = job.context
-    failures = iter(tally.failures.items())
-    while page := list(islice(failures, PAGE)):
+    for page in pages(tally.failures.items()):
         now = context.clock.now()
         with job.transaction() as connection:
             settle_items(
@@ -276,9 +271,3 @@ def _hold_bad(job: LeasedJob, what: str) -> None:
         f"{what} They are looked at again later; release(batch_id, accept_rebilling=True) sends "
         "its texts again.",
     )
-
-
-def _pages(lines: Iterable[ResultLine]) -> Iterator[list[ResultLine]]:
-    source = iter(lines)
-    while page := list(islice(source, PAGE)):
-        yield page

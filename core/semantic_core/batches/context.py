@@ -30,6 +30,7 @@ class BatchContext:
         config: limits and delays.
         clock: where time comes from.
         fingerprint: names the batch key without giving it away.
+        prefix: how the display names of this database's jobs begin.
         workspace: where temporary files go.
     """
 
@@ -38,6 +39,7 @@ class BatchContext:
     config: BatchConfig
     clock: Clock
     fingerprint: str
+    prefix: str
     workspace: Workspace
 
 

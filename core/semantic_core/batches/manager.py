@@ -3,40 +3,36 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Self
 
+from semantic_core.batches.adopting import adopt_unknown_jobs
 from semantic_core.batches.cleaning import clean_up
 from semantic_core.batches.config import BatchConfig
-from semantic_core.batches.context import BatchContext, LeasedJob
-from semantic_core.batches.ending import end_job
-from semantic_core.batches.polling import poll
-from semantic_core.batches.recovering import UNSENT, release_unsent, resolve_uncertain
+from semantic_core.batches.context import BatchContext
+from semantic_core.batches.steering import cancel_job, release_job
 from semantic_core.batches.submitting import submit_one
+from semantic_core.batches.syncing import release_left_behind, sync_one
 from semantic_core.batches.workspace import Workspace
 from semantic_core.clock import Clock
 from semantic_core.errors import (
     NotBatchableError,
     ProviderError,
     RateLimitError,
-    SemanticCoreError,
     TransitionError,
     WaitTimeoutError,
 )
 from semantic_core.gemini import GeminiBatchClient
 from semantic_core.keyring import GoogleKeyring
 from semantic_core.queue import jobs
-from semantic_core.queue.jobs import JobRecord
+from semantic_core.queue.adoption import open_adopted
 from semantic_core.queue.retries import retry_failed_chunks
-from semantic_core.statuses import FailureReason, JobStatus, JobStep
+from semantic_core.statuses import JobStatus
 from semantic_core.store import PeeweeVectorStore
 from semantic_core.store.collections import get_collection
 from semantic_core.types import BatchJob, QueueStats
 
 _log = logging.getLogger(__name__)
-
-_ALL_STEPS = tuple(JobStep)
 
 
 class BatchManager:
@@ -74,6 +70,7 @@ class BatchManager:
         self.clock = clock or vector_store.clock
         self._client = client
         self._owns_client = client is None
+        self._has_adopted = False
         self._workspace = Workspace(vector_store.database.path)
 
     def __enter__(self) -> Self:
@@ -118,7 +115,9 @@ class BatchManager:
         context = self._context()
         self._check_batchable()
         self.store.fix_provenance(context.client.provenance)
-        self._release_unsent(context)
+        release_left_behind(context)
+        if self._may_hold_our_texts(context):
+            return None
         return submit_one(context, collection=self.collection, min_size=min_size, force=force)
 
     def drain_queue(self) -> list[str]:
@@ -160,9 +159,10 @@ class BatchManager:
             ProviderError: no job could be polled, all for the same cause.
         """
         context = self._context()
+        self._adopt_once(context)
         with self.store.database.snapshot() as connection:
             open_ids = [job.id for job in jobs.list_jobs(connection, only_open=True)]
-        faults = [fault for job_id in open_ids if (fault := self._sync_one(context, job_id))]
+        faults = [fault for job_id in open_ids if (fault := sync_one(context, job_id))]
         clean_up(context)
         if faults and len(faults) == len(open_ids) and len({type(fault) for fault in faults}) == 1:
             raise faults[0]
@@ -237,25 +237,7 @@ class BatchManager:
             TransitionError: it has ended, or another process works on it right now.
             ProviderError: the provider could not be asked; call again.
         """
-        context = self._context()
-        with self._leased(context, batch_id) as job:
-            record = job.record()
-            if record.step in UNSENT:
-                end_job(
-                    job, steps=UNSENT, reason=FailureReason.CANCELLED, error="cancelled before sent"
-                )
-                return JobStatus.FAILED
-            if record.step is JobStep.CREATING and not resolve_uncertain(job, record):
-                raise TransitionError(
-                    f"Nobody knows yet whether batch job {batch_id} was created. sync_status() "
-                    "finds out; cancel it then.",
-                    batch_id=batch_id,
-                )
-            # The wish first: a crash after the call must not look like somebody else's cancel.
-            job.move(JobStep.SUBMITTED, JobStep.FETCHED, cancel_requested_at=context.clock.now())
-            context.client.cancel(str(job.record().google_job_id))
-            poll(job, job.record())
-            return job.record().status
+        return cancel_job(self._context(), batch_id)
 
     def retry_failed(self) -> int:
         """Give every text that failed at the provider new tries; return how many chunks wait again.
@@ -290,21 +272,7 @@ class BatchManager:
                 "accept_rebilling=True if that is what you want.",
                 batch_id=batch_id,
             )
-        context = self._context()
-        with self._leased(context, batch_id) as job:
-            record = job.record()
-            if record.hold_reason is None and record.step is not JobStep.CREATING:
-                raise TransitionError(
-                    f"Batch job {batch_id} is {record.status} and not held, so it is not given "
-                    "up. Wait for it, or cancel(batch_id).",
-                    batch_id=batch_id,
-                )
-            end_job(
-                job,
-                steps=_ALL_STEPS,
-                reason=FailureReason.RELEASED,
-                error=f"released; before that: {record.error_message or record.step}",
-            )
+        release_job(self._context(), batch_id)
 
     # --- inside --------------------------------------------------------------------------
 
@@ -323,6 +291,7 @@ class BatchManager:
             config=self.config,
             clock=self.clock,
             fingerprint=self.keyring.fingerprint(self.store.meta("hmac_salt") or ""),
+            prefix=f"semcore-{self.store.meta('install_id')}-",
             workspace=self._workspace,
         )
 
@@ -337,65 +306,28 @@ class BatchManager:
                 "use a collection with a Gemini spec."
             )
 
-    def _release_unsent(self, context: BatchContext) -> None:
-        """Free the texts of processes that died before their create call."""
+    def _adopt_once(self, context: BatchContext) -> None:
+        """Look once for jobs of ours that have no row here, as after a restored backup.
+
+        Where nothing waits they could bring nothing, and cron should not ask for nothing.
+        """
+        if not self._has_adopted and self.store.stats().waiting:
+            adopt_unknown_jobs(context)
+            self._has_adopted = True
+
+    def _may_hold_our_texts(self, context: BatchContext) -> bool:
+        """Return whether a job of ours runs whose texts nobody knows."""
+        self._adopt_once(context)
         with self.store.database.snapshot() as connection:
-            left = [j.id for j in jobs.list_jobs(connection, only_open=True) if j.step in UNSENT]
-        for job_id in left:
-            with LeasedJob.take(context, job_id) as job:
-                if job is not None and job.record().step in UNSENT:
-                    release_unsent(job)
-
-    def _sync_one(self, context: BatchContext, job_id: str) -> ProviderError | None:
-        """Move one job on; return the provider's fault, if that is what stopped it."""
-        try:
-            with LeasedJob.take(context, job_id) as job:
-                if job is None:
-                    return None
-                try:
-                    self._advance(job, job.record())
-                except TransitionError:
-                    raise
-                except SemanticCoreError as error:
-                    self._note_fault(job, error)
-                    return error if isinstance(error, ProviderError) else None
-        except TransitionError as error:
-            # Another process has it now, and does what this one would have done.
-            _log.info("%s", error)
-        return None
-
-    def _advance(self, job: LeasedJob, record: JobRecord) -> None:
-        if record.status in (JobStatus.COMPLETED, JobStatus.FAILED):
-            return
-        if record.step in UNSENT:
-            release_unsent(job)
-        elif record.step is JobStep.CREATING:
-            if resolve_uncertain(job, record):
-                poll(job, job.record())
-        else:
-            poll(job, record)
-
-    def _note_fault(self, job: LeasedJob, error: SemanticCoreError) -> None:
-        """Record why a job did not move on; a held job keeps the reason it is held for."""
-        _log.warning("Batch job %s could not be synced: %s", job.id, error)
-        record = job.record()
-        if record.hold_reason is None and record.error_message != str(error):
-            job.move(*_ALL_STEPS, error_message=str(error))
-
-    @contextmanager
-    def _leased(self, context: BatchContext, batch_id: str) -> Iterator[LeasedJob]:
-        """Take the lease of a job that must be open and free."""
+            adopted = open_adopted(connection)
+        for job_id in adopted:
+            sync_one(context, job_id)
         with self.store.database.snapshot() as connection:
-            record = JobRecord.read(connection, batch_id)
-        if record.status in (JobStatus.COMPLETED, JobStatus.FAILED):
-            raise TransitionError(
-                f"Batch job {batch_id} has ended already ({record.status}).", batch_id=batch_id
+            still_open = open_adopted(connection)
+        if still_open:
+            _log.warning(
+                "Nothing sent: %d jobs were found at the provider whose texts are not known "
+                "before they end. sync_status() takes their results.",
+                len(still_open),
             )
-        with LeasedJob.take(context, batch_id) as job:
-            if job is None:
-                raise TransitionError(
-                    f"Another process works on batch job {batch_id} right now. Try again in a "
-                    "moment.",
-                    batch_id=batch_id,
-                )
-            yield job
+        return bool(still_open)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+from semantic_core.batches.adopting import apply_adopted
 from semantic_core.batches.applying import apply_results
 from semantic_core.batches.context import LeasedJob
 from semantic_core.batches.ending import end_job
@@ -33,7 +34,7 @@ def poll(job: LeasedJob, record: JobRecord) -> None:
     _note_seen(job, record, remote)
     state = remote.state
     if state in (RemoteState.SUCCEEDED, RemoteState.PARTIALLY_SUCCEEDED):
-        apply_results(job, remote)
+        (apply_adopted if record.is_adopted else apply_results)(job, remote)
     elif state is RemoteState.FAILED:
         _end_without_results(
             job, remote, FailureReason.PROVIDER_FAILED, BudgetUse.JOB_FAILURE, "failed"

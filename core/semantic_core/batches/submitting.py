@@ -25,7 +25,6 @@ from semantic_core.gemini import EmbeddingRequest, InputFile, RemoteJob
 from semantic_core.queue.claims import NewJob, claim, claimed_texts, select_waiting
 from semantic_core.queue.items import Outcome, settle_items
 from semantic_core.queue.jobs import count_at_provider, rate_limited_until
-from semantic_core.schema import read_meta
 from semantic_core.statuses import FailureReason, ItemState, JobStatus, JobStep
 
 _log = logging.getLogger(__name__)
@@ -85,7 +84,7 @@ def _claim(
             waiting,
             NewJob(
                 id=job_id,
-                display_name=f"semcore-{read_meta(connection, 'install_id')}-{job_id}",
+                display_name=context.prefix + job_id,
                 fingerprint=context.fingerprint,
                 lease_token=token,
                 lease_until=now + context.config.lease,

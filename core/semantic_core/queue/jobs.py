@@ -34,6 +34,7 @@ class JobRecord:
     request_count: int
     absent_since: float | None
     cancel_requested_at: float | None
+    is_adopted: bool
     creating_at: float | None
     finished_at: float | None
     fetched_at: float | None

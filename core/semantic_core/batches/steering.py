@@ -1,0 +1,72 @@
+"""What a person decides about one job: cancel it, or give it up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from semantic_core.batches.context import BatchContext, LeasedJob
+from semantic_core.batches.ending import end_job
+from semantic_core.batches.polling import poll
+from semantic_core.batches.recovering import UNSENT, resolve_uncertain
+from semantic_core.errors import TransitionError
+from semantic_core.queue.jobs import JobRecord
+from semantic_core.statuses import FailureReason, JobStatus, JobStep
+
+
+def cancel_job(context: BatchContext, batch_id: str) -> JobStatus:
+    """Cancel a job; see ``BatchManager.cancel``."""
+    with _leased(context, batch_id) as job:
+        record = job.record()
+        if record.step in UNSENT:
+            end_job(
+                job, steps=UNSENT, reason=FailureReason.CANCELLED, error="cancelled before sent"
+            )
+            return JobStatus.FAILED
+        if record.step is JobStep.CREATING and not resolve_uncertain(job, record):
+            raise TransitionError(
+                f"Nobody knows yet whether batch job {batch_id} was created. sync_status() finds "
+                "out; cancel it then.",
+                batch_id=batch_id,
+            )
+        # The wish first: a crash after the call must not look like somebody else's cancel.
+        job.move(JobStep.SUBMITTED, JobStep.FETCHED, cancel_requested_at=context.clock.now())
+        context.client.cancel(str(job.record().google_job_id))
+        poll(job, job.record())
+        return job.record().status
+
+
+def release_job(context: BatchContext, batch_id: str) -> None:
+    """Give up a job that is held or uncertain; see ``BatchManager.release``."""
+    with _leased(context, batch_id) as job:
+        record = job.record()
+        if record.hold_reason is None and record.step is not JobStep.CREATING:
+            raise TransitionError(
+                f"Batch job {batch_id} is {record.status} and not held, so it is not given up. "
+                "Wait for it, or cancel(batch_id).",
+                batch_id=batch_id,
+            )
+        end_job(
+            job,
+            steps=tuple(JobStep),
+            reason=FailureReason.RELEASED,
+            error=f"released; before that: {record.error_message or record.step}",
+        )
+
+
+@contextmanager
+def _leased(context: BatchContext, batch_id: str) -> Iterator[LeasedJob]:
+    """Take the lease of a job that must be open and free."""
+    with context.store.database.snapshot() as connection:
+        record = JobRecord.read(connection, batch_id)
+    if record.status in (JobStatus.COMPLETED, JobStatus.FAILED):
+        raise TransitionError(
+            f"Batch job {batch_id} has ended already ({record.status}).", batch_id=batch_id
+        )
+    with LeasedJob.take(context, batch_id) as job:
+        if job is None:
+            raise TransitionError(
+                f"Another process works on batch job {batch_id} right now. Try again in a moment.",
+                batch_id=batch_id,
+            )
+        yield job

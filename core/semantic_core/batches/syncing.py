@@ -1,0 +1,67 @@
+"""Moving one job on, whatever step an earlier process left it at."""
+
+from __future__ import annotations
+
+import logging
+
+from semantic_core.batches.context import BatchContext, LeasedJob
+from semantic_core.batches.polling import poll
+from semantic_core.batches.recovering import UNSENT, release_unsent, resolve_uncertain
+from semantic_core.errors import ProviderError, SemanticCoreError, TransitionError
+from semantic_core.queue import jobs
+from semantic_core.queue.jobs import JobRecord
+from semantic_core.statuses import JobStatus, JobStep
+
+_log = logging.getLogger(__name__)
+
+
+def sync_one(context: BatchContext, job_id: str) -> ProviderError | None:
+    """Move one job on; return the provider's fault, if that is what stopped it.
+
+    A fault is recorded on the job. A job that another process works on is left to it.
+    """
+    try:
+        with LeasedJob.take(context, job_id) as job:
+            if job is None:
+                return None
+            try:
+                _advance(job, job.record())
+            except TransitionError:
+                raise
+            except SemanticCoreError as error:
+                _note_fault(job, error)
+                return error if isinstance(error, ProviderError) else None
+    except TransitionError as error:
+        # Another process has it now, and does what this one would have done.
+        _log.info("%s", error)
+    return None
+
+
+def release_left_behind(context: BatchContext) -> None:
+    """Free the texts of processes that died before their create call."""
+    with context.store.database.snapshot() as connection:
+        left = [job.id for job in jobs.list_jobs(connection, only_open=True) if job.step in UNSENT]
+    for job_id in left:
+        with LeasedJob.take(context, job_id) as job:
+            if job is not None and job.record().step in UNSENT:
+                release_unsent(job)
+
+
+def _advance(job: LeasedJob, record: JobRecord) -> None:
+    if record.status in (JobStatus.COMPLETED, JobStatus.FAILED):
+        return
+    if record.step in UNSENT:
+        release_unsent(job)
+    elif record.step is JobStep.CREATING:
+        if resolve_uncertain(job, record):
+            poll(job, job.record())
+    else:
+        poll(job, record)
+
+
+def _note_fault(job: LeasedJob, error: SemanticCoreError) -> None:
+    """Record why a job did not move on; a held job keeps the reason it is held for."""
+    _log.warning("Batch job %s could not be synced: %s", job.id, error)
+    record = job.record()
+    if record.hold_reason is None and record.error_message != str(error):
+        job.move(*JobStep, error_message=str(error))

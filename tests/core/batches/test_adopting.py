@@ -1,0 +1,122 @@
+"""A job that runs at the provider under our name, but has no row here, is not paid for again."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from semantic_core.emulator import Damage, DamageLines, EndJob, FaultRule, Operation, Reply
+from semantic_core.errors import AuthError
+from semantic_core.statuses import EmbeddingStatus, JobStatus, JobStep
+from semantic_core.store import PeeweeVectorStore
+from semantic_core.types import Chunk
+from support.world import World, open_world
+
+READY, PENDING = EmbeddingStatus.READY, EmbeddingStatus.PENDING
+
+
+def backup(world: World) -> Path:
+    """Copy the database as a user would, with nobody writing."""
+    with world.store.database.transaction():
+        pass
+    world.store.database.connection().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    copy = world.folder / "backup.db"
+    shutil.copy(world.path, copy)
+    return copy
+
+
+def restored(world: World, copy: Path) -> PeeweeVectorStore:
+    return PeeweeVectorStore(copy, clock=world.clock)
+
+
+def test_a_restored_backup_takes_the_results_instead_of_sending_again(world: World) -> None:
+    """E14, B19"""
+    world.save("one", "two")
+    copy = backup(world)
+    world.manager().flush_queue()
+
+    with restored(world, copy) as store:
+        manager = world.manager(store=store)
+        assert manager.flush_queue() is None
+        (job,) = manager.jobs()
+        assert (job.status, job.step, job.done_count) == (
+            JobStatus.COMPLETED,
+            JobStep.APPLIED,
+            2,
+        )
+        assert {chunk.status for chunk in store.chunks()} == {READY}
+    assert world.creates() == 1
+
+
+def test_nothing_is_sent_while_a_found_job_runs(tmp_path: Path) -> None:
+    """B19: nobody knows its texts before it ends."""
+    with open_world(tmp_path, pending_seconds=3600) as world:
+        world.save("one")
+        copy = backup(world)
+        world.manager().flush_queue()
+        with restored(world, copy) as store:
+            manager = world.manager(store=store)
+            assert manager.flush_queue() is None
+            assert manager.get_queue_stats().waiting == 1
+            world.clock.advance(3601)
+            manager.sync_status()
+            assert {chunk.status for chunk in store.chunks()} == {READY}
+        assert world.creates() == 1
+
+
+def test_the_remote_files_of_a_found_job_stay(world: World) -> None:
+    """They may belong to another copy of the database, which still needs them."""
+    world.save("one")
+    copy = backup(world)
+    world.manager().flush_queue()
+    with restored(world, copy) as store:
+        world.manager(store=store).sync_status()
+    world.manager().sync_status()
+    assert world.chunk().status is READY
+    assert world.emulator.ledger.times_billed("one") == 1
+
+
+def test_a_found_job_without_usable_results_frees_the_queue(world: World) -> None:
+    world.save("one", "two")
+    copy = backup(world)
+    world.emulator.add_fault(FaultRule(effect=EndJob(state="BATCH_STATE_FAILED")))
+    world.manager().flush_queue()
+    world.emulator.jobs()
+    with restored(world, copy) as store:
+        assert world.manager(store=store).flush_queue() is not None
+
+
+def test_lines_of_a_found_job_are_checked_like_any_other(world: World) -> None:
+    world.save("one", "two")
+    copy = backup(world)
+    world.emulator.add_fault(FaultRule(effect=DamageLines(damage=Damage.WRONG_DIMENSION)))
+    world.manager().flush_queue()
+    with restored(world, copy) as store:
+        world.manager(store=store).sync_status()
+        assert {chunk.status for chunk in store.chunks()} == {PENDING}
+        assert store.database.connection().execute(
+            "SELECT count(*) FROM embeddings"
+        ).fetchone() == (0,)
+
+
+def test_a_listing_that_fails_sends_nothing(world: World) -> None:
+    world.save("one")
+    world.emulator.add_fault(
+        FaultRule(operation=Operation.LIST, effect=Reply(code=403), times=None)
+    )
+    with pytest.raises(AuthError):
+        world.manager().flush_queue()
+    assert world.creates() == 0
+
+
+def test_jobs_of_other_programs_are_left_alone(world: World) -> None:
+    world.save("one")
+    other = PeeweeVectorStore(world.folder / "other.db", clock=world.clock)
+    with other:
+        other.save([Chunk(id="x", text="theirs")])
+        world.manager(store=other).flush_queue()
+        world.manager().flush_queue()
+        assert [job.display_name for job in world.manager().jobs()] != []
+        assert len(world.manager().jobs()) == 1
