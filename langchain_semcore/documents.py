@@ -1,0 +1,134 @@
+"""LangChain documents as chunks, and chunks as LangChain documents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from langchain_core.documents import Document
+
+from semantic_core import (
+    Chunk,
+    EmbeddingStatus,
+    InvalidInputError,
+    SearchResult,
+    StoredChunk,
+    VectorLike,
+)
+
+RESULT_KEY = "_semcore"
+"""Where a document that was found, or the run that found it, tells what it rests on."""
+
+# Where the core finds the exact text to embed, if it is not the page content.
+_VECTOR_SOURCE = "_vector_source"
+
+_NOT_THE_USERS = (RESULT_KEY, _VECTOR_SOURCE)
+
+
+def to_chunks(
+    texts: Iterable[str],
+    metadatas: Sequence[Mapping[str, Any]] | None,
+    ids: Sequence[str | None] | None,
+) -> list[Chunk]:
+    """Return a chunk for each text, in order; what was handed in stays as it is.
+
+    A blank one becomes a FAILED chunk: loaders do emit them, and no pipeline should die of one.
+
+    Raises:
+        InvalidInputError: the lengths differ, or ``texts`` is one string.
+    """
+    if isinstance(texts, str):
+        raise InvalidInputError(f"texts is one string: {texts[:40]!r}. Pass a list of strings.")
+    contents = list(texts)
+    check_length("metadatas", metadatas, len(contents))
+    check_length("ids", ids, len(contents))
+    return [
+        _to_chunk(text, metadata, chunk_id)
+        for text, metadata, chunk_id in zip(
+            contents,
+            [{}] * len(contents) if metadatas is None else metadatas,
+            [None] * len(contents) if ids is None else ids,
+            strict=True,
+        )
+    ]
+
+
+def check_length(name: str, values: Sequence[Any] | None, count: int) -> None:
+    """Check that what comes along with the texts has one item for each of them.
+
+    Raises:
+        InvalidInputError: it has more or fewer.
+    """
+    if values is not None and len(values) != count:
+        raise InvalidInputError(
+            f"{name} has {len(values)} items for {count} texts. Pass one for each text, or leave "
+            "them out. Nothing was saved."
+        )
+
+
+def refuse_options(call: str, options: Mapping[str, Any]) -> None:
+    """Refuse keyword arguments that nobody knows: a filter under another name would not filter.
+
+    Raises:
+        InvalidInputError: there is one.
+    """
+    if options:
+        raise InvalidInputError(
+            f"{call} does not know {', '.join(options)}. Leave it out; a metadata filter is "
+            "passed as `filter`."
+        )
+
+
+def with_vectors(chunks: Sequence[Chunk], vectors: Iterable[VectorLike]) -> list[Chunk]:
+    """Return the chunks with vectors that were made elsewhere, in the same order.
+
+    Raises:
+        InvalidInputError: there are more or fewer vectors than chunks.
+    """
+    given = list(vectors)
+    check_length("embeddings", given, len(chunks))
+    return [
+        replace(chunk, vector=vector, embedding_status=None, error_message=None)
+        for chunk, vector in zip(chunks, given, strict=True)
+    ]
+
+
+def to_document(chunk: StoredChunk) -> Document:
+    """Return a stored chunk just as it was added, with its id."""
+    return Document(page_content=chunk.text, id=chunk.id, metadata=chunk.metadata)
+
+
+def to_explained_document(hit: SearchResult) -> Document:
+    """Return a hit with how it was found under one key of its metadata."""
+    found = {
+        "status": hit.status.value,
+        "match": hit.match.value,
+        "stale": hit.stale,
+        "score": hit.score,
+    }
+    return Document(
+        page_content=hit.chunk.text,
+        id=hit.chunk.id,
+        metadata={**hit.chunk.metadata, RESULT_KEY: found},
+    )
+
+
+def _to_chunk(text: str, metadata: Mapping[str, Any], chunk_id: str | None) -> Chunk:
+    source = None
+    if isinstance(metadata, Mapping) and not metadata.keys().isdisjoint(_NOT_THE_USERS):
+        source = metadata.get(_VECTOR_SOURCE)
+        metadata = {key: metadata[key] for key in metadata if key not in _NOT_THE_USERS}
+    failed = _is_blank(text) or _is_blank(source)
+    return Chunk(
+        text=text,
+        metadata=metadata,
+        id=chunk_id,
+        vector_source=source,
+        embedding_status=EmbeddingStatus.FAILED if failed else None,
+        error_message="blank text: nothing to embed" if failed else None,
+    )
+
+
+def _is_blank(text: object) -> bool:
+    return isinstance(text, str) and not text.strip()

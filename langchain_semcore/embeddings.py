@@ -1,0 +1,102 @@
+"""DeferredEmbeddings: queries are embedded now, documents later and at half the price."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from langchain_core.embeddings import Embeddings
+
+from semantic_core import ConfigurationError, EmbeddingSpec, GeminiEmbedder, GoogleKeyring
+
+
+class DeferredEmbeddings(Embeddings):
+    """Embeddings whose document vectors come from the Batch API, hours after they were added.
+
+    Setup:
+        Install `semcore` with its `langchain` extra, and set a key for queries.
+
+        ```bash
+        pip install -U "semcore[langchain]"
+        export GEMINI_API_KEY="your-api-key"
+        ```
+
+    Key init args:
+        keyring: GoogleKeyring | None
+            Its default key embeds queries; None reads it from the environment.
+        spec: EmbeddingSpec | None
+            Model, dimensions, tasks and templates; None for `gemini-embedding-001` with 768
+            dimensions.
+        query_embeddings: Embeddings | None
+            Embeds queries in place of the default key. It has to use the spec's model and
+            dimensions: of two vectors nobody can tell whether they belong together.
+        embedder: GeminiEmbedder | None
+            How live calls are made, for another endpoint than Google's.
+
+    Instantiate:
+        ```python
+        from langchain_semcore import DeferredEmbeddings
+        from semantic_core import EmbeddingSpec
+
+        embeddings = DeferredEmbeddings(spec=EmbeddingSpec.gemini_embedding_2())
+        ```
+
+    Embed single text:
+        ```python
+        vector = embeddings.embed_query("How do I close a file?")
+        ```
+
+    Documents are embedded by the vector store's batch manager, and in its `mode="sync"`;
+    `embed_documents` refuses.
+    """
+
+    def __init__(
+        self,
+        keyring: GoogleKeyring | None = None,
+        *,
+        spec: EmbeddingSpec | None = None,
+        query_embeddings: Embeddings | None = None,
+        embedder: GeminiEmbedder | None = None,
+    ) -> None:
+        self.spec = spec or EmbeddingSpec()
+        self.query_embeddings = query_embeddings
+        self.embedder = embedder or GeminiEmbedder(keyring or GoogleKeyring.from_env())
+        self._owns_embedder = embedder is None
+
+    @property
+    def is_live(self) -> bool:
+        """Whether queries go to Gemini from here, not to ``query_embeddings``."""
+        return self.query_embeddings is None
+
+    def embed_query(self, text: str) -> list[float]:
+        """Embed a query at once.
+
+        Returns:
+            As many floats as the spec has dimensions.
+
+        Raises:
+            MissingDefaultKeyError: there is no default key, and no ``query_embeddings``.
+            InvalidInputError: the text is blank or cannot be sent.
+            ProviderError: the provider refused it, or did not answer in time.
+        """
+        if self.query_embeddings is not None:
+            return self.query_embeddings.embed_query(text)
+        vector: list[float] = self.embedder.embed_query(text, spec=self.spec).tolist()
+        return vector
+
+    def embed_documents(self, texts: list[str]) -> NoReturn:  # noqa: ARG002  # the interface's
+        """Refuse: the vectors of documents do not exist yet, and none are made up.
+
+        Raises:
+            ConfigurationError: always; it names the two ways out.
+        """
+        raise ConfigurationError(
+            "DeferredEmbeddings has no vectors for documents yet: they come from the Batch API, "
+            "later. Add the documents to a langchain_semcore.SemcoreVectorStore, which saves "
+            "them at once; for any other vector store use a live embedder, such as "
+            "GoogleGenerativeAIEmbeddings of langchain-google-genai."
+        )
+
+    def close(self) -> None:
+        """Close the connection to the provider, if it was opened here. Idempotent."""
+        if self._owns_embedder:
+            self.embedder.close()

@@ -1,0 +1,192 @@
+"""Searcher: one collection, searched by text and by vector, in the core's own terms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, TypedDict
+
+from langchain_core.documents import Document
+from langchain_core.embeddings import Embeddings
+
+from langchain_semcore.documents import to_document
+from langchain_semcore.queries import QueryEmbedder
+from semantic_core import (
+    Filter,
+    Match,
+    PeeweeVectorStore,
+    SearchMode,
+    SearchResult,
+    SearchResults,
+    VectorLike,
+    maximal_marginal_relevance,
+    parse_filter,
+)
+
+MetadataFilter = Mapping[str, Any] | Filter | Callable[[Document], bool] | None
+"""A dict of operators, a filter tree, or a function that picks the documents to look at."""
+
+
+class _Choice(TypedDict, total=False):
+    """Which chunks to look at, as arguments of the store's search."""
+
+    filters: Filter | None
+    ids: Sequence[str]
+
+
+class Searcher:
+    """Searches one collection.
+
+    A filter that is a function is asked of every document of the collection, before the search.
+
+    Args:
+        store: where the collection is.
+        collection: its name.
+        embedding: makes the vectors of queries; without one, texts are searched by keyword.
+    """
+
+    def __init__(
+        self, store: PeeweeVectorStore, collection: str, embedding: Embeddings | None
+    ) -> None:
+        self._store = store
+        self._collection = collection
+        self._queries = QueryEmbedder(store, collection, embedding)
+
+    def by_text(
+        self,
+        query: str,
+        limit: int,
+        filter: MetadataFilter = None,
+        *,
+        mode: SearchMode | str = SearchMode.VECTOR,
+        alpha: float = 0.5,
+    ) -> SearchResults:
+        """Search for a text; where it cannot be embedded, by keyword, with the reason.
+
+        By vector, chunks without one are fused in if they are among the best keyword hits.
+
+        Raises:
+            InvalidInputError: an argument that cannot be used.
+            ProvenanceError: the database holds vectors of another endpoint.
+        """
+        return self._by_text(query, limit, filter, mode=mode, alpha=alpha)[1]
+
+    def by_vector(
+        self, vector: VectorLike, limit: int, filter: MetadataFilter = None
+    ) -> SearchResults:
+        """Search by a vector and nothing else.
+
+        Raises:
+            InvalidInputError: an argument that cannot be used.
+        """
+        return self._by_vector(vector, limit, self._choose(filter))
+
+    def near(self, query: str, limit: int, filter: MetadataFilter = None) -> SearchResults:
+        """Search by the vector of a text and nothing else.
+
+        Raises:
+            InvalidInputError: an argument that cannot be used.
+            ConfigurationError: there is no embedding; the subclass says what else is missing.
+            Exception: whatever the embedding raises.
+        """
+        choice = self._choose(filter)
+        vector = self._queries.vector(query)
+        return SearchResults() if vector is None else self._by_vector(vector, limit, choice)
+
+    def diverse_by_text(
+        self, query: str, limit: int, filter: MetadataFilter, *, fetch: int, relevance: float
+    ) -> list[SearchResult]:
+        """Search as `by_text`, with diversity among the hits that have a vector.
+
+        Raises:
+            InvalidInputError: an argument that cannot be used.
+            ProvenanceError: the database holds vectors of another endpoint.
+        """
+        vector, found = self._by_text(query, fetch, filter)
+        return self._diversify(vector, found, limit, relevance)
+
+    def diverse_by_vector(
+        self,
+        vector: VectorLike,
+        limit: int,
+        filter: MetadataFilter,
+        *,
+        fetch: int,
+        relevance: float,
+    ) -> list[SearchResult]:
+        """Search as `by_vector`, with diversity among the hits.
+
+        Raises:
+            InvalidInputError: an argument that cannot be used.
+        """
+        return self._diversify(vector, self.by_vector(vector, fetch, filter), limit, relevance)
+
+    def _by_text(
+        self,
+        query: str,
+        limit: int,
+        filter: MetadataFilter,
+        *,
+        mode: SearchMode | str = SearchMode.VECTOR,
+        alpha: float = 0.5,
+    ) -> tuple[list[float] | None, SearchResults]:
+        """Return the query's vector, if it has one, and what was found."""
+        choice = self._choose(filter)
+        vector, reason = None, None
+        if mode != SearchMode.KEYWORD:
+            vector, reason = self._queries.vector_or_reason(query)
+        found = self._store.search(
+            text=query,
+            vector=vector,
+            collection=self._collection,
+            limit=limit,
+            mode=mode,
+            alpha=alpha,
+            **choice,
+        )
+        return vector, found if reason is None else replace(found, degraded=reason)
+
+    def _by_vector(self, vector: VectorLike, limit: int, choice: _Choice) -> SearchResults:
+        return self._store.search(
+            vector=vector,
+            collection=self._collection,
+            limit=limit,
+            mode=SearchMode.VECTOR,
+            pending="skip",
+            **choice,
+        )
+
+    def _diversify(
+        self, vector: VectorLike | None, found: SearchResults, limit: int, relevance: float
+    ) -> list[SearchResult]:
+        """Choose again, among all that was found by vector, for the places of the vector hits.
+
+        Keyword hits have no vector to compare, so each keeps the place that its rank gave it.
+        """
+        top = found[:limit]
+        near = {hit.chunk.id: hit for hit in found if hit.match is Match.VECTOR}
+        # What was deleted meanwhile has none any more.
+        vectors = self._store.vectors(list(near), collection=self._collection)
+        if vector is None or not vectors:
+            return list(top)
+        picked = maximal_marginal_relevance(
+            vector,
+            list(vectors.values()),
+            limit=sum(hit.match is Match.VECTOR for hit in top),
+            relevance=relevance,
+        )
+        ids = list(vectors)
+        chosen = iter([near[ids[position]] for position, _ in picked])
+        diverse = (hit if hit.match is not Match.VECTOR else next(chosen, None) for hit in top)
+        return [hit for hit in diverse if hit is not None]
+
+    def _choose(self, filter: MetadataFilter) -> _Choice:
+        """Check a filter, before anything is paid for a query.
+
+        Raises:
+            InvalidFilterError: an unknown operator, or a value that does not fit.
+        """
+        if not callable(filter):
+            return {"filters": parse_filter(filter)}
+        chunks = self._store.chunks(collection=self._collection)
+        return {"ids": [chunk.id for chunk in chunks if filter(to_document(chunk))]}

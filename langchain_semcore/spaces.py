@@ -1,0 +1,52 @@
+"""Which vector space an Embeddings belongs to."""
+
+from __future__ import annotations
+
+from langchain_core.embeddings import Embeddings
+
+from langchain_semcore.embeddings import DeferredEmbeddings
+from semantic_core import ConfigurationError, EmbeddingSpec
+
+# What LangChain's partner packages call it.
+_MODEL_ATTRIBUTES = ("model", "model_name", "model_id", "deployment")
+
+
+def choose_spec(embedding: Embeddings | None, spec: EmbeddingSpec | None) -> EmbeddingSpec | None:
+    """Return the spec that a collection must have, or None for whatever it has.
+
+    Args:
+        embedding: makes the vectors.
+        spec: the user's own choice.
+
+    Raises:
+        ConfigurationError: the two contradict each other.
+    """
+    if embedding is None:
+        return spec
+    if isinstance(embedding, DeferredEmbeddings):
+        if spec not in (None, embedding.spec):
+            raise ConfigurationError(
+                "The spec differs from that of the DeferredEmbeddings. Give it to them alone."
+            )
+        return embedding.spec
+    if spec is not None and not spec.is_external:
+        raise ConfigurationError(
+            f"{type(embedding).__name__} makes its vectors itself, so they cannot have the spec "
+            f"of {spec.model!r}. Leave it out, use EmbeddingSpec.external(name), or pass "
+            "DeferredEmbeddings(spec=..., query_embeddings=...) for vectors from the Batch API."
+        )
+    return spec or EmbeddingSpec.external(space_name(embedding))
+
+
+def space_name(embedding: Embeddings) -> str:
+    """Return the name of a foreign embedder's space: its class, and its model if it tells one.
+
+    Vectors under one name are compared with each other. Where class and model do not tell two
+    embedders apart, give each its own ``EmbeddingSpec.external(name)``.
+    """
+    name = type(embedding).__name__
+    for attribute in _MODEL_ATTRIBUTES:
+        model = getattr(embedding, attribute, None)
+        if isinstance(model, str) and model:
+            return f"{name}:{model}"
+    return name
