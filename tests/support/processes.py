@@ -57,16 +57,19 @@ class Child:
 
     def end(self) -> None:
         """Let it run to its end, and check that it did not fail."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.close()
-        self._process.stdout.close()
+        self._hang_up()
         assert self._process.wait(timeout=60) == 0
 
     def kill(self) -> None:
-        """End it, whatever it does."""
+        """End it, whatever it does. Idempotent."""
         self._process.kill()
-        self._process.communicate()
+        self._hang_up()
+        self._process.wait()
+
+    def _hang_up(self) -> None:
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe is not None
+            pipe.close()
 
 
 class Python(Protocol):
