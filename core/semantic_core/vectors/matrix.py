@@ -1,0 +1,162 @@
+"""The vectors themselves: a read-only base, usually a mapped file, and a tail that grows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from semantic_core.vectors.arrays import Flags, Floats, Ids, Rows
+from semantic_core.vectors.ids import IdMap
+
+_FIRST_CAPACITY = 256
+
+# Rows gathered at once: of 768 dimensions they stay within a core's own cache, where multiplying
+# them costs nothing beside fetching them. One gather of all takes five times as long.
+_GATHERED = 256
+
+# Below this many queries the matrix is multiplied with each by itself: BLAS first copies a matrix
+# into another order for a product of two, which takes as long as several products with a vector.
+_BATCHED = 4
+
+
+class Matrix:
+    """Rows of float32 under ids. A row is never changed: it is added, and some day dead.
+
+    Args:
+        dimensions: length of a row.
+        ids: ids of the base, ascending.
+        vectors: the base, of shape (len(ids), dimensions); never written to.
+
+    Attributes:
+        count: rows, dead ones included.
+        dead_count: the dead ones.
+    """
+
+    def __init__(
+        self, dimensions: int, ids: Ids | None = None, vectors: Floats | None = None
+    ) -> None:
+        if ids is None or vectors is None:
+            ids, vectors = np.empty(0, np.int64), np.empty((0, dimensions), np.float32)
+        self.dimensions = dimensions
+        self.count = len(ids)
+        self.dead_count = 0
+        self._base = vectors
+        self._tail = np.empty((_FIRST_CAPACITY, dimensions), dtype=np.float32)
+        self._ids = np.concatenate((ids, np.empty(_FIRST_CAPACITY, dtype=np.int64)))
+        self._dead = np.zeros(len(self._ids), dtype=np.bool_)
+        self._map = IdMap(ids)
+
+    @property
+    def live_count(self) -> int:
+        """Rows that are not dead."""
+        return self.count - self.dead_count
+
+    @property
+    def base_count(self) -> int:
+        """Rows of the base, dead ones included."""
+        return len(self._base)
+
+    @property
+    def ids(self) -> Ids:
+        """The id of every row; a dead row keeps the one it had."""
+        return self._ids[: self.count]
+
+    @property
+    def dead(self) -> Flags:
+        """Which rows are dead."""
+        return self._dead[: self.count]
+
+    def live_rows(self) -> Rows:
+        """Return the rows that are not dead, in order of their ids."""
+        rows = np.flatnonzero(~self.dead)
+        return rows[np.argsort(self.ids[rows], kind="stable")]
+
+    def find(self, ids: Ids) -> Rows:
+        """Return the living row of each id, -1 where there is none."""
+        return self._map.find(ids, self._dead)
+
+    def append(self, ids: Ids, vectors: Floats) -> None:
+        """Add rows under ids that no living row has; no id twice."""
+        self._reserve(len(ids))
+        rows = np.arange(self.count, self.count + len(ids), dtype=np.int64)
+        start = self.count - len(self._base)
+        self._tail[start : start + len(ids)] = vectors
+        self._ids[rows] = ids
+        self.count += len(ids)
+        self._map.add(ids, rows, self._dead)
+
+    def kill(self, rows: Rows) -> None:
+        """Make living rows dead."""
+        self._dead[rows] = True
+        self.dead_count += len(rows)
+
+    def parts(self, start: int = 0) -> Iterator[tuple[int, Floats]]:
+        """Yield the rows from ``start`` on as (number of the first, rows), without copying."""
+        base = len(self._base)
+        if start < base:
+            yield start, self._base[start:]
+        if self.count > max(start, base):
+            yield max(start, base), self._tail[max(start - base, 0) : self.count - base]
+
+    def products(self, queries: Floats) -> Floats:
+        """Return the inner products of queries, shape (m, dimensions), with every row.
+
+        Returns:
+            Shape (m, count); dead rows are included.
+        """
+        products = np.empty((len(queries), self.count), dtype=np.float32)
+        for start, part in self.parts():
+            _multiply(part, queries, products[:, start : start + len(part)])
+        return products
+
+    def products_of(self, rows: Rows, queries: Floats) -> Floats:
+        """Return the inner products of queries with some rows, ascending; shape (m, len(rows))."""
+        products = np.empty((len(queries), len(rows)), dtype=np.float32)
+        buffer = np.empty((min(_GATHERED, len(rows)), self.dimensions), dtype=np.float32)
+        for start in range(0, len(rows), _GATHERED):
+            some = rows[start : start + _GATHERED]
+            self._copy(some, buffer[: len(some)])
+            _multiply(buffer[: len(some)], queries, products[:, start : start + len(some)])
+        return products
+
+    def gather(self, rows: Rows) -> Floats:
+        """Return copies of some rows, in the order asked."""
+        gathered = np.empty((len(rows), self.dimensions), dtype=np.float32)
+        for start in range(0, len(rows), _GATHERED):
+            some = rows[start : start + _GATHERED]
+            order = np.argsort(some)
+            ascending = np.empty((len(some), self.dimensions), dtype=np.float32)
+            self._copy(some[order], ascending)
+            gathered[start + order] = ascending
+        return gathered
+
+    def _copy(self, rows: Rows, out: Floats) -> None:
+        base = len(self._base)
+        of_base = int(np.searchsorted(rows, base))
+        # mode="clip" writes straight into ``out``; these rows exist, so nothing is clipped.
+        if of_base:
+            np.take(self._base, rows[:of_base], axis=0, out=out[:of_base], mode="clip")
+        if of_base < len(rows):
+            np.take(self._tail, rows[of_base:] - base, axis=0, out=out[of_base:], mode="clip")
+
+    def _reserve(self, count: int) -> None:
+        base, used = len(self._base), self.count - len(self._base)
+        if used + count <= len(self._tail):
+            return
+        capacity = max(2 * len(self._tail), used + count)
+        tail = np.empty((capacity, self.dimensions), dtype=np.float32)
+        tail[:used] = self._tail[:used]
+        ids = np.empty(base + capacity, dtype=np.int64)
+        ids[: self.count] = self.ids
+        dead = np.zeros(base + capacity, dtype=np.bool_)
+        dead[: self.count] = self.dead
+        self._tail, self._ids, self._dead = tail, ids, dead
+
+
+def _multiply(rows: Floats, queries: Floats, out: Floats) -> None:
+    if len(queries) < _BATCHED:
+        for query, products in zip(queries, out, strict=True):
+            np.matmul(rows, query, out=products)
+    else:
+        np.matmul(queries, rows.T, out=out)

@@ -1,0 +1,236 @@
+"""A saved index in a file beside the database, ready to be mapped.
+
+It is a cache of rows: whatever is wrong with it, it is ignored, search answers from the rows, and
+the log says so once. It is replaced whole, by rename, and never changed in place, so that a
+process that has the old file mapped keeps it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import mmap
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from semantic_core.failpoints import FailPoint, reach
+from semantic_core.vectors.codes import Codes, word_count
+from semantic_core.vectors.first_pass import FirstPass
+from semantic_core.vectors.index import VectorIndex
+from semantic_core.vectors.layout import HEADER_SIZE, Header, Identity, UnusableError
+from semantic_core.vectors.matrix import Matrix
+
+_log = logging.getLogger(__name__)
+
+# Vectors written at once.
+_WRITTEN = 1024
+
+# A link is not followed, and a pipe not waited for: both could be anything by now.
+_CAREFUL = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+
+
+class Sidecar:
+    """The saved index of one collection. Any number of processes may open and save it at once.
+
+    Args:
+        path: the file; where its folder cannot be written, there is no cache.
+        identity: whose vectors it holds. A file of anyone else's is ignored, then replaced.
+    """
+
+    def __init__(self, path: Path, identity: Identity) -> None:
+        self.path = path
+        self.identity = identity
+        self._new_path = path.with_name(path.name + ".new")
+        self._noted: set[str] = set()
+
+    def open(self, *, oldest: int, newest: int) -> tuple[VectorIndex, int] | None:
+        """Return the saved index and the sequence number of the last change in it, or None.
+
+        It costs one pass over the file, for its checksum. The index keeps the file mapped, even
+        when the file is replaced.
+
+        Args:
+            oldest: the least sequence number after which every change is still known. A file
+                from before is of no use, which is nothing to report.
+            newest: the last sequence number there is; a file beyond it is of another past.
+        """
+        with self._noting():
+            _remove_abandoned(self._new_path)
+        with self._noting():
+            found = _mapped(self.path, self.identity)
+            if found is None:
+                return None
+            header, content = found
+            if header.seq > newest:
+                raise UnusableError("is newer than the database, which was restored or replaced")
+            if header.seq >= oldest:
+                return _index_over(header, content, self.identity), header.seq
+        return None
+
+    def save(self, index: VectorIndex, seq: int) -> bool:
+        """Write the index as of a change, and put it in place of the old file in one step.
+
+        A crash at any moment leaves the old file or the new one. While another process saves,
+        nothing is done.
+
+        Args:
+            index: must not change meanwhile.
+            seq: the sequence number of the last change in it.
+
+        Returns:
+            Whether it was written.
+        """
+        with self._noting():
+            return _replace(self.path, self._new_path, self.identity, index, seq)
+        return False
+
+    @contextmanager
+    def _noting(self) -> Iterator[None]:
+        try:
+            yield
+        except UnusableError as error:
+            self._note(f"{self.path} {error}")
+        except OSError as error:
+            self._note(f"{self.path}: {error.strerror}")
+
+    def _note(self, reason: str) -> None:
+        if reason not in self._noted:
+            self._noted.add(reason)
+            _log.warning("No saved vector index (%s). Search answers from the rows.", reason)
+
+
+def _mapped(path: Path, identity: Identity) -> tuple[Header, mmap.mmap] | None:
+    """Map a file whose every byte was checked, or return None if there is none."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | _CAREFUL)
+    except FileNotFoundError:
+        return None
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise UnusableError("is no regular file")
+        page = os.pread(descriptor, HEADER_SIZE, 0)
+        header = Header.unpack(page, identity)
+        size = header.sections().size
+        # Before anything is mapped: touching a page beyond the end would kill the process.
+        if status.st_size != size:
+            raise UnusableError(f"has {status.st_size} bytes, not {size}")
+        content = mmap.mmap(descriptor, size, access=mmap.ACCESS_READ)
+    finally:
+        os.close(descriptor)
+    header.check(page, content)
+    return header, content
+
+
+def _index_over(header: Header, content: mmap.mmap, identity: Identity) -> VectorIndex:
+    sections, count, dimensions = header.sections(), header.rows, identity.dimensions
+    ids = np.frombuffer(content, "<i8", count, sections.ids)
+    vectors = np.frombuffer(content, "<f4", count * dimensions, sections.vectors)
+    first_pass = None
+    if header.depth:
+        words = word_count(dimensions)
+        codes = np.frombuffer(content, np.uint64, words * count, sections.codes)
+        mean = np.frombuffer(content, "<f4", dimensions, sections.mean)
+        first_pass = FirstPass(Codes(mean, codes.reshape(words, count)), header.depth, count)
+    return VectorIndex.over(
+        Matrix(dimensions, ids, vectors.reshape(count, dimensions)),
+        metric=identity.metric,
+        longest=header.longest,
+        first_pass=first_pass,
+    )
+
+
+def _replace(path: Path, new_path: Path, identity: Identity, index: VectorIndex, seq: int) -> bool:
+    _remove_abandoned(new_path)
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | _CAREFUL
+    try:
+        descriptor = os.open(new_path, flags, 0o600)
+    except FileExistsError:
+        return False
+    with os.fdopen(descriptor, "r+b") as file:
+        if not _is_mine(descriptor, new_path):
+            return False
+        try:
+            _write(file, identity, index, seq)
+            reach(FailPoint.INDEX_WRITTEN)
+            os.fsync(descriptor)
+            reach(FailPoint.INDEX_SYNCED)
+            new_path.replace(path)
+        except BaseException:
+            with suppress(OSError):
+                new_path.unlink()
+            raise
+        reach(FailPoint.INDEX_REPLACED)
+    _sync_folder(path.parent)
+    return True
+
+
+def _write(file: BinaryIO, identity: Identity, index: VectorIndex, seq: int) -> None:
+    rows = index.matrix.live_rows()
+    first_pass = index.first_pass()
+    header = Header.of(
+        identity,
+        rows=len(rows),
+        seq=seq,
+        depth=first_pass.depth if first_pass else 0,
+        longest=index.longest,
+    )
+    sections = header.sections()
+    file.seek(sections.ids)
+    file.write(index.matrix.ids[rows].astype("<i8").tobytes())
+    if first_pass:
+        file.seek(sections.mean)
+        file.write(first_pass.codes.mean.astype("<f4").tobytes())
+        file.seek(sections.codes)
+        file.write(first_pass.codes.of(rows).tobytes())
+    file.seek(sections.vectors)
+    for start in range(0, len(rows), _WRITTEN):
+        page = index.matrix.gather(rows[start : start + _WRITTEN])
+        file.write(page.astype("<f4", copy=False).tobytes())
+    file.truncate(sections.size)
+    file.flush()
+    with mmap.mmap(file.fileno(), sections.size, access=mmap.ACCESS_READ) as content:
+        digest = header.digest(content)
+    file.seek(0)
+    file.write(header.pack(digest))
+    file.flush()
+
+
+def _remove_abandoned(new_path: Path) -> None:
+    """Remove what a process left that died while it saved; leave what a living one writes."""
+    try:
+        descriptor = os.open(new_path, os.O_RDWR | _CAREFUL)
+    except FileNotFoundError:
+        return
+    try:
+        if _is_mine(descriptor, new_path):
+            new_path.unlink()
+    finally:
+        os.close(descriptor)
+
+
+def _is_mine(descriptor: int, path: Path) -> bool:
+    """Lock an open file; return whether that worked and it still has this name.
+
+    The kernel lets go of the lock when its holder dies, however it dies. Who holds the lock may
+    rename or remove the file, nobody else does.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return os.path.samestat(os.fstat(descriptor), path.lstat())
+    except (BlockingIOError, FileNotFoundError):
+        return False
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

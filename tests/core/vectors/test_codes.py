@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from semantic_core.vectors.codes import Codes, word_count
+
+
+@pytest.mark.parametrize("dimensions", [1, 8, 63, 64, 65, 200, 3072])
+def test_a_distance_is_the_number_of_dimensions_on_other_sides_of_the_mean(dimensions: int) -> None:
+    rng = np.random.default_rng(dimensions)
+    vectors = rng.standard_normal((3000, dimensions), dtype=np.float32)
+    mean = rng.standard_normal(dimensions, dtype=np.float32)
+    codes = Codes(mean)
+    for start in range(0, len(vectors), 700):
+        codes.extend(vectors[start : start + 700])
+    query = rng.standard_normal(dimensions, dtype=np.float32)
+    true = ((vectors > mean) != (query > mean)).sum(axis=1)
+    assert codes.count == len(vectors)
+    assert codes.distances(query).tolist() == true.tolist()
+
+
+def test_base_and_tail_are_one() -> None:
+    rng = np.random.default_rng(1)
+    vectors = rng.standard_normal((500, 70), dtype=np.float32)
+    mean = vectors.mean(axis=0)
+    whole = Codes(mean)
+    whole.extend(vectors)
+    base = whole.of(np.arange(200))
+    base.flags.writeable = False
+    grown = Codes(mean, base)
+    grown.extend(vectors[200:])
+    assert base.shape == (word_count(70), 200)
+    assert grown.distances(vectors[3]).tolist() == whole.distances(vectors[3]).tolist()
+    rows = rng.permutation(500)
+    assert grown.of(rows).tolist() == whole.of(rows).tolist()

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from uuid import UUID
+
+import pytest
+
+from semantic_core.vectors import Identity, Metric
+from semantic_core.vectors.layout import HEADER_SIZE, Header, UnusableError
+
+IDENTITY = Identity(database=UUID(int=7), collection=3, space="gemini", dimensions=768)
+
+
+def test_a_header_reads_back() -> None:
+    header = Header.of(IDENTITY, rows=10, seq=2**40, depth=2000, longest=1.5)
+    page = header.pack(b"digest")
+    assert len(page) == HEADER_SIZE
+    assert Header.unpack(page, IDENTITY) == header
+
+
+@pytest.mark.parametrize("dimensions", [1, 63, 64, 65, 768, 3072])
+@pytest.mark.parametrize("rows", [0, 1, 7, 100_000])
+@pytest.mark.parametrize("depth", [0, 2000])
+def test_parts_are_aligned_and_do_not_overlap(dimensions: int, rows: int, depth: int) -> None:
+    identity = Identity(database=UUID(int=7), collection=3, space="s", dimensions=dimensions)
+    ids, mean, codes, vectors, size = Header.of(
+        identity, rows=rows, seq=1, depth=depth, longest=1.0
+    ).sections()
+    coded = depth > 0
+    words = -(-dimensions // 64)
+    assert ids == HEADER_SIZE
+    assert mean >= ids + 8 * rows
+    assert codes >= mean + 4 * dimensions * coded
+    assert vectors >= codes + 8 * words * rows * coded
+    assert size >= vectors + 4 * dimensions * rows
+    assert not any(offset % 64 for offset in (ids, mean, codes, vectors, size))
+
+
+@pytest.mark.parametrize(
+    ("other", "reason"),
+    [
+        ({"database": UUID(int=8)}, "another database"),
+        ({"collection": 4}, "another collection"),
+        ({"space": "openai"}, "another space"),
+        ({"dimensions": 384}, "another dimensions"),
+        ({"metric": Metric.EUCLIDEAN}, "another metric"),
+    ],
+)
+def test_a_header_of_another_owner_is_refused(other: dict[str, object], reason: str) -> None:
+    values = {name: getattr(IDENTITY, name) for name in Identity.__slots__}
+    page = Header.of(Identity(**values | other), rows=1, seq=1, depth=0, longest=1.0).pack()
+    with pytest.raises(UnusableError, match=reason):
+        Header.unpack(page, IDENTITY)
+
+
+@pytest.mark.parametrize(
+    ("page", "reason"),
+    [
+        (b"", "cut off"),
+        (b"SEMCVECS", "cut off"),
+        (b"\0" * HEADER_SIZE, "no index of semcore's"),
+        (b"SEMCVECS\x02".ljust(HEADER_SIZE, b"\0"), "has format 2, not 1"),
+    ],
+)
+def test_what_is_no_header_is_refused(page: bytes, reason: str) -> None:
+    with pytest.raises(UnusableError, match=reason):
+        Header.unpack(page, IDENTITY)
