@@ -326,15 +326,15 @@ class PeeweeVectorStore(BaseVectorStore):
         document_ids: Sequence[str] | None = None,
         filters: FilterLike = None,
         collection: str = DEFAULT_COLLECTION,
+        limit: int | None = None,
     ) -> list[StoredChunk]:
-        """Return the chunks that meet every condition given, oldest first."""
+        """Return the chunks that meet every condition given, oldest first, at most ``limit``."""
         with self.database.snapshot() as connection:
             target = find_collection(connection, collection)
             if target is None:
                 return []
             chosen = restrict(target.id, filters=filters, ids=ids, document_ids=document_ids)
-            found = read_chunks(connection, chosen)
-        return [found[pk] for pk in sorted(found)]
+            return list(read_chunks(connection, chosen, limit=limit).values())
 
     def vectors(
         self, ids: Sequence[str], *, collection: str = DEFAULT_COLLECTION

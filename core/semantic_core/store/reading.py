@@ -69,14 +69,16 @@ def checked_names(names: Iterable[str], *, what: str) -> list[str]:
     return [name for name in checked if "\0" not in name]
 
 
-def read_chunks(connection: sqlite3.Connection, restriction: Restriction) -> dict[int, StoredChunk]:
-    """Return the chunks that meet the restriction by row key."""
+def read_chunks(
+    connection: sqlite3.Connection, restriction: Restriction, *, limit: int | None = None
+) -> dict[int, StoredChunk]:
+    """Return the chunks that meet the restriction by row key, oldest first, at most ``limit``."""
     return {
         row[0]: _stored(row[1:])
         for row in connection.execute(
             f"SELECT {_COLUMNS} FROM chunks c JOIN collections k ON k.id = c.collection_id "
-            f"WHERE {restriction.sql}",
-            restriction.values,
+            f"WHERE {restriction.sql} ORDER BY c.pk LIMIT ?",
+            (*restriction.values, -1 if limit is None else limit),
         )
     }
 

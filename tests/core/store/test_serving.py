@@ -31,3 +31,10 @@ def test_a_stale_chunk_has_that_of_its_older_text(store: PeeweeVectorStore) -> N
     store.save([Chunk(id="a", text="another one")])
     assert store.get(["a"])[0].is_stale
     assert store.vectors(["a"])["a"].tolist() == vector.tolist()
+
+
+def test_chunks_come_oldest_first_and_no_more_than_asked(store: PeeweeVectorStore) -> None:
+    store.save([Chunk(id=name, text=name) for name in "cab"])
+    assert [chunk.id for chunk in store.chunks()] == ["c", "a", "b"]
+    assert [chunk.id for chunk in store.chunks(ids=["b", "a"], limit=1)] == ["a"]
+    assert store.chunks(limit=0) == []
