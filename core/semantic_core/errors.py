@@ -44,6 +44,7 @@
         ├── TransitionError
         ├── SubmissionUncertainError
         ├── WrongProjectError
+        ├── BudgetExceededError
         └── WaitTimeoutError
 
 A class's docstring is its default message: what happened and what to do next.
@@ -346,6 +347,13 @@ class WrongProjectError(BatchError):
     """The job was submitted with another project's key and this key cannot see it.
 
     It is held: nothing is sent again. Use the old project's batch key and call sync_status().
+    """
+
+
+class BudgetExceededError(BatchError):
+    """The budget does not allow another batch job. Nothing was sent; the texts wait.
+
+    Raise BatchConfig.monthly_budget_usd or max_cost, or wait for the next month.
     """
 
 

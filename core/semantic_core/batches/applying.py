@@ -20,7 +20,6 @@ from semantic_core.gemini import (
     find_conflicting_keys,
     read_results,
 )
-from semantic_core.pricing import DEFAULT_PRICES
 from semantic_core.queue import jobs
 from semantic_core.queue.items import Outcome, carried_hashes, count_states, settle_items
 from semantic_core.queue.vectors import ArrivedVector
@@ -224,7 +223,7 @@ def _outcome(key: bytes, line: ResultLine, now: float, quota_delay: float) -> Ou
 def _complete(job: LeasedJob, tally: _Tally) -> None:
     record = job.record()
     tokens = tally.tokens if tally.is_token_count_known else None
-    cost = None if tokens is None else DEFAULT_PRICES.cost(record.model, tokens)
+    cost = None if tokens is None else job.context.config.prices.cost(record.model, tokens)
     with job.transaction() as connection:
         states = Counter(count_states(connection, job.id))
         jobs.move(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from semantic_core.errors import ConfigurationError
+from semantic_core.pricing import DEFAULT_PRICES, PriceTable
 from semantic_core.queue.budget import RetryBudget
 from semantic_core.queue.claims import ClaimLimits
 
@@ -31,6 +32,9 @@ class BatchConfig:
         poll_interval: time between two polls of ``wait()``.
         wrong_size_share: a job of whose result lines more than this share have another
             dimension is held instead of paid for again.
+        monthly_budget_usd: most that the jobs of one calendar month (UTC) may cost, by the
+            provider's count where it is known and by the estimate where not; None for no limit.
+        prices: what tokens cost.
         max_cleanup_tries: how often removing remote files is tried; they expire by themselves
             after 48 hours.
     """
@@ -46,6 +50,8 @@ class BatchConfig:
     refetch_delay: float = 3600.0
     poll_interval: float = 30.0
     wrong_size_share: float = 0.1
+    monthly_budget_usd: float | None = None
+    prices: PriceTable = DEFAULT_PRICES
     max_cleanup_tries: int = 10
 
     def __post_init__(self) -> None:
@@ -55,6 +61,8 @@ class BatchConfig:
         for name in ("listing_grace", "lease", "poll_interval"):
             if getattr(self, name) <= 0:
                 raise ConfigurationError(f"BatchConfig.{name} must be above 0 seconds.")
+        if self.monthly_budget_usd is not None and self.monthly_budget_usd < 0:
+            raise ConfigurationError("BatchConfig.monthly_budget_usd is below 0.")
 
     @property
     def limits(self) -> ClaimLimits:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 from collections.abc import Callable
 from typing import Self
 
@@ -11,11 +12,12 @@ from semantic_core.batches.cleaning import clean_up
 from semantic_core.batches.config import BatchConfig
 from semantic_core.batches.context import BatchContext
 from semantic_core.batches.steering import cancel_job, release_job
-from semantic_core.batches.submitting import submit_one
+from semantic_core.batches.submitting import FlushOptions, submit_one
 from semantic_core.batches.syncing import release_left_behind, sync_one
 from semantic_core.batches.workspace import Workspace
 from semantic_core.clock import Clock
 from semantic_core.errors import (
+    BudgetExceededError,
     NotBatchableError,
     ProviderError,
     RateLimitError,
@@ -26,7 +28,9 @@ from semantic_core.gemini import GeminiBatchClient
 from semantic_core.keyring import GoogleKeyring
 from semantic_core.queue import jobs
 from semantic_core.queue.adoption import open_adopted
+from semantic_core.queue.costs import has_waiting
 from semantic_core.queue.retries import retry_failed_chunks
+from semantic_core.receipts import Estimate, Receipt, estimate_waiting, write_receipt
 from semantic_core.statuses import JobStatus
 from semantic_core.store import PeeweeVectorStore
 from semantic_core.store.collections import get_collection
@@ -87,7 +91,13 @@ class BatchManager:
 
     # --- sending -------------------------------------------------------------------------
 
-    def flush_queue(self, min_size: int = 1, force: bool = False) -> str | None:  # noqa: FBT001, FBT002  # the documented signature
+    def flush_queue(
+        self,
+        min_size: int = 1,
+        force: bool = False,  # noqa: FBT001, FBT002  # the documented signature
+        *,
+        max_cost: float | None = None,
+    ) -> str | None:
         """Send one job of the texts that wait, oldest first.
 
         The job has one spec: that of the oldest waiting chunk. The claim, the intent to create
@@ -97,7 +107,8 @@ class BatchManager:
         Args:
             min_size: send nothing below this many distinct texts that are due (a full job is
                 always enough).
-            force: ignore ``min_size``; never limits, back-off or retry budget.
+            force: ignore ``min_size``; never limits, back-off or any budget.
+            max_cost: most that this job may cost, in dollars by estimate; it takes what fits.
 
         Returns:
             The id of the new job; None if there is too little to send, the provider said enough
@@ -107,6 +118,7 @@ class BatchManager:
             MissingBatchKeyError: nothing was claimed.
             NotBatchableError: the collection belongs to a foreign embedder.
             ProvenanceError: the database holds vectors of another endpoint.
+            BudgetExceededError: not one text fits ``max_cost`` or the monthly budget.
             ProviderError: a definite refusal; the texts wait again (after a RateLimitError:
                 for a while).
             SubmissionUncertainError: nobody knows whether the job was created; its texts stay
@@ -118,22 +130,28 @@ class BatchManager:
         release_left_behind(context)
         if self._may_hold_our_texts(context):
             return None
-        return submit_one(context, collection=self.collection, min_size=min_size, force=force)
+        return submit_one(
+            context,
+            FlushOptions(
+                collection=self.collection, min_size=min_size, force=force, max_cost=max_cost
+            ),
+        )
 
     def drain_queue(self) -> list[str]:
         """Send jobs until nothing is left to send or the provider says enough.
 
         Returns:
-            The ids of the new jobs. A rate limit ends it without an error: what is left waits.
+            The ids of the new jobs. A rate limit or the budget ends it without an error: what is
+            left waits.
 
         Raises:
-            SemanticCoreError: as `flush_queue`, but for RateLimitError; jobs sent before stay.
+            SemanticCoreError: as `flush_queue`, but for those two; jobs sent before stay.
         """
         sent: list[str] = []
         while True:
             try:
                 batch_id = self.flush_queue()
-            except RateLimitError as error:
+            except (RateLimitError, BudgetExceededError) as error:
                 _log.info("Stopped after %d jobs: %s", len(sent), error)
                 return sent
             if batch_id is None:
@@ -218,6 +236,24 @@ class BatchManager:
         """Return what waits, what runs and what failed. Needs no key."""
         return self.store.stats(self.collection)
 
+    def estimate(self) -> Estimate:
+        """Return what sending everything that waits would cost, by estimate. Needs no key."""
+        with self.store.database.snapshot() as connection:
+            return estimate_waiting(
+                connection,
+                collection_id=self._collection_id(connection),
+                prices=self.config.prices,
+            )
+
+    def receipt(self, since: float = 0.0) -> Receipt:
+        """Return what the jobs created since then cost, by the provider's count. Needs no key.
+
+        Args:
+            since: epoch seconds; 0 for all jobs of the database.
+        """
+        with self.store.database.snapshot() as connection:
+            return write_receipt(connection, since=since, prices=self.config.prices)
+
     def jobs(self) -> list[BatchJob]:
         """Return every batch job of the database, oldest first. Needs no key."""
         with self.store.database.snapshot() as connection:
@@ -245,11 +281,10 @@ class BatchManager:
         Chunks that were saved as FAILED (blank ones, say) stay. Needs no key; idempotent.
         """
         with self.store.database.transaction() as connection:
-            collection_id = None
-            if self.collection is not None:
-                collection_id = get_collection(connection, self.collection).id
             return retry_failed_chunks(
-                connection, collection_id=collection_id, now=self.clock.now()
+                connection,
+                collection_id=self._collection_id(connection),
+                now=self.clock.now(),
             )
 
     def release(self, batch_id: str, accept_rebilling: bool) -> None:  # noqa: FBT001  # must be written out
@@ -295,6 +330,11 @@ class BatchManager:
             workspace=self._workspace,
         )
 
+    def _collection_id(self, connection: sqlite3.Connection) -> int | None:
+        if self.collection is None:
+            return None
+        return get_collection(connection, self.collection).id
+
     def _check_batchable(self) -> None:
         if self.collection is None:
             return
@@ -311,7 +351,11 @@ class BatchManager:
 
         Where nothing waits they could bring nothing, and cron should not ask for nothing.
         """
-        if not self._has_adopted and self.store.stats().waiting:
+        if self._has_adopted:
+            return
+        with self.store.database.snapshot() as connection:
+            is_needed = has_waiting(connection)
+        if is_needed:
             adopt_unknown_jobs(context)
             self._has_adopted = True
 

@@ -8,10 +8,13 @@ provider's job id. A crash at any point leaves a row that says what may have hap
 from __future__ import annotations
 
 import logging
+import sqlite3
 import uuid
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from itertools import chain
 
+from semantic_core.batches.affording import affordable_tokens, budget_exceeded
 from semantic_core.batches.context import BatchContext, LeasedJob, new_token
 from semantic_core.batches.ending import end_job
 from semantic_core.errors import (
@@ -22,7 +25,14 @@ from semantic_core.errors import (
 )
 from semantic_core.failpoints import FailPoint, reach
 from semantic_core.gemini import EmbeddingRequest, InputFile, RemoteJob
-from semantic_core.queue.claims import NewJob, claim, claimed_texts, select_waiting
+from semantic_core.queue.claims import (
+    ClaimLimits,
+    NewJob,
+    Waiting,
+    claim,
+    claimed_texts,
+    select_waiting,
+)
 from semantic_core.queue.items import Outcome, settle_items
 from semantic_core.queue.jobs import count_at_provider, rate_limited_until
 from semantic_core.statuses import FailureReason, ItemState, JobStatus, JobStep
@@ -32,14 +42,29 @@ _log = logging.getLogger(__name__)
 _PAGE = 500
 
 
-def submit_one(
-    context: BatchContext, *, collection: str | None, min_size: int, force: bool
-) -> str | None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlushOptions:
+    """What one flush may send.
+
+    Attributes:
+        collection: only this collection's texts; None for all.
+        min_size: nothing below this many distinct texts.
+        force: whatever ``min_size`` says.
+        max_cost: most that the job may cost, in dollars by estimate; None for no limit.
+    """
+
+    collection: str | None = None
+    min_size: int = 1
+    force: bool = False
+    max_cost: float | None = None
+
+
+def submit_one(context: BatchContext, options: FlushOptions) -> str | None:
     """Claim, upload and create one job; return its id, or None if there is too little to send.
 
     See ``BatchManager.flush_queue`` for the contract.
     """
-    job = _claim(context, collection=collection, min_size=min_size, force=force)
+    job = _claim(context, options)
     if job is None:
         return None
     try:
@@ -53,9 +78,7 @@ def submit_one(
     return job.id
 
 
-def _claim(
-    context: BatchContext, *, collection: str | None, min_size: int, force: bool
-) -> LeasedJob | None:
+def _claim(context: BatchContext, options: FlushOptions) -> LeasedJob | None:
     now = context.clock.now()
     job_id = str(uuid.uuid4())
     token = new_token()
@@ -63,16 +86,10 @@ def _claim(
         if count_at_provider(connection) >= context.config.max_open_jobs:
             _log.info("Nothing sent: %d jobs are open, the limit.", context.config.max_open_jobs)
             return None
-        waiting = select_waiting(
-            connection,
-            collection=collection,
-            limits=context.config.limits,
-            budget=context.config.budget,
-            now=now,
-        )
+        waiting = _select(connection, context, options, now)
         if waiting is None:
             return None
-        if len(waiting.hashes) < min_size and not (force or waiting.is_full):
+        if len(waiting.hashes) < options.min_size and not (options.force or waiting.is_full):
             return None
         pause = rate_limited_until(connection, waiting.spec.model, now=now)
         if pause is not None:
@@ -93,6 +110,40 @@ def _claim(
         )
     reach(FailPoint.CLAIM_COMMITTED)
     return LeasedJob(context, job_id, token)
+
+
+def _select(
+    connection: sqlite3.Connection, context: BatchContext, options: FlushOptions, now: float
+) -> Waiting | None:
+    """Return one job's worth of waiting texts, cut to what the budget allows.
+
+    Raises:
+        BudgetExceededError: not even the first text can be afforded.
+    """
+    config = context.config
+
+    def select(limits: ClaimLimits) -> Waiting | None:
+        return select_waiting(
+            connection,
+            collection=options.collection,
+            limits=limits,
+            budget=config.budget,
+            now=now,
+        )
+
+    waiting = select(config.limits)
+    if waiting is None:
+        return None
+    tokens = affordable_tokens(
+        connection, waiting.spec.model, config=config, max_cost=options.max_cost, now=now
+    )
+    if tokens is None or waiting.tokens <= tokens:
+        return waiting
+    waiting = select(replace(config.limits, tokens=tokens))
+    # A single text over a limit is still selected: the provider's limit may be softer, money is not.
+    if waiting is None or waiting.tokens > tokens:
+        raise budget_exceeded(config, options.max_cost)
+    return waiting
 
 
 def _upload(job: LeasedJob) -> InputFile | None:
