@@ -207,6 +207,6 @@ class SemanticCore:
             return self.embedder.embed_query(query, spec=spec), None
         except ProvenanceError:
             raise
-        except (ProviderError, ConfigurationError) as error:
+        except (ProviderError, ConfigurationError, InvalidInputError) as error:
             _log.info("A query could not be embedded: %s", error)
             return None, f"answered by keyword alone: {error}"

@@ -217,6 +217,15 @@ def test_without_a_key_search_is_by_keyword_and_says_so(world: World) -> None:
     assert "GEMINI_API_KEY" in (core.search("cat").degraded or "")
 
 
+@pytest.mark.parametrize("query", ["cat \ud800", "cat\0", "cat " * 20_000, '"', "NEAR( *"])
+def test_no_query_is_an_error(world: World, core: SemanticCore, query: str) -> None:
+    """What cannot be embedded is looked up by its words."""
+    core.ingest(Document(content="The cat sat on the mat."))
+    embedded(world)
+    results = core.search(query)
+    assert len(results) == 1
+
+
 def test_another_endpoint_is_refused_before_vectors_mix(world: World) -> None:
     world.save("The cat sat on the mat.")
     embedded(world)
