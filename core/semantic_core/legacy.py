@@ -109,6 +109,11 @@ def move_legacy_rows(
         rows = connection.execute(_CHUNKS)
         while page := rows.fetchmany(_PAGE):
             _move_page(connection, page, spec, dimensions, now)
+    # The same text without its own vector: it is there, so it must not be paid for.
+    connection.execute(
+        "UPDATE chunks SET vector_key = content_hash, embedding_status = 'READY' WHERE "
+        "embedding_status = 'PENDING' AND content_hash IN (SELECT key FROM embeddings)"
+    )
     connection.execute("INSERT INTO chunks_fts (chunks_fts) VALUES ('rebuild')")
     for table in ("legacy_chunks", "legacy_documents"):
         connection.execute(f"DROP TABLE {table}")

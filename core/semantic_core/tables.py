@@ -211,7 +211,7 @@ def build_tables(database: SqliteDatabase) -> Tables:
         """A chunk whose serving vector came, went or was replaced."""
 
         seq = IntegerField(primary_key=True)
-        collection = ForeignKeyField(CollectionModel)
+        collection_id = IntegerField()
         chunk_pk = IntegerField()
 
         class Meta:
