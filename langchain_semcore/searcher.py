@@ -13,6 +13,7 @@ from langchain_semcore.documents import to_document
 from langchain_semcore.queries import QueryEmbedder
 from semantic_core import (
     Filter,
+    InvalidInputError,
     Match,
     PeeweeVectorStore,
     SearchMode,
@@ -102,6 +103,7 @@ class Searcher:
             InvalidInputError: an argument that cannot be used.
             ProvenanceError: the database holds vectors of another endpoint.
         """
+        _check_limit(limit)
         vector, found = self._by_text(query, fetch, filter)
         return self._diversify(vector, found, limit, relevance)
 
@@ -119,6 +121,7 @@ class Searcher:
         Raises:
             InvalidInputError: an argument that cannot be used.
         """
+        _check_limit(limit)
         return self._diversify(vector, self.by_vector(vector, fetch, filter), limit, relevance)
 
     def _by_text(
@@ -190,3 +193,8 @@ class Searcher:
             return {"filters": parse_filter(filter)}
         chunks = self._store.chunks(collection=self._collection)
         return {"ids": [chunk.id for chunk in chunks if filter(to_document(chunk))]}
+
+
+def _check_limit(limit: int) -> None:
+    if limit < 0:
+        raise InvalidInputError(f"k={limit}: use a number of documents, 0 or more.")
