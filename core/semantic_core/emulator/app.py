@@ -20,6 +20,7 @@ from semantic_core.emulator.effects import (
     Bomb,
     CallEffect,
     CutDownload,
+    CutUpload,
     Delay,
     Drop,
     Garbage,
@@ -100,14 +101,15 @@ class Application:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         request = Request(scope, receive)
+        route = _find_route(request)
+        key = request.headers.get("x-goog-api-key") or request.query_params.get("key")
+        number = await run_in_threadpool(self._log, request, route, key)
+        journal = self._service.journal
         try:
-            # All of it, whatever the answer: an unread body would break the connection.
-            body = await request.body()
+            response = await self._respond(request, route, key, number)
         except ClientDisconnect:
             return
-        number, response = await self._respond(request, body)
-        journal = self._service.journal
-        if response is None:
+        except DroppedError:
             await run_in_threadpool(journal.close_request, number, "dropped")
             transport = self._transport(request)
             if transport is not None:
@@ -117,17 +119,42 @@ class Application:
         await run_in_threadpool(journal.close_request, number, str(response.status_code))
         await response(scope, receive, send)
 
-    async def _respond(self, request: Request, body: bytes) -> tuple[int, Response | None]:
-        """Return the request's number in the log, and the response, or None to say nothing."""
-        route = _find_route(request)
-        key = request.headers.get("x-goog-api-key") or request.query_params.get("key")
-        number = await run_in_threadpool(self._log, request, route, key)
+    async def _respond(
+        self, request: Request, route: _Route | None, key: str | None, number: int
+    ) -> Response:
+        # All of it, whatever the answer: an unread body would break the connection.
+        body = await self._read(request, route, number)
         try:
-            return number, await self._serve(request, route, key, number, body)
+            return await self._serve(request, route, key, number, body)
         except ApiError as error:
-            return number, _refusal(error, route)
-        except DroppedError:
-            return number, None
+            return _refusal(error, route)
+
+    async def _read(self, request: Request, route: _Route | None, number: int) -> bytes:
+        """Read the body.
+
+        Raises:
+            DroppedError: a fault cuts an upload.
+        """
+        limit = None
+        if route is not None and route.operation is Operation.UPLOAD:
+            limit = await run_in_threadpool(self._upload_limit, route.name, number)
+        body = bytearray()
+        async for part in request.stream():
+            body += part
+            if limit is not None and len(body) >= limit:
+                break
+        if limit is not None:
+            raise DroppedError
+        return bytes(body)
+
+    def _upload_limit(self, upload_id: str, number: int) -> int | None:
+        cuts = self._service.faults.take(
+            (CutUpload,),
+            subject=f"request {number}",
+            names=self._service.names_of_upload(upload_id),
+            operation=Operation.UPLOAD,
+        )
+        return min((one.at for one in cuts), default=None)
 
     def _log(self, request: Request, route: _Route | None, key: str | None) -> int:
         now = self._service.clock.now()

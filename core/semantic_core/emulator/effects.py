@@ -126,6 +126,14 @@ class HideJob:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CutUpload:
+    """Close the connection once so many bytes of an upload's chunk have come in."""
+
+    at: int
+    operation: ClassVar[Operation] = Operation.UPLOAD
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CutDownload:
     """Close the connection after so many bytes of a download.
 
@@ -226,7 +234,7 @@ class CutResult:
 
 CallEffect = Reply | Drop | Delay | Garbage | Redirect | CutDownload | Bomb
 LineEffect = FailLines | DamageLines | ReplaceLines | CutResult
-Effect = CallEffect | HideJob | EndJob | StickJob | LineEffect
+Effect = CallEffect | CutUpload | HideJob | EndJob | StickJob | LineEffect
 
 CALL_EFFECTS = (Reply, Drop, Delay, Garbage, Redirect, CutDownload, Bomb)
 LINE_EFFECTS = (FailLines, DamageLines, ReplaceLines, CutResult)

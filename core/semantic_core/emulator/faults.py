@@ -11,6 +11,7 @@ from typing import Self, TypeVar
 from semantic_core.emulator.effects import (
     CALL_EFFECTS,
     LINE_EFFECTS,
+    CutUpload,
     Damage,
     Effect,
     EndJob,
@@ -23,7 +24,8 @@ from semantic_core.emulator.state import State
 from semantic_core.errors import InvalidInputError
 
 _EFFECTS: dict[str, type[Effect]] = {
-    kind.__name__: kind for kind in (*CALL_EFFECTS, HideJob, EndJob, StickJob, *LINE_EFFECTS)
+    kind.__name__: kind
+    for kind in (*CALL_EFFECTS, CutUpload, HideJob, EndJob, StickJob, *LINE_EFFECTS)
 }
 _JOB_EFFECTS = (EndJob, StickJob, *LINE_EFFECTS)
 

@@ -112,12 +112,11 @@ class Emulator:
         """Start serving in a background thread; returns once it takes connections.
 
         Raises:
-            ConfigurationError: the port is taken.
+            ConfigurationError: the port is taken, or it was stopped before.
         """
         if self._server is None:
-            listener = _listen(self._port)
             self._service.files.sweep()
-            self._server = self._make_server(self._service, listener)
+            self._server = self._make_server(self._service, _listen(self._port))
         return self
 
     def stop(self) -> None:

@@ -119,10 +119,7 @@ class Service:
         if call.operation in (Operation.UPLOAD_START, Operation.CREATE):
             names += _display_names(call.body)
         elif call.operation is Operation.UPLOAD:
-            row = self.state.row(
-                "SELECT name, display_name FROM uploads WHERE id = ?", (call.name,)
-            )
-            names += [] if row is None else list(row)
+            names += self.names_of_upload(call.name)
         elif call.operation in (Operation.GET, Operation.CANCEL, Operation.DELETE):
             names.append(f"batches/{call.name}")
             row = self.state.row("SELECT * FROM jobs WHERE name = ?", (names[-1],))
@@ -137,6 +134,11 @@ class Service:
         if call.operation in (Operation.CREATE, Operation.EMBED):
             names.append(call.name)
         return [name for name in names if name]
+
+    def names_of_upload(self, upload_id: str) -> list[str]:
+        """Return the names of the file that an upload session makes."""
+        row = self.state.row("SELECT name, display_name FROM uploads WHERE id = ?", (upload_id,))
+        return [] if row is None else [name for name in row if name]
 
     # --- files -----------------------------------------------------------------------------
 

@@ -80,6 +80,7 @@ class State:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = threading.RLock()
+        self._is_closed = False
         try:
             self._connection = sqlite3.connect(
                 path, timeout=30.0, isolation_level=None, check_same_thread=False
@@ -97,33 +98,43 @@ class State:
     def close(self) -> None:
         """Close the file. Idempotent."""
         with self._lock:
+            self._is_closed = True
             self._connection.close()
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """Open a write transaction; committed, and so safe from kill -9, when the block ends."""
         with self._lock:
-            if self._connection.in_transaction:
-                yield self._connection
+            connection = self._open_connection()
+            if connection.in_transaction:
+                yield connection
                 return
-            self._connection.execute("BEGIN IMMEDIATE")
+            connection.execute("BEGIN IMMEDIATE")
             try:
-                yield self._connection
+                yield connection
             except BaseException:
-                self._connection.execute("ROLLBACK")
+                connection.execute("ROLLBACK")
                 raise
-            self._connection.execute("COMMIT")
+            connection.execute("COMMIT")
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[sqlite3.Row]:
         """Return all rows of a query."""
         with self._lock:
-            return self._connection.execute(sql, values).fetchall()
+            return self._open_connection().execute(sql, values).fetchall()
 
     def row(self, sql: str, values: Sequence[Any] = ()) -> sqlite3.Row | None:
         """Return the first row of a query, or None."""
         with self._lock:
-            found: sqlite3.Row | None = self._connection.execute(sql, values).fetchone()
+            found: sqlite3.Row | None = self._open_connection().execute(sql, values).fetchone()
             return found
+
+    def _open_connection(self) -> sqlite3.Connection:
+        if self._is_closed:
+            raise ConfigurationError(
+                f"The emulator on {self.path} was stopped. Read it before stop(), or open the "
+                "file with a new Emulator."
+            )
+        return self._connection
 
     def _prepare(self) -> None:
         try:

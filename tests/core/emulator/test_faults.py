@@ -14,6 +14,7 @@ from semantic_core.emulator import (
     Bomb,
     CutDownload,
     CutResult,
+    CutUpload,
     Damage,
     DamageLines,
     Delay,
@@ -211,6 +212,18 @@ def test_an_upload_dropped_before_or_after_it_was_stored(emulator: Emulator, api
             api.send_chunk(url, b"12345")
     assert len(api.get("files")["files"]) == 1
     assert api.send_chunk(url, b"12345").json()["file"]["sizeBytes"] == "5"
+
+
+@pytest.mark.parametrize("at", [1, 3_000_000])
+def test_an_upload_is_cut_within_a_chunk(emulator: Emulator, api: RawApi, at: int) -> None:
+    data = bytes(6_000_000)
+    url = api.start_upload(len(data), display_name="cut me").headers["x-goog-upload-url"]
+    emulator.add_fault(FaultRule(effect=CutUpload(at=at), target="cut me"))
+    with pytest.raises(httpx2.TransportError):
+        api.send_chunk(url, data)
+    assert api.get("files") == {}
+    assert emulator.calls(Operation.UPLOAD)[0].outcome == "dropped"
+    assert api.send_chunk(url, data).status_code == 200
 
 
 def test_a_job_appears_late_in_lists(emulator: Emulator, api: RawApi, clock: ManualClock) -> None:
@@ -441,6 +454,7 @@ EVERY_RULE = [
     FaultRule(effect=Redirect(location="http://127.0.0.1:1/")),
     FaultRule(effect=HideJob(seconds=1)),
     FaultRule(effect=CutDownload(at=1, tells_length=False)),
+    FaultRule(effect=CutUpload(at=1)),
     FaultRule(effect=Bomb(size=1)),
     FaultRule(effect=EndJob(state="BATCH_STATE_FAILED", code=3)),
     FaultRule(effect=StickJob()),

@@ -82,6 +82,15 @@ def test_a_taken_name_is_refused_until_it_is_free(api: RawApi, clock: ManualCloc
     api.upload(b"3", name="files/mine")
 
 
+def test_of_two_uploads_under_one_name_the_first_to_finish_wins(api: RawApi) -> None:
+    first, second = (
+        api.start_upload(1, name="files/mine").headers["x-goog-upload-url"] for _ in range(2)
+    )
+    assert api.send_chunk(second, b"2").status_code == 200
+    assert api.send_chunk(first, b"1").status_code == 409
+    assert len(api.get("files")["files"]) == 1
+
+
 def test_files_are_gone_after_two_days(api: RawApi, clock: ManualClock) -> None:
     name = api.upload(b"1")
     clock.advance(48 * HOUR - 1)

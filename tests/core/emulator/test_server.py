@@ -226,6 +226,15 @@ def test_its_url_needs_a_running_server(tmp_path: Path) -> None:
     emulator.stop()
 
 
+def test_a_stopped_one_says_so(tmp_path: Path) -> None:
+    with Emulator(tmp_path / "state.db") as emulator:
+        pass
+    with pytest.raises(ConfigurationError, match="was stopped"):
+        assert emulator.ledger
+    with pytest.raises(ConfigurationError, match="was stopped"):
+        emulator.start()
+
+
 def test_a_missing_extra_names_what_to_install(tmp_path: Path) -> None:
     code = """
 import sys
