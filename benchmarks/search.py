@@ -28,7 +28,7 @@ DIMENSIONS = 768
 LIMIT = 10
 ROUNDS = 60
 QUERIES = 200
-BATCH = 64
+BATCHES = (8, 64)
 SHARES = (0.01, 0.05, 0.2, 0.5)
 PAGE = 1000
 
@@ -63,12 +63,10 @@ def measure(name: str, vectors: Floats, queries: Floats) -> None:
     for start in range(0, count, PAGE):
         index.put(ids[start : start + PAGE], vectors[start : start + PAGE])
     _line("put, in pages of 1,000", time.perf_counter() - started)
-    started = time.perf_counter()
+    _line("codes made and depth measured", _timed(index.first_pass))
     first_pass = index.first_pass()
-    _line("codes made and depth measured", time.perf_counter() - started)
     print(f"  re-scored: {first_pass.depth_for(LIMIT) if first_pass else 'all'}")
 
-    batch = np.resize(queries, (BATCH, dimensions))
     actions: dict[str, Callable[[Floats], object]] = {
         "one pass by matrix.max()": lambda _: vectors.max(),
         "one pass by matrix @ query": lambda query: vectors @ query,
@@ -79,11 +77,10 @@ def measure(name: str, vectors: Floats, queries: Floats) -> None:
         allowed = np.sort(np.random.default_rng(1).choice(ids, int(count * share), replace=False))
         actions[f"search, filter of {share:.0%}"] = partial(_filtered, index, allowed)
     _table(actions, queries)
-    for exact in (False, True):
-        started = time.perf_counter()
-        index.search_many(batch, LIMIT, exact=exact)
-        each = (time.perf_counter() - started) / BATCH
-        _line(f"search_many of {BATCH}{', exact' if exact else ''}, each", each)
+    for number in BATCHES:
+        batch = np.resize(queries, (number, dimensions))
+        seconds = [_timed(partial(index.search_many, batch, LIMIT)) for _ in range(5)]
+        _line(f"search_many of {number}, each", float(np.median(seconds)) / number)
     for limit in (10, 100):
         recalls = [
             _recall(index.search(query, limit), index.search(query, limit, exact=True))
@@ -106,9 +103,7 @@ def _saved(index: VectorIndex, query: Floats) -> None:
     )
     with tempfile.TemporaryDirectory() as folder:
         sidecar = Sidecar(Path(folder, "vectors"), identity)
-        started = time.perf_counter()
-        sidecar.save(index, 1)
-        _line("sidecar written and synced", time.perf_counter() - started)
+        _line("sidecar written and synced", _timed(partial(sidecar.save, index, 1)))
         started = time.perf_counter()
         opened = sidecar.open(oldest=0, newest=1)
         if opened is None:
@@ -121,9 +116,7 @@ def _table(actions: dict[str, Callable[[Floats], object]], queries: Floats) -> N
     seconds: dict[str, list[float]] = {name: [] for name in actions}
     for turn in range(ROUNDS):
         for name, action in actions.items():
-            started = time.perf_counter()
-            action(queries[turn % len(queries)])
-            seconds[name].append(time.perf_counter() - started)
+            seconds[name].append(_timed(partial(action, queries[turn % len(queries)])))
     medians = {name: float(np.median(times)) for name, times in seconds.items()}
     one_pass = min(median for name, median in medians.items() if name.startswith("one pass"))
     for name, times in seconds.items():
@@ -132,6 +125,12 @@ def _table(actions: dict[str, Callable[[Floats], object]], queries: Floats) -> N
             f"p95 {1e3 * float(np.quantile(times, 0.95)):8.2f} ms   "
             f"{medians[name] / one_pass:5.2f} x pass"
         )
+
+
+def _timed(action: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    action()
+    return time.perf_counter() - started
 
 
 def _line(name: str, seconds: float) -> None:

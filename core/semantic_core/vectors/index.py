@@ -15,19 +15,19 @@ from semantic_core.vectors.first_pass import FETCH_COST, LEAST_ROWS, FirstPass
 from semantic_core.vectors.matrix import Matrix
 from semantic_core.vectors.metric import Metric, exact_scores, half_squares, prepare, rank_error
 
-# A row costs this many times more to fetch and multiply than to compare by code.
-_CODE_GAIN = 20
+# A row costs about this many times more to fetch and multiply than to compare by code.
+_CODE_GAIN = 32
 
 # Dead rows are read by every scan: beyond one in five the living are copied together.
 _DEAD_SHARE = 5
 
-# So many queries at once are multiplied with every row: that is as fast as a first pass for each,
-# and exact.
+# So many queries at once are multiplied with every row: that is at least as fast as a first pass
+# for each, and exact.
 _MANY = 32
+_MOST = 64
 
 # Ranks held at once by a search for many vectors: 64 MiB.
 _RANKS = 2**24
-_QUERIES = 64
 
 # Rows whose true scores are computed at once.
 _SCORED = 256
@@ -176,7 +176,8 @@ class VectorIndex:
         if limit <= 0 or not pool:
             nothing = Hits(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32))
             return [nothing] * len(queries)
-        exact = exact or len(queries) >= _MANY
+        group = max(1, min(_MOST, len(queries), _RANKS // self.matrix.count))
+        exact = exact or group >= _MANY
         first_pass = None if exact else self._worthwhile(limit, pool)
         if first_pass is not None:
             depth = first_pass.depth_for(limit)
@@ -186,7 +187,6 @@ class VectorIndex:
                 )[0]
                 for query in queries
             ]
-        group = max(1, min(_QUERIES, _RANKS // self.matrix.count))
         return [
             hits
             for start in range(0, len(queries), group)
