@@ -17,6 +17,7 @@ from semantic_core.errors import (
     NotASemcoreDatabaseError,
     SchemaTooNewError,
 )
+from semantic_core.failpoints import FailPoint, reach
 from semantic_core.legacy import is_legacy, move_legacy_rows, set_legacy_aside
 from semantic_core.spec import EmbeddingSpec
 
@@ -67,6 +68,7 @@ def _migrate(database: Database, options: SchemaOptions) -> None:
         version = _version(connection, _tables(connection), database.path)
         for migrate in MIGRATIONS[version:]:
             migrate(connection, options)
+            reach(FailPoint.MIGRATE_STEP)
         connection.execute(
             "INSERT INTO meta (key, value) VALUES ('schema_version', ?) "
             "ON CONFLICT (key) DO UPDATE SET value = excluded.value",

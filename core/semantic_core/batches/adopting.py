@@ -13,6 +13,7 @@ from semantic_core.batches.ending import end_job
 from semantic_core.batches.holding import HOLDABLE
 from semantic_core.batches.pages import pages
 from semantic_core.errors import RemoteNotFoundError
+from semantic_core.failpoints import FailPoint, reach
 from semantic_core.gemini import (
     RemoteJob,
     RemoteStatus,
@@ -50,6 +51,7 @@ def adopt_unknown_jobs(context: BatchContext) -> None:
         for remote in context.client.list_jobs(context.prefix)
         if remote.display_name is not None and remote.status is not RemoteStatus.FAILED
     }
+    reach(FailPoint.FOUND_LISTED)
     if not found:
         return
     with context.store.database.snapshot() as connection:
@@ -68,6 +70,7 @@ def adopt_unknown_jobs(context: BatchContext) -> None:
         )
         with context.store.database.transaction() as connection:
             is_usable = adopt(connection, job, now=context.clock.now())
+        reach(FailPoint.FOUND_RECORDED)
         if is_usable:
             _log.warning("Found batch job %s (%s), unknown here until now.", name, remote.name)
 
@@ -114,6 +117,8 @@ def apply_adopted(job: LeasedJob, remote: RemoteJob) -> None:
                         job_id=None,
                         now=job.context.clock.now(),
                     )
+                    reach(FailPoint.APPLY_PAGE_WRITTEN)
+                reach(FailPoint.APPLY_PAGE_COMMITTED)
                 applied += len(arrived)
     now = job.context.clock.now()
     with job.transaction() as connection:

@@ -35,6 +35,7 @@ def clean_up(context: BatchContext) -> None:
         except ProviderError as error:
             _log.info("Removing the remote files of batch job %s failed: %s", job_id, error)
             is_clean = False
+        reach(FailPoint.CLEANUP_REMOVED)
         with context.store.database.transaction() as connection:
             mark_cleaned(connection, job_id, now=context.clock.now(), is_clean=is_clean)
         reach(FailPoint.CLEANUP_DONE)

@@ -12,6 +12,7 @@ from typing import Any, Self
 from semantic_core.batches.config import BatchConfig
 from semantic_core.batches.workspace import Workspace
 from semantic_core.clock import Clock
+from semantic_core.failpoints import FailPoint, reach
 from semantic_core.gemini import GeminiBatchClient
 from semantic_core.queue import jobs
 from semantic_core.queue.jobs import JobRecord
@@ -75,6 +76,7 @@ class LeasedJob:
             return
         leased = cls(context, job_id, token)
         try:
+            reach(FailPoint.LEASE_TAKEN)
             yield leased
         finally:
             leased.give_back()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from semantic_core.batches.context import LeasedJob
+from semantic_core.failpoints import FailPoint, reach
 from semantic_core.queue import jobs
 from semantic_core.queue.items import Outcome, open_hashes, settle_items
 from semantic_core.statuses import BudgetUse, FailureReason, ItemState, JobStep
@@ -70,6 +71,8 @@ def end_job(
     """
     state = ItemState.RELEASED if use is BudgetUse.NOTHING else ItemState.FAILED
     settle_open(job, state=state, use=use, error=error, not_before=not_before)
+    reach(FailPoint.END_SETTLED)
     with job.transaction() as connection:
         jobs.fail_job(connection, job.id, token=job.token, steps=steps, reason=reason, error=error)
+    reach(FailPoint.END_RECORDED)
     job.context.workspace.forget(job.id)

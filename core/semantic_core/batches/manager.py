@@ -34,7 +34,8 @@ from semantic_core.receipts import Estimate, Receipt, estimate_waiting, write_re
 from semantic_core.statuses import JobStatus
 from semantic_core.store import PeeweeVectorStore
 from semantic_core.store.collections import get_collection
-from semantic_core.types import BatchJob, QueueStats
+from semantic_core.store.reading import read_failed
+from semantic_core.types import BatchJob, QueueStats, StoredChunk
 
 _log = logging.getLogger(__name__)
 
@@ -258,6 +259,16 @@ class BatchManager:
         """Return every batch job of the database, oldest first. Needs no key."""
         with self.store.database.snapshot() as connection:
             return jobs.list_jobs(connection)
+
+    def failed_chunks(self, limit: int = 100) -> list[StoredChunk]:
+        """Return chunks that are FAILED, each with its ``error_message``, oldest first.
+
+        Needs no key.
+        """
+        with self.store.database.snapshot() as connection:
+            return read_failed(
+                connection, collection_id=self._collection_id(connection), limit=limit
+            )
 
     def cancel(self, batch_id: str) -> JobStatus:
         """Cancel a job; its texts wait again once the provider confirms.

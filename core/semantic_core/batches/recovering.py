@@ -8,6 +8,7 @@ from semantic_core.batches.context import LeasedJob
 from semantic_core.batches.ending import end_job
 from semantic_core.batches.holding import hold
 from semantic_core.errors import ProviderError
+from semantic_core.failpoints import FailPoint, reach
 from semantic_core.gemini import RemoteJob, RemoteStatus
 from semantic_core.queue.jobs import JobRecord
 from semantic_core.statuses import FailureReason, HoldReason, JobStatus, JobStep
@@ -48,6 +49,7 @@ def resolve_uncertain(job: LeasedJob, record: JobRecord) -> bool:
         for remote in job.context.client.find_jobs(record.display_name)
         if remote.model in (None, record.model)
     ]
+    reach(FailPoint.CREATE_LISTED)
     if found:
         _adopt(job, found)
         return True
@@ -95,6 +97,7 @@ def _adopt(job: LeasedJob, found: list[RemoteJob]) -> None:
         hold_reason=None,
         error_message=None,
     )
+    reach(FailPoint.CREATE_ADOPTED)
     for other in others:
         _log.warning(
             "Batch job %s stands twice at the provider: %s is used, %s is cancelled.",

@@ -10,6 +10,7 @@ from semantic_core.batches.ending import end_job
 from semantic_core.batches.polling import poll
 from semantic_core.batches.recovering import UNSENT, resolve_uncertain
 from semantic_core.errors import TransitionError
+from semantic_core.failpoints import FailPoint, reach
 from semantic_core.queue.jobs import JobRecord
 from semantic_core.statuses import FailureReason, JobStatus, JobStep
 
@@ -31,6 +32,7 @@ def cancel_job(context: BatchContext, batch_id: str) -> JobStatus:
             )
         # The wish first: a crash after the call must not look like somebody else's cancel.
         job.move(JobStep.SUBMITTED, JobStep.FETCHED, cancel_requested_at=context.clock.now())
+        reach(FailPoint.CANCEL_INTENDED)
         context.client.cancel(str(job.record().google_job_id))
         poll(job, job.record())
         return job.record().status

@@ -234,6 +234,7 @@ def _create(job: LeasedJob, input_file: InputFile) -> None:
                 "adopts the job if the provider lists it, and frees the texts if it never arrived.",
                 batch_id=job.id,
             ) from error
+        reach(FailPoint.CREATE_REFUSED)
         _refuse(job, error)
         raise
     reach(FailPoint.CREATE_ANSWERED)

@@ -8,6 +8,7 @@ from semantic_core.batches.context import BatchContext, LeasedJob
 from semantic_core.batches.polling import poll
 from semantic_core.batches.recovering import UNSENT, release_unsent, resolve_uncertain
 from semantic_core.errors import ProviderError, SemanticCoreError, TransitionError
+from semantic_core.failpoints import FailPoint, reach
 from semantic_core.queue import jobs
 from semantic_core.queue.jobs import JobRecord
 from semantic_core.statuses import JobStatus, JobStep
@@ -41,6 +42,7 @@ def release_left_behind(context: BatchContext) -> None:
     """Free the texts of processes that died before their create call."""
     with context.store.database.snapshot() as connection:
         left = [job.id for job in jobs.list_jobs(connection, only_open=True) if job.step in UNSENT]
+    reach(FailPoint.LEFT_LISTED)
     for job_id in left:
         with LeasedJob.take(context, job_id) as job:
             if job is not None and job.record().step in UNSENT:

@@ -19,6 +19,7 @@ from semantic_core.errors import (
     RemoteNotFoundError,
     RequestRefusedError,
 )
+from semantic_core.failpoints import FailPoint, reach
 from semantic_core.gemini.connection import Connection, sdk_errors
 from semantic_core.gemini.downloading import download
 from semantic_core.gemini.endpoint import Endpoint
@@ -137,6 +138,7 @@ class GeminiBatchClient:
         """
         spooled = write_requests(requests, spool, spec)
         try:
+            reach(FailPoint.SPOOL_WRITTEN)
             return upload(self._connection, spooled, display_name=display_name, clock=self._clock)
         finally:
             spool.unlink(missing_ok=True)

@@ -10,6 +10,7 @@ import httpx2
 import orjson
 
 from semantic_core.errors import ProviderProtocolError, ProviderUnavailableError
+from semantic_core.failpoints import FailPoint, reach
 from semantic_core.gemini.connection import Connection
 from semantic_core.gemini.private_file import PrivateFile
 from semantic_core.gemini.remote import RetrievedResults
@@ -77,6 +78,7 @@ def download(
                 f"The download of {name} ends in the middle of a line, and its length is unknown. "
                 "Nothing of it was kept; try again later."
             )
+        reach(FailPoint.DOWNLOAD_WRITTEN)
         file.move_to(destination)
     return RetrievedResults(
         path=destination, byte_count=byte_count, line_count=line_count + (last != b"\n")
