@@ -615,17 +615,19 @@ def test_a_fork_within_a_call_leaves_the_child_without_the_database(database: Da
             add(database, "child")
         except StorageError as error:
             print(error, flush=True)
+        database.close()
 
     with database.transaction() as connection:
         connection.execute("INSERT INTO notes (text) VALUES ('parent')")
         wait_for(fork(work))
+        connection.execute("INSERT INTO notes (text) VALUES ('parent, after the child closed')")
     add(database, "parent again")
     """,
         database.path,
     )
     assert "was in use when this process was forked" in printed
     assert "'spawn'" in printed
-    assert texts(database.path) == ["parent", "parent again"]
+    assert texts(database.path) == ["parent", "parent, after the child closed", "parent again"]
 
 
 def test_a_fork_waits_for_calls_in_other_threads(database: Database) -> None:

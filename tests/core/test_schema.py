@@ -501,19 +501,26 @@ def test_a_migration_that_is_killed_leaves_the_old_file_as_it_was(
 def test_processes_that_open_at_the_same_moment_migrate_once(
     legacy_path: Path, python: Python
 ) -> None:
-    children = [
-        python(f"""
-            from semantic_core.schema import read_meta
-            from semantic_core.store import PeeweeVectorStore
+    """The one that comes second finds it done, although it saw the old tables before."""
+    with closing(sqlite3.connect(legacy_path, isolation_level=None)) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        children = [
+            python(f"""
+                from semantic_core.database import Database
+                from semantic_core.schema import read_meta
+                from semantic_core.store import PeeweeVectorStore
 
-            hear()
-            with PeeweeVectorStore({str(legacy_path)!r}) as store:
-                say(read_meta(store.database.connection(), "install_id"))
-        """)
-        for _ in range(3)
-    ]
-    for child in children:
-        child.say("go")
+                database = Database({str(legacy_path)!r})
+                database.connection().set_trace_callback(
+                    lambda sql: say("waits") if sql == "BEGIN IMMEDIATE" else None
+                )
+                with PeeweeVectorStore(database) as store:
+                    say(read_meta(store.database.connection(), "install_id"))
+            """)
+            for _ in range(2)
+        ]
+        assert [child.hear() for child in children] == ["waits", "waits"]
+        writer.execute("ROLLBACK")
     assert len({child.hear() for child in children}) == 1
     for child in children:
         child.end()

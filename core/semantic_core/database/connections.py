@@ -30,6 +30,8 @@ class Connections:
 
     Attributes:
         generation: grows whenever they were closed to fork.
+        is_unsafe: whether this process inherited one that is open. It must not even be closed:
+            that would take back what the parent is writing.
     """
 
     def __init__(self, *, are_ours: bool) -> None:
@@ -38,7 +40,7 @@ class Connections:
         self._opened: list[tuple[threading.Thread, sqlite3.Connection]] = []
         self._users: dict[int, int] = {}
         self._guard = threading.Condition()
-        self._is_unsafe = False
+        self.is_unsafe = False
         with _forking:
             _every.add(self)
 
@@ -49,7 +51,7 @@ class Connections:
         Raises:
             StorageError: the process was forked while they could not be closed.
         """
-        if self._is_unsafe:
+        if self.is_unsafe:
             raise StorageError(
                 f"{path} was in use when this process was forked, and SQLite cannot go on in it. "
                 "Fork while no call is running, or start processes with the method 'spawn'."
@@ -95,12 +97,12 @@ class Connections:
         if is_idle and self._are_ours:
             self.close()
             self.generation += 1
-        self._is_unsafe = any(_is_open(connection) for _, connection in self._opened)
+        self.is_unsafe = any(_is_open(connection) for _, connection in self._opened)
 
     def after_fork(self, *, is_child: bool) -> None:
         """Let threads go on."""
         if not is_child:
-            self._is_unsafe = False
+            self.is_unsafe = False
             self._guard.release()
             return
         # Of all threads only this one lives on.

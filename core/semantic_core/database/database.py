@@ -137,6 +137,8 @@ class Database:
         if self._is_closed or not self._is_ours:
             return
         self._is_closed = True
+        if self._connections.is_unsafe:
+            return
         self.peewee.close()
         self._connections.close()
 
