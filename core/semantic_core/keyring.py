@@ -45,8 +45,10 @@ class GoogleKeyring:
     _batch_key: str | None
 
     def __init__(self, default_key: str | None = None, batch_key: str | None = None) -> None:
-        _check_key(default_key, "The default key")
-        _check_key(batch_key, "The batch key")
+        if default_key is not None:
+            check_key(default_key, what="The default key")
+        if batch_key is not None:
+            check_key(batch_key, what="The batch key")
         object.__setattr__(self, "_default_key", default_key)
         object.__setattr__(self, "_batch_key", batch_key)
         if default_key is not None and default_key == batch_key:
@@ -140,15 +142,19 @@ class GoogleKeyring:
 
 
 def _read(environ: Mapping[str, str], name: str) -> str | None:
-    key = environ.get(name) or None
-    _check_key(key, f"The key in {name}")
+    key = environ.get(name)
+    if not key:
+        return None
+    check_key(key, what=f"The key in {name}")
     return key
 
 
-def _check_key(key: object, what: str) -> None:
-    """Check that a key can be sent in a header; the error never shows it."""
-    if key is None:
-        return
+def check_key(key: object, *, what: str) -> None:
+    """Check that a key can be sent in a header.
+
+    Raises:
+        InvalidKeyError: it cannot; the error never shows the key itself.
+    """
     if not isinstance(key, str):
         raise InvalidKeyError(f"{what} is of type {type(key).__name__}, not a string.")
     if not key.strip():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from semantic_core.errors import (
 )
 from semantic_core.gemini.endpoint import Endpoint
 from semantic_core.gemini.failures import KEY_HEADER, refusal_of, unreachable
+from semantic_core.keyring import check_key
 
 if TYPE_CHECKING:
     from google import genai
@@ -151,6 +153,9 @@ class Connection:
         endpoint: where requests go.
         clock: bounds how long an answer may take.
         transport: sends the requests; the network by default.
+
+    Raises:
+        InvalidKeyError: the key cannot be sent.
     """
 
     def __init__(
@@ -161,14 +166,33 @@ class Connection:
         clock: Clock,
         transport: httpx2.BaseTransport | None = None,
     ) -> None:
-        self.http = GuardedHttp(endpoint, clock=clock, transport=transport)
-        self._endpoint = endpoint
+        # What no header can hold would be shown by the error that says so.
+        check_key(api_key, what="The API key")
         self._api_key = api_key
+        self._endpoint = endpoint
+        self._clock = clock
+        self._transport = transport
+        self._open()
+
+    def _open(self) -> None:
+        self._pid = os.getpid()
+        self._http = GuardedHttp(self._endpoint, clock=self._clock, transport=self._transport)
         self._sdk: genai.Client | None = None
+
+    @property
+    def http(self) -> GuardedHttp:
+        """The HTTP client; a new one after a fork.
+
+        Two processes on one socket would read each other's answers.
+        """
+        if os.getpid() != self._pid:
+            self._open()
+        return self._http
 
     @property
     def sdk(self) -> genai.Client:
         """The official SDK on this connection: one version, no retries, our timeout."""
+        http = self.http
         if self._sdk is None:
             # Most of a second to import, which a search by keyword should not pay.
             from google import genai  # noqa: PLC0415
@@ -181,7 +205,7 @@ class Connection:
                     base_url=self._endpoint.url,
                     api_version=API_VERSION,
                     timeout=round(self._endpoint.timeout * 1000),
-                    httpx_client=self.http,
+                    httpx_client=http,
                     # For its own clients, which are never used.
                     async_client_args={"verify": _trusting_nobody(), "ssl": _trusting_nobody()},
                 ),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +13,8 @@ from contextlib import contextmanager
 import httpx2
 import pytest
 
-from semantic_core.errors import ProviderProtocolError, ProviderUnavailableError
+from semantic_core.emulator import Emulator
+from semantic_core.errors import InvalidKeyError, ProviderProtocolError, ProviderUnavailableError
 from semantic_core.gemini.connection import LARGEST_ANSWER, Connection, sdk_errors
 from semantic_core.gemini.endpoint import Endpoint
 from support.clock import ManualClock
@@ -207,6 +210,54 @@ def test_closing_twice_does_nothing() -> None:
     assert connection.sdk is connection.sdk
     connection.close()
     connection.close()
+
+
+@pytest.mark.parametrize("key", ["", "line\n", "two words"])
+def test_a_key_that_no_header_can_hold_is_refused_and_not_shown(key: str) -> None:
+    with pytest.raises(InvalidKeyError) as caught:
+        Connection(key, endpoint=GOOGLE, clock=ManualClock())
+    assert not key or key not in str(caught.value)
+
+
+FORK = """
+import os, sys
+from semantic_core.clock import SystemClock
+from semantic_core.gemini.connection import Connection
+from semantic_core.gemini.endpoint import Endpoint
+
+def local_port():
+    response = connection.http.get(url + "/v1beta/batches", headers={"x-goog-api-key": "a-key"})
+    return response.extensions["network_stream"].get_extra_info("client_addr")[1]
+
+url = sys.argv[1]
+connection = Connection("a-key", endpoint=Endpoint(base_url=url), clock=SystemClock())
+sdk = connection.sdk
+before = local_port()
+child = os.fork()
+if child == 0:
+    os._exit(0 if local_port() != before and connection.sdk is not sdk else 1)
+assert os.waitpid(child, 0)[1] == 0
+assert local_port() == before
+assert connection.sdk is sdk
+"""
+
+
+def test_a_forked_process_gets_a_connection_of_its_own(emulator: Emulator) -> None:
+    """E10: on a shared socket each could read the answer meant for the other."""
+    subprocess.run([sys.executable, "-c", FORK, emulator.url], check=True, timeout=60)
+
+
+def test_debug_logs_do_not_show_the_key(
+    emulator: Emulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever the layers below write, at any level."""
+    caplog.set_level(0)
+    connection = Connection(KEY, endpoint=Endpoint(base_url=emulator.url), clock=ManualClock())
+    connection.request("GET", "batches")
+    list(connection.sdk.batches.list())
+    connection.close()
+    assert "batches" in caplog.text
+    assert KEY not in caplog.text
 
 
 @contextmanager
