@@ -1,1 +1,18 @@
-"""Adapter package."""
+"""LlamaIndex on semcore: ingest at once, embed at half price, search the whole time."""
+
+from llamaindex_semcore.base import SemcoreVectorStore
+from llamaindex_semcore.embedding import DeferredEmbedding
+from llamaindex_semcore.errors import UnsupportedQueryError
+from llamaindex_semcore.found_nodes import RESULT_KEY
+from semantic_core import BatchConfig, BatchManager, EmbeddingSpec, GoogleKeyring
+
+__all__ = [
+    "RESULT_KEY",
+    "BatchConfig",
+    "BatchManager",
+    "DeferredEmbedding",
+    "EmbeddingSpec",
+    "GoogleKeyring",
+    "SemcoreVectorStore",
+    "UnsupportedQueryError",
+]

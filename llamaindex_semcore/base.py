@@ -1,0 +1,388 @@
+"""SemcoreVectorStore: a LlamaIndex vector store whose vectors may come later."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Sequence
+from typing import Any, Self
+
+import fsspec
+from llama_index.core.bridge.pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+from llama_index.core.schema import BaseNode
+from llama_index.core.vector_stores.types import (
+    DEFAULT_PERSIST_DIR,
+    DEFAULT_PERSIST_FNAME,
+    BasePydanticVectorStore,
+    MetadataFilters,
+    VectorStoreQuery,
+    VectorStoreQueryResult,
+)
+
+from llamaindex_semcore.filters import to_filter
+from llamaindex_semcore.nodes import to_chunk, to_node
+from llamaindex_semcore.persisting import read_pointer, write_pointer
+from llamaindex_semcore.queries import QueryRun
+from llamaindex_semcore.query_options import PendingRule, QueryOptions
+from semantic_core import (
+    DEFAULT_COLLECTION,
+    BatchConfig,
+    BatchManager,
+    Chunk,
+    EmbeddingSpec,
+    GeminiBatchClient,
+    GoogleKeyring,
+    InvalidVectorError,
+    PeeweeVectorStore,
+)
+
+# As SimpleVectorStore and StorageContext name their files.
+_NAMESPACE_SEPARATOR = "__"
+_DEFAULT_NAMESPACE = "default"
+
+
+class SemcoreVectorStore(BasePydanticVectorStore):
+    """A vector store that takes nodes at once and gets their vectors later, at half the price.
+
+    A node without an embedding (None, or the ``[]`` of `DeferredEmbedding`) is saved PENDING and
+    found by keyword at once; a `BatchManager` brings its vector through Google's Gemini Batch
+    API. A node with an embedding is searched by it as it is.
+
+    Every result tells in ``node.metadata["_semcore"]`` its ``status`` (READY, PENDING or FAILED),
+    its ``match`` (what it was found by: vector, keyword, both, or filter), whether it is
+    ``stale`` (found by the vector of its older text), and why the search was ``degraded`` to
+    keywords, or None. No model sees this, and it is in no hash.
+
+    Query modes: default, sparse and text_search (by keyword), hybrid (with ``alpha``), and mmr.
+
+    Args:
+        store (Union[str, Path, PeeweeVectorStore]): the path or URL of a database, created if
+            it does not exist, or a store that is open. One file serves many collections.
+        collection (str): the name of the collection. Defaults to "default".
+        spec (Optional[EmbeddingSpec]): how its texts become vectors. Defaults to what the
+            collection has; a new one gets gemini-embedding-001 with 768 dimensions. For nodes
+            that come with the vectors of another embed model, of whatever size:
+            ``EmbeddingSpec.external("its name")``.
+        pending (str): "keyword" lets nodes that have no vector yet be found by keyword in the
+            modes default and mmr; "skip" leaves them out. Defaults to "keyword".
+
+    Raises:
+        SpecMismatchError: the collection has another spec.
+        StorageError: the database cannot be used; the subclass says why.
+
+    Examples:
+        `pip install "semcore[llama-index]"`
+
+        ```python
+        from llama_index.core import StorageContext, VectorStoreIndex
+        from llamaindex_semcore import DeferredEmbedding, GoogleKeyring, SemcoreVectorStore
+
+        keyring = GoogleKeyring.from_env()
+        vector_store = SemcoreVectorStore("notes.db")
+        index = VectorStoreIndex.from_documents(
+            documents,
+            storage_context=StorageContext.from_defaults(vector_store=vector_store),
+            embed_model=DeferredEmbedding(keyring),
+        )
+        index.as_retriever().retrieve("found by keyword at once")
+
+        manager = vector_store.batch_manager(keyring)
+        manager.flush_queue()
+        manager.sync_status()  # hours later; from then on found by meaning
+        ```
+
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
+
+    stores_text: bool = True
+    is_embedding_query: bool = True
+    flat_metadata: bool = False
+
+    store: str = Field(description="The path of the database.")
+    collection: str = Field(description="The name of the collection.")
+    pending: PendingRule = Field(description="Whether nodes without a vector are found by keyword.")
+
+    _client: PeeweeVectorStore = PrivateAttr()
+    _owns_client: bool = PrivateAttr()
+
+    def __init__(
+        self,
+        store: str | os.PathLike[str] | PeeweeVectorStore,
+        collection: str = DEFAULT_COLLECTION,
+        *,
+        spec: EmbeddingSpec | None = None,
+        pending: PendingRule = "keyword",
+        **kwargs: Any,
+    ) -> None:
+        """Initialize params."""
+        is_open = isinstance(store, PeeweeVectorStore)
+        client = store if isinstance(store, PeeweeVectorStore) else PeeweeVectorStore(store)
+        try:
+            super().__init__(
+                store=str(client.database.path),  # type: ignore[call-arg]  # as LlamaIndex's own do
+                collection=collection,
+                pending=pending,
+                **kwargs,
+            )
+            if spec is not None:
+                client.collection(collection, spec)
+        except BaseException:
+            if not is_open:
+                client.close()
+            raise
+        self._client = client
+        self._owns_client = not is_open
+
+    @classmethod
+    def from_params(
+        cls,
+        store: str | os.PathLike[str] | PeeweeVectorStore,
+        collection: str = DEFAULT_COLLECTION,
+        **kwargs: Any,
+    ) -> Self:
+        """Create or open a store; the same as calling the class."""
+        return cls(store, collection, **kwargs)
+
+    @classmethod
+    def class_name(cls) -> str:
+        """Class name."""
+        return "SemcoreVectorStore"
+
+    @property
+    def client(self) -> PeeweeVectorStore:
+        """Get client: the core's store, with all that it can do besides."""
+        return self._client
+
+    @property
+    def spec(self) -> EmbeddingSpec:
+        """How the texts of the collection become vectors, or will if it does not exist yet."""
+        for known in self._client.collections():
+            if known.name == self.collection:
+                return known.spec
+        return EmbeddingSpec()
+
+    def batch_manager(
+        self,
+        keyring: GoogleKeyring | None = None,
+        *,
+        client: GeminiBatchClient | None = None,
+        config: BatchConfig | None = None,
+    ) -> BatchManager:
+        """Return what sends this collection's waiting texts and brings back their vectors.
+
+        Args:
+            keyring: its batch key pays; None for ``GEMINI_BATCH_API_KEY``. It is needed only
+                to send or to sync.
+            client: how the provider is asked, for another endpoint.
+            config: limits and delays.
+        """
+        return BatchManager(
+            keyring or GoogleKeyring.from_env(),
+            self._client,
+            collection=self.collection,
+            client=client,
+            config=config,
+        )
+
+    def close(self) -> None:
+        """Close the database, unless an open store was passed in. Idempotent."""
+        if self._owns_client:
+            self._client.close()
+
+    # --- writing -----------------------------------------------------------------------------
+
+    def add(self, nodes: Sequence[BaseNode], **add_kwargs: Any) -> list[str]:  # noqa: ARG002  # the base's signature
+        """Add nodes in one transaction: all of them or, on any error, none.
+
+        A node replaces that of the same id. Adding the same again changes nothing and costs
+        nothing; a node without an embedding whose text was embedded before has its vector at
+        once.
+
+        Args:
+            nodes: what to add.
+            add_kwargs: nothing is read of them.
+
+        Returns:
+            The ids of the nodes, in order.
+
+        Raises:
+            InvalidInputError: the subclass for the first node that cannot be saved: an id that
+                stands twice, metadata that is not JSON, a vector of another size than the
+                collection's.
+            NotBatchableError: a node without an embedding, for an external spec.
+            StorageError: the database could not be written.
+        """
+        chunks = [to_chunk(node) for node in nodes]
+        try:
+            return list(self._client.save(chunks, collection=self.collection).ids)
+        except InvalidVectorError as error:
+            if self._all_fit(chunks):
+                raise
+            raise InvalidVectorError(
+                f"{error} Vectors of another embed model go into a collection of their own: "
+                "SemcoreVectorStore(..., collection='...', "
+                "spec=EmbeddingSpec.external('its name'))."
+            ) from error
+
+    def delete(self, ref_doc_id: str, **delete_kwargs: Any) -> None:  # noqa: ARG002  # the base's signature
+        """Delete the nodes of a document.
+
+        Args:
+            ref_doc_id: the id of the document; an unknown one is no error.
+            delete_kwargs: nothing is read of them.
+        """
+        self._client.delete(document_ids=[ref_doc_id], collection=self.collection)
+
+    def delete_nodes(
+        self,
+        node_ids: list[str] | None = None,
+        filters: MetadataFilters | None = None,
+        **delete_kwargs: Any,  # noqa: ARG002  # the base's signature
+    ) -> None:
+        """Delete the nodes that have one of the ids and match the filters.
+
+        Args:
+            node_ids: None for any.
+            filters: None for any.
+            delete_kwargs: nothing is read of them.
+
+        Raises:
+            InvalidInputError: neither is given (`clear` deletes every node).
+        """
+        self._client.delete(ids=node_ids, filters=to_filter(filters), collection=self.collection)
+
+    def clear(self) -> None:
+        """Delete every node of the collection."""
+        self._client.clear(self.collection)
+
+    # --- reading -----------------------------------------------------------------------------
+
+    def get_nodes(
+        self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None
+    ) -> list[BaseNode]:
+        """Get the nodes that have one of the ids and match the filters, as they were added.
+
+        Args:
+            node_ids: None for any; unknown ids are left out.
+            filters: None for any.
+
+        Returns:
+            In the order of ``node_ids``, or else the oldest first.
+        """
+        chunks = self._client.chunks(
+            ids=node_ids, filters=to_filter(filters), collection=self.collection
+        )
+        if node_ids is not None:
+            found = {chunk.id: chunk for chunk in chunks}
+            chunks = [found[node_id] for node_id in node_ids if node_id in found]
+        return [to_node(chunk) for chunk in chunks]
+
+    def query(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
+        """Query the collection, within one snapshot.
+
+        In mode default, results come by cosine. While nodes wait for their vectors, those that
+        are among the best by keyword stand among them, with the score of the next one below.
+        Without ``query_embedding`` (None, ``[]`` or all zero) the answer is by keyword, and by
+        filter alone where ``query_str`` is blank too.
+
+        Args:
+            query: of mode default, sparse, text_search, hybrid or mmr.
+            kwargs: ``pending``, ``mmr_threshold`` and ``mmr_prefetch_k``; a retriever passes them
+                on from its ``vector_store_kwargs``.
+
+        Raises:
+            UnsupportedQueryError: a mode or an option that this store does not have.
+            InvalidInputError: hybrid or sparse without ``query_str``, an embedding of another
+                size than the collection's, a filter that cannot be understood.
+            SpecMismatchError: the query was embedded for another space than the collection's.
+            ProvenanceError: it was embedded at another endpoint than the collection's vectors.
+        """
+        options = QueryOptions.read(kwargs, pending=self.pending)
+        run = QueryRun(self._client, query, collection=self.collection, options=options)
+        return run.result()
+
+    # --- the same without blocking the event loop --------------------------------------------
+
+    async def async_add(self, nodes: Sequence[BaseNode], **kwargs: Any) -> list[str]:
+        """Add nodes; see `add`."""
+        return await asyncio.to_thread(self.add, nodes, **kwargs)
+
+    async def adelete(self, ref_doc_id: str, **delete_kwargs: Any) -> None:
+        """Delete the nodes of a document; see `delete`."""
+        await asyncio.to_thread(self.delete, ref_doc_id, **delete_kwargs)
+
+    async def adelete_nodes(
+        self,
+        node_ids: list[str] | None = None,
+        filters: MetadataFilters | None = None,
+        **delete_kwargs: Any,
+    ) -> None:
+        """Delete nodes; see `delete_nodes`."""
+        await asyncio.to_thread(self.delete_nodes, node_ids, filters, **delete_kwargs)
+
+    async def aclear(self) -> None:
+        """Delete every node of the collection."""
+        await asyncio.to_thread(self.clear)
+
+    async def aget_nodes(
+        self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None
+    ) -> list[BaseNode]:
+        """Get nodes; see `get_nodes`."""
+        return await asyncio.to_thread(self.get_nodes, node_ids, filters)
+
+    async def aquery(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
+        """Query the collection; see `query`."""
+        return await asyncio.to_thread(self.query, query, **kwargs)
+
+    # --- persisting --------------------------------------------------------------------------
+
+    def persist(
+        self,
+        persist_path: str = os.path.join(DEFAULT_PERSIST_DIR, DEFAULT_PERSIST_FNAME),  # noqa: PTH118  # as the base has it
+        fs: fsspec.AbstractFileSystem | None = None,
+    ) -> None:
+        """Write a small file that says where the database is; all nodes are in there already.
+
+        Args:
+            persist_path: where to write it; nothing happens if that is the database itself.
+            fs: where that path is.
+        """
+        fields = self.to_dict()
+        del fields["class_name"]
+        write_pointer(str(persist_path), fields, fs=fs)
+
+    @classmethod
+    def from_persist_path(
+        cls, persist_path: str, fs: fsspec.AbstractFileSystem | None = None
+    ) -> Self:
+        """Open the store that `persist` was called on, or the database at the path.
+
+        Raises:
+            InvalidInputError: there is neither at the path.
+        """
+        return cls(**read_pointer(str(persist_path), fs=fs))
+
+    @classmethod
+    def from_persist_dir(
+        cls,
+        persist_dir: str = DEFAULT_PERSIST_DIR,
+        namespace: str = _DEFAULT_NAMESPACE,
+        fs: fsspec.AbstractFileSystem | None = None,
+    ) -> Self:
+        """Open the store that ``StorageContext.persist(persist_dir)`` was called with."""
+        name = f"{namespace}{_NAMESPACE_SEPARATOR}{DEFAULT_PERSIST_FNAME}"
+        return cls.from_persist_path(f"{persist_dir}/{name}", fs=fs)
+
+    # --- inside ------------------------------------------------------------------------------
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy in another process opens the database by its path.
+        state = BaseModel.__getstate__(self)
+        state["__pydantic_private__"] = None
+        return state
+
+    def _all_fit(self, chunks: list[Chunk]) -> bool:
+        spec = self.spec
+        given = (chunk.vector for chunk in chunks if chunk.vector is not None)
+        return spec.is_external or all(len(vector) == spec.dimensions for vector in given)

@@ -1,0 +1,180 @@
+"""DeferredEmbedding: documents are embedded later, at half the price; queries at once."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, Literal
+
+from llama_index.core.base.embeddings.base import BaseEmbedding, Embedding, mean_agg
+from llama_index.core.bridge.pydantic import Field, PrivateAttr
+
+from llamaindex_semcore.live_queries import LiveQueries
+from llamaindex_semcore.query_vector import QueryVector
+from semantic_core import (
+    ConfigurationError,
+    EmbeddingSpec,
+    GeminiEmbedder,
+    GoogleKeyring,
+    NotBatchableError,
+    SemanticCoreError,
+)
+
+_log = logging.getLogger(__name__)
+
+# The most that LlamaIndex allows: a group costs nothing here but the events that tell of it.
+_GROUP = 2048
+
+
+class DeferredEmbedding(BaseEmbedding):
+    """Leaves documents to the Gemini Batch API, and embeds queries live.
+
+    It goes wherever LlamaIndex takes an embed model: into ``VectorStoreIndex``, ``Settings``,
+    or an ``IngestionPipeline`` as its last transformation. For documents it makes no call and
+    needs no key: it returns ``[]``, which `SemcoreVectorStore` reads as "no vector yet". (Not
+    None: a pipeline silently drops nodes whose embedding is None.) Other vector stores cannot
+    read that placeholder.
+
+    It is pickled without its keys. A copy, such as one in a spawned worker of a pipeline, takes
+    them from its environment, and needs them only to embed a query.
+
+    Args:
+        keyring (Optional[GoogleKeyring]): holds the default key, for queries. Defaults to what
+            ``GEMINI_API_KEY`` holds at the first query.
+        spec (Optional[EmbeddingSpec]): model, size and tasks; that of the store's collection.
+            Defaults to gemini-embedding-001 with 768 dimensions.
+        query_embed_model (Optional[BaseEmbedding]): embeds queries in place of Gemini. It has
+            to make vectors of the spec's space.
+        on_query_error (str): "degrade" makes a query that cannot be embedded a keyword search,
+            and every result says why; "raise" raises. Defaults to "degrade".
+        embedder (Optional[GeminiEmbedder]): how Gemini is asked, for another endpoint.
+
+    Raises:
+        NotBatchableError: an external spec, whose vectors Gemini cannot make.
+
+    Examples:
+        `pip install "semcore[llama-index]"`
+
+        ```python
+        from llamaindex_semcore import DeferredEmbedding, GoogleKeyring
+
+        embed_model = DeferredEmbedding(keyring=GoogleKeyring(default_key="..."))
+        pipeline = IngestionPipeline(
+            transformations=[SentenceSplitter(), embed_model],
+            vector_store=SemcoreVectorStore("notes.db"),
+        )
+        ```
+
+    """
+
+    spec: EmbeddingSpec = Field(
+        default_factory=EmbeddingSpec, description="How texts become vectors."
+    )
+    on_query_error: Literal["degrade", "raise"] = Field(
+        default="degrade", description="What to do where a query cannot be embedded."
+    )
+
+    _live: LiveQueries = PrivateAttr()
+
+    def __init__(
+        self,
+        keyring: GoogleKeyring | None = None,
+        *,
+        spec: EmbeddingSpec | None = None,
+        query_embed_model: BaseEmbedding | None = None,
+        on_query_error: Literal["degrade", "raise"] = "degrade",
+        embedder: GeminiEmbedder | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Initialize params."""
+        kwargs.setdefault("embed_batch_size", _GROUP)
+        super().__init__(
+            spec=spec or EmbeddingSpec(),  # type: ignore[call-arg]  # the base hides pydantic's own
+            on_query_error=on_query_error,
+            **kwargs,
+        )
+        self.model_name = self.spec.model
+        if self.spec.is_external:
+            raise NotBatchableError(
+                f"The space {self.spec.model!r} is another embedder's: Gemini cannot make its "
+                "vectors. Use that embedder as the embed model, or a Gemini spec here."
+            )
+        if self.embeddings_cache is not None:
+            # It would hand the placeholder of a text to a query of the same words.
+            raise ConfigurationError(
+                "DeferredEmbedding takes no embeddings_cache: the store keeps every vector, and "
+                "uses it for the same text again. Give the cache to the query_embed_model."
+            )
+        self._live = LiveQueries(keyring, embedder=embedder, embed_model=query_embed_model)
+
+    @classmethod
+    def class_name(cls) -> str:
+        """Class name."""
+        return "DeferredEmbedding"
+
+    def close(self) -> None:
+        """Close the connection to Gemini, if it was opened here. Idempotent."""
+        self._live.close()
+
+    def get_agg_embedding_from_queries(
+        self, queries: list[str], agg_fn: Callable[..., Embedding] | None = None
+    ) -> Embedding:
+        """Embed several wordings of one query as one vector; none if one of them has none."""
+        return _aggregate([self.get_query_embedding(query) for query in queries], agg_fn)
+
+    async def aget_agg_embedding_from_queries(
+        self, queries: list[str], agg_fn: Callable[..., Embedding] | None = None
+    ) -> Embedding:
+        """Embed several wordings of one query as one vector; none if one of them has none."""
+        return _aggregate([await self.aget_query_embedding(query) for query in queries], agg_fn)
+
+    # --- documents: nothing is embedded here -----------------------------------------------
+
+    def _get_text_embedding(self, text: str) -> Embedding:  # noqa: ARG002  # the store has the text
+        return []
+
+    def _get_text_embeddings(self, texts: list[str]) -> list[Embedding]:
+        return [[] for _ in texts]
+
+    async def _aget_text_embeddings(self, texts: list[str]) -> list[Embedding]:
+        return self._get_text_embeddings(texts)
+
+    # --- queries: embedded live ------------------------------------------------------------
+
+    def _get_query_embedding(self, query: str) -> Embedding:
+        try:
+            return self._live.embed(query, spec=self.spec)
+        except self._live.expected_errors as error:
+            return self._degrade(error)
+
+    async def _aget_query_embedding(self, query: str) -> Embedding:
+        try:
+            return await self._live.aembed(query, spec=self.spec)
+        except self._live.expected_errors as error:
+            return self._degrade(error)
+
+    def _degrade(self, error: Exception) -> QueryVector:
+        """Return no vector and the reason, unless errors are to be raised."""
+        if self.on_query_error == "raise":
+            raise error
+        # Another embed model's message may quote the query, or a key.
+        reason = str(error) if isinstance(error, SemanticCoreError) else type(error).__name__
+        _log.warning("A query is answered by keyword alone, it could not be embedded: %s", reason)
+        return QueryVector(problem=reason)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        live = (state["__pydantic_private__"] or {}).get("_live")
+        if live is not None:
+            self._live = live
+
+
+def _aggregate(vectors: list[Embedding], agg_fn: Callable[..., Embedding] | None) -> Embedding:
+    for vector in vectors:
+        if not vector:
+            return vector
+    made = (agg_fn or mean_agg)(vectors)
+    first = vectors[0]
+    if not isinstance(first, QueryVector):
+        return made
+    return QueryVector(made, spec=first.spec, provenance=first.provenance)

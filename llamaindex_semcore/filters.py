@@ -1,0 +1,64 @@
+"""LlamaIndex's metadata filters as the core's."""
+
+from __future__ import annotations
+
+from llama_index.core.vector_stores.types import (
+    FilterCondition,
+    FilterOperator,
+    MetadataFilter,
+    MetadataFilters,
+)
+
+from semantic_core import And, Condition, Filter, InvalidFilterError, Not, Operator, Or
+
+_OPERATORS = {
+    FilterOperator.EQ: Operator.EQ,
+    FilterOperator.NE: Operator.NE,
+    FilterOperator.GT: Operator.GT,
+    FilterOperator.GTE: Operator.GTE,
+    FilterOperator.LT: Operator.LT,
+    FilterOperator.LTE: Operator.LTE,
+    FilterOperator.IN: Operator.IN,
+    FilterOperator.NIN: Operator.NIN,
+    FilterOperator.ANY: Operator.ANY,
+    FilterOperator.ALL: Operator.ALL,
+    FilterOperator.CONTAINS: Operator.CONTAINS,
+    FilterOperator.TEXT_MATCH: Operator.TEXT_MATCH,
+    FilterOperator.TEXT_MATCH_INSENSITIVE: Operator.TEXT_MATCH_INSENSITIVE,
+    FilterOperator.IS_EMPTY: Operator.IS_EMPTY,
+}
+
+
+def to_filter(filters: MetadataFilters | None) -> Filter | None:
+    """Translate filters; None where nothing is asked.
+
+    Raises:
+        InvalidFilterError: a value that does not fit its operator, or an empty group within.
+    """
+    if filters is None or not filters.filters:
+        return None
+    return _to_group(filters)
+
+
+def _to_group(filters: MetadataFilters) -> Filter:
+    if not filters.filters:
+        raise InvalidFilterError(
+            "A nested MetadataFilters has no filters. Leave it out, or give it some."
+        )
+    parts = tuple(
+        _to_group(part) if isinstance(part, MetadataFilters) else _to_condition(part)
+        for part in filters.filters
+    )
+    if filters.condition is FilterCondition.OR:
+        return Or(parts)
+    if filters.condition is FilterCondition.NOT:
+        # LlamaIndex: none of them may match.
+        return Not(Or(parts))
+    return And(parts)
+
+
+def _to_condition(part: MetadataFilter) -> Condition:
+    operator = _OPERATORS[part.operator]
+    # LlamaIndex asks for a value everywhere, and has no meaning for it here.
+    value = None if operator is Operator.IS_EMPTY else part.value
+    return Condition(part.key, operator, value)

@@ -1,0 +1,141 @@
+"""LlamaIndex nodes as chunks, and chunks as nodes again, exactly as they were."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from llama_index.core.schema import (
+    BaseNode,
+    Document,
+    ImageDocument,
+    ImageNode,
+    IndexNode,
+    MetadataMode,
+    Node,
+    NodeRelationship,
+    ObjectType,
+    RelatedNodeInfo,
+    TextNode,
+)
+
+from llamaindex_semcore.found_nodes import RESULT_KEY, found_kind, unmark
+from semantic_core import Chunk, EmbeddingStatus, InvalidInputError, StoredChunk
+
+# Other adapters keep other things in a chunk's payload.
+_PAYLOAD_KEY = "llama_index"
+
+_KINDS: dict[str, type[BaseNode]] = {
+    kind.class_name(): kind
+    for kind in (TextNode, ImageNode, IndexNode, Node, Document, ImageDocument)
+}
+
+# What a chunk holds by itself. A Document repeats its text beside its text_resource.
+_ELSEWHERE = {"embedding": True, "metadata": True, "text": True}
+_TEXT_RESOURCE_ELSEWHERE = _ELSEWHERE | {"text_resource": {"text": True}}
+
+
+def to_chunk(node: BaseNode) -> Chunk:
+    """Return a node as the chunk to save.
+
+    Its text is what keyword search sees, its EMBED-mode content is what is embedded. A node
+    without an embedding, or with the empty one of `DeferredEmbedding`, has no vector yet. One
+    that is blank never gets one: splitters do emit them, and no pipeline should die of one.
+
+    Raises:
+        InvalidInputError: the node cannot be written as JSON.
+    """
+    node = unmark(node)
+    text = node.get_content(metadata_mode=MetadataMode.NONE)
+    source = node.get_content(metadata_mode=MetadataMode.EMBED)
+    vector = node.embedding or None
+    is_blank = vector is None and not (text.strip() and source.strip())
+    return Chunk(
+        id=node.node_id,
+        # A node without a source is its own document: so does IngestionPipeline name it when
+        # it deletes an older version.
+        document_id=node.ref_doc_id or node.node_id,
+        text=text,
+        metadata=node.metadata,
+        vector_source=source,
+        vector=vector,
+        payload=_dump(node, has_text=bool(text)),
+        embedding_status=EmbeddingStatus.FAILED if is_blank else None,
+        error_message="blank text: nothing to embed" if is_blank else None,
+    )
+
+
+def to_node(chunk: StoredChunk, info: dict[str, Any] | None = None) -> BaseNode:
+    """Return the node that a chunk was saved from, with the information on a search result.
+
+    A chunk that came in by another way than LlamaIndex becomes a TextNode of its document.
+    """
+    fields = _load(chunk)
+    kind = _KINDS[fields.pop("class_name")]
+    fields["metadata"] = chunk.metadata
+    if info is not None:
+        kind = found_kind(kind)
+        fields["metadata"] = chunk.metadata | {RESULT_KEY: info}
+        for name in ("excluded_embed_metadata_keys", "excluded_llm_metadata_keys"):
+            fields[name] = [*fields.get(name, ()), RESULT_KEY]
+    return kind.from_dict(fields)
+
+
+def is_swapped(chunk: StoredChunk) -> bool:
+    """Return whether LlamaIndex keeps a copy of this node of its own (Index and Image nodes)."""
+    return _KINDS[_load(chunk)["class_name"]].get_type() in (ObjectType.INDEX, ObjectType.IMAGE)
+
+
+def _dump(node: BaseNode, *, has_text: bool) -> str:
+    """Return as JSON what a chunk does not hold by itself."""
+    is_plain = isinstance(node, TextNode) or not has_text
+    left_out: Any = _ELSEWHERE if is_plain else _TEXT_RESOURCE_ELSEWHERE
+    try:
+        fields = node.model_dump(mode="json", exclude=left_out)
+        fields["class_name"] = _class_name(node)
+        return json.dumps({_PAYLOAD_KEY: fields}, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InvalidInputError(
+            f"Node {node.node_id!r} cannot be written as JSON: {error}. Nothing was saved."
+        ) from error
+
+
+def _class_name(node: BaseNode) -> str:
+    """Return the name of LlamaIndex's own class that a node is of; a user's may be gone later."""
+    for kind in type(node).__mro__:
+        if issubclass(kind, BaseNode) and _KINDS.get(kind.class_name()) is kind:
+            return kind.class_name()
+    known = ", ".join(_KINDS)
+    raise InvalidInputError(
+        f"Node {node.node_id!r} is a {type(node).__name__}, which is none of: {known}. "
+        "Nothing was saved."
+    )
+
+
+def _load(chunk: StoredChunk) -> dict[str, Any]:
+    """Return the fields of a chunk's node but its metadata."""
+    fields: dict[str, Any] | None = None
+    if chunk.payload is not None:
+        fields = json.loads(chunk.payload).get(_PAYLOAD_KEY)
+    if fields is None:
+        return _new_fields(chunk)
+    resource = fields.get("text_resource")
+    if resource is not None:
+        resource.setdefault("text", chunk.text)
+    elif issubclass(_KINDS[fields["class_name"]], TextNode):
+        fields["text"] = chunk.text
+    return fields
+
+
+def _new_fields(chunk: StoredChunk) -> dict[str, Any]:
+    relationships = {}
+    if chunk.document_id not in (None, chunk.id):
+        relationships[NodeRelationship.SOURCE] = RelatedNodeInfo(
+            node_id=chunk.document_id, node_type=ObjectType.DOCUMENT
+        )
+    return {
+        "class_name": TextNode.class_name(),
+        "id_": chunk.id,
+        "text": chunk.text,
+        "relationships": relationships,
+    }

@@ -1,0 +1,253 @@
+"""LlamaIndex's query modes as searches of the core."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from llama_index.core.vector_stores.types import (
+    VectorStoreQuery,
+    VectorStoreQueryMode,
+    VectorStoreQueryResult,
+)
+
+from llamaindex_semcore.errors import UnsupportedQueryError
+from llamaindex_semcore.filters import to_filter
+from llamaindex_semcore.nodes import is_swapped, to_node
+from llamaindex_semcore.query_options import QueryOptions
+from llamaindex_semcore.query_vector import QueryVector
+from semantic_core import (
+    InvalidInputError,
+    PeeweeVectorStore,
+    SearchMode,
+    SearchResults,
+    SpecMismatchError,
+    StoredChunk,
+    maximal_marginal_relevance,
+)
+
+_DEFAULT_ALPHA = 0.5
+_DEFAULT_MMR_THRESHOLD = 0.5
+
+# LlamaIndex's stores choose from four times what they return; from a handful there is no choice.
+_MMR_DEPTH = 4
+_LEAST_MMR_DEPTH = 20
+
+# What a node was found by where only a filter was asked.
+_BY_FILTER = "filter"
+
+
+class Hit(NamedTuple):
+    """A chunk that was found, its score, and what it was found by."""
+
+    chunk: StoredChunk
+    score: float
+    match: str
+
+
+class QueryRun:
+    """One query of one collection.
+
+    Args:
+        store: where to look.
+        query: LlamaIndex's query.
+        collection: the name of the collection.
+        options: what came along with the query.
+
+    Raises:
+        InvalidInputError: the subclass says what of the query cannot be used.
+    """
+
+    def __init__(
+        self,
+        store: PeeweeVectorStore,
+        query: VectorStoreQuery,
+        *,
+        collection: str,
+        options: QueryOptions,
+    ) -> None:
+        _check_fields(query)
+        self._store = store
+        self._query = query
+        self._collection = collection
+        self._options = options
+        self._ask = _mode(query)
+        self._text = query.query_str or ""
+        # A zero vector is how VectorIndexAutoRetriever asks for filters alone.
+        vector = query.query_embedding
+        self._vector = vector if vector is not None and any(vector) else None
+        self._where: dict[str, Any] = {
+            "collection": collection,
+            "filters": to_filter(query.filters),
+            "ids": self._node_ids(),
+            "document_ids": query.doc_ids,
+        }
+
+    def result(self) -> VectorStoreQueryResult:
+        """Return the nodes found, with what they rest on in their metadata.
+
+        Raises:
+            SpecMismatchError: the query was embedded for another space than the collection's.
+            ProvenanceError: it was embedded at another endpoint than the collection's vectors.
+        """
+        self._check_space()
+        hits, degraded = self._ask(self)
+        nodes = [to_node(hit.chunk, _info(hit, degraded)) for hit in hits]
+        return VectorStoreQueryResult(
+            nodes=nodes,
+            similarities=[hit.score for hit in hits],
+            ids=[node.node_id for node in nodes],
+        )
+
+    # --- one method a query mode -------------------------------------------------------------
+
+    def by_default(self) -> tuple[list[Hit], str | None]:
+        """Rank by vector, with keyword hits that have no vector yet among them."""
+        if self._vector is None and not self._text.strip():
+            return self._by_filter()
+        return self._search(SearchMode.VECTOR, self._query.similarity_top_k)
+
+    def by_keyword(self) -> tuple[list[Hit], str | None]:
+        """Rank by keyword."""
+        self._need_text()
+        limit = self._query.sparse_top_k or self._query.similarity_top_k
+        return self._search(SearchMode.KEYWORD, limit)
+
+    def by_both(self) -> tuple[list[Hit], str | None]:
+        """Fuse the lists by vector and by keyword."""
+        self._need_text()
+        limit = self._query.hybrid_top_k or self._query.similarity_top_k
+        return self._search(SearchMode.HYBRID, limit)
+
+    def by_mmr(self) -> tuple[list[Hit], str | None]:
+        """Rank by vector and by how little a hit repeats those before it.
+
+        Hits without a vector cannot be compared; they fill what is left of the limit.
+        """
+        limit = self._query.similarity_top_k
+        if self._vector is None:
+            return self.by_default()
+        depth = self._options.mmr_prefetch_k or max(_LEAST_MMR_DEPTH, _MMR_DEPTH * limit)
+        hits, degraded = self._search(SearchMode.VECTOR, max(limit, depth))
+        vectors = self._store.vectors([hit.chunk.id for hit in hits], collection=self._collection)
+        near = [hit for hit in hits if hit.chunk.id in vectors]
+        bare = [hit for hit in hits if hit.chunk.id not in vectors]
+        threshold = self._options.mmr_threshold
+        if threshold is None:
+            threshold = self._query.mmr_threshold
+        picks = maximal_marginal_relevance(
+            self._vector,
+            [vectors[hit.chunk.id] for hit in near],
+            limit=limit,
+            relevance=_DEFAULT_MMR_THRESHOLD if threshold is None else threshold,
+        )
+        return ([near[position] for position, _ in picks] + bare)[:limit], degraded
+
+    # --- inside ------------------------------------------------------------------------------
+
+    def _search(self, mode: SearchMode, limit: int) -> tuple[list[Hit], str | None]:
+        alpha = self._query.alpha
+        found = self._store.search(
+            text=self._text,
+            vector=None if mode is SearchMode.KEYWORD else self._vector,
+            limit=limit,
+            mode=mode,
+            alpha=_DEFAULT_ALPHA if alpha is None else alpha,
+            pending=self._options.pending,
+            **self._where,
+        )
+        hits = [Hit(result.chunk, result.score, result.match.value) for result in found]
+        return hits, self._degraded(found)
+
+    def _by_filter(self) -> tuple[list[Hit], str | None]:
+        """Return what meets the restriction, oldest first; nothing if there is none."""
+        if all(self._where[name] is None for name in ("filters", "ids", "document_ids")):
+            return [], None
+        chunks = self._store.chunks(limit=self._query.similarity_top_k, **self._where)
+        return [Hit(chunk, 1.0, _BY_FILTER) for chunk in chunks], None
+
+    def _degraded(self, found: SearchResults) -> str | None:
+        problem = getattr(self._query.query_embedding, "problem", None)
+        if found.degraded is None or problem is None:
+            return found.degraded
+        return f"answered by keyword alone: {problem}"
+
+    def _need_text(self) -> None:
+        if self._query.query_str is None:
+            raise InvalidInputError(
+                f"A query in mode {_name(self._query.mode)!r} needs query_str, the words to look "
+                "for. Pass it, or use mode 'default' for a search by query_embedding alone."
+            )
+
+    def _node_ids(self) -> list[str] | None:
+        """Return the only nodes that may be found, or None for all.
+
+        A retriever of a VectorStoreIndex always names the nodes that the index keeps copies of.
+        For a store that holds the text, these are none, or the Index and Image nodes alone; and
+        all the others are in the store all the same.
+        """
+        node_ids = self._query.node_ids
+        if not node_ids:
+            return None
+        named = self._store.get(node_ids[:1], collection=self._collection)
+        if not named or not is_swapped(named[0]):
+            return node_ids
+        named = self._store.get(node_ids, collection=self._collection)
+        return None if all(is_swapped(chunk) for chunk in named) else node_ids
+
+    def _check_space(self) -> None:
+        vector = self._query.query_embedding
+        if not isinstance(vector, QueryVector) or vector.spec is None:
+            return
+        spec = next(
+            (one.spec for one in self._store.collections() if one.name == self._collection), None
+        )
+        if spec not in (None, vector.spec):
+            raise SpecMismatchError(
+                f"The query was embedded with {vector.spec}, but the collection "
+                f"{self._collection!r} has {spec}. Give the embed model the store's own: "
+                "DeferredEmbedding(spec=vector_store.spec)."
+            )
+        if vector.provenance is not None:
+            self._store.check_provenance(vector.provenance)
+
+
+_MODES: dict[VectorStoreQueryMode, Callable[[QueryRun], tuple[list[Hit], str | None]]] = {
+    VectorStoreQueryMode.DEFAULT: QueryRun.by_default,
+    VectorStoreQueryMode.SPARSE: QueryRun.by_keyword,
+    VectorStoreQueryMode.TEXT_SEARCH: QueryRun.by_keyword,
+    VectorStoreQueryMode.HYBRID: QueryRun.by_both,
+    VectorStoreQueryMode.MMR: QueryRun.by_mmr,
+}
+
+
+def _mode(query: VectorStoreQuery) -> Callable[[QueryRun], tuple[list[Hit], str | None]]:
+    ask = _MODES.get(query.mode)
+    if ask is None:
+        raise UnsupportedQueryError(
+            f"SemcoreVectorStore has no query mode {_name(query.mode)!r}. "
+            f"Use one of: {', '.join(mode.value for mode in _MODES)}."
+        )
+    return ask
+
+
+def _check_fields(query: VectorStoreQuery) -> None:
+    for name in ("output_fields", "embedding_field"):
+        if getattr(query, name) is not None:
+            raise UnsupportedQueryError(
+                f"SemcoreVectorStore cannot use the query's {name}: a node has one vector, and is "
+                "returned whole. Leave it out."
+            )
+
+
+def _name(mode: object) -> str:
+    return mode.value if isinstance(mode, VectorStoreQueryMode) else str(mode)
+
+
+def _info(hit: Hit, degraded: str | None) -> dict[str, Any]:
+    return {
+        "status": hit.chunk.status.value,
+        "match": hit.match,
+        "stale": hit.chunk.is_stale,
+        "degraded": degraded,
+    }
