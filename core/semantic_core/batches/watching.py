@@ -97,9 +97,7 @@ class Watch:
                 sent.extend(step())
             except _PASSING as error:
                 trouble = str(error)
-        return WatchRound(
-            sent=tuple(sent), stats=self._manager.get_queue_stats(), trouble=trouble
-        )
+        return WatchRound(sent=tuple(sent), stats=self._manager.get_queue_stats(), trouble=trouble)
 
     def _sync(self) -> Iterator[str]:
         self._manager.sync_status()

@@ -83,6 +83,19 @@ def read_chunks(
     }
 
 
+def read_failed(
+    connection: sqlite3.Connection, *, collection_id: int | None, limit: int
+) -> list[StoredChunk]:
+    """Return FAILED chunks of one collection or of all, oldest first."""
+    rows = connection.execute(
+        f"SELECT {_COLUMNS} FROM chunks c JOIN collections k ON k.id = c.collection_id "
+        "WHERE c.embedding_status = 'FAILED' AND (:collection IS NULL OR k.id = :collection) "
+        "ORDER BY c.pk LIMIT :limit",
+        {"collection": collection_id, "limit": limit},
+    )
+    return [_stored(row[1:]) for row in rows]
+
+
 def rows_by_key(pks: Sequence[int]) -> Restriction:
     """Return the condition that chooses these rows."""
     return Restriction("c.pk IN (SELECT value FROM json_each(?))", (json.dumps(list(pks)),))

@@ -1,0 +1,76 @@
+"""The loop that flushes and syncs: enough or old enough is sent, trouble passes, a stop is prompt."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from semantic_core.batches import Watch, WatchOptions, WatchRound
+from semantic_core.emulator import FailLines, FaultRule, Lines, Operation, Reply
+from semantic_core.errors import AuthError
+from support.world import World
+
+
+def watch(world: World, **options: float) -> Watch:
+    return Watch(world.manager(), WatchOptions(**options))  # type: ignore[arg-type]
+
+
+def test_nothing_is_sent_before_it_is_enough_or_old_enough(world: World) -> None:
+    world.save("one", "two")
+    watching = watch(world, min_size=3, max_age=600)
+    assert watching.round().sent == ()
+    world.clock.advance(601)
+    assert len(watching.round().sent) == 1
+    assert watching.round().stats.ready == 2
+
+
+def test_enough_is_sent_at_once(world: World) -> None:
+    world.save("one", "two", "three")
+    assert len(watch(world, min_size=3).round().sent) == 1
+
+
+def test_passing_trouble_is_reported_and_outlived(world: World) -> None:
+    world.save("one")
+    watching = watch(world, min_size=1)
+    world.emulator.add_fault(FaultRule(operation=Operation.CREATE, effect=Reply(code=429)))
+    first = watching.round()
+    assert first.sent == ()
+    assert "429" in (first.trouble or "")
+    world.clock.advance(1000)
+    assert len(watching.round().sent) == 1
+
+
+def test_a_refused_key_ends_the_watch(world: World) -> None:
+    world.save("one")
+    world.emulator.add_fault(FaultRule(effect=Reply(code=401), times=None))
+    with pytest.raises(AuthError):
+        watch(world, min_size=1).run(lambda _: None)
+
+
+def test_it_stops_when_told(world: World) -> None:
+    world.save("one")
+    watching = watch(world, min_size=1, interval=3600)
+    rounds: list[WatchRound] = []
+
+    def report(done: WatchRound) -> None:
+        rounds.append(done)
+        threading.Timer(0.05, watching.stop).start()
+
+    watching.run(report)
+    assert len(rounds) == 1
+    assert watching.round().sent == ()
+
+
+def test_failed_chunks_are_listed_with_their_reason(world: World) -> None:
+    world.save("one", "two")
+    world.emulator.add_fault(
+        FaultRule(effect=FailLines(code=400, message="too rude", lines=Lines(containing="two")))
+    )
+    manager = world.manager()
+    manager.flush_queue()
+    manager.sync_status()
+    (failed,) = manager.failed_chunks()
+    assert (failed.id, failed.text) == ("c1", "two")
+    assert "too rude" in (failed.error_message or "")
+    assert manager.failed_chunks(limit=0) == []
