@@ -610,22 +610,25 @@ def test_a_fork_within_a_call_leaves_the_child_without_the_database(database: Da
     printed = in_process(
         SET_UP
         + """
-    def work():
+    def work(generation):
         try:
             add(database, "child")
         except StorageError as error:
             print(error, flush=True)
+        if generation == 1:
+            wait_for(fork(lambda: work(2)))
+            work(2)
         database.close()
 
     with database.transaction() as connection:
         connection.execute("INSERT INTO notes (text) VALUES ('parent')")
-        wait_for(fork(work))
+        wait_for(fork(lambda: work(1)))
         connection.execute("INSERT INTO notes (text) VALUES ('parent, after the child closed')")
     add(database, "parent again")
     """,
         database.path,
     )
-    assert "was in use when this process was forked" in printed
+    assert printed.count("was in use when this process was forked") == 3
     assert "'spawn'" in printed
     assert texts(database.path) == ["parent", "parent, after the child closed", "parent again"]
 

@@ -41,6 +41,7 @@ class Connections:
         self._users: dict[int, int] = {}
         self._guard = threading.Condition()
         self.is_unsafe = False
+        self._child_is_unsafe = False
         with _forking:
             _every.add(self)
 
@@ -94,17 +95,17 @@ class Connections:
         is_idle = threading.get_ident() not in self._users and self._guard.wait_for(
             lambda: not self._users, FORK_PATIENCE
         )
-        if is_idle and self._are_ours:
+        if is_idle and self._are_ours and not self.is_unsafe:
             self.close()
             self.generation += 1
-        self.is_unsafe = any(_is_open(connection) for _, connection in self._opened)
+        self._child_is_unsafe = any(_is_open(connection) for _, connection in self._opened)
 
     def after_fork(self, *, is_child: bool) -> None:
         """Let threads go on."""
         if not is_child:
-            self.is_unsafe = False
             self._guard.release()
             return
+        self.is_unsafe = self._child_is_unsafe
         # Of all threads only this one lives on.
         thread = threading.get_ident()
         self._users = {user: count for user, count in self._users.items() if user == thread}
