@@ -35,6 +35,7 @@ from semantic_core.queue.claims import (
 )
 from semantic_core.queue.items import Outcome, settle_items
 from semantic_core.queue.jobs import count_at_provider, rate_limited_until
+from semantic_core.spec import EmbeddingSpec
 from semantic_core.statuses import FailureReason, ItemState, JobStatus, JobStep
 
 _log = logging.getLogger(__name__)
@@ -222,9 +223,12 @@ def _create(job: LeasedJob, input_file: InputFile) -> None:
     An interrupt passes through and leaves the step ``creating``: sync_status() finds out.
     """
     record = job.record()
+    # The last look before money is spent: whoever slept past the lease may find that another
+    # process has given up this job and sent its texts in one of its own.
+    job.move(JobStep.CREATING, creating_at=job.context.clock.now())
     try:
         remote = job.context.client.create_job(
-            input_file, spec=job.spec(), display_name=record.display_name
+            input_file, spec=EmbeddingSpec.from_json(record.spec), display_name=record.display_name
         )
     except ProviderError as error:
         if not error.is_definite:
