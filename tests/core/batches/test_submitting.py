@@ -250,6 +250,10 @@ def test_an_interrupt_before_the_create_call_releases_the_claim(world: World) ->
 def test_a_zombie_that_lost_its_lease_does_not_create(world: World, point: FailPoint) -> None:
     """A4: asleep for so long that its job was given up and its texts went with another one."""
     world.save("one")
+    # Where the input file is removed in time, the provider itself refuses the second create.
+    world.emulator.add_fault(
+        FaultRule(operation=Operation.FILE_DELETE, effect=Reply(code=503), times=None)
+    )
 
     def sleep_through_everything() -> None:
         disarm()
