@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import re
-import zlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
@@ -30,7 +28,17 @@ from semantic_core.emulator.effects import (
 from semantic_core.emulator.journal import Operation, ViolationKind
 from semantic_core.emulator.messages import camel_name
 from semantic_core.emulator.replies import ApiError
-from semantic_core.emulator.service import Answer, Call, Service
+from semantic_core.emulator.responses import (
+    CutResponse,
+    DroppedError,
+    faulty_answer,
+    first_bytes,
+    refusal_of,
+    success_of,
+    until_disconnected,
+    zeros,
+)
+from semantic_core.emulator.service import Call, Service
 
 _VERSION = r"/(?:v1|v1beta|v1alpha)"
 _ID = r"(?P<name>[^/:]+)"
@@ -50,26 +58,6 @@ _ROUTES = [
         ("POST", rf"{_VERSION}/batches/{_ID}:cancel", Operation.CANCEL),
     )
 ]
-
-_JSON = "application/json; charset=UTF-8"
-_BOMB_PIECE = bytes(1 << 20)
-_GZIP = 16 + zlib.MAX_WBITS
-_REPLY_WORDS = {
-    400: "Request contains an invalid argument.",
-    401: "Request had invalid authentication credentials.",
-    403: "The caller does not have permission.",
-    404: "Requested entity was not found.",
-    409: "Requested entity already exists.",
-    429: "Resource has been exhausted (e.g. check quota).",
-    500: "An internal error has occurred. Please retry.",
-    502: "Bad Gateway",
-    503: "The service is currently unavailable.",
-    504: "The request timed out. Please try again.",
-}
-
-
-class DroppedError(Exception):
-    """The connection is to be closed without an answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +102,7 @@ class Application:
             transport = self._transport(request)
             if transport is not None:
                 transport.abort()
-            await _until_disconnected(receive)
+            await until_disconnected(receive)
             return
         await run_in_threadpool(journal.close_request, number, str(response.status_code))
         await response(scope, receive, send)
@@ -127,7 +115,8 @@ class Application:
         try:
             return await self._serve(request, route, key, number, body)
         except ApiError as error:
-            return _refusal(error, route)
+            is_upload = route is not None and route.operation is Operation.UPLOAD
+            return refusal_of(error, is_upload=is_upload)
 
     async def _read(self, request: Request, route: _Route | None, number: int) -> bytes:
         """Read the body.
@@ -193,15 +182,15 @@ class Application:
         await self._wait(effects, after=False)
         first = next((one for one in effects if not isinstance(one, Delay)), None)
         if first is not None and not getattr(first, "after", True):
-            return _faulty(first)
+            return faulty_answer(first)
         if isinstance(first, Redirect):
             return Response(status_code=first.code, headers={"Location": first.location})
         answer = await run_in_threadpool(service.answer, call)
         await self._wait(effects, after=True)
         if isinstance(first, (Reply, Drop, Garbage)):
-            return _faulty(first)
+            return faulty_answer(first)
         if answer.file is None:
-            return _success(answer)
+            return success_of(answer)
         return self._download(request, answer.file, first)
 
     def _effects(self, call: Call) -> list[CallEffect]:
@@ -228,12 +217,13 @@ class Application:
         headers = {"Content-Length": str(row["size"])}
         content = service.files.contents.read(row["content"])
         if isinstance(effect, Bomb):
-            zeros = _zeros(effect)
             encoding = {"Content-Encoding": "gzip"} if effect.compressed else {}
-            return StreamingResponse(zeros, headers=encoding, media_type="application/jsonl")
+            return StreamingResponse(
+                zeros(effect), headers=encoding, media_type="application/jsonl"
+            )
         if isinstance(effect, CutDownload):
-            return _CutResponse(
-                _first_bytes(content, effect.at),
+            return CutResponse(
+                first_bytes(content, effect.at),
                 transport=self._transport(request),
                 headers=headers if effect.tells_length else {},
             )
@@ -255,38 +245,6 @@ class Application:
         return None if address is None else self._transports.get((address.host, address.port))
 
 
-class _CutResponse(StreamingResponse):
-    """Writes to the connection itself, since no server framework sends a broken answer."""
-
-    def __init__(
-        self,
-        content: Iterator[bytes],
-        *,
-        transport: asyncio.Transport | None,
-        headers: dict[str, str],
-    ) -> None:
-        super().__init__(content, media_type="application/jsonl")
-        self._transport = transport
-        self._lines = [f"{name}: {value}" for name, value in headers.items()]
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        del scope, send
-        if self._transport is None:
-            return
-        head = ["HTTP/1.1 200 OK", "Content-Type: application/jsonl", "Connection: close"]
-        self._transport.write("\r\n".join([*head, *self._lines, "", ""]).encode())
-        iterator: AsyncIterator[Any] = aiter(self.body_iterator)
-        async for part in iterator:
-            self._transport.write(part)
-        self._transport.close()
-        await _until_disconnected(receive)
-
-
-async def _until_disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
 def _find_route(request: Request) -> _Route | None:
     path = request.url.path
     for method, pattern, operation in _ROUTES:
@@ -296,74 +254,3 @@ def _find_route(request: Request) -> _Route | None:
                 return _Route(operation=Operation.UPLOAD, name=request.query_params["upload_id"])
             return _Route(operation=operation, name=match.groupdict().get("name") or "")
     return None
-
-
-def _success(answer: Answer) -> Response:
-    content = (
-        b"" if answer.body is None else orjson.dumps(answer.body, option=orjson.OPT_SERIALIZE_NUMPY)
-    )
-    return Response(content, headers=dict(answer.headers), media_type=_JSON)
-
-
-def _refusal(error: ApiError, route: _Route | None) -> Response:
-    headers = {}
-    if route is not None and route.operation is Operation.UPLOAD:
-        headers["X-Goog-Upload-Status"] = "final"
-    return Response(orjson.dumps(error.body()), error.code, headers, media_type=_JSON)
-
-
-def _faulty(effect: CallEffect) -> Response:
-    """Return the answer a fault wants.
-
-    Raises:
-        DroppedError: it wants none.
-    """
-    if isinstance(effect, Garbage):
-        return Response(effect.body, media_type=effect.content_type)
-    if not isinstance(effect, Reply):
-        raise DroppedError
-    message = effect.message or _REPLY_WORDS.get(effect.code, "Unknown error.")
-    if effect.as_text:
-        return Response(message, effect.code, media_type="text/plain")
-    details: list[dict[str, Any]] = []
-    if effect.code == 429:
-        details.append(
-            {
-                "@type": "type.googleapis.com/google.rpc.Help",
-                "links": [
-                    {
-                        "description": "Learn more about Gemini API quotas",
-                        "url": "https://ai.google.dev/gemini-api/docs/rate-limits",
-                    }
-                ],
-            }
-        )
-    if effect.retry_delay is not None:
-        details.append(
-            {
-                "@type": "type.googleapis.com/google.rpc.RetryInfo",
-                "retryDelay": f"{effect.retry_delay:g}s",
-            }
-        )
-    error = ApiError(effect.code, message, status=effect.status, details=details)
-    return Response(orjson.dumps(error.body()), effect.code, media_type=_JSON)
-
-
-def _first_bytes(content: Iterator[bytes], count: int) -> Iterator[bytes]:
-    for part in content:
-        if count <= 0:
-            return
-        yield part[:count]
-        count -= len(part)
-
-
-def _zeros(effect: Bomb) -> Iterator[bytes]:
-    pieces = range(0, effect.size, len(_BOMB_PIECE))
-    if not effect.compressed:
-        for start in pieces:
-            yield _BOMB_PIECE[: effect.size - start]
-        return
-    packer = zlib.compressobj(9, zlib.DEFLATED, _GZIP)
-    for start in pieces:
-        yield packer.compress(_BOMB_PIECE[: effect.size - start])
-    yield packer.flush()

@@ -150,7 +150,11 @@ class Jobs:
         self._end(name, state=CANCELLED, ended_at=self._clock.now())
 
     def delete(self, row: sqlite3.Row) -> None:
-        """Remove a job from sight. Its result file stays."""
+        """Remove a job from sight; its result file stays.
+
+        A job under way goes on and is billed. Google's documents say this and its opposite; this
+        is the costlier reading.
+        """
         self._conduct.check_job_deletion(row)
         self.remove(row["name"])
 

@@ -223,12 +223,14 @@ class Emulator:
         self._service.jobs.cancel(name)
 
     def delete_job(self, name: str) -> None:
-        """Delete a job that is not the client's doing; what it billed counts as lost."""
+        """Delete a job, as somebody else might; it stops, and what it billed counts as lost."""
+        self.jobs()
+        self._service.jobs.cancel(name)
         self._service.jobs.remove(name)
         self._service.ledger.write_off(name)
 
     def delete_file(self, name: str) -> None:
-        """Delete a file that is not the client's doing; a result file's texts count as lost."""
+        """Delete a file, as somebody else might; the texts of a result file count as lost."""
         self._service.files.remove(name)
         for job in self.jobs():
             if job.result_file == name:

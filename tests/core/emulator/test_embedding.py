@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from semantic_core.emulator import count_tokens, fake_embed
@@ -56,6 +56,7 @@ def test_only_some_vectors_have_length_one() -> None:
     assert np.linalg.norm(second) == pytest.approx(1)
 
 
+@settings(deadline=None)
 @given(st.text(), st.integers(min_value=1, max_value=64))
 def test_every_text_has_a_vector(text: str, dimensions: int) -> None:
     vector = fake_embed(text, dimensions=dimensions)

@@ -192,6 +192,8 @@ def test_too_many_open_jobs_are_refused(tmp_path: Path, clock: ManualClock) -> N
 def test_what_others_do_to_a_job(slow: Emulator, slow_api: RawApi, clock: ManualClock) -> None:
     cancelled, deleted = slow_api.create(LINES), slow_api.create(LINES)
     slow.cancel_job(cancelled)
+    running = slow_api.create(LINES)
+    slow.delete_job(running)
     assert slow_api.state(cancelled) == "BATCH_STATE_CANCELLED"
     clock.advance(30)
     output = slow_api.get(deleted)["metadata"]["output"]["responsesFile"]
@@ -200,6 +202,7 @@ def test_what_others_do_to_a_job(slow: Emulator, slow_api: RawApi, clock: Manual
     assert slow_api.http.get(f"/v1beta/{deleted}").status_code == 404
     assert slow_api.download(output).status_code == 403
     assert slow.ledger.lost() == slow.ledger.billed()
+    assert slow.ledger.billed().total() == len(LINES), "what was deleted under way did not run"
     assert ViolationKind.RESULTS_UNREAD not in kinds(slow)
 
 
