@@ -44,9 +44,18 @@ def release_left_behind(context: BatchContext) -> None:
         left = [job.id for job in jobs.list_jobs(connection, only_open=True) if job.step in UNSENT]
     reach(FailPoint.LEFT_LISTED)
     for job_id in left:
-        with LeasedJob.take(context, job_id) as job:
-            if job is not None and job.record().step in UNSENT:
-                release_unsent(job)
+        try:
+            with LeasedJob.take(context, job_id) as job:
+                # Another process may have released it since it was listed.
+                if job is not None and _is_unsent(job.record()):
+                    release_unsent(job)
+        except TransitionError as error:
+            _log.info("%s", error)
+
+
+def _is_unsent(record: JobRecord) -> bool:
+    # The status too: a job that has ended keeps its step.
+    return record.status is JobStatus.CREATED and record.step in UNSENT
 
 
 def _advance(job: LeasedJob, record: JobRecord) -> None:

@@ -275,6 +275,45 @@ def test_a_zombie_that_lost_its_lease_does_not_create(world: World, point: FailP
     assert not world.emulator.ledger.overbilled()
 
 
+def test_two_flushers_that_find_the_same_dead_job_both_go_on(world: World) -> None:
+    """A2, A3: the second one finds that it was released meanwhile."""
+    world.save("one")
+    arm(FailPoint.UPLOAD_RECORDED, _interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            world.manager().flush_queue()
+
+        def let_another_go_first() -> None:
+            disarm()
+            assert world.manager().flush_queue() is not None
+
+        arm(FailPoint.LEFT_LISTED, let_another_go_first)
+        assert world.manager().flush_queue() is None
+    finally:
+        disarm()
+    assert world.creates() == 1
+
+
+def test_a_zombie_among_the_dead_jobs_goes_on(world: World) -> None:
+    """A2: it took the lease of a dead job, slept, and another process released the job."""
+    world.save("one")
+    arm(FailPoint.UPLOAD_RECORDED, _interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            world.manager().flush_queue()
+
+        def sleep_through_the_lease() -> None:
+            disarm()
+            world.clock.advance(CONFIG.lease + 1)
+            assert world.manager().flush_queue() is not None
+
+        arm(FailPoint.LEASE_TAKEN, sleep_through_the_lease)
+        assert world.manager().flush_queue() is None
+    finally:
+        disarm()
+    assert world.creates() == 1
+
+
 def test_texts_deleted_before_the_upload_are_not_sent(world: World) -> None:
     world.save("one", "two")
     arm(FailPoint.CLAIM_COMMITTED, lambda: world.store.delete(ids=["c0"]) and None)
