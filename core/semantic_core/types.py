@@ -269,6 +269,7 @@ class BatchJob:
     failed_count: int
     estimated_tokens: int
     token_count: int | None
+    cost_usd: float | None
     created_at: float
     submitted_at: float | None
     finished_at: float | None

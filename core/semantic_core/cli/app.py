@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 
-from semantic_core.cli import corpus, developing, queue
-from semantic_core.cli.output import fail
+from semantic_core import __version__
+from semantic_core.cli import corpus, developing, jobs, money, queue, watching
+from semantic_core.cli.output import fail, say
 from semantic_core.errors import SemanticCoreError
 
 app = typer.Typer(
@@ -21,9 +23,26 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-corpus.register(app)
-queue.register(app)
-developing.register(app)
+for commands in (corpus, queue, watching, jobs, money, developing):
+    commands.register(app)
+
+
+def _show_version(is_asked: bool) -> None:
+    if is_asked:
+        say(f"semcore {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[  # acted upon by its callback, before a command is asked for
+        bool,
+        typer.Option(
+            "--version", help="Show the version and exit.", callback=_show_version, is_eager=True
+        ),
+    ] = False,
+) -> None:
+    """Ingest at once, embed at half price, search the whole time."""
 
 
 def main() -> None:

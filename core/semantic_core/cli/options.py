@@ -21,6 +21,10 @@ Db = Annotated[
 CollectionName = Annotated[
     str, typer.Option("--collection", "-c", help="Which collection of the database.")
 ]
+OnlyCollection = Annotated[
+    str | None,
+    typer.Option("--collection", "-c", help="Only this collection; all of them if left out."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one line of JSON for scripts.")]
 BaseUrl = Annotated[
     str | None,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -12,15 +14,15 @@ from semantic_core.cli.options import (
     AsJson,
     BaseUrl,
     Db,
+    OnlyCollection,
     open_manager,
 )
-from semantic_core.cli.output import age, console, print_json, say, shorten
+from semantic_core.cli.output import age, console, money, print_json, say, shorten
+from semantic_core.receipts import Receipt
 from semantic_core.types import BatchJob, QueueStats
 
-OnlyCollection = Annotated[
-    str | None,
-    typer.Option("--collection", "-c", help="Only this collection; all of them if left out."),
-]
+# What is shown of a job's id; commands take any beginning that only one job has.
+ID_WIDTH = 8
 
 
 def register(app: typer.Typer) -> None:
@@ -39,6 +41,9 @@ def flush(
     drain: Annotated[
         bool, typer.Option("--all", help="Send jobs until nothing is left, not just one.")
     ] = False,
+    max_cost: Annotated[
+        float | None, typer.Option(min=0, help="Most that one job may cost, in dollars.")
+    ] = None,
     base_url: BaseUrl = None,
     as_json: AsJson = False,
 ) -> None:
@@ -47,7 +52,7 @@ def flush(
         if drain:
             sent = manager.drain_queue()
         else:
-            batch_id = manager.flush_queue(min_size)
+            batch_id = manager.flush_queue(min_size, max_cost=max_cost)
             sent = [] if batch_id is None else [batch_id]
         by_id = {job.id: job for job in manager.jobs()}
     if as_json:
@@ -82,17 +87,32 @@ def sync(
     elif not touched:
         say("No batch job is open.")
     else:
-        _show_jobs(touched)
+        show_jobs(touched)
 
 
-def status(db: Db = DEFAULT_DB, collection: OnlyCollection = None, as_json: AsJson = False) -> None:
-    """Show what waits, what runs and what failed. Needs no key."""
+def status(
+    db: Db = DEFAULT_DB,
+    collection: OnlyCollection = None,
+    watch: Annotated[
+        float | None, typer.Option(min=0.1, help="Show it again every so many seconds.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what waits, what runs, what failed and what it cost. Needs no key."""
     with open_manager(db, collection=collection) as manager:
-        stats = manager.get_queue_stats()
-    if as_json:
-        print_json(stats)
-    else:
-        show_stats(stats)
+        while True:
+            stats = manager.get_queue_stats()
+            receipt = manager.receipt()
+            if watch is not None and console.is_terminal:
+                console.clear()
+            if as_json:
+                print_json({**asdict(stats), "receipt": receipt})
+            else:
+                show_stats(stats)
+                show_cost(receipt)
+            if watch is None:
+                return
+            time.sleep(watch)
 
 
 def show_stats(stats: QueueStats) -> None:
@@ -107,26 +127,43 @@ def show_stats(stats: QueueStats) -> None:
         table.add_row("  of these backing off", f"{stats.backing_off:,}")
     table.add_row("in flight", f"{stats.in_flight:,}")
     table.add_row("failed", f"{stats.failed:,}")
-    table.add_row("served by an older text's vector", f"{stats.stale:,}")
+    if stats.stale:
+        table.add_row("served by an older text's vector", f"{stats.stale:,}")
+    total = stats.ready + stats.waiting + stats.in_flight + stats.failed
+    table.add_row(
+        "found by meaning", f"{(stats.ready + stats.stale) / total:.0%}" if total else "-"
+    )
     console.print(table)
     if stats.open_jobs:
-        _show_jobs(stats.open_jobs)
+        show_jobs(stats.open_jobs)
     for message, count in stats.failures[:10]:
         say(f"{count:,} failed: {shorten(message, 200)}")
 
 
-def _show_jobs(jobs: list[BatchJob] | tuple[BatchJob, ...]) -> None:
+def show_cost(receipt: Receipt) -> None:
+    """Print what the jobs of the database cost, in one line."""
+    if receipt.jobs:
+        say(
+            f"Spent {money(receipt.batch_usd)} by batch for {receipt.tokens:,} tokens, "
+            f"{money(receipt.saved_usd)} less than live."
+        )
+
+
+def show_jobs(jobs: list[BatchJob] | tuple[BatchJob, ...]) -> None:
+    """Print batch jobs as a table, and below it what is to be said of any of them."""
     table = Table(title="Batch jobs", title_justify="left")
-    for column in ("job", "status", "texts", "done", "failed", "age", "note"):
-        table.add_column(column)
+    for column in ("job", "status", "texts", "done", "failed", "age"):
+        table.add_column(column, no_wrap=True)
     for job in jobs:
         table.add_row(
-            job.id,
+            job.id[:ID_WIDTH],
             f"held: {job.hold_reason}" if job.hold_reason else str(job.status),
             f"{job.request_count:,}",
             f"{job.done_count:,}",
             f"{job.failed_count:,}",
             age(job.created_at),
-            shorten(job.error_message or "", 60),
         )
     console.print(table)
+    for job in jobs:
+        if job.error_message:
+            say(f"{job.id[:ID_WIDTH]}: {job.error_message}")

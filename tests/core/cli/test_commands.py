@@ -155,5 +155,6 @@ def test_every_command_has_help() -> None:
     for command in app.registered_commands:
         assert command.callback is not None
         assert command.callback.__doc__
-        result = CliRunner().invoke(app, [command.callback.__name__, "--help"])
+        name = command.name or command.callback.__name__
+        result = CliRunner().invoke(app, [name, "--help"])
         assert result.exit_code == 0

@@ -1,0 +1,106 @@
+"""Commands on money: what it will cost, and what it did."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from semantic_core.cli.options import DEFAULT_DB, AsJson, Db, OnlyCollection, open_manager
+from semantic_core.cli.output import console, money, print_json, say
+from semantic_core.cli.queue import ID_WIDTH
+from semantic_core.receipts import Estimate, Receipt
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands."""
+    app.command()(estimate)
+    app.command()(receipt)
+
+
+def estimate(
+    db: Db = DEFAULT_DB, collection: OnlyCollection = None, as_json: AsJson = False
+) -> None:
+    """Say what sending everything that waits would cost. Needs no key."""
+    with open_manager(db, collection=collection) as manager:
+        found = manager.estimate()
+    if as_json:
+        print_json(found)
+    else:
+        _show_estimate(found)
+
+
+def receipt(
+    db: Db = DEFAULT_DB,
+    month: Annotated[
+        str | None, typer.Option(help="Only jobs from this month on, such as 2026-11 (UTC).")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what batch jobs cost, by the provider's own count. Needs no key."""
+    since = 0.0 if month is None else _start_of(month)
+    with open_manager(db) as manager:
+        found = manager.receipt(since)
+    if as_json:
+        print_json({**_fields(found), "saved_usd": found.saved_usd})
+    else:
+        _show_receipt(found)
+
+
+def _fields(found: Receipt) -> dict[str, object]:
+    return {name: getattr(found, name) for name in Receipt.__dataclass_fields__}
+
+
+def _start_of(month: str) -> float:
+    try:
+        return datetime.strptime(month, "%Y-%m").replace(tzinfo=UTC).timestamp()
+    except ValueError as error:
+        raise typer.BadParameter(f"{month!r} is no month; write it as 2026-11.") from error
+
+
+def _show_estimate(found: Estimate) -> None:
+    if not found.chunks:
+        say("Nothing waits: there is nothing to pay for.")
+        return
+    say(
+        f"{found.chunks:,} chunks wait with {found.texts:,} distinct texts of about "
+        f"{found.tokens:,} tokens (estimated)."
+    )
+    say(
+        f"By batch that is about {money(found.batch_usd)}, live about {money(found.live_usd)} "
+        f"(prices of {found.priced_as_of})."
+    )
+    if found.repeated_tokens:
+        say(f"Repeated texts are sent once: about {found.repeated_tokens:,} tokens less.")
+
+
+def _show_receipt(found: Receipt) -> None:
+    table = Table(title="Receipt", title_justify="left")
+    for column in ("job", "sent", "status"):
+        table.add_column(column, no_wrap=True)
+    for column in ("texts", "tokens", "cost"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for job in found.jobs:
+        table.add_row(
+            job.id[:ID_WIDTH],
+            f"{datetime.fromtimestamp(job.created_at, UTC):%Y-%m-%d}",
+            str(job.status),
+            f"{job.done_count:,}",
+            "-" if job.token_count is None else f"{job.token_count:,}",
+            "-" if job.token_count is None else money(job.cost_usd),
+        )
+    console.print(table)
+    say(
+        f"{found.texts:,} texts, {found.tokens:,} tokens: {money(found.batch_usd)} by batch. Live "
+        f"it would have been {money(found.live_usd)}: saved {money(found.saved_usd)}."
+    )
+    if found.reused_chunks:
+        say(
+            f"{found.reused_chunks:,} chunks share the vector of an equal text: "
+            f"{found.reused_tokens:,} tokens were not paid again."
+        )
+    if found.open_tokens:
+        say(f"Not in it: about {found.open_tokens:,} tokens of jobs without a count yet.")
+    say(f"Prices of {found.priced_as_of}; live embeddings are not in it.")

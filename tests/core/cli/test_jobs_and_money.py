@@ -1,0 +1,147 @@
+"""Steering jobs and reading money from the terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from semantic_core import PeeweeVectorStore
+from semantic_core.cli import app
+from semantic_core.emulator import Emulator, EndJob, FailLines, FaultRule, StickJob
+from semantic_core.errors import (
+    BatchNotFoundError,
+    BudgetExceededError,
+    SemanticCoreError,
+    TransitionError,
+)
+from semantic_core.types import Chunk
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> str:
+    path = tmp_path / "notes.db"
+    with PeeweeVectorStore(path) as store:
+        store.save([Chunk(id="a", text="The cat sat on the mat.", document_id="cats.txt")])
+    return str(path)
+
+
+@pytest.fixture(autouse=True)
+def keys(monkeypatch: pytest.MonkeyPatch, emulator: Emulator) -> None:
+    monkeypatch.setenv("GOOGLE_GEMINI_BASE_URL", emulator.url)
+    monkeypatch.setenv("GEMINI_API_KEY", "a-default-key")
+    monkeypatch.setenv("GEMINI_BATCH_API_KEY", "a-batch-key")
+
+
+def run(*arguments: str) -> Result:
+    result = CliRunner().invoke(app, arguments)
+    if isinstance(result.exception, SemanticCoreError):
+        raise result.exception
+    return result
+
+
+def as_json(*arguments: str) -> Any:
+    result = run(*arguments, "--json")
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def test_estimate_before_and_receipt_after(db: str, emulator: Emulator) -> None:
+    assert as_json("estimate", "--db", db)["texts"] == 1
+    assert "estimated" in run("estimate", "--db", db).output
+    run("flush", "--db", db)
+    run("sync", "--db", db)
+    receipt = as_json("receipt", "--db", db)
+    assert receipt["tokens"] == emulator.ledger.tokens(live=False)
+    assert receipt["saved_usd"] > 0
+    assert "saved $" in run("receipt", "--db", db).output
+    assert as_json("receipt", "--db", db, "--month", "2999-01")["jobs"] == []
+    assert "Nothing waits" in run("estimate", "--db", db).output
+    assert "Spent $" in run("status", "--db", db).output
+
+
+def test_a_month_that_is_none_is_wrong_usage(db: str) -> None:
+    assert run("receipt", "--db", db, "--month", "yesterday").exit_code == 2
+
+
+def test_a_cost_limit_is_kept(db: str, emulator: Emulator) -> None:
+    with pytest.raises(BudgetExceededError):
+        run("flush", "--db", db, "--max-cost", "0.0000000001")
+    assert emulator.jobs() == []
+
+
+def test_jobs_can_be_listed_and_cancelled_by_the_id_that_is_shown(
+    db: str, emulator: Emulator
+) -> None:
+    emulator.add_fault(FaultRule(effect=StickJob(), times=None))
+    (job,) = as_json("flush", "--db", db)["jobs"]
+    assert job["id"][:8] in run("jobs", "--db", db).output
+    with pytest.raises(TransitionError, match="cancel"):
+        run("release", job["id"], "--db", db, "--accept-rebilling")
+    emulator.clear_faults()
+    assert "ended" in run("cancel", job["id"][:8], "--db", db).output
+    with pytest.raises(BatchNotFoundError, match="semcore jobs"):
+        run("cancel", "nothing", "--db", db)
+
+
+def test_a_held_job_is_released_only_with_consent(db: str, emulator: Emulator) -> None:
+    emulator.add_fault(FaultRule(effect=EndJob(state="BATCH_STATE_CANCELLED")))
+    (job,) = as_json("flush", "--db", db)["jobs"]
+    assert "held: cancelled elsewhere" in run("sync", "--db", db).output
+    with pytest.raises(TransitionError, match="second time"):
+        run("release", job["id"], "--db", db)
+    assert "wait again" in run("release", job["id"], "--db", db, "--accept-rebilling").output
+
+
+def test_a_failed_chunk_is_found_explained_and_tried_again(db: str, emulator: Emulator) -> None:
+    emulator.add_fault(FaultRule(effect=FailLines(code=400, message="too rude")))
+    run("flush", "--db", db)
+    run("sync", "--db", db)
+    shown = run("failed", "--db", db).output
+    assert "a of cats.txt" in shown
+    assert "too rude" in shown
+    assert "semcore retry" in shown
+    assert as_json("failed", "--db", db)["failed"][0]["error_message"]
+    assert "1 chunks wait again" in run("retry", "--db", db).output
+    assert "Nothing failed" in run("failed", "--db", db).output
+
+
+def test_version() -> None:
+    assert run("--version").output.startswith("semcore ")
+
+
+def test_watch_embeds_what_waits_and_stops_on_sigterm(db: str) -> None:
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "semantic_core",
+            "watch",
+            f"--db={db}",
+            "--min-size=1",
+            "--every=0.2",
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=dict(os.environ),
+    )
+    deadline = time.monotonic() + 30
+    with PeeweeVectorStore(db) as store:
+        while store.stats().ready < 1:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    output, errors = process.communicate(timeout=30)
+    assert process.returncode == 0, errors
+    assert "Sent batch job" in output
+    assert "1 ready" in output
+    assert "Stopped" in output
