@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from semantic_core.errors import StorageError, StorageFullError, TransitionError
 
 
 class Workspace:
     """The folder of temporary files of one database.
 
-    It holds the user's text, so only its owner can read it. Names come from our own job ids,
-    and a job's lease makes sure that only one process uses them.
+    It holds the user's text, so only its owner can read it. Names come from our own job ids.
+    Each use has a folder of its own: a process that slept and lost its job may still have files
+    of it open, and must not touch those of its successor.
 
     Args:
         database: path of the database file.
@@ -23,24 +29,57 @@ class Workspace:
 
     @contextmanager
     def file(self, job_id: str, purpose: str) -> Iterator[Path]:
-        """Give a path for a temporary file; whatever is there is removed before and after."""
-        self._folder.mkdir(mode=0o700, exist_ok=True)
-        path = self._folder / f"{job_id}.{purpose}"
-        # What an earlier process left may be torn: it is never used again.
-        path.unlink(missing_ok=True)
+        """Give a path for a temporary file, which is removed at the end, and all beside it.
+
+        Whoever takes a job over removes what an earlier process left of it, which may be torn.
+
+        Raises:
+            TransitionError: the file disappeared, since another process took the job over.
+            StorageError: the disk refused a folder.
+        """
+        self.forget(job_id)
+        folder = self._make_folder(job_id)
         try:
-            yield path
+            yield folder / purpose
+        except FileNotFoundError as error:
+            raise TransitionError(
+                f"A temporary file of batch job {job_id} is gone: another process took the job "
+                "over. Nothing was changed here; sync_status() shows where it stands.",
+                batch_id=job_id,
+            ) from error
         finally:
-            path.unlink(missing_ok=True)
-            # Another job's file may still be there.
-            with contextlib.suppress(OSError):
-                self._folder.rmdir()
+            self._remove(folder)
 
     def forget(self, job_id: str) -> None:
         """Remove what a process that was killed left of this job."""
-        if not self._folder.is_dir():
-            return
-        for path in self._folder.glob(f"{job_id}.*"):
-            path.unlink(missing_ok=True)
+        for folder in self._listed():
+            if folder.name.startswith(f"{job_id}."):
+                self._remove(folder)
+
+    def _listed(self) -> list[Path]:
+        try:
+            return list(self._folder.iterdir())
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+    def _make_folder(self, job_id: str) -> Path:
+        while True:
+            try:
+                self._folder.mkdir(mode=0o700, exist_ok=True)
+                return Path(tempfile.mkdtemp(prefix=f"{job_id}.", dir=self._folder))
+            except OSError as error:
+                if isinstance(error, FileNotFoundError) and self._folder.parent.is_dir():
+                    # Another process found the common folder empty and removed it just now.
+                    continue
+                kind = StorageFullError if error.errno == errno.ENOSPC else StorageError
+                raise kind(
+                    f"No folder for temporary files could be made in {self._folder} "
+                    f"({error.strerror}). Check the disk and its permissions, and call again."
+                ) from error
+
+    def _remove(self, folder: Path) -> None:
+        # What cannot be removed now is tried again with the next use of the job.
+        shutil.rmtree(folder, ignore_errors=True)
+        # Files of another job may still be there.
         with contextlib.suppress(OSError):
             self._folder.rmdir()
