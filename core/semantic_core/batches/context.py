@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import uuid
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from typing import Any, Self
 from semantic_core.batches.config import BatchConfig
 from semantic_core.batches.workspace import Workspace
 from semantic_core.clock import Clock
+from semantic_core.errors import StorageError
 from semantic_core.failpoints import FailPoint, reach
 from semantic_core.gemini import GeminiBatchClient
 from semantic_core.queue import jobs
@@ -19,6 +21,8 @@ from semantic_core.queue.jobs import JobRecord
 from semantic_core.spec import EmbeddingSpec
 from semantic_core.statuses import JobStep
 from semantic_core.store import PeeweeVectorStore
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,9 +86,15 @@ class LeasedJob:
             leased.give_back()
 
     def give_back(self) -> None:
-        """Let others work on the job at once."""
-        with self.context.store.database.transaction() as connection:
-            jobs.drop_lease(connection, self.id, token=self.token)
+        """Let others work on the job at once; where that fails, once the lease is over.
+
+        It raises nothing: what the work itself raised must reach the caller.
+        """
+        try:
+            with self.context.store.database.transaction() as connection:
+                jobs.drop_lease(connection, self.id, token=self.token)
+        except StorageError as error:
+            _log.warning("Batch job %s stays reserved until its lease is over: %s", self.id, error)
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:

@@ -21,7 +21,9 @@ from semantic_core.errors import (
     ProviderError,
     RateLimitError,
     SemanticCoreError,
+    StorageError,
     SubmissionUncertainError,
+    TransitionError,
 )
 from semantic_core.failpoints import FailPoint, reach
 from semantic_core.gemini import EmbeddingRequest, InputFile, RemoteJob
@@ -167,7 +169,7 @@ def _upload(job: LeasedJob) -> InputFile | None:
                 spool=spool,
             )
     except BaseException as error:
-        _abandon(job, f"the upload did not finish: {_words(error)}")
+        _abandon_if_possible(job, f"the upload did not finish: {_words(error)}")
         raise
     reach(FailPoint.UPLOAD_DONE)
     return input_file
@@ -288,6 +290,14 @@ def _abandon(job: LeasedJob, error: str) -> None:
         reason=FailureReason.ABANDONED,
         error=error,
     )
+
+
+def _abandon_if_possible(job: LeasedJob, error: str) -> None:
+    """Release the claim now; where that fails, a later flush_queue() does it."""
+    try:
+        _abandon(job, error)
+    except (StorageError, TransitionError) as failure:
+        _log.warning("Batch job %s keeps its claim for now: %s", job.id, failure)
 
 
 def _words(error: BaseException) -> str:

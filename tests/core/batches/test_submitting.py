@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 
 import pytest
 
 from semantic_core.batches import BatchManager
+from semantic_core.database import Database
 from semantic_core.emulator import Drop, FaultRule, Garbage, HideJob, Operation, Reply
 from semantic_core.errors import (
     AuthError,
@@ -22,6 +26,7 @@ from semantic_core.failpoints import FailPoint, arm, disarm
 from semantic_core.keyring import GoogleKeyring
 from semantic_core.spec import EmbeddingSpec
 from semantic_core.statuses import EmbeddingStatus, FailureReason, JobStatus, JobStep
+from semantic_core.store import PeeweeVectorStore
 from semantic_core.types import Chunk
 from support.world import CONFIG, World
 
@@ -265,7 +270,7 @@ def test_a_zombie_that_lost_its_lease_does_not_create(world: World, point: FailP
 
     arm(point, sleep_through_everything)
     try:
-        with pytest.raises(TransitionError, match="taken over"):
+        with pytest.raises(TransitionError, match=r"taken over|took the job over"):
             world.manager().flush_queue()
     finally:
         disarm()
@@ -314,6 +319,41 @@ def test_a_zombie_among_the_dead_jobs_goes_on(world: World) -> None:
     assert world.creates() == 1
 
 
+def test_a_job_id_that_cannot_be_stored_is_told_and_found_again(world: World) -> None:
+    """B14: the database is locked at just that moment."""
+    world.save("one")
+    with _lockable_store(world) as (store, lock):
+        arm(FailPoint.CREATE_ANSWERED, lock)
+        try:
+            with pytest.raises(SubmissionUncertainError, match="created as batches/") as raised:
+                world.manager(store=store).flush_queue()
+        finally:
+            disarm()
+    world.clock.advance(CONFIG.lease + 1)
+    assert world.manager().sync_status() == {raised.value.batch_id: JobStatus.COMPLETED}
+    assert world.creates() == 1
+
+
+def test_an_interrupt_stays_one_where_the_claim_cannot_be_released(world: World) -> None:
+    """B15: what fails while cleaning up must not hide why it was cleaned up."""
+    world.save("one")
+    with _lockable_store(world) as (store, lock):
+
+        def lock_and_interrupt() -> None:
+            lock()
+            raise KeyboardInterrupt
+
+        arm(FailPoint.SPOOL_WRITTEN, lock_and_interrupt)
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                world.manager(store=store).flush_queue()
+        finally:
+            disarm()
+    world.clock.advance(CONFIG.lease + 1)
+    assert world.manager().flush_queue() is not None
+    assert world.creates() == 1
+
+
 def test_texts_deleted_before_the_upload_are_not_sent(world: World) -> None:
     world.save("one", "two")
     arm(FailPoint.CLAIM_COMMITTED, lambda: world.store.delete(ids=["c0"]) and None)
@@ -346,3 +386,17 @@ def test_the_limit_of_open_jobs_waits_instead_of_failing(world: World) -> None:
 
 def _interrupt() -> None:
     raise KeyboardInterrupt
+
+
+@contextmanager
+def _lockable_store(
+    world: World,
+) -> Iterator[tuple[PeeweeVectorStore, Callable[[], None]]]:
+    """A store that does not wait for locks, and what locks its database until the end."""
+    blocker = sqlite3.connect(world.path, isolation_level=None)
+    with closing(blocker), _impatient(world) as store:
+        yield store, lambda: blocker.execute("BEGIN IMMEDIATE") and None
+
+
+def _impatient(world: World) -> PeeweeVectorStore:
+    return PeeweeVectorStore(Database(world.path, busy_timeout=0.05), clock=world.clock)
