@@ -65,7 +65,8 @@ class Workspace:
     def _make_folder(self, job_id: str) -> Path:
         while True:
             try:
-                self._folder.mkdir(mode=0o700, exist_ok=True)
+                with contextlib.suppress(FileExistsError):
+                    self._folder.mkdir(mode=0o700)
                 return Path(tempfile.mkdtemp(prefix=f"{job_id}.", dir=self._folder))
             except OSError as error:
                 if isinstance(error, FileNotFoundError) and self._folder.parent.is_dir():
