@@ -7,6 +7,7 @@ nothing is sent while such a job runs: its texts are known only once its results
 from __future__ import annotations
 
 import logging
+import uuid
 
 from semantic_core.batches.context import BatchContext, LeasedJob
 from semantic_core.batches.ending import end_job
@@ -49,7 +50,9 @@ def adopt_unknown_jobs(context: BatchContext) -> None:
     found = {
         remote.display_name: remote
         for remote in context.client.list_jobs(context.prefix)
-        if remote.display_name is not None and remote.status is not RemoteStatus.FAILED
+        if remote.display_name is not None
+        and remote.status is not RemoteStatus.FAILED
+        and _is_job_id(remote.display_name.removeprefix(context.prefix))
     }
     reach(FailPoint.FOUND_LISTED)
     if not found:
@@ -147,6 +150,14 @@ def _arrived(key: bytes, line: ResultLine) -> ArrivedVector:
     return ArrivedVector(
         content_hash=key, vector=line.vector.tobytes(), token_count=line.token_count
     )
+
+
+def _is_job_id(text: str) -> bool:
+    """Return whether this is an id as we make them: it will name files, and came from outside."""
+    try:
+        return str(uuid.UUID(text)) == text
+    except ValueError:
+        return False
 
 
 def _is_hash(key: str) -> bool:

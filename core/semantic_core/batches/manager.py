@@ -178,13 +178,21 @@ class BatchManager:
             ProviderError: no job could be polled, all for the same cause.
         """
         context = self._context()
-        self._adopt_once(context)
+        unlisted: ProviderError | None = None
+        try:
+            self._adopt_once(context)
+        except ProviderError as error:
+            # What is known can still be polled; what is not known is looked for the next time.
+            _log.warning("The provider's jobs could not be listed: %s", error)
+            unlisted = error
         with self.store.database.snapshot() as connection:
             open_ids = [job.id for job in jobs.list_jobs(connection, only_open=True)]
         faults = [fault for job_id in open_ids if (fault := sync_one(context, job_id))]
         clean_up(context)
         if faults and len(faults) == len(open_ids) and len({type(fault) for fault in faults}) == 1:
             raise faults[0]
+        if unlisted is not None and not open_ids:
+            raise unlisted
         with self.store.database.snapshot() as connection:
             return {job_id: jobs.read_job(connection, job_id).status for job_id in open_ids}
 

@@ -9,10 +9,12 @@ import pytest
 
 from semantic_core.emulator import Damage, DamageLines, EndJob, FaultRule, Operation, Reply
 from semantic_core.errors import AuthError
+from semantic_core.gemini import EmbeddingRequest, Endpoint, GeminiBatchClient
+from semantic_core.spec import EmbeddingSpec
 from semantic_core.statuses import EmbeddingStatus, JobStatus, JobStep
 from semantic_core.store import PeeweeVectorStore
 from semantic_core.types import Chunk
-from support.world import World, open_world
+from support.world import BATCH_KEY, World, open_world
 
 READY, PENDING = EmbeddingStatus.READY, EmbeddingStatus.PENDING
 
@@ -120,3 +122,22 @@ def test_jobs_of_other_programs_are_left_alone(world: World) -> None:
         world.manager().flush_queue()
         assert [job.display_name for job in world.manager().jobs()] != []
         assert len(world.manager().jobs()) == 1
+
+
+@pytest.mark.parametrize(
+    "name", ["../../../tmp/evil", "x", "{0B9D7D0E-0000-4000-8000-000000000000}"]
+)
+def test_a_name_that_only_begins_like_ours_is_nobodys_job(world: World, name: str) -> None:
+    """E20: the id that it seems to hold would name files here."""
+    world.save("one")
+    prefix = f"semcore-{world.store.meta('install_id')}-"
+    with GeminiBatchClient(BATCH_KEY, endpoint=Endpoint(base_url=world.emulator.url)) as client:
+        client.create_embedding_job(
+            [EmbeddingRequest(key="0" * 64, text="planted")],
+            spec=EmbeddingSpec(),
+            display_name=prefix + name,
+            spool=world.folder / "planted.jsonl",
+        )
+    assert world.manager().flush_queue() is not None
+    assert [job.display_name for job in world.manager().jobs()] != [prefix + name]
+    assert len(world.manager().jobs()) == 1

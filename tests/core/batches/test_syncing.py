@@ -377,6 +377,22 @@ def test_one_jobs_fault_does_not_stop_the_others(world: World) -> None:
     assert set(world.statuses().values()) == {READY}
 
 
+def test_a_listing_that_fails_does_not_stop_the_polling(world: World) -> None:
+    """C1: looking for jobs without a row is one thing, polling those with one another."""
+    flushed(world, "one")
+    world.store.save([Chunk(id="later", text="two")])
+    world.emulator.add_fault(
+        FaultRule(operation=Operation.LIST, effect=Reply(code=503), times=None)
+    )
+    (status,) = world.manager().sync_status().values()
+    assert status is JobStatus.COMPLETED
+    with pytest.raises(ProviderUnavailableError):
+        world.manager().sync_status()
+    with pytest.raises(ProviderUnavailableError):
+        world.manager().flush_queue()
+    assert world.creates() == 1
+
+
 def test_when_nothing_can_be_polled_it_raises_the_common_cause(world: World) -> None:
     manager = flushed(world, "one")
     world.emulator.add_fault(FaultRule(operation=Operation.GET, effect=Reply(code=500), times=None))
