@@ -1,19 +1,36 @@
-"""What holds in every database after every step, whatever happened before."""
+"""What holds after every step, whatever happened before: in the database and at the provider.
+
+`check_invariants` looks into the database alone. `check_provider` adds what only the provider
+knows (money), `check_vectors` and `check_index` what only the texts tell, `History` what only
+shows over time, and `check_quiet` what holds once everything has been recovered.
+"""
 
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
+from collections.abc import Iterable, Mapping
 
+import numpy as np
+
+from semantic_core.batches import BatchConfig
+from semantic_core.emulator import Emulator, TextKey, fake_embed, text_sha256
+from semantic_core.gemini.vectors import to_vector
+from semantic_core.spec import EmbeddingSpec
+from semantic_core.statuses import BudgetUse, ItemState, JobStatus, JobStep, SearchMode
 from semantic_core.store import PeeweeVectorStore
+from support.nearest import nearest
 
 
 def check_invariants(store: PeeweeVectorStore) -> None:
     """Assert that rows, full-text index, counts, claims and vectors agree with each other."""
     with store.database.snapshot() as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
         assert _counted(connection) == _kept(connection)
         for name, query in _MUST_BE_EMPTY.items():
             assert connection.execute(query).fetchall() == [], name
+        _check_hashes(connection)
     check_full_text(store)
 
 
@@ -24,6 +41,161 @@ def check_full_text(store: PeeweeVectorStore) -> None:
         connection.execute(
             "INSERT INTO chunks_fts (chunks_fts, rank) VALUES ('integrity-check', 1)"
         )
+
+
+def check_provider(
+    emulator: Emulator, store: PeeweeVectorStore, *, accepted: Mapping[str, int] | None = None
+) -> None:
+    """Assert that no text was paid for twice, and that the provider's jobs are all known here.
+
+    Args:
+        emulator: the provider.
+        store: whose jobs it has, all of them.
+        accepted: texts that a person let be sent again, and how often.
+    """
+    allowed = Counter({text_sha256(text): count for text, count in (accepted or {}).items()})
+    overbilled: Counter[TextKey] = emulator.ledger.overbilled()
+    for key, count in overbilled.items():
+        assert count <= allowed[key.text_sha256], f"billed {count} times too often: {key}"
+    assert emulator.violations == []
+    creates = emulator.ledger.creates()
+    assert all(count == 1 for count in creates.values()), creates
+    with store.database.snapshot() as connection:
+        for name, query in _MUST_BE_EMPTY_OF_JOBS.items():
+            assert connection.execute(query).fetchall() == [], name
+        names = {row[0] for row in connection.execute("SELECT display_name FROM batch_jobs")}
+    assert set(creates) <= names
+
+
+def check_vectors(store: PeeweeVectorStore, texts: Iterable[str], spec: EmbeddingSpec) -> None:
+    """Assert that each vector of a job is, bit for bit, the provider's for the text it is kept under.
+
+    Args:
+        store: where the vectors are.
+        texts: every text that was ever saved.
+        spec: the spec of all of them.
+    """
+    hasher = spec.hasher()
+    expected = {hasher(text): text for text in texts}
+    with store.database.snapshot() as connection:
+        stored = connection.execute(
+            "SELECT key, vector FROM embeddings WHERE origin = 'batch'"
+        ).fetchall()
+    for key, vector in stored:
+        assert key in expected, "a vector of a text that nobody saved"
+        assert vector == provider_vector(expected[key], spec), expected[key]
+
+
+def provider_vector(text: str, spec: EmbeddingSpec) -> bytes:
+    """Return the bytes under which the emulator's vector of a text is stored."""
+    assert spec.dimensions is not None
+    values = fake_embed(
+        spec.document_text(text),
+        model=spec.model,
+        dimensions=spec.dimensions,
+        task_type=spec.document_task,
+    )
+    return to_vector(values, spec=spec, what=text).tobytes()
+
+
+def check_index(store: PeeweeVectorStore, spec: EmbeddingSpec) -> None:
+    """Assert that vector search finds exactly the committed serving vectors, and counts agree."""
+    with store.database.snapshot() as connection:
+        served = {
+            chunk_id: np.frombuffer(vector, dtype="<f4")
+            for chunk_id, vector in connection.execute(
+                "SELECT c.chunk_id, e.vector FROM chunks c JOIN embeddings e ON e.key = c.vector_key"
+            )
+        }
+        statuses = Counter(
+            row[0] for row in connection.execute("SELECT embedding_status FROM chunks")
+        )
+    assert spec.dimensions is not None
+    query = np.linspace(-1.0, 1.0, spec.dimensions, dtype=np.float32)
+    found = store.search(vector=query, mode=SearchMode.VECTOR, pending="skip", limit=1000)
+    names = dict(enumerate(sorted(served)))
+    oracle = nearest({number: served[name] for number, name in names.items()}, query, 1000)
+    assert {hit.chunk.id for hit in found} == set(served)
+    assert np.allclose([hit.score for hit in found], [score for _, score in oracle], atol=1e-5)
+    stats = store.stats()
+    assert stats.ready == statuses["READY"]
+    assert stats.failed == statuses["FAILED"]
+    assert stats.waiting + stats.in_flight == statuses["PENDING"]
+
+
+def check_quiet(store: PeeweeVectorStore) -> None:
+    """Assert that nothing waits but for a person, and that nothing is left lying about."""
+    assert not store.database.connection().in_transaction
+    with store.database.snapshot() as connection:
+        for name, query in _EMPTY_WHEN_QUIET.items():
+            assert connection.execute(query).fetchall() == [], name
+    database = store.database.path
+    left = {path.name for path in database.parent.glob(f"{database.name}*")}
+    allowed = {database.name + ending for ending in ("", "-wal", "-shm")}
+    assert {name for name in left - allowed if ".vectors" not in name} == set()
+
+
+class History:
+    """What may only ever go one way: states of jobs, items and chunks, and used tries."""
+
+    def __init__(self, config: BatchConfig) -> None:
+        self._budget = config.budget
+        self._jobs: dict[str, tuple[str, str]] = {}
+        self._items: dict[int, str] = {}
+        self._uses: dict[bytes, int] = {}
+        self._ready: set[tuple[int, bytes]] = set()
+
+    def forgive(self) -> None:
+        """Note that a person gave every text new tries."""
+        self._uses.clear()
+
+    def check(self, store: PeeweeVectorStore) -> None:
+        """Assert that everything went the right way since the last time."""
+        with store.database.snapshot() as connection:
+            jobs = {
+                row[0]: (row[1], row[2])
+                for row in connection.execute("SELECT id, status, step FROM batch_jobs")
+            }
+            items = dict(connection.execute("SELECT id, state FROM batch_items").fetchall())
+            uses = connection.execute(
+                "SELECT content_hash, budget_use, count(*) FROM batch_items "
+                "WHERE budget_use NOT IN ('nothing', 'forgiven') GROUP BY 1, 2"
+            ).fetchall()
+            chunks = dict(connection.execute("SELECT pk, content_hash FROM chunks").fetchall())
+            ready = set(
+                connection.execute(
+                    "SELECT pk, content_hash FROM chunks WHERE embedding_status = 'READY'"
+                ).fetchall()
+            )
+        self._check_jobs(jobs)
+        for item, state in self._items.items():
+            assert items[item] in (state, *(ItemState if state == "open" else ()))
+        self._check_uses(uses)
+        for pk, content_hash in self._ready - ready:
+            assert chunks.get(pk) != content_hash, "a READY chunk is not, without an edit"
+        self._jobs, self._items, self._ready = jobs, items, ready
+
+    def _check_jobs(self, jobs: dict[str, tuple[str, str]]) -> None:
+        order = list(JobStep)
+        for job_id, (status, step) in self._jobs.items():
+            new_status, new_step = jobs[job_id]
+            assert order.index(JobStep(step)) <= order.index(JobStep(new_step))
+            if status in (JobStatus.COMPLETED, JobStatus.FAILED):
+                assert new_status == status, "an ended job was opened again"
+
+    def _check_uses(self, uses: list[tuple[bytes, str, int]]) -> None:
+        by_hash: dict[bytes, Counter[str]] = {}
+        for content_hash, use, count in uses:
+            by_hash.setdefault(content_hash, Counter())[use] = count
+        totals = {content_hash: counts.total() for content_hash, counts in by_hash.items()}
+        for content_hash, before in self._uses.items():
+            assert totals.get(content_hash, 0) >= before, "a used try was given back"
+        for counts in by_hash.values():
+            tries = counts[BudgetUse.ATTEMPT] + counts[BudgetUse.JOB_FAILURE]
+            assert tries <= self._budget.attempts
+            assert counts[BudgetUse.JOB_FAILURE] <= self._budget.job_failures
+            assert counts[BudgetUse.EXPIRY] <= self._budget.expiries
+        self._uses = totals
 
 
 def _counted(connection: sqlite3.Connection) -> set[tuple[int, str, int, int]]:
@@ -37,6 +209,17 @@ def _counted(connection: sqlite3.Connection) -> set[tuple[int, str, int, int]]:
 
 def _kept(connection: sqlite3.Connection) -> set[tuple[int, str, int, int]]:
     return set(connection.execute("SELECT * FROM chunk_counts WHERE chunks <> 0"))
+
+
+def _check_hashes(connection: sqlite3.Connection) -> None:
+    hashers = {
+        row[0]: EmbeddingSpec.from_json(row[1]).hasher()
+        for row in connection.execute("SELECT id, spec FROM collections")
+    }
+    for collection_id, source, content_hash in connection.execute(
+        "SELECT collection_id, coalesce(vector_source, text), content_hash FROM chunks"
+    ):
+        assert hashers[collection_id](source) == content_hash, "a hash of another text"
 
 
 _MUST_BE_EMPTY = {
@@ -74,4 +257,30 @@ _MUST_BE_EMPTY = {
         "SELECT e.id FROM embeddings e JOIN spaces s ON s.id = e.space_id "
         "WHERE length(e.vector) IS NOT 4 * s.dimensions"
     ),
+}
+
+_MUST_BE_EMPTY_OF_JOBS = {
+    "a held job has a reason in words": (
+        "SELECT id FROM batch_jobs WHERE hold_reason IS NOT NULL AND error_message IS NULL"
+    ),
+    "a job that may have been created has an input file": (
+        "SELECT id FROM batch_jobs WHERE step NOT IN ('claimed') AND input_file IS NULL "
+        "AND NOT is_adopted"
+    ),
+    "one remote job belongs to one job here": (
+        "SELECT google_job_id FROM batch_jobs WHERE google_job_id IS NOT NULL "
+        "GROUP BY google_job_id HAVING count(*) > 1"
+    ),
+}
+
+_EMPTY_WHEN_QUIET = {
+    "a PENDING chunk waits for a held job": (
+        "SELECT c.pk, c.text, c.batch_job_id, c.not_before FROM chunks c LEFT JOIN batch_jobs j "
+        "ON j.id = c.batch_job_id WHERE c.embedding_status = 'PENDING' AND j.hold_reason IS NULL"
+    ),
+    "an open job is held": (
+        "SELECT id, step, error_message FROM batch_jobs "
+        "WHERE status NOT IN ('COMPLETED', 'FAILED') AND hold_reason IS NULL"
+    ),
+    "nobody holds a lease": "SELECT id FROM batch_jobs WHERE lease_token IS NOT NULL",
 }
