@@ -17,10 +17,13 @@ def read_stats(
 ) -> QueueStats:
     """Return the state of the queue, of one collection or of the whole database."""
     values = {"collection": collection_id, "now": now}
-    waiting, texts, backing_off, oldest = connection.execute(
-        "SELECT count(*), count(DISTINCT content_hash), coalesce(sum(not_before > :now), 0), "
-        "min(updated_at) FROM chunks WHERE embedding_status = 'PENDING' AND batch_job_id IS NULL "
-        f"AND {_SCOPE}",
+    # Grouped by sorting: count(DISTINCT ...) would be three times as slow.
+    texts, waiting, backing_off, oldest = connection.execute(
+        "SELECT count(*), coalesce(sum(chunks), 0), coalesce(sum(delayed), 0), min(since) FROM "
+        "(SELECT count(*) AS chunks, sum(coalesce(not_before > :now, 0)) AS delayed, "
+        "min(updated_at) AS since FROM chunks "
+        "WHERE embedding_status = 'PENDING' AND batch_job_id IS NULL "
+        f"AND {_SCOPE} GROUP BY content_hash)",
         values,
     ).fetchone()
     failures = connection.execute(

@@ -93,7 +93,8 @@ def match_expression(connection: sqlite3.Connection, text: str) -> str | None:
         return None
     if len(stripped) > 2 and stripped[0] == stripped[-1] == '"' and '"' not in stripped[1:-1]:
         return _quoted(" ".join(words))
-    different = list(dict.fromkeys(word.lower() for word in words))
+    # As typed: the tokenizer folds case itself, for fewer letters than Python does.
+    different = list({word.lower(): word for word in words}.values())
     return " OR ".join(_quoted(word) for word in _telling(connection, different))
 
 
