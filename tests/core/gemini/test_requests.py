@@ -148,6 +148,16 @@ def test_an_error_of_the_source_passes_through_and_leaves_no_file(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_first_error_comes_out_even_if_the_disk_is_full_too(tmp_path: Path) -> None:
+    def source() -> Iterator[EmbeddingRequest]:
+        yield from asking("one")
+        raise KeyboardInterrupt
+
+    with no_file_larger_than(0), pytest.raises(KeyboardInterrupt):
+        write_requests(source(), tmp_path / "spool", SPEC)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_bad_text_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(InvalidTextError):
         write_requests(asking("one", "two \ud800"), tmp_path / "spool", SPEC)

@@ -472,7 +472,7 @@ def test_a_conflict_is_found_under_any_spelling_of_the_key(tmp_path: Path) -> No
         result("a", [1, 2, 4], name="custom_id"),
         result("b", [1, 2, 3]),
         b'{"key":"\\u0062","embedding":{"values":[3,2,1]}}',
-        {**result("c", [1, 2, 3]), "other": {"key": "not mine"}},
+        {"other": {"key": "not mine"}, **result("c", [1, 2, 3])},
         {"metadata": {"key": "c"}, "embedding": {"values": [1, 1, 1]}},
     )
     assert find_conflicting_keys(path) == {"a", "b", "c"}
