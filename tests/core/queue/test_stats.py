@@ -17,7 +17,7 @@ from semantic_core.types import Chunk
 from support.chunks import OTHER_SPEC, SPEC, chunks_of, content_hash, embed, only, vector_of
 from support.clock import ManualClock
 from support.invariants import check_invariants
-from support.jobs import LIMITS, claim_job, look, settle
+from support.jobs import LIMITS, carried, claim_job, look, settle
 
 
 @pytest.fixture(autouse=True)
@@ -109,14 +109,14 @@ def test_spent_texts_that_are_failed_by_a_flush_are_counted(store: PeeweeVectorS
 
 @contextmanager
 def _steps(connection: sqlite3.Connection) -> Iterator[list[int]]:
-    """Count what SQLite does, in thousands of instructions: the same on every machine."""
+    """Count SQLite's instructions, which are the same on every machine."""
     counted = [0]
 
     def tick() -> int:
         counted[0] += 1
         return 0
 
-    connection.set_progress_handler(tick, 1000)
+    connection.set_progress_handler(tick, 1)
     yield counted
     connection.set_progress_handler(None, 0)
 
@@ -146,7 +146,7 @@ def test_queue_and_search_cost_what_they_touch_not_what_is_stored(
             store.delete(ids=[f"new {stored}"])
         assert (coverage.ready, coverage.pending) == (stored, 20)
         costs.append(counted[0])
-    assert costs[1] <= costs[0] + 3
+    assert costs[1] < 1.2 * costs[0], costs
 
 
 def test_a_claim_costs_what_it_takes_not_what_waits(store: PeeweeVectorStore) -> None:
@@ -157,11 +157,11 @@ def test_a_claim_costs_what_it_takes_not_what_waits(store: PeeweeVectorStore) ->
         _fill(store, done, waiting - done)
         done = waiting
         with _steps(connection) as counted:
-            found = look(store, limits=replace(LIMITS, requests=10))
-        assert found is not None
-        assert len(found.hashes) == 10
+            job_id = claim_job(store, limits=replace(LIMITS, requests=10))
+        assert job_id is not None
+        assert len(carried(store, job_id)) == 10
         costs.append(counted[0])
-    assert costs[1] <= costs[0] + 1
+    assert costs[1] < 1.2 * costs[0], costs
 
 
 def test_settling_costs_what_it_settles(store: PeeweeVectorStore) -> None:
@@ -170,16 +170,12 @@ def test_settling_costs_what_it_settles(store: PeeweeVectorStore) -> None:
     done = 0
     for stored in (300, 3000):
         _fill(store, done, stored - done)
-        done = stored
-        store.save(chunks_of([f"text {stored} {n}" for n in range(5)]))
-        job_id = claim_job(store)
+        job_id = claim_job(store, limits=replace(LIMITS, requests=10**6))
         assert job_id is not None
-        hashes = [content_hash(f"text {stored} {n}") for n in range(5)]
+        hashes = [content_hash(f"filler {n}") for n in range(done, done + 5)]
+        done = stored
         with _steps(connection) as counted:
-            settle(store, job_id, hashes[:3], BudgetUse.ATTEMPT)
-            settle(store, job_id, hashes[3:], BudgetUse.EVERYTHING)
+            assert settle(store, job_id, hashes[:3], BudgetUse.ATTEMPT) == 3
+            assert settle(store, job_id, hashes[3:], BudgetUse.EVERYTHING) == 2
         costs.append(counted[0])
-        settle(
-            store, job_id, [content_hash(f"filler {n}") for n in range(stored)], BudgetUse.NOTHING
-        )
-    assert costs[1] <= costs[0] + 1
+    assert costs[1] < 1.2 * costs[0], costs
