@@ -310,6 +310,10 @@ class QueueStats:
         oldest_waiting: epoch seconds when the oldest waiting chunk was saved, or None.
         open_jobs: jobs that still hold claims, held ones included.
         held_jobs: jobs that wait for a person.
+        overdue_jobs: jobs that the provider has had for longer than it aims at. They are neither
+            lost nor sent again.
+        expiring_jobs: jobs whose results are at the provider, not stored here, and will be
+            removed there within a day.
         failures: FAILED chunks by error message, most frequent first.
     """
 
@@ -323,4 +327,6 @@ class QueueStats:
     oldest_waiting: float | None
     open_jobs: tuple[BatchJob, ...]
     held_jobs: tuple[BatchJob, ...]
+    overdue_jobs: tuple[BatchJob, ...] = ()
+    expiring_jobs: tuple[BatchJob, ...] = ()
     failures: tuple[tuple[str, int], ...]

@@ -20,6 +20,7 @@ from semantic_core.gemini import (
     find_conflicting_keys,
     read_results,
 )
+from semantic_core.limits import GEMINI_LIMITS, HOUR
 from semantic_core.queue import jobs
 from semantic_core.queue.items import Outcome, carried_hashes, count_states, settle_items
 from semantic_core.queue.vectors import ArrivedVector
@@ -257,7 +258,8 @@ def _miss_results(job: LeasedJob) -> None:
     hold(
         job,
         HoldReason.RESULT_EXPIRED,
-        "the provider no longer has its results (they live for 48 hours). Its texts were billed; "
+        "the provider no longer has its results (it keeps them for "
+        f"{GEMINI_LIMITS.result_lifetime / HOUR:.0f} hours). Its texts were billed; "
         "release(batch_id, accept_rebilling=True) sends them again.",
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from semantic_core.errors import ConfigurationError
+from semantic_core.limits import GEMINI_LIMITS
 from semantic_core.pricing import DEFAULT_PRICES, PriceTable
 from semantic_core.queue.budget import RetryBudget
 from semantic_core.queue.claims import ClaimLimits
@@ -18,10 +19,12 @@ class BatchConfig:
         max_requests: texts in one job. Google names no limit; others that batch cap themselves
             at 50,000, and a line of the result takes 10 kB at 768 dimensions.
         max_source_bytes: UTF-8 bytes of text in one job. JSON can make six times that of it,
-            which stays below Google's 2 GB a file.
+            which stays below ``max_file_bytes`` unless a template is long.
+        max_file_bytes: bytes of a job's input file as they are written; what does not fit goes
+            with a later job.
         max_tokens: estimated tokens in one job; users report about 2 million on the first paid
             tier (the figures a project has are in AI Studio).
-        max_open_jobs: jobs at the provider at one time; Google's limit is 100.
+        max_open_jobs: jobs at the provider at one time; beyond it, texts wait.
         budget: how often one text may be tried.
         listing_grace: time between the two listings that must both lack a job before it counts
             as never created.
@@ -41,8 +44,9 @@ class BatchConfig:
 
     max_requests: int = 20_000
     max_source_bytes: int = 300_000_000
+    max_file_bytes: int = GEMINI_LIMITS.file_bytes
     max_tokens: int = 2_000_000
-    max_open_jobs: int = 100
+    max_open_jobs: int = GEMINI_LIMITS.open_jobs
     budget: RetryBudget = field(default_factory=RetryBudget)
     listing_grace: float = 900.0
     lease: float = 600.0
@@ -55,7 +59,13 @@ class BatchConfig:
     max_cleanup_tries: int = 10
 
     def __post_init__(self) -> None:
-        for name in ("max_requests", "max_source_bytes", "max_tokens", "max_open_jobs"):
+        for name in (
+            "max_requests",
+            "max_source_bytes",
+            "max_file_bytes",
+            "max_tokens",
+            "max_open_jobs",
+        ):
             if getattr(self, name) < 1:
                 raise ConfigurationError(f"BatchConfig.{name} is below 1: no text could be sent.")
         for name in ("listing_grace", "lease", "poll_interval"):

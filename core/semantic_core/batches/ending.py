@@ -20,13 +20,23 @@ def settle_open(
     use: BudgetUse,
     error: str | None,
     not_before: float | None = None,
+    after: int = 0,
 ) -> int:
-    """Settle every open item of a job alike, in bounded transactions; return how many."""
+    """Settle every open item of a job alike, in bounded transactions; return how many.
+
+    Args:
+        job: the job, under lease.
+        state: what becomes of them.
+        use: what that takes from the retry budget of each text.
+        error: why.
+        not_before: epoch seconds before which they are not sent again, or None.
+        after: leave those up to this item id as they are.
+    """
     context = job.context
     settled = 0
     while True:
         with job.transaction() as connection:
-            page = open_hashes(connection, job.id, _PAGE)
+            page = open_hashes(connection, job.id, _PAGE, after=after)
             settled += settle_items(
                 connection,
                 job.id,

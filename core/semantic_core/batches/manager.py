@@ -13,7 +13,7 @@ from semantic_core.batches.config import BatchConfig
 from semantic_core.batches.context import BatchContext
 from semantic_core.batches.steering import cancel_job, release_job
 from semantic_core.batches.submitting import FlushOptions, submit_one
-from semantic_core.batches.syncing import release_left_behind, sync_one
+from semantic_core.batches.syncing import release_left_behind, sync_one, warn_of_expiring
 from semantic_core.batches.workspace import Workspace
 from semantic_core.clock import Clock
 from semantic_core.errors import (
@@ -189,6 +189,7 @@ class BatchManager:
             open_ids = [job.id for job in jobs.list_jobs(connection, only_open=True)]
         faults = [fault for job_id in open_ids if (fault := sync_one(context, job_id))]
         clean_up(context)
+        warn_of_expiring(context)
         if faults and len(faults) == len(open_ids) and len({type(fault) for fault in faults}) == 1:
             raise faults[0]
         if unlisted is not None and not open_ids:

@@ -81,11 +81,9 @@ def _look_up(job: LeasedJob, record: JobRecord) -> RemoteJob | None:
 
 def _note_seen(job: LeasedJob, record: JobRecord, remote: RemoteJob) -> None:
     """Record what the provider says; a job that is seen again is no longer held for absence."""
-    is_running = remote.state in (
-        RemoteState.RUNNING,
-        RemoteState.SUCCEEDED,
-        RemoteState.PARTIALLY_SUCCEEDED,
-    )
+    has_results = remote.state in (RemoteState.SUCCEEDED, RemoteState.PARTIALLY_SUCCEEDED)
+    is_running = has_results or remote.state is RemoteState.RUNNING
+    now = job.context.clock.now()
     was_absent = record.hold_reason in (HoldReason.LOST, HoldReason.OTHER_PROJECT)
     changes: dict[str, object] = {
         "provider_state": remote.raw_state,
@@ -96,7 +94,7 @@ def _note_seen(job: LeasedJob, record: JobRecord, remote: RemoteJob) -> None:
         "done_count": remote.successful_count,
         "failed_count": remote.failed_count,
         "hold_reason": None if was_absent else record.hold_reason,
-        "finished_at": remote.ended_at or record.finished_at,
+        "finished_at": remote.ended_at or record.finished_at or (now if has_results else None),
     }
     if record.hold_reason is None or was_absent:
         changes["error_message"] = None

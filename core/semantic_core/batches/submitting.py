@@ -10,13 +10,13 @@ from __future__ import annotations
 import logging
 import sqlite3
 import uuid
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
 
 from semantic_core.batches.affording import affordable_tokens, budget_exceeded
 from semantic_core.batches.context import BatchContext, LeasedJob, new_token
 from semantic_core.batches.ending import end_job
+from semantic_core.batches.requesting import requests_of
 from semantic_core.errors import (
     ProviderError,
     RateLimitError,
@@ -26,23 +26,19 @@ from semantic_core.errors import (
     TransitionError,
 )
 from semantic_core.failpoints import FailPoint, reach
-from semantic_core.gemini import EmbeddingRequest, InputFile, RemoteJob
+from semantic_core.gemini import InputFile, RemoteJob
 from semantic_core.queue.claims import (
     ClaimLimits,
     NewJob,
     Waiting,
     claim,
-    claimed_texts,
     select_waiting,
 )
-from semantic_core.queue.items import Outcome, settle_items
 from semantic_core.queue.jobs import count_at_provider, rate_limited_until
 from semantic_core.spec import EmbeddingSpec
-from semantic_core.statuses import FailureReason, ItemState, JobStatus, JobStep
+from semantic_core.statuses import FailureReason, JobStatus, JobStep
 
 _log = logging.getLogger(__name__)
-
-_PAGE = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,7 +151,7 @@ def _upload(job: LeasedJob) -> InputFile | None:
     Whatever goes wrong here, an interrupt included, surely cost nothing: the claim is released.
     """
     record = job.record()
-    requests = _requests(job)
+    requests = requests_of(job)
     try:
         first = next(requests, None)
         if first is None:
@@ -173,35 +169,6 @@ def _upload(job: LeasedJob) -> InputFile | None:
         raise
     reach(FailPoint.UPLOAD_DONE)
     return input_file
-
-
-def _requests(job: LeasedJob) -> Iterator[EmbeddingRequest]:
-    """Yield the texts of the job; let go of hashes that no chunk wants any more."""
-    context, spec = job.context, job.spec()
-    after = 0
-    while True:
-        with context.store.database.snapshot() as connection:
-            page = list(claimed_texts(connection, job.id, after=after, limit=_PAGE))
-        if not page:
-            return
-        after = page[-1][0]
-        unwanted = [
-            Outcome(content_hash=content_hash, state=ItemState.RELEASED)
-            for _, content_hash, source in page
-            if source is None
-        ]
-        if unwanted:
-            with job.transaction() as connection:
-                settle_items(
-                    connection,
-                    job.id,
-                    unwanted,
-                    budget=context.config.budget,
-                    now=context.clock.now(),
-                )
-        for _, content_hash, source in page:
-            if source is not None:
-                yield EmbeddingRequest(key=content_hash.hex(), text=spec.document_text(source))
 
 
 def _record_intent(job: LeasedJob, input_file: InputFile) -> None:

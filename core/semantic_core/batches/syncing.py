@@ -9,8 +9,10 @@ from semantic_core.batches.polling import poll
 from semantic_core.batches.recovering import UNSENT, release_unsent, resolve_uncertain
 from semantic_core.errors import ProviderError, SemanticCoreError, TransitionError
 from semantic_core.failpoints import FailPoint, reach
+from semantic_core.limits import GEMINI_LIMITS, HOUR
 from semantic_core.queue import jobs
 from semantic_core.queue.jobs import JobRecord
+from semantic_core.queue.stats import is_expiring
 from semantic_core.statuses import JobStatus, JobStep
 
 _log = logging.getLogger(__name__)
@@ -51,6 +53,23 @@ def release_left_behind(context: BatchContext) -> None:
                     release_unsent(job)
         except TransitionError as error:
             _log.info("%s", error)
+
+
+def warn_of_expiring(context: BatchContext) -> None:
+    """Say which results the provider will soon remove although they are not stored here."""
+    now = context.clock.now()
+    with context.store.database.snapshot() as connection:
+        open_jobs = jobs.list_jobs(connection, only_open=True)
+    for job in open_jobs:
+        if is_expiring(job, now) and job.finished_at is not None:
+            _log.warning(
+                "The results of batch job %s are %.0f hours old and not stored here; the provider "
+                "keeps them for %.0f. %s",
+                job.id,
+                (now - job.finished_at) / HOUR,
+                GEMINI_LIMITS.result_lifetime / HOUR,
+                job.error_message or "",
+            )
 
 
 def _is_unsent(record: JobRecord) -> bool:

@@ -18,6 +18,7 @@ from semantic_core.cli.options import (
     open_manager,
 )
 from semantic_core.cli.output import age, console, money, print_json, say, shorten
+from semantic_core.limits import GEMINI_LIMITS, HOUR
 from semantic_core.receipts import Receipt
 from semantic_core.types import BatchJob, QueueStats
 
@@ -136,6 +137,17 @@ def show_stats(stats: QueueStats) -> None:
     console.print(table)
     if stats.open_jobs:
         show_jobs(stats.open_jobs)
+    for job in stats.overdue_jobs:
+        say(
+            f"{job.id[:ID_WIDTH]}: at the provider for {age(job.submitted_at)}, which is long; it "
+            "is neither lost nor sent again."
+        )
+    for job in stats.expiring_jobs:
+        say(
+            f"{job.id[:ID_WIDTH]}: its results are {age(job.finished_at)} old and not stored here; "
+            f"the provider removes them after {GEMINI_LIMITS.result_lifetime / HOUR:.0f} hours. "
+            "Run semcore sync."
+        )
     for message, count in stats.failures[:10]:
         say(f"{count:,} failed: {shorten(message, 200)}")
 

@@ -13,7 +13,7 @@ from semantic_core.gemini.remote import (
     RetrievedResults,
     SpooledFile,
 )
-from semantic_core.gemini.requests import request_line, write_requests
+from semantic_core.gemini.requests import request_encoder, request_line, write_requests
 from semantic_core.gemini.results import find_conflicting_keys, read_results
 from semantic_core.gemini.vectors import normalize
 
@@ -33,6 +33,7 @@ __all__ = [
     "find_conflicting_keys",
     "normalize",
     "read_results",
+    "request_encoder",
     "request_line",
     "write_requests",
 ]

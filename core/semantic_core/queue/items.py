@@ -31,14 +31,16 @@ class Outcome:
     not_before: float | None = None
 
 
-def open_hashes(connection: sqlite3.Connection, job_id: str, limit: int) -> list[bytes]:
-    """Return up to ``limit`` content hashes that the job still carries."""
+def open_hashes(
+    connection: sqlite3.Connection, job_id: str, limit: int, *, after: int = 0
+) -> list[bytes]:
+    """Return up to ``limit`` content hashes that the job still carries, after an item id."""
     return [
         row[0]
         for row in connection.execute(
-            "SELECT content_hash FROM batch_items WHERE job_id = ? AND state = 'open' "
+            "SELECT content_hash FROM batch_items WHERE job_id = ? AND state = 'open' AND id > ? "
             "ORDER BY id LIMIT ?",
-            (job_id, limit),
+            (job_id, after, limit),
         )
     ]
 

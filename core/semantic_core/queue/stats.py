@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 
+from semantic_core.limits import GEMINI_LIMITS
 from semantic_core.queue.counts import read_counts
 from semantic_core.queue.jobs import list_jobs
-from semantic_core.statuses import EmbeddingStatus
-from semantic_core.types import QueueStats
+from semantic_core.statuses import EmbeddingStatus, HoldReason
+from semantic_core.types import BatchJob, QueueStats
 
 _SCOPE = "(:collection IS NULL OR collection_id = :collection)"
 
@@ -52,5 +53,26 @@ def read_stats(
         oldest_waiting=oldest,
         open_jobs=jobs,
         held_jobs=tuple(job for job in jobs if job.hold_reason is not None),
+        overdue_jobs=tuple(job for job in jobs if _is_overdue(job, now)),
+        expiring_jobs=tuple(job for job in jobs if is_expiring(job, now)),
         failures=tuple(failures),
+    )
+
+
+def _is_overdue(job: BatchJob, now: float) -> bool:
+    return (
+        job.hold_reason is None
+        and job.finished_at is None
+        and job.submitted_at is not None
+        and now - job.submitted_at > GEMINI_LIMITS.job_target
+    )
+
+
+def is_expiring(job: BatchJob, now: float) -> bool:
+    """Return whether an open job's results were to be had for a long time and are not stored."""
+    return (
+        job.is_open
+        and job.hold_reason in (None, HoldReason.BAD_RESULTS)
+        and job.finished_at is not None
+        and now - job.finished_at > GEMINI_LIMITS.result_warning
     )

@@ -1,0 +1,57 @@
+"""What `semcore status` says of jobs that take too long."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from semantic_core.cli import app
+from semantic_core.emulator import Emulator, EmulatorConfig
+from semantic_core.limits import HOUR
+
+
+@pytest.fixture
+def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A database with one job, which the provider does not begin with."""
+    config = EmulatorConfig(pending_seconds=1e9)
+    with Emulator(tmp_path / "emulator.db", config=config) as emulator:
+        monkeypatch.setenv("GOOGLE_GEMINI_BASE_URL", emulator.url)
+        monkeypatch.setenv("GEMINI_BATCH_API_KEY", "a-batch-key")
+        (tmp_path / "cats.txt").write_text("The cat sat on the mat.")
+        path = tmp_path / "notes.db"
+        for command in (["ingest", str(tmp_path / "cats.txt")], ["flush"]):
+            assert CliRunner().invoke(app, [*command, "--db", str(path)]).exit_code == 0
+        yield path
+
+
+def status(database: Path) -> str:
+    result = CliRunner().invoke(app, ["status", "--db", str(database)])
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def change(database: Path, assignment: str) -> None:
+    connection = sqlite3.connect(database)
+    with connection:
+        connection.execute(f"UPDATE batch_jobs SET {assignment}")
+    connection.close()
+
+
+def test_a_job_that_hangs_is_shown_with_its_age(database: Path) -> None:
+    """C7"""
+    assert "neither lost" not in status(database)
+    change(database, f"submitted_at = {time.time() - 72 * HOUR}")
+    assert "at the provider for 3.0 d" in status(database)
+
+
+def test_results_about_to_be_removed_are_shown_with_what_to_do(database: Path) -> None:
+    """C9"""
+    change(database, f"finished_at = {time.time() - 36 * HOUR}")
+    said = status(database)
+    assert "its results are 1.5 d old" in said
+    assert "semcore sync" in said
