@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from typing import Any, Protocol, Self
 
 from semantic_core.errors import (
@@ -16,6 +16,7 @@ from semantic_core.errors import (
 from semantic_core.gemini import GeminiEmbedder
 from semantic_core.ingesting import Ingestion
 from semantic_core.keyring import GoogleKeyring
+from semantic_core.progress import IngestProgress, ingest_progress
 from semantic_core.splitting import Splitter
 from semantic_core.statuses import SearchMode
 from semantic_core.store import DEFAULT_COLLECTION, FilterLike, PeeweeVectorStore
@@ -86,18 +87,23 @@ class SemanticCore:
         self,
         documents: Document | HasContent | Iterable[Document | HasContent],
         mode: str = "async",
+        *,
+        progress: IngestProgress = None,
     ) -> IngestReport:
         """Split documents and save their chunks; with ``mode="sync"`` embed them at once.
 
         Documents are read lazily and saved in pages of one transaction each, in bounded memory.
         A document replaces the earlier one of the same id (or, without ids, of the same
         content); chunks that did not change keep their vectors. Ingesting the same again
-        changes nothing and costs nothing.
+        changes nothing and costs nothing. It may be interrupted at any time: whole pages are
+        saved, and ingesting the same again goes on from there.
 
         Args:
             documents: one, or any iterable of them.
             mode: ``async`` returns as soon as everything is saved, PENDING where no vector is
                 known yet; ``sync`` embeds each page with the default key before saving it.
+            progress: True shows a bar (tqdm) of the documents saved; a callable is given the
+                report so far after each page.
 
         Returns:
             What was saved.
@@ -113,6 +119,7 @@ class SemanticCore:
         if mode not in INGEST_MODES:
             raise InvalidInputError(f"mode={mode!r}: use one of {', '.join(INGEST_MODES)}.")
         is_one = hasattr(documents, "content")
+        items = [documents] if is_one else documents
         ingestion = Ingestion(
             self.store,
             collection=self.collection,
@@ -120,7 +127,9 @@ class SemanticCore:
             embedder=self.embedder if mode == "sync" else None,
             raise_at_once=is_one,
         )
-        report = ingestion.run([documents] if is_one else documents)  # type: ignore[arg-type]  # told apart by hasattr
+        total = len(items) if isinstance(items, Sized) else None
+        with ingest_progress(progress, total=total) as tell:
+            report = ingestion.run(items, tell)  # type: ignore[arg-type]  # told apart by hasattr
         if report.rejected_count:
             first = report.rejected[0]
             raise IngestError(

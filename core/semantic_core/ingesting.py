@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -51,8 +51,13 @@ class Ingestion:
         self._raise_at_once = raise_at_once
         self._report = IngestReport()
 
-    def run(self, documents: Iterable[Any]) -> IngestReport:
-        """Ingest everything; see ``SemanticCore.ingest`` for what is raised."""
+    def run(self, documents: Iterable[Any], tell: Callable[[IngestReport], None]) -> IngestReport:
+        """Ingest everything; see ``SemanticCore.ingest`` for what is raised.
+
+        Args:
+            documents: what to save.
+            tell: is given the report so far after each page.
+        """
         started = time.perf_counter()
         page: list[tuple[int, SplitDocument]] = []
         size = 0
@@ -64,11 +69,17 @@ class Ingestion:
                 continue
             if page and size + len(entry.chunks) > PAGE:
                 self._save(page)
+                tell(self._report_after(started))
                 page, size = [], 0
             page.append((position, entry))
             size += len(entry.chunks)
         if page:
             self._save(page)
+        report = self._report_after(started)
+        tell(report)
+        return report
+
+    def _report_after(self, started: float) -> IngestReport:
         return replace(self._report, seconds=time.perf_counter() - started)
 
     def _split(self, item: Any, position: int) -> SplitDocument:

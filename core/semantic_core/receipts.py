@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from semantic_core import notebook
 from semantic_core.pricing import PriceTable
 from semantic_core.queue.costs import reused_vectors, spent_since, waiting_tokens
 from semantic_core.queue.jobs import list_jobs
@@ -35,6 +36,9 @@ class Estimate:
     repeated_tokens: int
     priced_as_of: str
 
+    def _repr_html_(self) -> str:
+        return notebook.show_estimate(self)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
@@ -61,6 +65,9 @@ class Receipt:
     reused_chunks: int
     reused_tokens: int
     priced_as_of: str
+
+    def _repr_html_(self) -> str:
+        return notebook.show_receipt(self)
 
     @property
     def saved_usd(self) -> float | None:

@@ -9,6 +9,7 @@ from typing import Any, Self, overload
 import numpy as np
 import numpy.typing as npt
 
+from semantic_core import notebook
 from semantic_core.statuses import (
     EmbeddingStatus,
     FailureReason,
@@ -169,6 +170,9 @@ class IngestReport:
     rejected_count: int = 0
     seconds: float = 0.0
 
+    def _repr_html_(self) -> str:
+        return notebook.show_ingest(self)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coverage:
@@ -237,6 +241,9 @@ class SearchResults(Sequence[SearchResult]):
     coverage: Coverage = field(default_factory=Coverage)
     degraded: str | None = None
 
+    def _repr_html_(self) -> str:
+        return notebook.show_results(self)
+
     def __len__(self) -> int:
         return len(self.hits)
 
@@ -273,6 +280,9 @@ class BatchJob:
     created_at: float
     submitted_at: float | None
     finished_at: float | None
+
+    def _repr_html_(self) -> str:
+        return notebook.show_job(self)
 
     @property
     def is_open(self) -> bool:
@@ -330,3 +340,6 @@ class QueueStats:
     overdue_jobs: tuple[BatchJob, ...] = ()
     expiring_jobs: tuple[BatchJob, ...] = ()
     failures: tuple[tuple[str, int], ...]
+
+    def _repr_html_(self) -> str:
+        return notebook.show_queue(self)

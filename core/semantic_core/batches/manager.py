@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Callable
 from typing import Self
 
 from semantic_core.batches.adopting import adopt_unknown_jobs
@@ -26,6 +25,7 @@ from semantic_core.errors import (
 )
 from semantic_core.gemini import GeminiBatchClient
 from semantic_core.keyring import GoogleKeyring
+from semantic_core.progress import QueueProgress, queue_progress
 from semantic_core.queue import jobs
 from semantic_core.queue.adoption import open_adopted
 from semantic_core.queue.costs import has_waiting
@@ -197,18 +197,15 @@ class BatchManager:
         with self.store.database.snapshot() as connection:
             return {job_id: jobs.read_job(connection, job_id).status for job_id in open_ids}
 
-    def wait(
-        self,
-        timeout: float | None = None,
-        progress: Callable[[QueueStats], None] | None = None,
-    ) -> QueueStats:
+    def wait(self, timeout: float | None = None, *, progress: QueueProgress = None) -> QueueStats:
         """Sync until every job has ended or is held.
 
         Interrupting it harms nothing. While the provider cannot be reached it goes on trying.
 
         Args:
             timeout: seconds, or None to wait for as long as it takes.
-            progress: called with the state of the queue after each poll.
+            progress: True shows a bar (tqdm) of the texts in open jobs; a callable is given
+                the state of the queue after each poll.
 
         Returns:
             The state of the queue at the end.
@@ -217,28 +214,28 @@ class BatchManager:
             WaitTimeoutError: jobs are still running; they go on without being waited for.
         """
         deadline = None if timeout is None else self.clock.now() + timeout
-        while True:
-            cause: ProviderError | None = None
-            try:
-                self.sync_status()
-            except ProviderError as error:
-                if error.is_definite and not isinstance(error, RateLimitError):
-                    raise
-                cause = error
-            stats = self.get_queue_stats()
-            if progress is not None:
-                progress(stats)
-            running = len(stats.open_jobs) - len(stats.held_jobs)
-            if not running:
-                return stats
-            now = self.clock.now()
-            if deadline is not None and now >= deadline:
-                raise WaitTimeoutError(
-                    f"{running} batch jobs were still running after {timeout:.0f} s. They go on; "
-                    "call wait() or sync_status() later."
-                ) from cause
-            pause = self.config.poll_interval
-            self.clock.sleep(pause if deadline is None else min(pause, deadline - now))
+        with queue_progress(progress, look=self.get_queue_stats) as report:
+            while True:
+                cause: ProviderError | None = None
+                try:
+                    self.sync_status()
+                except ProviderError as error:
+                    if error.is_definite and not isinstance(error, RateLimitError):
+                        raise
+                    cause = error
+                stats = self.get_queue_stats()
+                report(stats)
+                running = len(stats.open_jobs) - len(stats.held_jobs)
+                if not running:
+                    return stats
+                now = self.clock.now()
+                if deadline is not None and now >= deadline:
+                    raise WaitTimeoutError(
+                        f"{running} batch jobs were still running after {timeout:.0f} s. They go "
+                        "on; call wait() or sync_status() later."
+                    ) from cause
+                pause = self.config.poll_interval
+                self.clock.sleep(pause if deadline is None else min(pause, deadline - now))
 
     # --- looking and steering ------------------------------------------------------------
 

@@ -15,12 +15,13 @@ from semantic_core.cli.options import (
     Db,
     open_core,
 )
-from semantic_core.cli.output import FAILED, errors, print_json, say, shorten
+from semantic_core.cli.output import FAILED, errors, print_json, say
 from semantic_core.errors import IngestError
 from semantic_core.readers import read_documents
 from semantic_core.statuses import SearchMode
 from semantic_core.store import DEFAULT_COLLECTION
 from semantic_core.types import IngestReport, SearchResults
+from semantic_core.wording import shorten
 
 
 def register(app: typer.Typer) -> None:

@@ -9,11 +9,12 @@ import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from semantic_core.cli.corpus import len_of, show_results
-from semantic_core.cli.output import console, money, say
+from semantic_core.cli.output import console, say
 from semantic_core.demo import Answers, Bill, Demo, DemoOptions, open_demo
 from semantic_core.emulator import Emulator, EmulatorConfig
 from semantic_core.statuses import SearchMode
 from semantic_core.types import IngestReport, QueueStats
+from semantic_core.wording import money
 
 
 def register(app: typer.Typer) -> None:

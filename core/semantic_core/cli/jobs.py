@@ -8,9 +8,10 @@ import typer
 
 from semantic_core.batches import BatchManager
 from semantic_core.cli.options import DEFAULT_DB, AsJson, BaseUrl, Db, OnlyCollection, open_manager
-from semantic_core.cli.output import print_json, say, shorten
+from semantic_core.cli.output import print_json, say
 from semantic_core.cli.queue import show_jobs
 from semantic_core.errors import BatchNotFoundError
+from semantic_core.wording import shorten
 
 JobId = Annotated[
     str, typer.Argument(help="The job's id, or its beginning; `semcore jobs` lists them.")

@@ -9,9 +9,10 @@ import typer
 from rich.table import Table
 
 from semantic_core.cli.options import DEFAULT_DB, AsJson, Db, OnlyCollection, open_manager
-from semantic_core.cli.output import console, money, print_json, say
+from semantic_core.cli.output import console, print_json, say
 from semantic_core.cli.queue import ID_WIDTH
 from semantic_core.receipts import Estimate, Receipt
+from semantic_core.wording import money
 
 
 def register(app: typer.Typer) -> None:

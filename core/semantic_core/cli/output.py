@@ -61,19 +61,6 @@ def age(since: float | None) -> str:
     return f"{seconds:.0f} s"
 
 
-def money(dollars: float | None) -> str:
-    """Return a price; embeddings are cheap enough to need more than cents."""
-    if dollars is None:
-        return "unknown"
-    return f"${dollars:,.2f}" if dollars >= 1 else f"${dollars:.4f}"
-
-
-def shorten(text: str, width: int) -> str:
-    """Return a text on one line, cut to a width."""
-    line = " ".join(text.split())
-    return line if len(line) <= width else line[: width - 1] + "…"
-
-
 def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return dataclasses.asdict(value)

@@ -17,10 +17,11 @@ from semantic_core.cli.options import (
     OnlyCollection,
     open_manager,
 )
-from semantic_core.cli.output import age, console, money, print_json, say, shorten
+from semantic_core.cli.output import age, console, print_json, say
 from semantic_core.limits import GEMINI_LIMITS, HOUR
 from semantic_core.receipts import Receipt
 from semantic_core.types import BatchJob, QueueStats
+from semantic_core.wording import money, shorten
 
 # What is shown of a job's id; commands take any beginning that only one job has.
 ID_WIDTH = 8

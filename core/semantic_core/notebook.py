@@ -1,0 +1,263 @@
+"""What a notebook shows of each value. Values call this; it reads them and knows nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from semantic_core import html_view as html
+from semantic_core.html_view import Html, Share, Tone
+from semantic_core.wording import counted, moment, money, shorten
+
+if TYPE_CHECKING:
+    from semantic_core.receipts import Estimate, Receipt
+    from semantic_core.types import BatchJob, IngestReport, QueueStats, SearchResult, SearchResults
+
+# A page stays readable, and a notebook small; what is left out is said.
+MOST_ROWS = 20
+TEXT_WIDTH = 300
+MESSAGE_WIDTH = 600
+
+_JOB_TONES = {
+    "CREATED": Tone.WAITING,
+    "SUBMITTED": Tone.BUSY,
+    "PROCESSING": Tone.BUSY,
+    "COMPLETED": Tone.GOOD,
+    "FAILED": Tone.BAD,
+}
+_CHUNK_TONES = {"READY": Tone.GOOD, "PENDING": Tone.WAITING, "FAILED": Tone.BAD}
+
+
+def show_queue(stats: QueueStats) -> str:
+    """Show what waits, what runs and what failed."""
+    parts = [
+        html.bar(
+            [
+                Share("ready", stats.ready, Tone.GOOD),
+                Share("in flight", stats.in_flight, Tone.BUSY),
+                Share("waiting", stats.waiting, Tone.WAITING),
+                Share("failed", stats.failed, Tone.BAD),
+            ]
+        )
+    ]
+    if stats.waiting:
+        parts.append(
+            html.line(
+                f"Waiting: {counted(stats.waiting_texts, 'distinct text')}, the oldest since "
+                f"{moment(stats.oldest_waiting)}; {stats.backing_off:,} of the chunks back off."
+            )
+        )
+    if stats.stale:
+        parts.append(html.line(f"Served by the vector of an older text: {stats.stale:,}."))
+    if stats.open_jobs:
+        parts.append(_jobs(stats.open_jobs[:MOST_ROWS]))
+        parts += _left_out(len(stats.open_jobs), MOST_ROWS, "more jobs")
+    if stats.held_jobs:
+        held = counted(len(stats.held_jobs), "job")
+        parts.append(html.warning(f"{held} held, until somebody decides.", Tone.BAD))
+    if stats.failures:
+        rows = [(count, _message(message)) for message, count in stats.failures[:MOST_ROWS]]
+        parts.append(html.table(("failed", "because"), rows, numbers="failed"))
+        parts += _left_out(len(stats.failures), MOST_ROWS, "more reasons")
+    total = stats.ready + stats.in_flight + stats.waiting + stats.failed
+    return html.block(f"Queue of {counted(total, 'chunk')}", *parts)
+
+
+def show_job(job: BatchJob) -> str:
+    """Show one batch job."""
+    tokens = (
+        f"about {job.estimated_tokens:,} (estimated)"
+        if job.token_count is None
+        else f"{job.token_count:,} (estimated: {job.estimated_tokens:,})"
+    )
+    rest = max(0, job.request_count - job.done_count - job.failed_count)
+    progress = html.bar(
+        [
+            Share("done", job.done_count, Tone.GOOD),
+            Share("failed", job.failed_count, Tone.BAD),
+            Share("open", rest, Tone.FAINT),
+        ]
+    )
+    return html.block(
+        f"Batch job of {counted(job.request_count, 'text')}",
+        progress,
+        html.facts(
+            [
+                ("status", _status(job)),
+                ("id", html.code(job.id)),
+                ("model", job.model),
+                ("tokens", tokens),
+                ("cost", None if job.token_count is None else money(job.cost_usd)),
+                ("created", moment(job.created_at)),
+                ("submitted", _known_moment(job.submitted_at)),
+                ("ended at the provider", _known_moment(job.finished_at)),
+                ("step", job.step),
+                ("provider's id", job.google_job_id and html.code(job.google_job_id)),
+                ("provider's state", job.provider_state),
+                ("display name", html.code(job.display_name)),
+                ("failed because", job.failure_reason),
+                ("message", job.error_message and _message(job.error_message)),
+            ]
+        ),
+    )
+
+
+def show_results(results: SearchResults) -> str:
+    """Show hits, and what they rest on."""
+    coverage = results.coverage
+    parts = []
+    if results.degraded is not None:
+        parts.append(html.warning(results.degraded))
+    if results.hits:
+        rows = [_hit(position, hit) for position, hit in enumerate(results.hits, start=1)]
+        columns = ("#", "score", "found by", "chunk", "text")
+        parts.append(html.table(columns, rows, numbers="# score"))
+    else:
+        parts.append(html.line("Nothing found."))
+    if coverage.total:
+        parts.append(
+            html.line(
+                f"{coverage.by_vector:.0%} of {counted(coverage.total, 'chunk')} found by vector: "
+                f"{coverage.ready:,} ready, {coverage.stale:,} stale, {coverage.pending:,} "
+                f"pending, {coverage.failed:,} failed."
+            )
+        )
+    else:
+        parts.append(html.line("The collection holds no chunk."))
+    return html.block(counted(len(results.hits), "hit"), *parts)
+
+
+def show_ingest(report: IngestReport) -> str:
+    """Show what an ingest did."""
+    chunks = report.chunks
+    parts = [
+        html.bar(
+            [
+                Share("ready", chunks.ready, Tone.GOOD),
+                Share("pending", chunks.pending, Tone.WAITING),
+                Share("failed", chunks.failed, Tone.BAD),
+            ]
+        ),
+        html.line(
+            f"Chunks: {chunks.inserted:,} new, {chunks.updated:,} changed, "
+            f"{chunks.unchanged:,} unchanged, {report.removed:,} removed; it took "
+            f"{report.seconds:.2f} s."
+        ),
+    ]
+    if report.rejected_count:
+        rows = [
+            (rejected.position, html.code(rejected.name), _message(rejected.reason))
+            for rejected in report.rejected[:MOST_ROWS]
+        ]
+        refused = counted(report.rejected_count, "document")
+        parts.append(html.warning(f"{refused} refused; the others are saved.", Tone.BAD))
+        parts.append(html.table(("number", "document", "because"), rows, numbers="number"))
+        parts += _left_out(report.rejected_count, len(rows), "more")
+    return html.block(f"{counted(report.documents, 'document')} saved", *parts)
+
+
+def show_estimate(estimate: Estimate) -> str:
+    """Show what sending everything that waits would cost."""
+    saved = None
+    if estimate.live_usd is not None and estimate.batch_usd is not None:
+        saved = f"{money(estimate.live_usd - estimate.batch_usd)} less than live"
+    return html.block(
+        "Estimate of what waits",
+        html.facts(
+            [
+                ("by batch", _price(estimate.batch_usd, saved)),
+                ("live", money(estimate.live_usd)),
+                ("chunks", estimate.chunks),
+                ("distinct texts", estimate.texts),
+                ("tokens", f"about {estimate.tokens:,} (estimated)"),
+                ("not sent twice", f"about {estimate.repeated_tokens:,} tokens of equal texts"),
+                ("prices of", estimate.priced_as_of),
+            ]
+        ),
+    )
+
+
+def show_receipt(receipt: Receipt) -> str:
+    """Show what batch jobs cost."""
+    saved = None if receipt.saved_usd is None else f"{money(receipt.saved_usd)} less than live"
+    uncounted = f"about {receipt.open_tokens:,} tokens" if receipt.open_tokens else None
+    shared = f"{receipt.reused_chunks:,} chunks share the vector of an equal text"
+    parts = [
+        html.facts(
+            [
+                ("by batch", _price(receipt.batch_usd, saved)),
+                ("live", f"{money(receipt.live_usd)} for the same"),
+                ("texts", receipt.texts),
+                ("tokens", f"{receipt.tokens:,} as the provider counted them"),
+                ("not counted yet", uncounted),
+                ("not paid again", f"{receipt.reused_tokens:,} tokens: {shared}"),
+                ("prices of", receipt.priced_as_of),
+            ]
+        )
+    ]
+    if receipt.jobs:
+        parts.append(_jobs(receipt.jobs[-MOST_ROWS:]))
+        parts += _left_out(len(receipt.jobs), MOST_ROWS, "earlier jobs")
+    parts.append(html.line("Live embeddings are not in it: the provider does not count them."))
+    return html.block(f"Receipt of {counted(len(receipt.jobs), 'batch job')}", *parts)
+
+
+def _jobs(jobs: Sequence[BatchJob]) -> Html:
+    columns = ("job", "status", "texts", "done", "failed", "tokens", "cost", "created")
+    rows = [
+        (
+            html.code(job.id),
+            _status(job),
+            job.request_count,
+            job.done_count,
+            job.failed_count,
+            f"~{job.estimated_tokens:,}" if job.token_count is None else job.token_count,
+            "-" if job.token_count is None else money(job.cost_usd),
+            moment(job.created_at),
+        )
+        for job in jobs
+    ]
+    messages = [
+        html.warning(f"{job.id}: {shorten(job.error_message, MESSAGE_WIDTH)}")
+        for job in jobs
+        if job.error_message
+    ]
+    return Html(
+        html.table(columns, rows, numbers="texts done failed tokens cost") + "".join(messages)
+    )
+
+
+def _status(job: BatchJob) -> Html:
+    if job.hold_reason is not None:
+        return html.dot(f"held: {job.hold_reason}", Tone.BAD)
+    return html.dot(job.status, _JOB_TONES[job.status])
+
+
+def _hit(position: int, hit: SearchResult) -> tuple[object, ...]:
+    chunk = hit.chunk
+    found_by = f"{hit.match}, older text" if hit.stale else str(hit.match)
+    name = Html(f"{html.code(chunk.id)}<br>{html.dot(chunk.status, _CHUNK_TONES[chunk.status])}")
+    return (
+        position,
+        f"{hit.score:.4f}",
+        found_by,
+        name,
+        html.prose(shorten(chunk.text, TEXT_WIDTH)),
+    )
+
+
+def _message(text: str) -> Html:
+    return html.prose(shorten(text, MESSAGE_WIDTH))
+
+
+def _price(dollars: float | None, beside: str | None) -> str:
+    return money(dollars) + (f", {beside}" if beside else "")
+
+
+def _known_moment(epoch: float | None) -> str | None:
+    return None if epoch is None else moment(epoch)
+
+
+def _left_out(count: int, shown: int, what: str) -> list[Html]:
+    rest = count - shown
+    return [html.line(f"… and {rest:,} {what}.")] if rest > 0 else []

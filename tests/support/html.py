@@ -1,0 +1,56 @@
+"""Reading HTML as a browser would, to see what of it is text and what is markup."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+
+_EMPTY = {"br"}
+
+
+@dataclass
+class Page:
+    """What stands in a piece of HTML.
+
+    Attributes:
+        texts: every run of text, unescaped.
+        tags: every tag.
+        attributes: every attribute's name.
+    """
+
+    texts: list[str] = field(default_factory=list)
+    tags: set[str] = field(default_factory=set)
+    attributes: set[str] = field(default_factory=set)
+
+    @property
+    def text(self) -> str:
+        """All text, each run on a line."""
+        return "\n".join(self.texts)
+
+
+class _Reader(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.page = Page()
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.page.tags.add(tag)
+        self.page.attributes |= {name for name, _ in attrs}
+        if tag not in _EMPTY:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.page.texts.append(data)
+
+
+def read_html(html: str) -> Page:
+    """Read HTML; whatever is opened has to be closed, in order."""
+    reader = _Reader()
+    reader.feed(html)
+    reader.close()
+    assert reader.open == []
+    return reader.page
