@@ -81,8 +81,9 @@ def end_job(
     """
     state = ItemState.RELEASED if use is BudgetUse.NOTHING else ItemState.FAILED
     settle_open(job, state=state, use=use, error=error, not_before=not_before)
+    # While it is open: nobody looks after the files of a job that has ended.
+    job.context.workspace.forget(job.id)
     reach(FailPoint.END_SETTLED)
     with job.transaction() as connection:
         jobs.fail_job(connection, job.id, token=job.token, steps=steps, reason=reason, error=error)
     reach(FailPoint.END_RECORDED)
-    job.context.workspace.forget(job.id)

@@ -374,6 +374,19 @@ def test_no_temporary_file_is_left(world: World) -> None:
     assert {path.suffix for path in world.folder.iterdir() if path.is_dir()} == set()
 
 
+def test_files_of_a_killed_process_are_gone_before_its_job_ends(world: World) -> None:
+    """Killed twice: while uploading, and then while that was recovered from."""
+    world.save("one")
+    with pytest.raises(KeyboardInterrupt), _interrupted_at(FailPoint.UPLOAD_RECORDED):
+        world.manager().flush_queue()
+    left = world.folder / "world.db-batches" / f"{world.manager().jobs()[0].id}.left" / "requests"
+    left.parent.mkdir(parents=True)
+    left.write_text("a user's text")
+    with pytest.raises(KeyboardInterrupt), _interrupted_at(FailPoint.END_RECORDED):
+        world.manager().flush_queue()
+    assert not left.parent.parent.exists()
+
+
 def test_the_limit_of_open_jobs_waits_instead_of_failing(world: World) -> None:
     world.save("one", "two")
     config = dataclasses.replace(CONFIG, max_open_jobs=1, max_requests=1)
@@ -386,6 +399,15 @@ def test_the_limit_of_open_jobs_waits_instead_of_failing(world: World) -> None:
 
 def _interrupt() -> None:
     raise KeyboardInterrupt
+
+
+@contextmanager
+def _interrupted_at(point: FailPoint) -> Iterator[None]:
+    arm(point, _interrupt)
+    try:
+        yield
+    finally:
+        disarm()
 
 
 @contextmanager
