@@ -1,0 +1,255 @@
+"""Short stories of a user's day, each told the same way every time, to be interrupted anywhere.
+
+A chapter is arranged by the test, acted out by a child process that may be killed or stopped at
+any failpoint, and finished by the test. All of them together pass every failpoint; a chapter
+knows nothing of failpoints itself.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self, TypeVar
+from uuid import UUID
+
+import numpy as np
+
+from semantic_core.batches import BatchConfig, BatchManager
+from semantic_core.database import Database
+from semantic_core.emulator import (
+    Drop,
+    Emulator,
+    EmulatorConfig,
+    EndJob,
+    FailLines,
+    FaultRule,
+    Lines,
+    Operation,
+    Reply,
+    StickJob,
+)
+from semantic_core.errors import SemanticCoreError
+from semantic_core.gemini import EmbeddingRequest, Endpoint, GeminiBatchClient
+from semantic_core.keyring import GoogleKeyring
+from semantic_core.spec import EmbeddingSpec
+from semantic_core.store import PeeweeVectorStore
+from semantic_core.types import Chunk
+from semantic_core.vectors import Identity, Sidecar, VectorIndex
+from support.clock import SharedClock
+from support.jobs import claim_job
+from support.legacy import write_legacy
+
+KEY = "test-batch-key"
+SPEC = EmbeddingSpec()
+CONFIG = BatchConfig(max_requests=2, listing_grace=900.0, lease=600.0)
+
+T = TypeVar("T")
+
+
+class Office:
+    """One process's view of a database and its provider.
+
+    Args:
+        folder: where the database and the clock are.
+        url: where the provider is.
+        busy_timeout: seconds to wait for another process's lock.
+    """
+
+    def __init__(self, folder: Path, url: str, *, busy_timeout: float = 10.0) -> None:
+        self.path = folder / "world.db"
+        self.clock = SharedClock(folder / "clock")
+        self.errors: list[SemanticCoreError] = []
+        self._folder = folder
+        self._client = GeminiBatchClient(
+            KEY, endpoint=Endpoint(base_url=url, timeout=10.0), clock=self.clock
+        )
+        self._busy_timeout = busy_timeout
+        self._store: PeeweeVectorStore | None = None
+
+    @property
+    def store(self) -> PeeweeVectorStore:
+        """The database, opened and brought to the newest schema at the first use."""
+        if self._store is None:
+            self._store = PeeweeVectorStore(
+                Database(self.path, busy_timeout=self._busy_timeout), clock=self.clock
+            )
+        return self._store
+
+    def manager(self) -> BatchManager:
+        """A new manager, as cron would have one."""
+        return BatchManager(
+            GoogleKeyring(batch_key=KEY), self.store, client=self._client, config=CONFIG
+        )
+
+    def save(self, texts: Sequence[str]) -> None:
+        """Save texts under themselves, and say so where it was acknowledged."""
+        self.store.save([Chunk(id=text, text=text, metadata={"text": text}) for text in texts])
+        (self._folder / "saved.json").write_text(json.dumps(texts))
+
+    def attempt(self, call: Callable[[], T]) -> T | None:
+        """Do what cron does: a failed call is noted, and the next one follows."""
+        try:
+            return call()
+        except SemanticCoreError as error:
+            self.errors.append(error)
+            return None
+
+    def flush(self) -> str | None:
+        """Send one job."""
+        return self.attempt(lambda: self.manager().flush_queue())
+
+    def sync(self) -> None:
+        """Bring back what is done."""
+        self.attempt(lambda: self.manager().sync_status())
+
+    def upload_job(self, texts: Sequence[str]) -> None:
+        """Create a job of ours at the provider that no row here knows of."""
+        self._client.create_embedding_job(
+            [EmbeddingRequest(key=SPEC.hasher()(text).hex(), text=text) for text in texts],
+            spec=SPEC,
+            display_name=f"semcore-{self.store.meta('install_id')}-{uuid.uuid4()}",
+            spool=self._folder / "forgotten.jsonl",
+        )
+
+    def write_index(self) -> None:
+        """Save the index in its file beside the database."""
+        collection = self.store.collection()
+        vectors = self.store.vectors([chunk.id for chunk in self.store.chunks()])
+        index = VectorIndex(SPEC.dimensions or 0)
+        if vectors:
+            index.put(np.arange(len(vectors)), np.stack(list(vectors.values())))
+        identity = Identity(
+            database=UUID(self.store.meta("database_uuid")),
+            collection=collection.id,
+            space=SPEC.space_digest,
+            dimensions=SPEC.dimensions or 0,
+        )
+        Sidecar(self.path.with_name(self.path.name + ".vectors"), identity).save(index, 1)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+        if self._store is not None:
+            self._store.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Chapter:
+    """A story.
+
+    Attributes:
+        texts: what is saved in it.
+        act: what the child does; runs anew from its beginning when it is finished.
+        arrange: prepares database and provider.
+        config: how the provider behaves.
+    """
+
+    texts: tuple[str, ...]
+    act: Callable[[Office], None]
+    arrange: Callable[[Office, Emulator], None] = lambda office, emulator: None
+    config: EmulatorConfig = EmulatorConfig()  # noqa: RUF009  # frozen
+
+
+def _old_database(office: Office, emulator: Emulator) -> None:
+    write_legacy(
+        office.path,
+        documents=[(1, "", "{}", 1.0)],
+        chunks=[(1, 1, 0, "an old text", "{}", None, 1.0)],
+    )
+
+
+def _good_day(office: Office) -> None:
+    office.save(["one", "two"])
+    office.flush()
+    office.flush()
+    office.sync()
+
+
+def _refuse_once(office: Office, emulator: Emulator) -> None:
+    emulator.add_fault(FaultRule(operation=Operation.CREATE, effect=Reply(code=400)))
+
+
+def _flush_twice_and_sync(office: Office) -> None:
+    office.save(["one", "two"])
+    office.flush()
+    office.flush()
+    office.sync()
+
+
+def _lose_replies(office: Office, emulator: Emulator) -> None:
+    """The first create never arrives; the answer to the second never comes."""
+    emulator.add_fault(FaultRule(operation=Operation.CREATE, effect=Drop()))
+    emulator.add_fault(FaultRule(operation=Operation.CREATE, effect=Drop(after=True), skip=1))
+
+
+def _find_out(office: Office) -> None:
+    office.save(["one", "two", "three"])
+    office.flush()
+    office.flush()
+    office.sync()
+    office.clock.advance(CONFIG.listing_grace + 1)
+    office.sync()
+    office.flush()
+    office.sync()
+
+
+def _leave_a_claim(office: Office, emulator: Emulator) -> None:
+    office.store.save([Chunk(id="one", text="one")])
+    claim_job(office.store)
+    office.clock.advance(CONFIG.lease + 1)
+
+
+def _forget_a_job(office: Office, emulator: Emulator) -> None:
+    office.store.save([Chunk(id="one", text="one"), Chunk(id="two", text="two")])
+    office.upload_job(["one"])
+
+
+def _spoil_lines_and_a_job(office: Office, emulator: Emulator) -> None:
+    emulator.add_fault(FaultRule(effect=FailLines(code=503, lines=Lines(containing="shy"))))
+    emulator.add_fault(FaultRule(effect=EndJob(state="BATCH_STATE_FAILED"), skip=1))
+
+
+def _flush_all_and_sync(office: Office) -> None:
+    office.save(["shy one", "two", "three"])
+    office.flush()
+    office.flush()
+    office.sync()
+
+
+def _keep_running(office: Office, emulator: Emulator) -> None:
+    emulator.add_fault(FaultRule(effect=StickJob()))
+
+
+def _change_ones_mind(office: Office) -> None:
+    office.save(["one"])
+    job_id = office.flush()
+    if job_id is not None:
+        office.attempt(lambda: office.manager().cancel(job_id))
+    office.flush()
+    office.sync()
+
+
+def _write_index(office: Office) -> None:
+    office.save(["one"])
+    office.flush()
+    office.sync()
+    office.write_index()
+
+
+CHAPTERS = {
+    "good day": Chapter(("an old text", "one", "two"), _good_day, _old_database),
+    "refusal": Chapter(("one", "two"), _flush_twice_and_sync, _refuse_once),
+    "lost replies": Chapter(("one", "two", "three"), _find_out, _lose_replies),
+    "left claim": Chapter(("one", "two"), _flush_twice_and_sync, _leave_a_claim),
+    "forgotten job": Chapter(("one", "two"), _flush_twice_and_sync, _forget_a_job),
+    "bad results": Chapter(
+        ("shy one", "two", "three"), _flush_all_and_sync, _spoil_lines_and_a_job
+    ),
+    "cancel": Chapter(("one",), _change_ones_mind, _keep_running),
+    "index": Chapter(("one",), _write_index),
+}

@@ -1,0 +1,166 @@
+"""Child processes that act out a chapter and are interrupted at a failpoint.
+
+A child is forked from a process that has imported everything and opened nothing: importing takes
+a second, and the matrix needs hundreds of children.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import NoReturn
+
+from semantic_core.failpoints import FailPoint, arm, disarm
+from support.chapters import CHAPTERS, Office
+from support.processes import Child
+
+
+class Interruption(StrEnum):
+    """What happens to a process at a failpoint."""
+
+    KILL = "kill"  #: it ends at once, as under kill -9
+    ERROR = "error"  #: an exception is raised there
+    INTERRUPT = "interrupt"  #: one is raised that is no Exception
+    STOP = "stop"  #: it stands still while others go on, and then goes on itself
+    NOTHING = "nothing"  #: failpoints are only counted
+
+
+EXIT_CODES = {
+    Interruption.KILL: 137,
+    Interruption.ERROR: 3,
+    Interruption.INTERRUPT: 3,
+    Interruption.STOP: 0,
+    Interruption.NOTHING: 0,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What a child is to do.
+
+    Attributes:
+        folder: where the database and the clock are.
+        url: where the provider is.
+        chapter: which story.
+        interruption: what happens to it.
+        point: where.
+        hit: which time it passes there, from 1.
+    """
+
+    folder: str
+    url: str
+    chapter: str
+    interruption: Interruption
+    point: FailPoint | None = None
+    hit: int = 1
+
+
+class Stage:
+    """Where children act. Use `close` at the end; no child outlives it."""
+
+    def __init__(self) -> None:
+        self._process = Child("from support.interrupting import serve\nserve(say, hear)")
+
+    def act(self, order: Order, while_stopped: Callable[[], None] | None = None) -> int:
+        """Let a child act; return its exit code, negative for a signal.
+
+        Args:
+            order: what it does.
+            while_stopped: what others do while it stands still.
+        """
+        answer = json.loads(self._process.ask(json.dumps(asdict(order))))
+        if answer["stopped"]:
+            assert while_stopped is not None, "the child stopped"
+            while_stopped()
+            answer = json.loads(self._process.ask("go on"))
+        return int(answer["code"])
+
+    def close(self) -> None:
+        self._process.end()
+
+
+def serve(say: Callable[[str], None], hear: Callable[[], str]) -> None:
+    """Fork a child for each order that comes, and tell what became of it."""
+    import google.genai  # noqa: F401  # most of a second, once
+
+    while True:
+        order = json.loads(hear())
+        child = os.fork()
+        if not child:
+            _act(order)
+        _, status = os.waitpid(child, os.WUNTRACED)
+        while os.WIFSTOPPED(status):
+            say(json.dumps({"stopped": True}))
+            hear()
+            os.kill(child, signal.SIGCONT)
+            _, status = os.waitpid(child, os.WUNTRACED)
+        say(json.dumps({"stopped": False, "code": os.waitstatus_to_exitcode(status)}))
+
+
+class _StruckError(MemoryError):
+    """Stands for whatever may be raised anywhere."""
+
+
+class _StruckInterrupt(KeyboardInterrupt):
+    """Stands for Ctrl-C and its like."""
+
+
+def _act(order: dict[str, str | int]) -> NoReturn:
+    folder = Path(str(order["folder"]))
+    with (folder / "child.log").open("w") as log:
+        # The parent's pipe is for the parent.
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+    code = 1
+    try:
+        hits = _arm(order)
+        with Office(folder, str(order["url"])) as office:
+            CHAPTERS[str(order["chapter"])].act(office)
+        for error in office.errors:
+            print(repr(error))  # noqa: T201  # into the log
+        (folder / "hits.json").write_text(json.dumps(hits))
+        code = 0
+    except (_StruckError, _StruckInterrupt):
+        traceback.print_exc()
+        code = 3
+    except BaseException:  # noqa: BLE001  # told by the exit code, and in the log
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _arm(order: dict[str, str | int]) -> Counter[str]:
+    hits: Counter[str] = Counter()
+
+    def strike() -> None:
+        disarm()
+        if order["interruption"] == Interruption.KILL:
+            os._exit(137)
+        elif order["interruption"] == Interruption.ERROR:
+            raise _StruckError
+        elif order["interruption"] == Interruption.INTERRUPT:
+            raise _StruckInterrupt
+        elif order["interruption"] == Interruption.STOP:
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+    def counted(point: FailPoint) -> Callable[[], None]:
+        def pass_by() -> None:
+            hits[point] += 1
+            if point == order["point"] and hits[point] == order["hit"]:
+                strike()
+
+        return pass_by
+
+    for point in FailPoint:
+        arm(point, counted(point))
+    return hits
