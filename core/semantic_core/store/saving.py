@@ -43,8 +43,9 @@ def save_rows(
     _insert(connection, inserts, collection.id, now)
     _count(connection, inserts, updates, collection.id)
     moved = [(old, row) for old, row in updates if row.vector_key != old.vector_key]
-    use_vectors(connection, {row.vector_key for row in inserts if row.vector_key is not None})
-    use_vectors(connection, {row.vector_key for _, row in moved if row.vector_key is not None})
+    # A given vector goes with its last chunk, so none is ever there unused.
+    taken_up = [row for row in [*inserts, *(row for _, row in moved)] if row.given is None]
+    use_vectors(connection, {row.vector_key for row in taken_up if row.vector_key is not None})
     # Last of all: a vector that one chunk lets go of, another one may have taken up.
     release_vectors(
         connection, {old.vector_key for old, _ in moved if old.vector_key is not None}, now=now
