@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -175,20 +178,31 @@ def test_two_processes_see_each_other(
     assert child.ask("search") == "c"
 
 
-def test_forked_child_opens_its_own_index(store: PeeweeVectorStore) -> None:
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+def test_forked_child_waits_for_no_thread_of_its_parent(store: PeeweeVectorStore) -> None:
     store.save(chunks_of("ab"))
     embed_all(store)
     assert _found(store) == ["a", "b"]
-    store._indexes._lock.acquire()
-    pid = os.fork()
-    if pid == 0:
-        # Nothing may escape into the test runner's copy.
-        code = 1
-        try:
-            store.delete(ids=["a"])
-            code = 0 if _found(store) == ["b"] else 2
-        finally:
-            os._exit(code)
-    store._indexes._lock.release()
+    is_held, is_forked = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with store._indexes._lock:
+            is_held.set()
+            is_forked.wait()
+
+    with ThreadPoolExecutor(1) as threads:
+        threads.submit(hold)
+        is_held.wait()
+        pid = os.fork()
+        if pid == 0:
+            # Nothing may escape into the test runner's copy.
+            code = 1
+            signal.alarm(20)
+            try:
+                store.delete(ids=["a"])
+                code = 0 if _found(store) == ["b"] else 2
+            finally:
+                os._exit(code)
+        is_forked.set()
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     assert _found(store) == ["b"]

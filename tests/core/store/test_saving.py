@@ -316,6 +316,16 @@ def test_same_text_without_a_vector_keeps_the_given_one(store: PeeweeVectorStore
     assert only(store, "x").status is READY
 
 
+def test_given_vector_stays_while_a_job_carries_its_text_for_another_chunk(
+    store: PeeweeVectorStore,
+) -> None:
+    store.save([Chunk(id="x", text="a", vector=vector_of("given")), Chunk(id="y", text="a")])
+    claim_job(store)
+    report = store.save([Chunk(id="x", text="a", metadata={"k": 1})])
+    assert (_counts(report), report.ready) == ((0, 1, 0), 1)
+    assert (only(store, "x").status, only(store, "x").batch_job_id) == (READY, None)
+
+
 def test_another_given_vector_replaces_the_one_before(store: PeeweeVectorStore) -> None:
     store.save([Chunk(id="x", text="a", vector=vector_of("one"))])
     assert _counts(store.save([Chunk(id="x", text="a", vector=vector_of("two"))])) == (0, 1, 0)
