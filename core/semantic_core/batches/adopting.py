@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import uuid
 
+from semantic_core.batches.cleaning import remove_spent
 from semantic_core.batches.context import BatchContext, LeasedJob
 from semantic_core.batches.ending import end_job
 from semantic_core.batches.holding import HOLDABLE
@@ -47,14 +48,16 @@ def adopt_unknown_jobs(context: BatchContext) -> None:
     """
     # List first: a row is always committed before its job is created, so that a listed job
     # without a row is not one that another process is just submitting.
+    listed = context.client.list_jobs(context.prefix)
     found = {
         remote.display_name: remote
-        for remote in context.client.list_jobs(context.prefix)
+        for remote in listed
         if remote.display_name is not None
         and remote.status is not RemoteStatus.FAILED
         and _is_job_id(remote.display_name.removeprefix(context.prefix))
     }
     reach(FailPoint.FOUND_LISTED)
+    remove_spent(context, listed)
     if not found:
         return
     with context.store.database.snapshot() as connection:

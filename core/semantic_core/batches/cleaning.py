@@ -1,15 +1,27 @@
-"""Removing what an ended job left at the provider. Never decides anything, never fails a caller."""
+"""Removing what an ended job left at the provider. Never decides anything, never fails a caller.
+
+The texts go as soon as their job has ended. The finished job itself and its results stay for as
+long as the provider keeps results: an older copy of the database that is restored takes the
+vectors from there, instead of paying for them again.
+"""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 
 from semantic_core.batches.context import BatchContext
 from semantic_core.errors import ProviderError
 from semantic_core.failpoints import FailPoint, reach
-from semantic_core.queue.jobs import JobRecord, jobs_to_clean, mark_cleaned
+from semantic_core.gemini import RemoteJob
+from semantic_core.limits import GEMINI_LIMITS
+from semantic_core.queue.jobs import JobRecord, ended_names, jobs_to_clean, mark_cleaned
+from semantic_core.statuses import JobStatus
 
 _log = logging.getLogger(__name__)
+
+# So that the first listing after a long time does not take long.
+_MOST_REMOVED = 20
 
 
 def clean_up(context: BatchContext) -> None:
@@ -27,10 +39,11 @@ def clean_up(context: BatchContext) -> None:
             # Another project's key would be told that there is nothing to remove.
             continue
         reach(FailPoint.CLEANUP_STARTED)
+        has_results = record.status is JobStatus.COMPLETED
         try:
             is_clean = context.client.cleanup(
-                job=record.google_job_id,
-                files=[name for name in (record.input_file, record.result_file) if name],
+                job=None if has_results else record.google_job_id,
+                files=[record.input_file] if record.input_file else [],
             )
         except ProviderError as error:
             _log.info("Removing the remote files of batch job %s failed: %s", job_id, error)
@@ -39,3 +52,26 @@ def clean_up(context: BatchContext) -> None:
         with context.store.database.transaction() as connection:
             mark_cleaned(connection, job_id, now=context.clock.now(), is_clean=is_clean)
         reach(FailPoint.CLEANUP_DONE)
+
+
+def remove_spent(context: BatchContext, listed: Iterable[RemoteJob]) -> None:
+    """Remove jobs that ended here too and whose results are gone, a few at a time.
+
+    They can bring nothing any more, to no copy of this database.
+    """
+    gone = context.clock.now() - GEMINI_LIMITS.result_lifetime
+    spent = {
+        remote.display_name: remote.name
+        for remote in listed
+        if remote.display_name is not None
+        and remote.ended_at is not None
+        and remote.ended_at < gone
+    }
+    with context.store.database.snapshot() as connection:
+        ended = sorted(ended_names(connection, spent))
+    for name in ended[:_MOST_REMOVED]:
+        try:
+            context.client.cleanup(spent[name])
+        except ProviderError as error:
+            _log.info("Removing the old batch job %s failed: %s", spent[name], error)
+            return

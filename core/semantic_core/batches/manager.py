@@ -39,6 +39,8 @@ from semantic_core.types import BatchJob, QueueStats, StoredChunk
 
 _log = logging.getLogger(__name__)
 
+_DAY = 86_400.0
+
 
 class BatchManager:
     """Runs the batch queue of one database. Needs a batch key; may be used from cron.
@@ -75,7 +77,7 @@ class BatchManager:
         self.clock = clock or vector_store.clock
         self._client = client
         self._owns_client = client is None
-        self._has_adopted = False
+        self._listed_at: float | None = None
         self._workspace = Workspace(vector_store.database.path)
 
     def __enter__(self) -> Self:
@@ -180,7 +182,7 @@ class BatchManager:
         context = self._context()
         unlisted: ProviderError | None = None
         try:
-            self._adopt_once(context)
+            self._adopt_daily(context)
         except ProviderError as error:
             # What is known can still be polled; what is not known is looked for the next time.
             _log.warning("The provider's jobs could not be listed: %s", error)
@@ -363,22 +365,23 @@ class BatchManager:
                 "use a collection with a Gemini spec."
             )
 
-    def _adopt_once(self, context: BatchContext) -> None:
-        """Look once for jobs of ours that have no row here, as after a restored backup.
+    def _adopt_daily(self, context: BatchContext) -> None:
+        """Look once a day for jobs of ours that have no row here, as after a restored backup.
 
         Where nothing waits they could bring nothing, and cron should not ask for nothing.
         """
-        if self._has_adopted:
+        now = self.clock.now()
+        if self._listed_at is not None and 0 <= now - self._listed_at < _DAY:
             return
         with self.store.database.snapshot() as connection:
             is_needed = has_waiting(connection)
         if is_needed:
             adopt_unknown_jobs(context)
-            self._has_adopted = True
+            self._listed_at = now
 
     def _may_hold_our_texts(self, context: BatchContext) -> bool:
         """Return whether a job of ours runs whose texts nobody knows."""
-        self._adopt_once(context)
+        self._adopt_daily(context)
         with self.store.database.snapshot() as connection:
             adopted = open_adopted(connection)
         for job_id in adopted:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -97,6 +98,18 @@ def jobs_to_clean(connection: sqlite3.Connection, *, most_tries: int) -> list[st
             (most_tries,),
         )
     ]
+
+
+def ended_names(connection: sqlite3.Connection, names: Iterable[str]) -> set[str]:
+    """Return which display names are those of jobs that ended here."""
+    return {
+        row[0]
+        for row in connection.execute(
+            "SELECT display_name FROM batch_jobs WHERE display_name IN "
+            f"(SELECT value FROM json_each(?)) AND NOT ({_IS_OPEN})",
+            (json.dumps(list(names)),),
+        )
+    }
 
 
 def count_at_provider(connection: sqlite3.Connection) -> int:

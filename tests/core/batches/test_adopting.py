@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from semantic_core.emulator import Damage, DamageLines, EndJob, FaultRule, Operation, Reply
-from semantic_core.errors import AuthError
+from semantic_core.errors import AuthError, ProviderUnavailableError
 from semantic_core.gemini import EmbeddingRequest, Endpoint, GeminiBatchClient
+from semantic_core.limits import GEMINI_LIMITS
 from semantic_core.spec import EmbeddingSpec
 from semantic_core.statuses import EmbeddingStatus, JobStatus, JobStep
 from semantic_core.store import PeeweeVectorStore
@@ -141,3 +142,65 @@ def test_a_name_that_only_begins_like_ours_is_nobodys_job(world: World, name: st
     assert world.manager().flush_queue() is not None
     assert [job.display_name for job in world.manager().jobs()] != [prefix + name]
     assert len(world.manager().jobs()) == 1
+
+
+def test_a_backup_restored_after_the_original_finished_pays_nothing_again(world: World) -> None:
+    """E14: the original took its results, removed its texts, and was lost."""
+    world.save("one", "two")
+    copy = backup(world)
+    world.manager().flush_queue()
+    world.manager().sync_status()
+    assert world.emulator.calls(Operation.FILE_DELETE) != []
+    with restored(world, copy) as store:
+        manager = world.manager(store=store)
+        assert manager.drain_queue() == []
+        assert {chunk.status for chunk in store.chunks()} == {READY}
+    assert world.creates() == 1
+
+
+def test_a_backup_with_a_job_in_flight_takes_what_the_original_took(world: World) -> None:
+    """E14: its row is in the backup, its end is not."""
+    world.save("one")
+    world.manager().flush_queue()
+    copy = backup(world)
+    world.manager().sync_status()
+    with restored(world, copy) as store:
+        manager = world.manager(store=store)
+        manager.sync_status()
+        assert manager.get_queue_stats().held_jobs == ()
+        assert {chunk.status for chunk in store.chunks()} == {READY}
+    assert world.creates() == 1
+
+
+def test_jobs_are_removed_once_their_results_are_gone(world: World) -> None:
+    """Else listings would grow for ever."""
+    world.save("one")
+    manager = world.manager()
+    manager.flush_queue()
+    manager.sync_status()
+    assert world.emulator.calls(Operation.DELETE) == []
+    world.clock.advance(GEMINI_LIMITS.result_lifetime - 1)
+    world.store.save([Chunk(id="later", text="a later text")])
+    manager.flush_queue()
+    assert world.emulator.calls(Operation.DELETE) == []
+    world.clock.advance(2 * 86_400)
+    world.store.save([Chunk(id="last", text="the last text")])
+    manager.flush_queue()
+    assert len(world.emulator.calls(Operation.DELETE)) == 1
+    manager.sync_status()
+    assert world.emulator.violations == []
+
+
+def test_a_job_whose_results_are_not_stored_is_never_removed(world: World) -> None:
+    """D12"""
+    world.emulator.add_fault(
+        FaultRule(operation=Operation.DOWNLOAD, effect=Reply(code=503), times=None)
+    )
+    world.save("one")
+    world.manager().flush_queue()
+    with pytest.raises(ProviderUnavailableError):
+        world.manager().sync_status()
+    world.clock.advance(3 * 86_400)
+    world.store.save([Chunk(id="later", text="a later text")])
+    world.manager().flush_queue()
+    assert world.emulator.calls(Operation.DELETE) == []
