@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Self
 
 import peewee
@@ -16,6 +17,7 @@ from semantic_core.queue.stats import read_stats
 from semantic_core.schema import SchemaOptions, ensure_schema_compatibility, read_meta
 from semantic_core.spec import EmbeddingSpec
 from semantic_core.statuses import SearchMode, VectorOrigin
+from semantic_core.store.backing_up import back_up
 from semantic_core.store.base import BaseVectorStore, FilterLike
 from semantic_core.store.collections import (
     DEFAULT_COLLECTION,
@@ -97,6 +99,21 @@ class PeeweeVectorStore(BaseVectorStore):
     def close(self) -> None:
         """Close every connection this store opened, in whatever thread. Idempotent."""
         self.database.close()
+
+    def backup(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """Copy the whole database to one file, while others read and write it.
+
+        The copy is of one moment, and appears under its name whole or not at all, for its owner
+        only. A store opened on it adopts the batch jobs that were sent after that moment.
+
+        Args:
+            path: the file; its folder must exist.
+            overwrite: replace what is there, in one step.
+
+        Raises:
+            StorageError: the file exists, or could not be written.
+        """
+        back_up(self.database, Path(path), overwrite=overwrite)
 
     # --- collections ---------------------------------------------------------------------
 
