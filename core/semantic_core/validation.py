@@ -34,6 +34,9 @@ def check_text(text: str, *, what: str) -> None:
     """
     if not isinstance(text, str):
         raise InvalidTextError(f"{what} is a {type(text).__name__}, not a string.")
+    # Python knows of each text whether it is ASCII, and looks for one character very fast.
+    if text.isascii() and "\0" not in text:
+        return
     found = _UNSTORABLE.search(text)
     if found is not None:
         name = "NUL" if found.group() == "\0" else "lone surrogate"
