@@ -22,7 +22,7 @@ from uuid import UUID
 
 import numpy as np
 
-from semantic_core.vectors import Floats, Hits, Identity, Ids, Sidecar, VectorIndex
+from semantic_core.vector_index import Floats, Hits, Identity, Ids, Sidecar, VectorIndex
 
 DIMENSIONS = 768
 LIMIT = 10

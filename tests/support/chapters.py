@@ -37,7 +37,7 @@ from semantic_core.keyring import GoogleKeyring
 from semantic_core.spec import EmbeddingSpec
 from semantic_core.store import PeeweeVectorStore
 from semantic_core.types import Chunk
-from semantic_core.vectors import Identity, Sidecar, VectorIndex
+from semantic_core.vector_index import Identity, Sidecar, VectorIndex
 from support.clock import SharedClock
 from support.jobs import claim_job
 from support.legacy import write_legacy

@@ -7,7 +7,7 @@ from collections.abc import Collection
 import numpy as np
 import numpy.typing as npt
 
-from semantic_core.vectors import Floats, Hits, Metric
+from semantic_core.vector_index import Floats, Hits, Metric
 
 
 def nearest(

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from semantic_core.vectors.arrays import Floats, Rows
-from semantic_core.vectors.codes import FARTHEST, Codes
-from semantic_core.vectors.matrix import Matrix
+from semantic_core.vector_index.arrays import Floats, Rows
+from semantic_core.vector_index.codes import FARTHEST, Codes
+from semantic_core.vector_index.matrix import Matrix
 
 # Below this many rows multiplying all of them is as fast.
 LEAST_ROWS = 20_000

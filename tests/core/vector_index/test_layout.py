@@ -4,8 +4,8 @@ from uuid import UUID
 
 import pytest
 
-from semantic_core.vectors import Identity, Metric
-from semantic_core.vectors.layout import HEADER_SIZE, Header, UnusableError
+from semantic_core.vector_index import Identity, Metric
+from semantic_core.vector_index.layout import HEADER_SIZE, Header, UnusableError
 
 IDENTITY = Identity(database=UUID(int=7), collection=3, space="gemini", dimensions=768)
 

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from semantic_core.failpoints import FailPoint
-from semantic_core.vectors import Identity, Metric, Sidecar, VectorIndex
+from semantic_core.vector_index import Identity, Metric, Sidecar, VectorIndex
 from support.disk import no_file_larger_than
 from support.nearest import clustered, listed
 
@@ -122,7 +122,7 @@ def test_only_its_owner_can_read_it(sidecar: Sidecar, path: Path) -> None:
 
 @pytest.fixture
 def said(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
-    caplog.set_level(logging.INFO, "semantic_core.vectors")
+    caplog.set_level(logging.INFO, "semantic_core.vector_index")
     return caplog
 
 
@@ -330,7 +330,7 @@ from pathlib import Path
 from uuid import UUID
 import numpy as np
 from semantic_core.failpoints import FailPoint, arm
-from semantic_core.vectors import Identity, Metric, Sidecar, VectorIndex
+from semantic_core.vector_index import Identity, Metric, Sidecar, VectorIndex
 
 logging.basicConfig()
 sidecar = Sidecar(Path(sys.argv[1]), {IDENTITY!r})

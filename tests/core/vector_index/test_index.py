@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from semantic_core.errors import InvalidVectorError
-from semantic_core.vectors import Floats, Metric, VectorIndex
-from semantic_core.vectors.first_pass import LEAST_ROWS
+from semantic_core.vector_index import Floats, Metric, VectorIndex
+from semantic_core.vector_index.first_pass import LEAST_ROWS
 from support.nearest import clustered, listed, nearest, recall
 
 # Few ids and few directions, so that ids come back and scores tie.

@@ -10,10 +10,10 @@ import numpy as np
 
 from semantic_core.errors import InvalidVectorError
 from semantic_core.types import VectorLike
-from semantic_core.vectors.arrays import Floats, Ids, Rows
-from semantic_core.vectors.first_pass import FETCH_COST, LEAST_ROWS, FirstPass
-from semantic_core.vectors.matrix import Matrix
-from semantic_core.vectors.metric import Metric, exact_scores, half_squares, prepare, rank_error
+from semantic_core.vector_index.arrays import Floats, Ids, Rows
+from semantic_core.vector_index.first_pass import FETCH_COST, LEAST_ROWS, FirstPass
+from semantic_core.vector_index.matrix import Matrix
+from semantic_core.vector_index.metric import Metric, exact_scores, half_squares, prepare, rank_error
 
 # A row costs about this many times more to fetch and multiply than to compare by code.
 _CODE_GAIN = 32

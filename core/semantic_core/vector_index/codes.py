@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from semantic_core.vectors.arrays import Floats, Rows, Words
+from semantic_core.vector_index.arrays import Floats, Rows, Words
 
 Distances = npt.NDArray[np.uint16]
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from semantic_core.vectors import Floats, VectorIndex
-from semantic_core.vectors.first_pass import FETCH_COST
+from semantic_core.vector_index import Floats, VectorIndex
+from semantic_core.vector_index.first_pass import FETCH_COST
 from support.nearest import clustered, recall
 
 COUNT = 25_000

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from semantic_core.vectors.arrays import Flags, Floats, Ids, Rows
-from semantic_core.vectors.ids import IdMap
+from semantic_core.vector_index.arrays import Flags, Floats, Ids, Rows
+from semantic_core.vector_index.ids import IdMap
 
 _FIRST_CAPACITY = 256
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from semantic_core.vectors import Floats
-from semantic_core.vectors.matrix import Matrix
+from semantic_core.vector_index import Floats
+from semantic_core.vector_index.matrix import Matrix
 
 
 def rows_of(count: int, *, start: int = 0) -> Floats:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from semantic_core.vectors.metric import Metric, exact_scores, prepare, rank_error
+from semantic_core.vector_index.metric import Metric, exact_scores, prepare, rank_error
 
 
 def test_rows_get_length_one_for_the_cosine_alone() -> None:

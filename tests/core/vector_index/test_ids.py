@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from semantic_core.vectors.ids import IdMap
+from semantic_core.vector_index.ids import IdMap
 
 IDS = st.integers(-(2**63), 2**63 - 1) | st.integers(0, 30)
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from semantic_core.vectors.codes import Codes, word_count
+from semantic_core.vector_index.codes import Codes, word_count
 
 
 @pytest.mark.parametrize("dimensions", [1, 8, 63, 64, 65, 200, 3072])

@@ -17,8 +17,8 @@ from uuid import UUID
 import numpy as np
 import numpy.typing as npt
 
-from semantic_core.vectors.codes import word_count
-from semantic_core.vectors.metric import Metric
+from semantic_core.vector_index.codes import word_count
+from semantic_core.vector_index.metric import Metric
 
 MAGIC = b"SEMCVECS"
 FORMAT_VERSION = 1

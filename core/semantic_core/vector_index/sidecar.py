@@ -20,11 +20,11 @@ from typing import BinaryIO
 import numpy as np
 
 from semantic_core.failpoints import FailPoint, reach
-from semantic_core.vectors.codes import Codes, word_count
-from semantic_core.vectors.first_pass import FirstPass
-from semantic_core.vectors.index import VectorIndex
-from semantic_core.vectors.layout import HEADER_SIZE, Header, Identity, UnusableError
-from semantic_core.vectors.matrix import Matrix
+from semantic_core.vector_index.codes import Codes, word_count
+from semantic_core.vector_index.first_pass import FirstPass
+from semantic_core.vector_index.index import VectorIndex
+from semantic_core.vector_index.layout import HEADER_SIZE, Header, Identity, UnusableError
+from semantic_core.vector_index.matrix import Matrix
 
 _log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from enum import StrEnum
 import numpy as np
 import numpy.typing as npt
 
-from semantic_core.vectors.arrays import Flags, Floats
+from semantic_core.vector_index.arrays import Flags, Floats
 
 # Rows that are made ready at once: their float64 copies stay within a few MB.
 _PAGE = 1024

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from semantic_core.vectors.arrays import Flags, Ids, Rows
+from semantic_core.vector_index.arrays import Flags, Ids, Rows
 
 
 class IdMap:
