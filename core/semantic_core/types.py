@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from semantic_core import notebook
+from semantic_core.advice import job_advice
 from semantic_core.statuses import (
     EmbeddingStatus,
     FailureReason,
@@ -289,6 +290,16 @@ class BatchJob:
         """Whether it still holds claims (a held job does)."""
         return self.status not in (JobStatus.COMPLETED, JobStatus.FAILED)
 
+    @property
+    def advice(self) -> str | None:
+        """What its state means for its texts and the bill, and what to do; None if it runs well.
+
+        A held job says that in ``error_message``.
+        """
+        return job_advice(
+            status=self.status, step=self.step, failure_reason=self.failure_reason
+        )
+
     @classmethod
     def columns(cls) -> tuple[str, ...]:
         """Return the names of its columns, in order."""
@@ -325,6 +336,7 @@ class QueueStats:
         expiring_jobs: jobs whose results are at the provider, not stored here, and will be
             removed there within a day.
         failures: FAILED chunks by error message, most frequent first.
+        next_try: epoch seconds when the first of those that back off is due, or None.
     """
 
     waiting: int
@@ -340,6 +352,7 @@ class QueueStats:
     overdue_jobs: tuple[BatchJob, ...] = ()
     expiring_jobs: tuple[BatchJob, ...] = ()
     failures: tuple[tuple[str, int], ...]
+    next_try: float | None = None
 
     def _repr_html_(self) -> str:
         return notebook.show_queue(self)

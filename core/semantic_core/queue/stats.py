@@ -19,10 +19,12 @@ def read_stats(
     """Return the state of the queue, of one collection or of the whole database."""
     values = {"collection": collection_id, "now": now}
     # Grouped by sorting: count(DISTINCT ...) would be three times as slow.
-    texts, waiting, backing_off, oldest = connection.execute(
-        "SELECT count(*), coalesce(sum(chunks), 0), coalesce(sum(delayed), 0), min(since) FROM "
+    texts, waiting, backing_off, oldest, next_try = connection.execute(
+        "SELECT count(*), coalesce(sum(chunks), 0), coalesce(sum(delayed), 0), min(since), "
+        "min(next_try) FROM "
         "(SELECT count(*) AS chunks, sum(coalesce(not_before > :now, 0)) AS delayed, "
-        "min(updated_at) AS since FROM chunks "
+        "min(updated_at) AS since, min(iif(not_before > :now, not_before, NULL)) AS next_try "
+        "FROM chunks "
         "WHERE embedding_status = 'PENDING' AND batch_job_id IS NULL "
         f"AND {_SCOPE} GROUP BY content_hash)",
         values,
@@ -56,6 +58,7 @@ def read_stats(
         overdue_jobs=tuple(job for job in jobs if _is_overdue(job, now)),
         expiring_jobs=tuple(job for job in jobs if is_expiring(job, now)),
         failures=tuple(failures),
+        next_try=next_try,
     )
 
 

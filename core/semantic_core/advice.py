@@ -1,0 +1,41 @@
+"""What a batch job's end, or standstill, means for its texts and the bill, and what to do."""
+
+from __future__ import annotations
+
+from semantic_core.statuses import FailureReason, JobStatus, JobStep
+
+_UNCERTAIN = (
+    "Nobody knows yet whether the provider took it, so its texts are not sent again. The next "
+    "sync finds out."
+)
+
+_WAIT_AGAIN = (
+    "Its texts wait for the next flush, after a pause. Those whose tries are used up are FAILED, "
+    "and a retry gives them new ones."
+)
+
+_ENDED = {
+    FailureReason.ABANDONED: "It was never sent, so it cost nothing. Its texts wait for the next "
+    "flush.",
+    FailureReason.NEVER_CREATED: "It cost nothing. Its texts wait for the next flush.",
+    FailureReason.REFUSED: "Its texts wait: mend the cause, then flush again.",
+    FailureReason.PROVIDER_FAILED: _WAIT_AGAIN,
+    FailureReason.EXPIRED: _WAIT_AGAIN,
+    FailureReason.CANCELLED: "Its texts wait for the next flush. What was embedded before the "
+    "cancel may be billed.",
+    FailureReason.RELEASED: "Its texts wait for the next flush, and may be paid for a second time.",
+}
+
+
+def job_advice(
+    *, status: JobStatus, step: JobStep, failure_reason: FailureReason | None
+) -> str | None:
+    """Return what a job's state means and what to do, or None where there is nothing to add.
+
+    A held job says so by itself, in its ``error_message``.
+    """
+    if failure_reason is not None:
+        return _ENDED[failure_reason]
+    if status is JobStatus.CREATED and step is JobStep.CREATING:
+        return _UNCERTAIN
+    return None
