@@ -1,7 +1,18 @@
-"""semcore for LangChain: a vector store, deferred embeddings and a retriever."""
+"""LangChain on semcore: add at once, embed at half price, search the whole time."""
 
+from langchain_semcore.documents import RESULT_KEY
 from langchain_semcore.embeddings import DeferredEmbeddings
 from langchain_semcore.retrievers import SemcoreRetriever
 from langchain_semcore.vectorstores import SemcoreVectorStore
+from semantic_core import BatchConfig, BatchManager, EmbeddingSpec, GoogleKeyring
 
-__all__ = ["DeferredEmbeddings", "SemcoreRetriever", "SemcoreVectorStore"]
+__all__ = [
+    "RESULT_KEY",
+    "BatchConfig",
+    "BatchManager",
+    "DeferredEmbeddings",
+    "EmbeddingSpec",
+    "GoogleKeyring",
+    "SemcoreRetriever",
+    "SemcoreVectorStore",
+]

@@ -6,7 +6,13 @@ from typing import NoReturn
 
 from langchain_core.embeddings import Embeddings
 
-from semantic_core import ConfigurationError, EmbeddingSpec, GeminiEmbedder, GoogleKeyring
+from semantic_core import (
+    ConfigurationError,
+    EmbeddingSpec,
+    GeminiEmbedder,
+    GoogleKeyring,
+    NotBatchableError,
+)
 
 
 class DeferredEmbeddings(Embeddings):
@@ -34,8 +40,7 @@ class DeferredEmbeddings(Embeddings):
 
     Instantiate:
         ```python
-        from langchain_semcore import DeferredEmbeddings
-        from semantic_core import EmbeddingSpec
+        from langchain_semcore import DeferredEmbeddings, EmbeddingSpec
 
         embeddings = DeferredEmbeddings(spec=EmbeddingSpec.gemini_embedding_2())
         ```
@@ -47,6 +52,9 @@ class DeferredEmbeddings(Embeddings):
 
     Documents are embedded by the vector store's batch manager, and in its `mode="sync"`;
     `embed_documents` refuses.
+
+    Raises:
+        NotBatchableError: an external spec, whose vectors Gemini cannot make.
     """
 
     def __init__(
@@ -58,6 +66,11 @@ class DeferredEmbeddings(Embeddings):
         embedder: GeminiEmbedder | None = None,
     ) -> None:
         self.spec = spec or EmbeddingSpec()
+        if self.spec.is_external:
+            raise NotBatchableError(
+                f"The space {self.spec.model!r} belongs to a foreign embedder, so Gemini cannot "
+                'make its vectors. Pass that embedder to the vector store, with mode="sync".'
+            )
         self.query_embeddings = query_embeddings
         self.embedder = embedder or GeminiEmbedder(keyring or GoogleKeyring.from_env())
         self._owns_embedder = embedder is None

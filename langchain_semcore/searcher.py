@@ -155,7 +155,6 @@ class Searcher:
             collection=self._collection,
             limit=limit,
             mode=SearchMode.VECTOR,
-            pending="skip",
             **choice,
         )
 

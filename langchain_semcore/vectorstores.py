@@ -95,9 +95,7 @@ class SemcoreVectorStore(SearchableVectorStore):
 
     Embed in a batch:
         ```python
-        from semantic_core import GoogleKeyring
-
-        manager = vector_store.batch_manager(GoogleKeyring.from_env())
+        manager = vector_store.batch_manager()
         manager.flush_queue()
         manager.sync_status()  # now and then, until the job has ended
         ```
@@ -129,7 +127,7 @@ class SemcoreVectorStore(SearchableVectorStore):
         ```
 
         ```txt
-        * [SIM=1.000] thud [{'bar': 'baz'}]
+        * [SIM=0.977] thud [{'bar': 'baz'}]
         ```
 
     Async:
@@ -208,7 +206,7 @@ class SemcoreVectorStore(SearchableVectorStore):
 
     def batch_manager(
         self,
-        keyring: GoogleKeyring,
+        keyring: GoogleKeyring | None = None,
         *,
         client: GeminiBatchClient | None = None,
         config: BatchConfig | None = None,
@@ -216,13 +214,18 @@ class SemcoreVectorStore(SearchableVectorStore):
         """Return what sends this collection's PENDING documents and brings their vectors.
 
         Args:
-            keyring: holds the batch key.
+            keyring: holds the batch key, which is needed to send and to sync; None reads it from
+                the environment.
             client: how the provider is asked; None for Google's endpoint, or the one that
                 `GOOGLE_GEMINI_BASE_URL` names.
             config: limits and delays.
         """
         return BatchManager(
-            keyring, self.store, collection=self.collection, client=client, config=config
+            keyring or GoogleKeyring.from_env(),
+            self.store,
+            collection=self.collection,
+            client=client,
+            config=config,
         )
 
     # --- adding --------------------------------------------------------------------------

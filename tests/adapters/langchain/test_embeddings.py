@@ -13,6 +13,7 @@ from semantic_core import (
     EmbeddingSpec,
     GoogleKeyring,
     MissingDefaultKeyError,
+    NotBatchableError,
 )
 from semantic_core.emulator import Operation, fake_embed
 from support.langchain import TableEmbeddings
@@ -83,6 +84,11 @@ def test_closing_leaves_an_embedder_that_was_handed_in_open(world: World) -> Non
     vector = embeddings.embed_query("cats")
     embeddings.close()
     assert embedder.embed_query("cats", spec=EmbeddingSpec()).tolist() == vector
+
+
+def test_gemini_makes_no_vectors_of_a_foreign_space() -> None:
+    with pytest.raises(NotBatchableError, match="elsewhere"):
+        DeferredEmbeddings(GoogleKeyring(), spec=EmbeddingSpec.external("elsewhere"))
 
 
 def test_no_key_is_shown(world: World) -> None:
