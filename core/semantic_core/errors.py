@@ -82,7 +82,7 @@ class MissingDefaultKeyError(ConfigurationError):
     """No default key: live embedding of queries and of mode="sync" documents needs one.
 
     Pass GoogleKeyring(default_key=...) or set GEMINI_API_KEY; saving, batching and keyword
-    search keep working without it.
+    search keep working without it. Nothing was sent.
     """
 
 
@@ -90,7 +90,7 @@ class MissingBatchKeyError(ConfigurationError):
     """No batch key: batching is billed separately.
 
     Pass GoogleKeyring(batch_key=...) or set GEMINI_BATCH_API_KEY; live search keeps working
-    without it.
+    without it. Nothing was sent; what is saved waits, and is found by keyword.
     """
 
 
@@ -110,7 +110,7 @@ class InvalidEndpointError(ConfigurationError):
 
 
 class SpecMismatchError(ConfigurationError):
-    """The collection was created with another EmbeddingSpec.
+    """The collection was created with another EmbeddingSpec. Nothing was changed.
 
     Open it without a spec, or create a new collection for the new one: vectors of two specs
     cannot be compared.
@@ -248,13 +248,18 @@ class ProviderError(SemanticCoreError):
 
 
 class AuthError(ProviderError):
-    """The provider refused the key (400 API_KEY_INVALID, 401 or 403). Check it in AI Studio."""
+    """The provider refused the key (400 API_KEY_INVALID, 401 or 403); the call cost nothing.
+
+    Nothing is lost. Check the key in Google AI Studio.
+    """
 
     is_definite = True
 
 
 class RateLimitError(ProviderError):
-    """The provider says enough for now (429). Wait and call again; nothing is lost.
+    """The provider says enough for now (429); the call cost nothing, and nothing is lost.
+
+    Wait and call again: flush_queue() waits by itself, and until then sends nothing.
 
     Attributes:
         retry_after: seconds the provider asks to wait, or None where it does not say.
@@ -275,13 +280,19 @@ class RateLimitError(ProviderError):
 
 
 class RequestRefusedError(ProviderError):
-    """The provider refused the request for good (another 4xx). Change what its message names."""
+    """The provider refused the request for good (another 4xx); the call cost nothing.
+
+    Change what its message names, and call again.
+    """
 
     is_definite = True
 
 
 class RemoteNotFoundError(ProviderError):
-    """The provider does not show the job or file to this key. Use the key of its project."""
+    """The provider does not have the model, job or file, or does not show it to this key.
+
+    Check the name of the model; for a job or file, use the key of its project.
+    """
 
     is_definite = True
 

@@ -48,12 +48,13 @@ def affordable_tokens(
 
 def budget_exceeded(config: BatchConfig, max_cost: float | None) -> BudgetExceededError:
     """Return the error that names the limits."""
-    limits = []
+    limits, next_step = [], "Raise the limit."
     if max_cost is not None:
         limits.append(f"max_cost=${max_cost:g}")
     if config.monthly_budget_usd is not None:
         limits.append(f"monthly_budget_usd=${config.monthly_budget_usd:g}")
+        next_step = "Raise the limit, or wait for the next month (UTC)."
     return BudgetExceededError(
-        f"The next batch job would pass {' and '.join(limits)}. Nothing was sent; the texts wait. "
-        "Raise the limit, or wait for the next month."
+        f"The next batch job would pass {' and '.join(limits)}. Nothing was sent, and nothing is "
+        f"lost: the texts wait. {next_step}"
     )

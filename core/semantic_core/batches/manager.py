@@ -140,8 +140,12 @@ class BatchManager:
             ),
         )
 
-    def drain_queue(self) -> list[str]:
+    def drain_queue(self, min_size: int = 1, *, max_cost: float | None = None) -> list[str]:
         """Send jobs until nothing is left to send or the provider says enough.
+
+        Args:
+            min_size: as in `flush_queue`, for each job.
+            max_cost: likewise: most that each job may cost.
 
         Returns:
             The ids of the new jobs. A rate limit or the budget ends it without an error: what is
@@ -153,7 +157,7 @@ class BatchManager:
         sent: list[str] = []
         while True:
             try:
-                batch_id = self.flush_queue()
+                batch_id = self.flush_queue(min_size, max_cost=max_cost)
             except (RateLimitError, BudgetExceededError) as error:
                 _log.info("Stopped after %d jobs: %s", len(sent), error)
                 return sent

@@ -16,7 +16,7 @@ from semantic_core.cli.options import (
     open_core,
 )
 from semantic_core.cli.output import FAILED, errors, print_json, say
-from semantic_core.errors import IngestError
+from semantic_core.errors import IngestError, MissingDefaultKeyError, ProviderError
 from semantic_core.readers import read_documents
 from semantic_core.statuses import SearchMode
 from semantic_core.store import DEFAULT_COLLECTION
@@ -44,11 +44,19 @@ def ingest(
 ) -> None:
     """Save documents at once; they are found by keyword from then on."""
     refused = None
-    with open_core(db, collection=collection, base_url=base_url) as core:
+    with open_core(db, collection=collection, base_url=base_url, is_new_fine=True) as core:
         try:
             report = core.ingest(read_documents(paths), mode="sync" if sync else "async")
         except IngestError as error:
             refused, report = error, error.report or IngestReport()
+        except (MissingDefaultKeyError, ProviderError):
+            errors.print(
+                "Embedding live failed, so documents are missing here. Without --sync they are "
+                "saved at once and wait for a batch; vectors that came are kept.",
+                markup=False,
+                soft_wrap=True,
+            )
+            raise
     if as_json:
         print_json(report)
     else:
@@ -103,7 +111,7 @@ def show_results(results: SearchResults) -> None:
     coverage = results.coverage
     say(
         f"{coverage.by_vector:.0%} of {coverage.total:,} chunks have a vector"
-        + (f"; {results.degraded}" if results.degraded else "")
+        + (f"; {results.degraded.rstrip('.')}" if results.degraded else "")
         + "."
     )
 

@@ -6,10 +6,9 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from semantic_core.cli.options import DEFAULT_DB, AsJson, Db, OnlyCollection, open_manager
-from semantic_core.cli.output import console, print_json, say
+from semantic_core.cli.output import print_json, say, show_table
 from semantic_core.cli.queue import ID_WIDTH
 from semantic_core.receipts import Estimate, Receipt
 from semantic_core.wording import money
@@ -78,13 +77,8 @@ def _show_estimate(found: Estimate) -> None:
 
 
 def _show_receipt(found: Receipt) -> None:
-    table = Table(title="Receipt", title_justify="left")
-    for column in ("job", "sent", "status"):
-        table.add_column(column, no_wrap=True)
-    for column in ("texts", "tokens", "cost"):
-        table.add_column(column, justify="right", no_wrap=True)
-    for job in found.jobs:
-        table.add_row(
+    rows = [
+        (
             job.id[:ID_WIDTH],
             f"{datetime.fromtimestamp(job.created_at, UTC):%Y-%m-%d}",
             str(job.status),
@@ -92,7 +86,14 @@ def _show_receipt(found: Receipt) -> None:
             "-" if job.token_count is None else f"{job.token_count:,}",
             "-" if job.token_count is None else money(job.cost_usd),
         )
-    console.print(table)
+        for job in found.jobs
+    ]
+    show_table(
+        "Receipt",
+        ("job", "sent", "status", "texts", "tokens", "cost"),
+        rows,
+        numbers=("texts", "tokens", "cost"),
+    )
     say(
         f"{found.texts:,} texts, {found.tokens:,} tokens: {money(found.batch_usd)} by batch. Live "
         f"it would have been {money(found.live_usd)}: saved {money(found.saved_usd)}."

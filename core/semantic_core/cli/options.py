@@ -25,6 +25,17 @@ OnlyCollection = Annotated[
     str | None,
     typer.Option("--collection", "-c", help="Only this collection; all of them if left out."),
 ]
+MaxCost = Annotated[
+    float | None, typer.Option(min=0, help="Most that one job may cost, in dollars (estimated).")
+]
+MonthlyBudget = Annotated[
+    float | None,
+    typer.Option(
+        min=0,
+        envvar="SEMCORE_MONTHLY_BUDGET",
+        help="Most that this month's jobs (UTC) may cost in all, in dollars.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one line of JSON for scripts.")]
 BaseUrl = Annotated[
     str | None,
@@ -40,14 +51,26 @@ DEFAULT_DB = Path("semcore.db")
 
 @contextmanager
 def open_core(
-    db: Path, *, collection: str = DEFAULT_COLLECTION, base_url: str | None = None
+    db: Path,
+    *,
+    collection: str = DEFAULT_COLLECTION,
+    base_url: str | None = None,
+    is_new_fine: bool = False,
 ) -> Iterator[SemanticCore]:
-    """Open the core on a database, with keys from the environment."""
+    """Open the core on a database, with keys from the environment.
+
+    Raises:
+        UnknownCollectionError: there is no such collection, and a new one is not wanted.
+    """
     keyring = GoogleKeyring.from_env()
+    if not is_new_fine:
+        _check_there(db)
     with (
         GeminiEmbedder(keyring, endpoint=Endpoint(base_url=base_url)) as embedder,
         PeeweeVectorStore(db) as store,
     ):
+        if not is_new_fine and collection != DEFAULT_COLLECTION:
+            store.stats(collection)
         yield SemanticCore(store, keyring, collection=collection, embedder=embedder)
 
 
@@ -57,10 +80,11 @@ def open_manager(
     *,
     collection: str | None = None,
     base_url: str | None = None,
-    config: BatchConfig | None = None,
+    monthly_budget: float | None = None,
 ) -> Iterator[BatchManager]:
     """Open the manager of a database's queue, with keys from the environment."""
     keyring = GoogleKeyring.from_env()
+    _check_there(db)
     with ExitStack() as opened:
         client = None
         if keyring.batch_available:
@@ -68,4 +92,15 @@ def open_manager(
                 GeminiBatchClient.from_keyring(keyring, endpoint=Endpoint(base_url=base_url))
             )
         store = opened.enter_context(PeeweeVectorStore(db))
+        config = BatchConfig(monthly_budget_usd=monthly_budget)
         yield BatchManager(keyring, store, collection=collection, client=client, config=config)
+
+
+def _check_there(db: Path) -> None:
+    """Only what saves may make a database: a mistyped path should not look like an empty one."""
+    if not db.exists():
+        raise typer.BadParameter(
+            f"there is no database at {db}. Nothing was made. Correct the path, or make one: "
+            f"semcore ingest FOLDER --db {db}",
+            param_hint="--db",
+        )

@@ -6,9 +6,11 @@ import dataclasses
 import json
 import sys
 import time
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rich.console import Console
+from rich.table import Table
 
 from semantic_core.errors import (
     DatabaseBusyError,
@@ -39,6 +41,40 @@ def say(text: str = "") -> None:
     console.print(text, markup=False, soft_wrap=True)
 
 
+def show_table(
+    title: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    numbers: Sequence[str] = (),
+) -> None:
+    """Print a table, or a line for each row where the terminal is too narrow for it.
+
+    A cell is never cut: what is left of an id could not be copied.
+
+    Args:
+        title: stands above it.
+        columns: their names, or all blank for a table without a header.
+        rows: one text for each column.
+        numbers: names of the columns that are set to the right.
+    """
+    table = Table(title=title, title_justify="left", show_header=any(columns))
+    for column in columns:
+        table.add_column(column, no_wrap=True, justify="right" if column in numbers else "left")
+    lines = []
+    for row in rows:
+        table.add_row(*row)
+        named = zip(columns, row, strict=True)
+        lines.append(", ".join(f"{name} {cell}".strip() for name, cell in named))
+    unbounded = console.options.update(max_width=10_000)
+    if console.measure(table, options=unbounded).maximum <= console.width:
+        console.print(table, markup=False)
+        return
+    say(f"{title}:")
+    for line in lines:
+        say(f"- {line}")
+
+
 def print_json(value: Any) -> None:
     """Print one line of JSON for scripts."""
     sys.stdout.write(json.dumps(value, default=_plain, ensure_ascii=False) + "\n")
@@ -47,6 +83,8 @@ def print_json(value: Any) -> None:
 def fail(error: SemanticCoreError) -> int:
     """Print an error and return the exit code it stands for."""
     errors.print(f"Error: {error}", markup=False, soft_wrap=True, style="red")
+    if isinstance(error, SubmissionUncertainError):
+        errors.print("Next: semcore sync", markup=False, soft_wrap=True)
     return TRY_AGAIN if isinstance(error, _TRANSIENT) else FAILED
 
 

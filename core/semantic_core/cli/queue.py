@@ -7,21 +7,23 @@ from dataclasses import asdict
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from semantic_core.cli.options import (
     DEFAULT_DB,
     AsJson,
     BaseUrl,
     Db,
+    MaxCost,
+    MonthlyBudget,
     OnlyCollection,
     open_manager,
 )
-from semantic_core.cli.output import age, console, print_json, say
+from semantic_core.cli.output import age, console, print_json, say, show_table
 from semantic_core.limits import GEMINI_LIMITS, HOUR
 from semantic_core.receipts import Receipt
+from semantic_core.statuses import HoldReason
 from semantic_core.types import BatchJob, QueueStats
-from semantic_core.wording import money, shorten
+from semantic_core.wording import counted, moment, money, shorten
 
 # What is shown of a job's id; commands take any beginning that only one job has.
 ID_WIDTH = 8
@@ -43,24 +45,26 @@ def flush(
     drain: Annotated[
         bool, typer.Option("--all", help="Send jobs until nothing is left, not just one.")
     ] = False,
-    max_cost: Annotated[
-        float | None, typer.Option(min=0, help="Most that one job may cost, in dollars.")
-    ] = None,
+    max_cost: MaxCost = None,
+    monthly_budget: MonthlyBudget = None,
     base_url: BaseUrl = None,
     as_json: AsJson = False,
 ) -> None:
     """Send waiting texts to the Batch API. Safe to run at any time, also twice at once."""
-    with open_manager(db, collection=collection, base_url=base_url) as manager:
+    with open_manager(
+        db, collection=collection, base_url=base_url, monthly_budget=monthly_budget
+    ) as manager:
         if drain:
-            sent = manager.drain_queue()
+            sent = manager.drain_queue(min_size, max_cost=max_cost)
         else:
             batch_id = manager.flush_queue(min_size, max_cost=max_cost)
             sent = [] if batch_id is None else [batch_id]
         by_id = {job.id: job for job in manager.jobs()}
+        stats = manager.get_queue_stats()
     if as_json:
         print_json({"jobs": [by_id[batch_id] for batch_id in sent]})
     elif not sent:
-        say("Nothing to send.")
+        say(_why_nothing(stats, min_size))
     for batch_id in [] if as_json else sent:
         job = by_id[batch_id]
         say(f"Sent {job.request_count:,} texts as batch job {batch_id}.")
@@ -119,23 +123,23 @@ def status(
 
 def show_stats(stats: QueueStats) -> None:
     """Print the queue on one screen."""
-    table = Table(title="Chunks", title_justify="left", show_header=False)
-    table.add_row("ready", f"{stats.ready:,}")
     waiting = f"{stats.waiting:,}"
     if stats.waiting:
         waiting += f" ({stats.waiting_texts:,} distinct texts, oldest {age(stats.oldest_waiting)})"
-    table.add_row("waiting", waiting)
-    if stats.backing_off:
-        table.add_row("  of these backing off", f"{stats.backing_off:,}")
-    table.add_row("in flight", f"{stats.in_flight:,}")
-    table.add_row("failed", f"{stats.failed:,}")
-    if stats.stale:
-        table.add_row("served by an older text's vector", f"{stats.stale:,}")
     total = stats.ready + stats.waiting + stats.in_flight + stats.failed
-    table.add_row(
-        "found by meaning", f"{(stats.ready + stats.stale) / total:.0%}" if total else "-"
-    )
-    console.print(table)
+    rows = [
+        ("ready", f"{stats.ready:,}"),
+        ("waiting", waiting),
+        ("in flight", f"{stats.in_flight:,}"),
+        ("failed", f"{stats.failed:,}"),
+        ("found by meaning", f"{(stats.ready + stats.stale) / total:.0%}" if total else "-"),
+    ]
+    if stats.backing_off:
+        later = f"{stats.backing_off:,}, the first from {moment(stats.next_try)}"
+        rows.insert(2, ("  of these later", later))
+    if stats.stale:
+        rows.insert(-1, ("stale (by the vector of an older text)", f"{stats.stale:,}"))
+    show_table("Chunks", ("", ""), rows)
     if stats.open_jobs:
         show_jobs(stats.open_jobs)
     for job in stats.overdue_jobs:
@@ -155,7 +159,7 @@ def show_stats(stats: QueueStats) -> None:
 
 def show_cost(receipt: Receipt) -> None:
     """Print what the jobs of the database cost, in one line."""
-    if receipt.jobs:
+    if receipt.tokens:
         say(
             f"Spent {money(receipt.batch_usd)} by batch for {receipt.tokens:,} tokens, "
             f"{money(receipt.saved_usd)} less than live."
@@ -164,11 +168,8 @@ def show_cost(receipt: Receipt) -> None:
 
 def show_jobs(jobs: list[BatchJob] | tuple[BatchJob, ...]) -> None:
     """Print batch jobs as a table, and below it what is to be said of any of them."""
-    table = Table(title="Batch jobs", title_justify="left")
-    for column in ("job", "status", "texts", "done", "failed", "age"):
-        table.add_column(column, no_wrap=True)
-    for job in jobs:
-        table.add_row(
+    rows = [
+        (
             job.id[:ID_WIDTH],
             f"held: {job.hold_reason}" if job.hold_reason else str(job.status),
             f"{job.request_count:,}",
@@ -176,7 +177,31 @@ def show_jobs(jobs: list[BatchJob] | tuple[BatchJob, ...]) -> None:
             f"{job.failed_count:,}",
             age(job.created_at),
         )
-    console.print(table)
+        for job in jobs
+    ]
+    show_table(
+        "Batch jobs",
+        ("job", "status", "texts", "done", "failed", "age"),
+        rows,
+        numbers=("texts", "done", "failed"),
+    )
     for job in jobs:
-        if job.error_message:
-            say(f"{job.id[:ID_WIDTH]}: {job.error_message}")
+        said = [part.rstrip(".") for part in (job.error_message, job.advice) if part]
+        if said:
+            say(f"{job.id[:ID_WIDTH]}: {'. '.join(said)}.")
+        if job.hold_reason not in (None, HoldReason.OTHER_PROJECT):
+            say(f"   To give it up: semcore release {job.id[:ID_WIDTH]} --accept-rebilling")
+
+
+def _why_nothing(stats: QueueStats, min_size: int) -> str:
+    if not stats.waiting:
+        return "Nothing to send: every text has its vector, is in a batch job, or failed."
+    texts = counted(stats.waiting_texts, "distinct text")
+    if stats.backing_off == stats.waiting:
+        return f"Nothing sent: {texts} waiting, the first from {moment(stats.next_try)} on."
+    if stats.waiting_texts < min_size:
+        return f"Nothing sent: {texts} waiting, fewer than --min-size {min_size}."
+    return (
+        f"Nothing sent: {texts} waiting. The provider said enough a short while ago, as many jobs "
+        "are open as it takes, or the budget is used up. A later flush sends them."
+    )

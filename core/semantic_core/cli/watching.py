@@ -10,7 +10,15 @@ from typing import Annotated
 import typer
 
 from semantic_core.batches import Watch, WatchOptions, WatchRound
-from semantic_core.cli.options import DEFAULT_DB, BaseUrl, Db, OnlyCollection, open_manager
+from semantic_core.cli.options import (
+    DEFAULT_DB,
+    BaseUrl,
+    Db,
+    MaxCost,
+    MonthlyBudget,
+    OnlyCollection,
+    open_manager,
+)
 from semantic_core.cli.output import errors, say
 from semantic_core.types import QueueStats
 
@@ -30,14 +38,15 @@ def watch(
         float, typer.Option(min=0, help="Send fewer once the oldest waited this many seconds.")
     ] = 3600,
     every: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks.")] = 60,
-    max_cost: Annotated[
-        float | None, typer.Option(min=0, help="Most that one job may cost, in dollars.")
-    ] = None,
+    max_cost: MaxCost = None,
+    monthly_budget: MonthlyBudget = None,
     base_url: BaseUrl = None,
 ) -> None:
     """Flush and sync in a loop until it is stopped. Several may run at once."""
     options = WatchOptions(min_size=min_size, max_age=max_age, interval=every, max_cost=max_cost)
-    with open_manager(db, collection=collection, base_url=base_url) as manager:
+    with open_manager(
+        db, collection=collection, base_url=base_url, monthly_budget=monthly_budget
+    ) as manager:
         watching = Watch(manager, options)
         say(f"Watching {db}; Ctrl-C stops it.")
         with _stopped_by_signals(watching):

@@ -34,7 +34,7 @@ from semantic_core.gemini.remote import (
 from semantic_core.gemini.requests import write_requests
 from semantic_core.gemini.retrying import RetryPolicy
 from semantic_core.gemini.uploading import upload
-from semantic_core.keyring import GoogleKeyring
+from semantic_core.keyring import BATCH_KEY_VARIABLE, GoogleKeyring
 from semantic_core.spec import EmbeddingSpec
 
 if TYPE_CHECKING:
@@ -75,7 +75,11 @@ class GeminiBatchClient:
         self.endpoint = endpoint or Endpoint()
         self._clock = clock or SystemClock()
         self._connection = Connection(
-            api_key, endpoint=self.endpoint, clock=self._clock, transport=transport
+            api_key,
+            endpoint=self.endpoint,
+            clock=self._clock,
+            transport=transport,
+            key_name=f"batch key ({BATCH_KEY_VARIABLE})",
         )
 
     @classmethod

@@ -44,10 +44,16 @@ class GuardedHttp(httpx2.Client):
         endpoint: where requests may go.
         clock: bounds how long an answer may take in all.
         transport: sends the requests; the network by default.
+        key_name: what errors call the key that is sent.
     """
 
     def __init__(
-        self, endpoint: Endpoint, *, clock: Clock, transport: httpx2.BaseTransport | None = None
+        self,
+        endpoint: Endpoint,
+        *,
+        clock: Clock,
+        transport: httpx2.BaseTransport | None = None,
+        key_name: str = "key",
     ) -> None:
         super().__init__(
             timeout=endpoint.timeout,
@@ -60,6 +66,7 @@ class GuardedHttp(httpx2.Client):
         )
         self._origin = endpoint.origin
         self._clock = clock
+        self._key_name = key_name
 
     def send(
         self, request: httpx2.Request, *, stream: bool = False, **options: Any
@@ -110,7 +117,7 @@ class GuardedHttp(httpx2.Client):
         if not response.is_success:
             self.bound(response, size=LARGEST_ANSWER, seconds=LONGEST_ANSWER)
             response.read()
-            raise refusal_of(response)
+            raise refusal_of(response, key=self._key_name)
         # Without this header the SDK would sleep and send the piece again by itself.
         is_upload = response.request.headers.get("x-goog-upload-command", "start") != "start"
         if is_upload and "x-goog-upload-status" not in response.headers:
@@ -153,6 +160,7 @@ class Connection:
         endpoint: where requests go.
         clock: bounds how long an answer may take.
         transport: sends the requests; the network by default.
+        key_name: what errors call the key, since a user has two.
 
     Raises:
         InvalidKeyError: the key cannot be sent.
@@ -165,6 +173,7 @@ class Connection:
         endpoint: Endpoint,
         clock: Clock,
         transport: httpx2.BaseTransport | None = None,
+        key_name: str = "key",
     ) -> None:
         # What no header can hold would be shown by the error that says so.
         check_key(api_key, what="The API key")
@@ -172,11 +181,17 @@ class Connection:
         self._endpoint = endpoint
         self._clock = clock
         self._transport = transport
+        self._key_name = key_name
         self._open()
 
     def _open(self) -> None:
         self._pid = os.getpid()
-        self._http = GuardedHttp(self._endpoint, clock=self._clock, transport=self._transport)
+        self._http = GuardedHttp(
+            self._endpoint,
+            clock=self._clock,
+            transport=self._transport,
+            key_name=self._key_name,
+        )
         self._sdk: genai.Client | None = None
 
     @property

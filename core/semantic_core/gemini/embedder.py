@@ -22,7 +22,7 @@ from semantic_core.gemini.connection import Connection, sdk_errors
 from semantic_core.gemini.endpoint import Endpoint
 from semantic_core.gemini.retrying import RetryPolicy
 from semantic_core.gemini.vectors import to_vector
-from semantic_core.keyring import GoogleKeyring
+from semantic_core.keyring import DEFAULT_KEY_VARIABLES, GoogleKeyring
 from semantic_core.spec import EmbeddingSpec
 from semantic_core.types import Vector
 from semantic_core.validation import check_not_blank, check_text
@@ -154,6 +154,7 @@ class GeminiEmbedder:
                     endpoint=self.endpoint,
                     clock=self._clock,
                     transport=self._transport,
+                    key_name=f"default key ({DEFAULT_KEY_VARIABLES[0]})",
                 )
             return self._connection
 

@@ -23,6 +23,7 @@ does not have. Only what does not speak of the key counts as the second.
 
 from __future__ import annotations
 
+import difflib
 import re
 from dataclasses import dataclass
 from typing import Any, Self
@@ -40,6 +41,7 @@ from semantic_core.errors import (
     RequestRefusedError,
 )
 from semantic_core.gemini.line_errors import clip
+from semantic_core.spec import MODEL_TOKEN_LIMITS
 
 KEY_HEADER = "x-goog-api-key"
 
@@ -60,12 +62,15 @@ _KINDS: dict[int, type[ProviderError]] = {
 }
 
 _MESSAGES: dict[type[ProviderError], str] = {
-    AuthError: f"The provider refused the key; check it at {_KEY_PAGE}.",
+    AuthError: "The provider refused the {key}. This call cost nothing, and nothing is lost: what "
+    f"waits goes on waiting. Check the key at {_KEY_PAGE} and set it again.",
     RemoteNotFoundError: "The provider does not have, or does not show to this key, what was "
     "asked for.",
-    RateLimitError: "The provider says enough for now; wait and call again, nothing is lost.",
+    RateLimitError: "The provider says enough for now. This call cost nothing, and nothing is "
+    "lost: wait and call again. What a project may use is shown in AI Studio.",
     ProviderUnavailableError: "The provider failed; nothing is lost, try again later.",
-    RequestRefusedError: "The provider refused the request.",
+    RequestRefusedError: "The provider refused the request. This call cost nothing, and nothing "
+    "is lost: change what its answer names, and call again.",
     ProviderProtocolError: "The provider answered neither with success nor with an error. A "
     "redirect is not followed, so that the key stays here; check the base_url.",
 }
@@ -80,6 +85,8 @@ _KEY_WORDS = re.compile(r"api[ _]key|unregistered callers|consumer|suspended", r
 
 _RESOURCE_PATH = re.compile(r"/(?:files|batches)/[^/]+$")
 
+_MODEL_PATH = re.compile(r"/models/([^/:]+):\w+$")
+
 _SECONDS = re.compile(r"(\d{1,6}(?:\.\d{1,9})?)s?", re.ASCII)
 
 
@@ -92,6 +99,7 @@ class _Answer:
     words: str
     reason: str
     is_about_resource: bool
+    model: str | None
     retry_after: float | None
 
     @classmethod
@@ -101,6 +109,8 @@ class _Answer:
         message = error.get("message")
         details = [item for item in _list(error.get("details")) if isinstance(item, dict)]
         words = message if isinstance(message, str) else response.text
+        path = response.request.url.path
+        model = _MODEL_PATH.search(path)
         # Google does quote keys: "Consumer 'api_key:...' has been suspended".
         key = response.request.headers.get(KEY_HEADER)
         if key:
@@ -111,7 +121,8 @@ class _Answer:
             words=clip(words, _LONGEST_WORDS) or "no message",
             reason=" ".join(str(item.get("reason", "")) for item in details),
             is_about_resource=status == "PERMISSION_DENIED"
-            and bool(_RESOURCE_PATH.search(response.request.url.path.partition(":")[0])),
+            and bool(_RESOURCE_PATH.search(path.partition(":")[0])),
+            model=model[1] if model else None,
             retry_after=_find_retry_after(response, details),
         )
 
@@ -135,16 +146,25 @@ class _Answer:
         return RequestRefusedError if self.code >= 400 else ProviderProtocolError
 
 
-def refusal_of(response: httpx2.Response) -> ProviderError:
-    """Return the error for an answer that is not 2xx, whose body has been read."""
+def refusal_of(response: httpx2.Response, *, key: str = "key") -> ProviderError:
+    """Return the error for an answer that is not 2xx, whose body has been read.
+
+    Args:
+        response: the answer.
+        key: what the key that was sent is called: there are two, and one may be good.
+    """
     answer = _Answer.read(response)
     kind = answer.kind
-    message = f'{_MESSAGES[kind]} It answered {answer.label}: "{answer.words}".'
-    if kind is RequestRefusedError and answer.status == "FAILED_PRECONDITION":
-        message += (
-            " Batch jobs need a project with billing, in a region that Gemini serves: see "
-            f"{_KEY_PAGE}."
+    message = _MESSAGES[kind].format(key=key)
+    if kind is RemoteNotFoundError and answer.model is not None:
+        message = _unknown_model(answer.model)
+    elif kind is RequestRefusedError and answer.status == "FAILED_PRECONDITION":
+        message = (
+            "The provider refuses this project. This call cost nothing, and nothing is lost: what "
+            "waits goes on waiting. Batch jobs need a project with billing, in a region that "
+            f"Gemini serves: see {_KEY_PAGE}."
         )
+    message += f' It answered {answer.label}: "{answer.words}".'
     if kind is RateLimitError:
         return RateLimitError(
             message, code=answer.code, status=answer.status, retry_after=answer.retry_after
@@ -157,13 +177,34 @@ def unreachable(error: httpx2.HTTPError) -> ProviderUnavailableError:
     kind = type(error).__name__
     if isinstance(error, _NEVER_SENT):
         return ProviderUnavailableError(
-            f"The provider cannot be reached ({kind}). Nothing was sent; check the network and "
-            "try again.",
+            f"The provider{_place(error)} cannot be reached ({kind}). Nothing was sent, so this "
+            "cost nothing, and nothing is lost; check the network and try again.",
             was_sent=False,
         )
     return ProviderUnavailableError(
-        f"The connection to the provider failed ({kind}). Nothing is lost; try again later."
+        f"The connection to the provider{_place(error)} failed ({kind}). Nothing is lost; try "
+        "again later."
     )
+
+
+def _unknown_model(name: str) -> str:
+    close = difflib.get_close_matches(name, MODEL_TOKEN_LIMITS, n=1)
+    known = f"Did you mean {close[0]!r}?" if close else f"It has {', '.join(MODEL_TOKEN_LIMITS)}."
+    return (
+        f"The provider has no embedding model {name!r}. {known} This call cost nothing. A "
+        "collection keeps the spec it was made with: save the texts into a new collection with "
+        "the right model."
+    )
+
+
+def _place(error: httpx2.HTTPError) -> str:
+    """Return where the request went; a base_url that leads nowhere should show."""
+    try:
+        url = error.request.url
+    except RuntimeError:
+        # It broke before there was a request.
+        return ""
+    return f" at {url.host}:{url.port}" if url.port else f" at {url.host}"
 
 
 def _find_error(body: bytes) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 from semantic_core.errors import InvalidInputError, SpecMismatchError, UnknownCollectionError
 from semantic_core.spec import EmbeddingSpec
@@ -104,9 +104,10 @@ def check_spec(collection: Collection, spec: EmbeddingSpec) -> None:
     if known.is_external and known.dimensions is None:
         known = replace(known, dimensions=asked.dimensions)
     if asked != known:
+        was, wanted = _differences(collection.spec, spec)
         raise SpecMismatchError(
-            f"Collection {collection.name!r} was created with {_brief(collection.spec)}, "
-            f"not with {_brief(spec)}. Open it without a spec, or choose another collection: "
+            f"Collection {collection.name!r} was created with {was}, not with {wanted}. Nothing "
+            "was changed. Open it without a spec to use it as it is, or choose another collection: "
             "vectors of two specs cannot be compared."
         )
 
@@ -143,17 +144,24 @@ def _create(connection: sqlite3.Connection, name: str, spec: EmbeddingSpec, *, n
         fix_dimensions(connection, space_id, spec.dimensions)
 
 
+def _differences(known: EmbeddingSpec, asked: EmbeddingSpec) -> tuple[str, str]:
+    """Return what two specs do not share, in words for each of them."""
+    if known.is_external or asked.is_external:
+        return _brief(known), _brief(asked)
+    names = [
+        field.name
+        for field in fields(EmbeddingSpec)
+        if getattr(known, field.name) != getattr(asked, field.name)
+    ]
+    was, wanted = (
+        ", ".join(f"{name}={getattr(spec, name)!r}" for name in names) for spec in (known, asked)
+    )
+    return was, wanted
+
+
 def _brief(spec: EmbeddingSpec) -> str:
     kind = "external " if spec.is_external else ""
     size = (
         "dimensions not known yet" if spec.dimensions is None else f"{spec.dimensions} dimensions"
     )
-    parts = [f"{kind}{spec.model!r}", size]
-    if not spec.is_external:
-        parts += [
-            f"document task {spec.document_task}",
-            f"query task {spec.query_task}",
-            f"templates {spec.document_template!r} and {spec.query_template!r}",
-            "normalized" if spec.normalized else "not normalized",
-        ]
-    return f"({', '.join(parts)})"
+    return f"({kind}{spec.model!r}, {size})"

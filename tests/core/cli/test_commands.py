@@ -106,8 +106,8 @@ def test_a_refused_file_is_named_and_the_others_are_saved(notes: Path) -> None:
 
 
 def test_errors_go_to_stderr_with_what_to_do_next(notes: Path) -> None:
-    database = str(notes / "notes.db")
-    result = in_a_process("flush", "--db", database)
+    run(notes, "ingest", str(notes / "docs"))
+    result = in_a_process("flush", "--db", str(notes / "notes.db"))
     assert result.returncode == 1
     assert "GEMINI_BATCH_API_KEY" in result.stderr
     assert "Traceback" not in result.stderr
