@@ -2,7 +2,7 @@
 
 from importlib.metadata import version as _version
 
-from semantic_core.batches import BatchConfig, BatchManager
+from semantic_core.batches import BatchConfig, BatchManager, Watch, WatchOptions, WatchRound
 from semantic_core.clock import Clock, SystemClock
 from semantic_core.database import Database
 from semantic_core.errors import (
@@ -10,6 +10,7 @@ from semantic_core.errors import (
     BatchError,
     BatchNotFoundError,
     BlankTextError,
+    BudgetExceededError,
     ConfigurationError,
     DatabaseBusyError,
     DatabaseCorruptError,
@@ -59,6 +60,7 @@ from semantic_core.mmr import cosines, maximal_marginal_relevance
 from semantic_core.pricing import DEFAULT_PRICES, Cost, Price, PriceTable, estimate_tokens
 from semantic_core.queue.budget import RetryBudget
 from semantic_core.readers import pydoc_topics, read_documents
+from semantic_core.receipts import Estimate, Receipt
 from semantic_core.schema import SchemaOptions
 from semantic_core.spec import EmbeddingSpec
 from semantic_core.splitting import Splitter
@@ -109,6 +111,7 @@ __all__ = [
     "BatchManager",
     "BatchNotFoundError",
     "BlankTextError",
+    "BudgetExceededError",
     "BulkReport",
     "Chunk",
     "Clock",
@@ -126,6 +129,7 @@ __all__ = [
     "EmbeddingSpec",
     "EmbeddingStatus",
     "Endpoint",
+    "Estimate",
     "FailureReason",
     "Filter",
     "GeminiBatchClient",
@@ -162,6 +166,7 @@ __all__ = [
     "ProviderUnavailableError",
     "QueueStats",
     "RateLimitError",
+    "Receipt",
     "RefusedVector",
     "Rejected",
     "RemoteNotFoundError",
@@ -190,6 +195,9 @@ __all__ = [
     "Vector",
     "VectorLike",
     "WaitTimeoutError",
+    "Watch",
+    "WatchOptions",
+    "WatchRound",
     "WrongProjectError",
     "__version__",
     "cosines",

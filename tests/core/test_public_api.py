@@ -6,26 +6,27 @@ import subprocess
 import sys
 
 import semantic_core
+from semantic_core import errors
 
 # A name that goes or changes its meaning breaks users: say so in the CHANGELOG.
 PUBLIC = """
 And AuthError BaseVectorStore BatchConfig BatchError BatchJob BatchManager BatchNotFoundError
-BlankTextError BulkReport Chunk Clock Collection Condition ConfigurationError Cost Coverage
-DEFAULT_COLLECTION DEFAULT_PRICES Database DatabaseBusyError DatabaseCorruptError
-DatabaseReadOnlyError Document DuplicateIdError EmbeddingSpec EmbeddingStatus Endpoint
+BlankTextError BudgetExceededError BulkReport Chunk Clock Collection Condition ConfigurationError
+Cost Coverage DEFAULT_COLLECTION DEFAULT_PRICES Database DatabaseBusyError DatabaseCorruptError
+DatabaseReadOnlyError Document DuplicateIdError EmbeddingSpec EmbeddingStatus Endpoint Estimate
 FailureReason Filter GeminiBatchClient GeminiEmbedder GoogleKeyring HoldReason IngestError
 IngestReport InvalidEndpointError InvalidFilterError InvalidInputError InvalidKeyError
 InvalidMetadataError InvalidTextError InvalidVectorError JobStatus JobStep
-KeyringNotSerializableError Match MissingBatchKeyError MissingDefaultKeyError MissingExtraError
-Not NotASemcoreDatabaseError NotBatchableError Operator Or PeeweeVectorStore Price PriceTable
+KeyringNotSerializableError Match MissingBatchKeyError MissingDefaultKeyError MissingExtraError Not
+NotASemcoreDatabaseError NotBatchableError Operator Or PeeweeVectorStore Price PriceTable
 ProvenanceError ProviderError ProviderProtocolError ProviderUnavailableError QueueStats
-RateLimitError RefusedVector Rejected RemoteNotFoundError RequestRefusedError RetryBudget
+RateLimitError Receipt RefusedVector Rejected RemoteNotFoundError RequestRefusedError RetryBudget
 SaveReport SchemaOptions SchemaTooNewError SearchMode SearchResult SearchResults SemanticCore
 SemanticCoreError SpecMismatchError Splitter StorageError StorageFullError StoredChunk
 SubmissionUncertainError SystemClock TextTooLongError TransitionError UnknownCollectionError
-UnreadableFileError UnsupportedDatabaseError Vector VectorLike WaitTimeoutError
-WrongProjectError __version__ cosines estimate_tokens maximal_marginal_relevance parse_filter
-pydoc_topics read_documents save_embedded
+UnreadableFileError UnsupportedDatabaseError Vector VectorLike WaitTimeoutError Watch WatchOptions
+WatchRound WrongProjectError __version__ cosines estimate_tokens maximal_marginal_relevance
+parse_filter pydoc_topics read_documents save_embedded
 """
 
 
@@ -33,6 +34,15 @@ def test_the_public_api_is_what_is_written_here() -> None:
     assert set(semantic_core.__all__) == set(PUBLIC.split())
     for name in semantic_core.__all__:
         assert hasattr(semantic_core, name), name
+
+
+def test_every_error_can_be_caught_by_its_name() -> None:
+    raised = {
+        name
+        for name, kind in vars(errors).items()
+        if isinstance(kind, type) and issubclass(kind, errors.SemanticCoreError)
+    }
+    assert raised <= set(semantic_core.__all__)
 
 
 def test_importing_the_core_needs_no_framework_and_no_terminal() -> None:
