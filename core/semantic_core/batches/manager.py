@@ -12,7 +12,12 @@ from semantic_core.batches.config import BatchConfig
 from semantic_core.batches.context import BatchContext
 from semantic_core.batches.steering import cancel_job, release_job
 from semantic_core.batches.submitting import FlushOptions, submit_one
-from semantic_core.batches.syncing import release_left_behind, sync_one, warn_of_expiring
+from semantic_core.batches.syncing import (
+    release_left_behind,
+    sync_adopted,
+    sync_one,
+    warn_of_expiring,
+)
 from semantic_core.batches.workspace import Workspace
 from semantic_core.clock import Clock
 from semantic_core.errors import (
@@ -27,7 +32,6 @@ from semantic_core.gemini import GeminiBatchClient
 from semantic_core.keyring import GoogleKeyring
 from semantic_core.progress import QueueProgress, queue_progress
 from semantic_core.queue import jobs
-from semantic_core.queue.adoption import open_adopted
 from semantic_core.queue.costs import has_waiting
 from semantic_core.queue.retries import retry_failed_chunks
 from semantic_core.receipts import Estimate, Receipt, estimate_waiting, write_receipt
@@ -386,16 +390,4 @@ class BatchManager:
     def _may_hold_our_texts(self, context: BatchContext) -> bool:
         """Return whether a job of ours runs whose texts nobody knows."""
         self._adopt_daily(context)
-        with self.store.database.snapshot() as connection:
-            adopted = open_adopted(connection)
-        for job_id in adopted:
-            sync_one(context, job_id)
-        with self.store.database.snapshot() as connection:
-            still_open = open_adopted(connection)
-        if still_open:
-            _log.warning(
-                "Nothing sent: %d jobs were found at the provider whose texts are not known "
-                "before they end. sync_status() takes their results.",
-                len(still_open),
-            )
-        return bool(still_open)
+        return sync_adopted(context) > 0

@@ -11,6 +11,7 @@ from semantic_core.errors import ProviderError, SemanticCoreError, TransitionErr
 from semantic_core.failpoints import FailPoint, reach
 from semantic_core.limits import GEMINI_LIMITS, HOUR
 from semantic_core.queue import jobs
+from semantic_core.queue.adoption import open_adopted
 from semantic_core.queue.jobs import JobRecord
 from semantic_core.queue.stats import is_expiring
 from semantic_core.statuses import JobStatus, JobStep
@@ -38,6 +39,23 @@ def sync_one(context: BatchContext, job_id: str) -> ProviderError | None:
         # Another process has it now, and does what this one would have done.
         _log.info("%s", error)
     return None
+
+
+def sync_adopted(context: BatchContext) -> int:
+    """Move on the jobs whose texts nobody knows; return how many of them still run."""
+    with context.store.database.snapshot() as connection:
+        adopted = open_adopted(connection)
+    for job_id in adopted:
+        sync_one(context, job_id)
+    with context.store.database.snapshot() as connection:
+        still_open = len(open_adopted(connection))
+    if still_open:
+        _log.warning(
+            "Nothing sent: %d jobs were found at the provider whose texts are not known before "
+            "they end. sync_status() takes their results.",
+            still_open,
+        )
+    return still_open
 
 
 def release_left_behind(context: BatchContext) -> None:
