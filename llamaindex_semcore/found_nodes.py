@@ -73,14 +73,16 @@ def found_kind(kind: type[BaseNode]) -> type[BaseNode]:
 
 def unmark(node: BaseNode) -> BaseNode:
     """Return a node without result information; the node itself stays as it is."""
-    lists = {
-        name: [key for key in getattr(node, name) if key != RESULT_KEY]
-        for name in ("excluded_embed_metadata_keys", "excluded_llm_metadata_keys")
-        if RESULT_KEY in getattr(node, name)
-    }
-    if not lists and RESULT_KEY not in node.metadata:
+    by_embed, by_llm = node.excluded_embed_metadata_keys, node.excluded_llm_metadata_keys
+    if not any(RESULT_KEY in keys for keys in (node.metadata, by_embed, by_llm)):
         return node
-    return node.model_copy(update={"metadata": _without(node.metadata), **lists})
+    return node.model_copy(
+        update={
+            "metadata": _without(node.metadata),
+            "excluded_embed_metadata_keys": [key for key in by_embed if key != RESULT_KEY],
+            "excluded_llm_metadata_keys": [key for key in by_llm if key != RESULT_KEY],
+        }
+    )
 
 
 def _without(metadata: dict[str, Any]) -> dict[str, Any]:

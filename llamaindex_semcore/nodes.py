@@ -22,8 +22,8 @@ from llama_index.core.schema import (
 from llamaindex_semcore.found_nodes import RESULT_KEY, found_kind, unmark
 from semantic_core import Chunk, EmbeddingStatus, InvalidInputError, StoredChunk
 
-# Other adapters keep other things in a chunk's payload.
-_PAYLOAD_KEY = "llama_index"
+# In a chunk's payload, where other adapters keep other things.
+_FIELDS, _KIND = "llama_index", "llama_index_class"
 
 _KINDS: dict[str, type[BaseNode]] = {
     kind.class_name(): kind
@@ -70,8 +70,7 @@ def to_node(chunk: StoredChunk, info: dict[str, Any] | None = None) -> BaseNode:
 
     A chunk that came in by another way than LlamaIndex becomes a TextNode of its document.
     """
-    fields = _load(chunk)
-    kind = _KINDS[fields.pop("class_name")]
+    kind, fields = _load(chunk)
     fields["metadata"] = chunk.metadata
     if info is not None:
         kind = found_kind(kind)
@@ -83,21 +82,22 @@ def to_node(chunk: StoredChunk, info: dict[str, Any] | None = None) -> BaseNode:
 
 def is_swapped(chunk: StoredChunk) -> bool:
     """Return whether LlamaIndex keeps a copy of this node of its own (Index and Image nodes)."""
-    return _KINDS[_load(chunk)["class_name"]].get_type() in (ObjectType.INDEX, ObjectType.IMAGE)
+    kind, _ = _load(chunk)
+    return kind.get_type() in (ObjectType.INDEX, ObjectType.IMAGE)
 
 
 def _dump(node: BaseNode, *, has_text: bool) -> str:
     """Return as JSON what a chunk does not hold by itself."""
     is_plain = isinstance(node, TextNode) or not has_text
     left_out: Any = _ELSEWHERE if is_plain else _TEXT_RESOURCE_ELSEWHERE
+    kind = _class_name(node)
     try:
-        fields = node.model_dump(mode="json", exclude=left_out)
-        fields["class_name"] = _class_name(node)
-        return json.dumps({_PAYLOAD_KEY: fields}, ensure_ascii=False, allow_nan=False)
+        fields = node.model_dump_json(exclude=left_out)
     except (TypeError, ValueError) as error:
         raise InvalidInputError(
             f"Node {node.node_id!r} cannot be written as JSON: {error}. Nothing was saved."
         ) from error
+    return f'{{"{_KIND}":"{kind}","{_FIELDS}":{fields}}}'
 
 
 def _class_name(node: BaseNode) -> str:
@@ -112,19 +112,18 @@ def _class_name(node: BaseNode) -> str:
     )
 
 
-def _load(chunk: StoredChunk) -> dict[str, Any]:
-    """Return the fields of a chunk's node but its metadata."""
-    fields: dict[str, Any] | None = None
-    if chunk.payload is not None:
-        fields = json.loads(chunk.payload).get(_PAYLOAD_KEY)
-    if fields is None:
-        return _new_fields(chunk)
+def _load(chunk: StoredChunk) -> tuple[type[BaseNode], dict[str, Any]]:
+    """Return the class of a chunk's node, and its fields but for the metadata."""
+    payload = {} if chunk.payload is None else json.loads(chunk.payload)
+    if _KIND not in payload:
+        return TextNode, _new_fields(chunk)
+    kind, fields = _KINDS[payload[_KIND]], payload[_FIELDS]
     resource = fields.get("text_resource")
     if resource is not None:
         resource.setdefault("text", chunk.text)
-    elif issubclass(_KINDS[fields["class_name"]], TextNode):
+    elif issubclass(kind, TextNode):
         fields["text"] = chunk.text
-    return fields
+    return kind, fields
 
 
 def _new_fields(chunk: StoredChunk) -> dict[str, Any]:
@@ -134,7 +133,6 @@ def _new_fields(chunk: StoredChunk) -> dict[str, Any]:
             node_id=chunk.document_id, node_type=ObjectType.DOCUMENT
         )
     return {
-        "class_name": TextNode.class_name(),
         "id_": chunk.id,
         "text": chunk.text,
         "relationships": relationships,
