@@ -54,7 +54,7 @@ def adopt_unknown_jobs(context: BatchContext) -> None:
         for remote in listed
         if remote.display_name is not None
         and remote.status is not RemoteStatus.FAILED
-        and _is_job_id(remote.display_name.removeprefix(context.prefix))
+        and is_ours(context, remote)
     }
     reach(FailPoint.FOUND_LISTED)
     remove_spent(context, listed)
@@ -155,8 +155,12 @@ def _arrived(key: bytes, line: ResultLine) -> ArrivedVector:
     )
 
 
-def _is_job_id(text: str) -> bool:
-    """Return whether this is an id as we make them: it will name files, and came from outside."""
+def is_ours(context: BatchContext, remote: RemoteJob) -> bool:
+    """Return whether a listed job bears a name as this database gives them.
+
+    What follows the prefix will name files here, and came from outside.
+    """
+    text = (remote.display_name or "").removeprefix(context.prefix)
     try:
         return str(uuid.UUID(text)) == text
     except ValueError:

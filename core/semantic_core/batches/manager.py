@@ -131,7 +131,7 @@ class BatchManager:
             SubmissionUncertainError: nobody knows whether the job was created; its texts stay
                 claimed until sync_status() finds out.
         """
-        context = self._context()
+        context = self.context()
         self._check_batchable()
         self.store.fix_provenance(context.client.provenance)
         release_left_behind(context)
@@ -187,7 +187,7 @@ class BatchManager:
             MissingBatchKeyError: nothing was done.
             ProviderError: no job could be polled, all for the same cause.
         """
-        context = self._context()
+        context = self.context()
         unlisted: ProviderError | None = None
         try:
             self._adopt_daily(context)
@@ -300,7 +300,7 @@ class BatchManager:
             TransitionError: it has ended, or another process works on it right now.
             ProviderError: the provider could not be asked; call again.
         """
-        return cancel_job(self._context(), batch_id)
+        return cancel_job(self.context(), batch_id)
 
     def retry_failed(self) -> int:
         """Give every text that failed at the provider new tries; return how many chunks wait again.
@@ -334,11 +334,11 @@ class BatchManager:
                 "accept_rebilling=True if that is what you want.",
                 batch_id=batch_id,
             )
-        release_job(self._context(), batch_id)
+        release_job(self.context(), batch_id)
 
     # --- inside --------------------------------------------------------------------------
 
-    def _context(self) -> BatchContext:
+    def context(self) -> BatchContext:
         """Return what the work needs.
 
         Raises:

@@ -22,10 +22,13 @@ class Workspace:
 
     Args:
         database: path of the database file.
+
+    Attributes:
+        folder: where they are, beside the database.
     """
 
     def __init__(self, database: Path) -> None:
-        self._folder = database.with_name(f"{database.name}-batches")
+        self.folder = database.with_name(f"{database.name}-batches")
 
     @contextmanager
     def file(self, job_id: str, purpose: str) -> Iterator[Path]:
@@ -50,6 +53,10 @@ class Workspace:
         finally:
             self._remove(folder)
 
+    def jobs(self) -> list[str]:
+        """Return the ids of jobs of which there are temporary files, in use or left behind."""
+        return sorted({folder.name.partition(".")[0] for folder in self._listed()})
+
     def forget(self, job_id: str) -> None:
         """Remove what a process that was killed left of this job."""
         for folder in self._listed():
@@ -58,7 +65,7 @@ class Workspace:
 
     def _listed(self) -> list[Path]:
         try:
-            return list(self._folder.iterdir())
+            return list(self.folder.iterdir())
         except (FileNotFoundError, NotADirectoryError):
             return []
 
@@ -66,15 +73,15 @@ class Workspace:
         while True:
             try:
                 with contextlib.suppress(FileExistsError):
-                    self._folder.mkdir(mode=0o700)
-                return Path(tempfile.mkdtemp(prefix=f"{job_id}.", dir=self._folder))
+                    self.folder.mkdir(mode=0o700)
+                return Path(tempfile.mkdtemp(prefix=f"{job_id}.", dir=self.folder))
             except OSError as error:
-                if isinstance(error, FileNotFoundError) and self._folder.parent.is_dir():
+                if isinstance(error, FileNotFoundError) and self.folder.parent.is_dir():
                     # Another process found the common folder empty and removed it just now.
                     continue
                 kind = StorageFullError if error.errno == errno.ENOSPC else StorageError
                 raise kind(
-                    f"No folder for temporary files could be made in {self._folder} "
+                    f"No folder for temporary files could be made in {self.folder} "
                     f"({error.strerror}). Check the disk and its permissions, and call again."
                 ) from error
 
@@ -83,4 +90,4 @@ class Workspace:
         shutil.rmtree(folder, ignore_errors=True)
         # Files of another job may still be there.
         with contextlib.suppress(OSError):
-            self._folder.rmdir()
+            self.folder.rmdir()

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from semantic_core import __version__
-from semantic_core.cli import corpus, developing, jobs, money, queue, watching
+from semantic_core.cli import caring, corpus, developing, jobs, money, queue, watching
 from semantic_core.cli.output import fail, say
 from semantic_core.errors import SemanticCoreError
 
@@ -23,7 +23,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for commands in (corpus, queue, watching, jobs, money, developing):
+for commands in (corpus, queue, watching, jobs, money, caring, developing):
     commands.register(app)
 
 

@@ -64,7 +64,7 @@ def open_core(
     """
     keyring = GoogleKeyring.from_env()
     if not is_new_fine:
-        _check_there(db)
+        check_there(db)
     with (
         GeminiEmbedder(keyring, endpoint=Endpoint(base_url=base_url)) as embedder,
         PeeweeVectorStore(db) as store,
@@ -84,7 +84,7 @@ def open_manager(
 ) -> Iterator[BatchManager]:
     """Open the manager of a database's queue, with keys from the environment."""
     keyring = GoogleKeyring.from_env()
-    _check_there(db)
+    check_there(db)
     with ExitStack() as opened:
         client = None
         if keyring.batch_available:
@@ -96,7 +96,7 @@ def open_manager(
         yield BatchManager(keyring, store, collection=collection, client=client, config=config)
 
 
-def _check_there(db: Path) -> None:
+def check_there(db: Path) -> None:
     """Only what saves may make a database: a mistyped path should not look like an empty one."""
     if not db.exists():
         raise typer.BadParameter(

@@ -6,6 +6,7 @@ from semantic_core.gemini.endpoint import Endpoint
 from semantic_core.gemini.remote import (
     EmbeddingRequest,
     InputFile,
+    RemoteFile,
     RemoteJob,
     RemoteState,
     RemoteStatus,
@@ -24,6 +25,7 @@ __all__ = [
     "GeminiBatchClient",
     "GeminiEmbedder",
     "InputFile",
+    "RemoteFile",
     "RemoteJob",
     "RemoteState",
     "RemoteStatus",

@@ -23,11 +23,13 @@ from semantic_core.failpoints import FailPoint, reach
 from semantic_core.gemini.connection import Connection, sdk_errors
 from semantic_core.gemini.downloading import download
 from semantic_core.gemini.endpoint import Endpoint
+from semantic_core.gemini.listing import read_files
 from semantic_core.gemini.names import check_remote_name
 from semantic_core.gemini.operations import read_operation
 from semantic_core.gemini.remote import (
     EmbeddingRequest,
     InputFile,
+    RemoteFile,
     RemoteJob,
     RetrievedResults,
 )
@@ -216,6 +218,15 @@ class GeminiBatchClient:
             for operation in self._operations()
             if _display_name_of(operation).startswith(prefix)
         ]
+
+    def list_files(self, prefix: str = "") -> list[RemoteFile]:
+        """Return the uploaded files whose display name starts so.
+
+        Raises:
+            ProviderError: the listing failed.
+        """
+        listed = read_files(lambda query: self._read("files", query))
+        return [file for file in listed if (file.display_name or "").startswith(prefix)]
 
     def cancel(self, job: RemoteJob | str) -> None:
         """Ask the provider to stop a job. It may still succeed: poll it. Idempotent.

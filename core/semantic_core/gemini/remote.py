@@ -77,6 +77,19 @@ class InputFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteFile:
+    """A file as the provider lists it.
+
+    Attributes:
+        name: ``files/...``.
+        display_name: what it was uploaded as; for our input files that of their job.
+    """
+
+    name: str
+    display_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RemoteJob:
     """A batch job as the provider describes it.
 

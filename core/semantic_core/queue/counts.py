@@ -54,3 +54,33 @@ def read_counts(
             (collection_id,),
         )
     }
+
+
+def recount(connection: sqlite3.Connection, *, write: bool) -> int:
+    """Return how many counts differ from the rows, and set them right if asked."""
+    counted = {
+        tuple(row[:3]): row[3]
+        for row in connection.execute(
+            "SELECT collection_id, embedding_status, vector_key IS NOT NULL, count(*) "
+            "FROM chunks GROUP BY 1, 2, 3"
+        )
+    }
+    kept = {
+        tuple(row[:3]): row[3]
+        for row in connection.execute(
+            "SELECT collection_id, embedding_status, is_served, chunks FROM chunk_counts"
+        )
+    }
+    wrong = {
+        state: counted.get(state, 0)
+        for state in counted.keys() | kept.keys()
+        if counted.get(state, 0) != kept.get(state, 0)
+    }
+    if write:
+        connection.executemany(
+            "INSERT INTO chunk_counts (collection_id, embedding_status, is_served, chunks) "
+            "VALUES (?, ?, ?, ?) ON CONFLICT (collection_id, embedding_status, is_served) "
+            "DO UPDATE SET chunks = excluded.chunks",
+            [(*state, number) for state, number in wrong.items()],
+        )
+    return len(wrong)

@@ -112,6 +112,17 @@ def ended_names(connection: sqlite3.Connection, names: Iterable[str]) -> set[str
     }
 
 
+def remote_ids(connection: sqlite3.Connection, names: Iterable[str]) -> dict[str, str | None]:
+    """Return the provider's ids of those jobs, among these display names, that have a row."""
+    return dict(
+        connection.execute(
+            "SELECT display_name, google_job_id FROM batch_jobs WHERE display_name IN "
+            "(SELECT value FROM json_each(?))",
+            (json.dumps(list(names)),),
+        ).fetchall()
+    )
+
+
 def count_at_provider(connection: sqlite3.Connection) -> int:
     """Return how many jobs are, or may be, queued or running at the provider."""
     row = connection.execute(
@@ -169,6 +180,27 @@ def drop_lease(connection: sqlite3.Connection, job_id: str, *, token: str) -> No
         "WHERE id = ? AND lease_token = ?",
         (job_id, token),
     )
+
+
+def leased_jobs(connection: sqlite3.Connection, *, now: float) -> set[str]:
+    """Return the jobs that somebody works on."""
+    return {
+        row[0]
+        for row in connection.execute(
+            "SELECT id FROM batch_jobs WHERE lease_token IS NOT NULL AND lease_until > ?", (now,)
+        )
+    }
+
+
+def far_leases(connection: sqlite3.Connection, *, after: float, end: bool) -> int:
+    """Return how many leases end after a moment, and end them now if asked."""
+    where = "lease_token IS NOT NULL AND lease_until > ?"
+    if end:
+        return connection.execute(
+            f"UPDATE batch_jobs SET lease_token = NULL, lease_until = NULL WHERE {where}", (after,)
+        ).rowcount
+    row = connection.execute(f"SELECT count(*) FROM batch_jobs WHERE {where}", (after,)).fetchone()
+    return int(row[0])
 
 
 # --- transitions -------------------------------------------------------------------------

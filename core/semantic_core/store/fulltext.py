@@ -56,6 +56,21 @@ def add_rows_after(connection: sqlite3.Connection, pk: int) -> None:
     )
 
 
+def check_index(connection: sqlite3.Connection) -> None:
+    """Compare the index with the texts. Changes nothing, but needs a write transaction.
+
+    Raises:
+        sqlite3.DatabaseError: SQLITE_CORRUPT: they differ.
+    """
+    # The 1 asks for a comparison with the content.
+    connection.execute("INSERT INTO chunks_fts (chunks_fts, rank) VALUES ('integrity-check', 1)")
+
+
+def rebuild_index(connection: sqlite3.Connection) -> None:
+    """Build the index anew from the texts."""
+    connection.execute("INSERT INTO chunks_fts (chunks_fts) VALUES ('rebuild')")
+
+
 def search_rows(
     connection: sqlite3.Connection, text: str, *, restriction: Restriction, limit: int
 ) -> list[int]:

@@ -1,0 +1,62 @@
+"""Commands that look after a database: backup and doctor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from semantic_core.cli.options import DEFAULT_DB, AsJson, BaseUrl, Db, check_there, open_manager
+from semantic_core.cli.output import FAILED, print_json, say
+from semantic_core.doctor import examine
+from semantic_core.store import PeeweeVectorStore
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands."""
+    app.command()(backup)
+    app.command()(doctor)
+
+
+def backup(
+    target: Annotated[Path, typer.Argument(help="The file to write.")],
+    db: Db = DEFAULT_DB,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace what is there, in one step.")
+    ] = False,
+) -> None:
+    """Copy the database to one file, while others work on it. Needs no key."""
+    check_there(db)
+    with PeeweeVectorStore(db) as store:
+        store.backup(target, overwrite=overwrite)
+    say(f"Saved a copy of {db} as {target} ({target.stat().st_size:,} bytes).")
+
+
+def doctor(
+    db: Db = DEFAULT_DB,
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Mend what can neither lose anything nor cost anything.")
+    ] = False,
+    base_url: BaseUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Look for what is wrong with a database, its files and its jobs.
+
+    Reads the whole database; with a batch key it asks the provider, too, which costs nothing.
+    Exits with 1 if something is left that somebody should do something about.
+    """
+    with open_manager(db, base_url=base_url) as manager:
+        found = examine(manager, fix=fix)
+    if as_json:
+        print_json({"is_healthy": found.is_healthy, "findings": found.findings})
+    else:
+        for finding in found.findings:
+            mark = "mended" if finding.is_fixed else "note" if finding.is_note else "WRONG"
+            say(f"[{mark}] {finding.trouble}: {finding.message}")
+        if not fix and any(finding.is_fixable for finding in found.findings):
+            say(f"Next: semcore doctor --fix --db {db}")
+        if found.is_healthy:
+            say("Nothing is wrong.")
+    if not found.is_healthy:
+        raise typer.Exit(FAILED)

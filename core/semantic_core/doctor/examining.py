@@ -1,0 +1,77 @@
+"""The examination as a whole: from the file up to the provider."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from semantic_core.batches import BatchManager
+from semantic_core.doctor.findings import Examination, Finding, Trouble
+from semantic_core.doctor.jobs import temporary_files, waiting_jobs
+from semantic_core.doctor.provider import remote_files, remote_jobs
+from semantic_core.doctor.rows import (
+    contradictions,
+    counts,
+    damage,
+    free_vectors,
+    full_text,
+    leases,
+    stuck_claims,
+)
+from semantic_core.errors import ProviderError
+
+
+def examine(manager: BatchManager, *, fix: bool = False) -> Examination:
+    """Look for everything that may be wrong with a database, its files and its jobs.
+
+    Reads the whole database; asks the provider only if there is a batch key. Nothing is
+    changed, unless asked for.
+
+    Args:
+        manager: whose database; its keyring decides whether the provider is asked.
+        fix: mend what can neither lose nor cost anything: rebuild what follows from the rows,
+            use vectors that are stored, end impossible leases, remove files of nobody, adopt
+            unknown jobs. Claims that may have been sent are never released.
+
+    Raises:
+        StorageError: the database could not be read.
+    """
+    return Examination(findings=tuple(_findings(manager, fix=fix)))
+
+
+def _findings(manager: BatchManager, *, fix: bool) -> Iterator[Finding]:
+    database, now = manager.store.database, manager.clock.now()
+    found = damage(database)
+    if found is not None:
+        # Nothing else that it says can be trusted, and nothing may be written to it.
+        yield found
+        return
+    yield from contradictions(database)
+    for found in (
+        stuck_claims(database),
+        full_text(database, fix=fix),
+        counts(database, fix=fix),
+        free_vectors(database, fix=fix, now=now),
+        leases(database, fix=fix, now=now),
+        temporary_files(manager, fix=fix),
+    ):
+        if found is not None:
+            yield found
+    yield from _at_provider(manager, fix=fix)
+    yield from waiting_jobs(manager)
+
+
+def _at_provider(manager: BatchManager, *, fix: bool) -> Iterator[Finding]:
+    if not manager.keyring.batch_available:
+        yield Finding(
+            trouble=Trouble.NOT_LOOKED,
+            message="The provider was not asked for jobs and files: there is no batch key.",
+        )
+        return
+    try:
+        context = manager.context()
+        yield from remote_jobs(context, fix=fix)
+        yield from remote_files(context, fix=fix)
+    except ProviderError as error:
+        yield Finding(
+            trouble=Trouble.NOT_LOOKED, message=f"The provider could not be asked: {error}"
+        )

@@ -1,0 +1,78 @@
+"""What lies at the provider under this database's name. Needs the batch key; asks, bills nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from semantic_core.batches.adopting import adopt_unknown_jobs, is_ours
+from semantic_core.batches.context import BatchContext
+from semantic_core.doctor.findings import Finding, Trouble
+from semantic_core.gemini import RemoteStatus
+from semantic_core.queue.jobs import ended_names, remote_ids
+
+
+def remote_jobs(context: BatchContext, *, fix: bool) -> Iterator[Finding]:
+    """Find jobs of ours that no row knows, or that stand twice; adopt the former.
+
+    Raises:
+        ProviderError: the listing failed or was incomplete.
+    """
+    listed = [
+        remote
+        for remote in context.client.list_jobs(context.prefix)
+        if is_ours(context, remote) and remote.status is not RemoteStatus.FAILED
+    ]
+    names = {str(remote.display_name) for remote in listed}
+    with context.store.database.snapshot() as connection:
+        known = remote_ids(connection, names)
+    unknown = names - known.keys()
+    if unknown:
+        if fix:
+            adopt_unknown_jobs(context)
+        yield Finding(
+            trouble=Trouble.UNKNOWN_JOB,
+            count=len(unknown),
+            message=f"{len(unknown):,} jobs at the provider bear this database's name but have no "
+            "row here: a backup was restored, or a copy of the database sends as well. They can "
+            "be adopted, so that `semcore sync` takes their results instead of paying again.",
+            is_fixable=True,
+            is_fixed=fix,
+        )
+    double = [
+        remote.name
+        for remote in listed
+        if known.get(str(remote.display_name), remote.name) not in (None, remote.name)
+    ]
+    if double:
+        yield Finding(
+            trouble=Trouble.DOUBLE_JOB,
+            count=len(double),
+            message=f"{len(double):,} jobs stand at the provider beside one of the same name that "
+            f"is used here, and may be billed as well: {', '.join(double[:5])}. Cancel them there.",
+        )
+
+
+def remote_files(context: BatchContext, *, fix: bool) -> Iterator[Finding]:
+    """Find input files whose job has ended; remove them.
+
+    Files of jobs that no row knows are left alone: another copy of the database may be using
+    them. The provider removes them after two days.
+
+    Raises:
+        ProviderError: the listing failed.
+    """
+    files = context.client.list_files(context.prefix)
+    with context.store.database.snapshot() as connection:
+        ended = ended_names(connection, {str(file.display_name) for file in files})
+    left = [file.name for file in files if file.display_name in ended]
+    if not left:
+        return
+    is_fixed = fix and context.client.cleanup(files=left)
+    yield Finding(
+        trouble=Trouble.REMOTE_FILE,
+        count=len(left),
+        message=f"{len(left):,} input files of jobs that have ended are still at the provider. "
+        "They hold texts; `semcore sync` removes them, and they can be removed now.",
+        is_fixable=True,
+        is_fixed=is_fixed,
+    )

@@ -1,0 +1,197 @@
+"""What the rows of a database must say, and mending what follows from other rows."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+
+from semantic_core.database import Database
+from semantic_core.doctor.findings import Finding, Trouble
+from semantic_core.errors import DatabaseCorruptError, DatabaseReadOnlyError
+from semantic_core.queue.counts import recount
+from semantic_core.queue.jobs import far_leases
+from semantic_core.queue.vectors import serve_vectors
+from semantic_core.store.fulltext import check_index, rebuild_index
+
+# No lease is meant to last so long: the clock was wrong when it was taken.
+LONGEST_LEASE = 86_400.0
+
+_PAGE = 1000
+
+# What semcore itself never writes. Each gives one number.
+_CONTRADICTIONS = {
+    "chunks are READY with the vector of another text": (
+        "SELECT count(*) FROM chunks c JOIN embeddings e ON e.key = c.vector_key "
+        "WHERE c.embedding_status = 'READY' AND c.vector_key <> c.content_hash "
+        "AND e.origin <> 'given'"
+    ),
+    "chunks are served by a vector of another space": (
+        "SELECT count(*) FROM chunks c JOIN collections k ON k.id = c.collection_id "
+        "JOIN embeddings e ON e.key = c.vector_key WHERE e.space_id <> k.space_id"
+    ),
+    "vectors have another size than their space": (
+        "SELECT count(*) FROM embeddings e JOIN spaces s ON s.id = e.space_id "
+        "WHERE length(e.vector) IS NOT 4 * s.dimensions"
+    ),
+    "texts are carried by a job of another model": (
+        "SELECT count(*) FROM batch_items i JOIN batch_jobs j ON j.id = i.job_id "
+        "JOIN chunks c ON c.content_hash = i.content_hash AND c.embedding_status <> 'READY' "
+        "JOIN collections k ON k.id = c.collection_id "
+        "WHERE i.state = 'open' AND j.space_id <> k.space_id"
+    ),
+}
+
+_STUCK = (
+    "SELECT count(*) FROM chunks c WHERE c.embedding_status = 'PENDING' "
+    "AND c.batch_job_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM batch_items i "
+    "JOIN batch_jobs j ON j.id = i.job_id AND j.status NOT IN ('COMPLETED', 'FAILED') "
+    "WHERE i.content_hash = c.content_hash AND i.state = 'open' AND i.job_id = c.batch_job_id)"
+)
+
+_STUCK_ITEMS = (
+    "SELECT count(*) FROM batch_items i JOIN batch_jobs j ON j.id = i.job_id "
+    "WHERE i.state = 'open' AND j.status IN ('COMPLETED', 'FAILED')"
+)
+
+_FREE = (
+    "SELECT DISTINCT c.content_hash FROM chunks c JOIN embeddings e ON e.key = c.content_hash "
+    "WHERE c.embedding_status = 'PENDING'"
+)
+
+
+def damage(database: Database) -> Finding | None:
+    """Ask SQLite whether the file is whole. Reads all of it."""
+    try:
+        with database.snapshot() as connection:
+            said = [row[0] for row in connection.execute("PRAGMA integrity_check(10)")]
+            broken = connection.execute("PRAGMA foreign_key_check").fetchmany(10)
+    except DatabaseCorruptError as error:
+        said, broken = [str(error)], []
+    # Newer versions of SQLite look at the full-text index as well, which can be rebuilt.
+    problems = [line for line in said if line != "ok" and "FTS5 table" not in line]
+    problems += [f"row {row[1]} of {row[0]} refers to no row of {row[2]}" for row in broken]
+    if not problems:
+        return None
+    return Finding(
+        trouble=Trouble.DAMAGE,
+        count=len(problems),
+        message=f"{database.path} is damaged ({'; '.join(problems)}). Keep the file, restore a "
+        "backup, and do not write to this one.",
+    )
+
+
+def contradictions(database: Database) -> Iterator[Finding]:
+    """Find rows that cannot all be true."""
+    with database.snapshot() as connection:
+        for what, query in _CONTRADICTIONS.items():
+            count = _number(connection, query)
+            if count:
+                yield Finding(
+                    trouble=Trouble.CONTRADICTION,
+                    count=count,
+                    message=f"{count:,} {what}. Semcore never writes this: restore a backup, or "
+                    "save these chunks again, which pays for their vectors again.",
+                )
+
+
+def stuck_claims(database: Database) -> Finding | None:
+    """Find chunks that wait for a job which brings nothing any more."""
+    with database.snapshot() as connection:
+        count = _number(connection, _STUCK) + _number(connection, _STUCK_ITEMS)
+    if not count:
+        return None
+    return Finding(
+        trouble=Trouble.STUCK_CLAIM,
+        count=count,
+        message=f"{count:,} claims are held by batch jobs that have ended, so these texts are "
+        "never sent. They may have been paid for, so they are not freed here. Semcore never "
+        "leaves this behind: restore a backup, which takes what the provider still has.",
+    )
+
+
+def full_text(database: Database, *, fix: bool) -> Finding | None:
+    """Compare the full-text index with the texts; build it anew."""
+    try:
+        with database.transaction() as connection:
+            check_index(connection)
+    except DatabaseReadOnlyError as error:
+        return Finding(trouble=Trouble.NOT_LOOKED, message=f"The full-text index: {error}")
+    except DatabaseCorruptError:
+        pass
+    else:
+        return None
+    if fix:
+        with database.transaction() as connection:
+            rebuild_index(connection)
+    return Finding(
+        trouble=Trouble.FULL_TEXT,
+        message="The full-text index differs from the texts, so that keyword search may miss "
+        "some. It can be built anew from them.",
+        is_fixable=True,
+        is_fixed=fix,
+    )
+
+
+def counts(database: Database, *, fix: bool) -> Finding | None:
+    """Compare the kept counts with the rows; count anew."""
+    with database.snapshot() as connection:
+        wrong = recount(connection, write=False)
+    if wrong and fix:
+        with database.transaction() as connection:
+            recount(connection, write=True)
+    if not wrong:
+        return None
+    return Finding(
+        trouble=Trouble.COUNTS,
+        count=wrong,
+        message=f"{wrong:,} kept counts differ from the rows, so that status shows wrong numbers. "
+        "They can be counted anew.",
+        is_fixable=True,
+        is_fixed=fix,
+    )
+
+
+def free_vectors(database: Database, *, fix: bool, now: float) -> Finding | None:
+    """Find chunks that wait for a vector which is stored; give it to them."""
+    with database.snapshot() as connection:
+        hashes = [row[0] for row in connection.execute(_FREE)]
+    if not hashes:
+        return None
+    if fix:
+        for start in range(0, len(hashes), _PAGE):
+            with database.transaction() as connection:
+                serve_vectors(connection, hashes[start : start + _PAGE], now=now)
+    return Finding(
+        trouble=Trouble.FREE_VECTOR,
+        count=len(hashes),
+        message=f"The vectors of {len(hashes):,} waiting texts are stored already, and would be "
+        "paid for again. They can be used at once.",
+        is_fixable=True,
+        is_fixed=fix,
+    )
+
+
+def leases(database: Database, *, fix: bool, now: float) -> Finding | None:
+    """Find leases that keep everybody from a job for no reason; end them.
+
+    Whoever still works under one finds it gone at the next write, and changes nothing.
+    """
+    with database.snapshot() as connection:
+        count = far_leases(connection, after=now + LONGEST_LEASE, end=False)
+    if count and fix:
+        with database.transaction() as connection:
+            far_leases(connection, after=now + LONGEST_LEASE, end=True)
+    if not count:
+        return None
+    return Finding(
+        trouble=Trouble.FAR_LEASE,
+        count=count,
+        message=f"{count:,} batch jobs are reserved for more than a day: the clock was wrong when "
+        "they were worked on. The reservation can be ended.",
+        is_fixable=True,
+        is_fixed=fix,
+    )
+
+
+def _number(connection: sqlite3.Connection, query: str) -> int:
+    return int(connection.execute(query).fetchone()[0])
