@@ -264,6 +264,15 @@ def test_claimed_texts_come_in_pages_and_without_what_nobody_wants(
     )
 
 
+def test_texts_whose_end_is_known_are_not_sent(store: PeeweeVectorStore) -> None:
+    store.save(chunks_of("abc"))
+    job_id = _claim(store)
+    settle(store, job_id, _hashes("b"), BudgetUse.NOTHING)
+    with store.database.snapshot() as connection:
+        found = list(claimed_texts(connection, job_id, after=0, limit=10))
+    assert [key.hex() for _, key, _ in found] == _hashes("a", "c")
+
+
 # --- never in two jobs ---------------------------------------------------------------------
 
 

@@ -174,3 +174,15 @@ def test_failing_chunks_takes_pending_ones_only(store: PeeweeVectorStore) -> Non
             assert fail_chunks(connection, key, "reason", now=0.0) == failed
     assert (only(store, "a").status, only(store, "a").error_message) == (FAILED, "reason")
     assert carried(store, "unknown") == []
+
+
+def test_a_job_lets_go_of_its_own_chunks_only(store: PeeweeVectorStore) -> None:
+    """Whatever put a chunk into another job's hands, that job decides about it."""
+    job_id = _job(store, "a")
+    other_id = _job(store, "b")
+    connection = store.database.connection()
+    connection.execute("UPDATE chunks SET batch_job_id = ? WHERE chunk_id = 'a'", (other_id,))
+    settle(store, job_id, [content_hash("a")], BudgetUse.ATTEMPT)
+    assert only(store, "a").batch_job_id == other_id
+    # As it would have been, for the invariants.
+    connection.execute("UPDATE chunks SET batch_job_id = NULL WHERE chunk_id = 'a'")
