@@ -55,12 +55,23 @@ class Office:
     Args:
         folder: where the database and the clock are.
         url: where the provider is.
+        config: limits and delays.
         busy_timeout: seconds to wait for another process's lock.
+        ticks: whether time goes on by itself.
     """
 
-    def __init__(self, folder: Path, url: str, *, busy_timeout: float = 10.0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        url: str,
+        *,
+        config: BatchConfig = CONFIG,
+        busy_timeout: float = 10.0,
+        ticks: bool = False,
+    ) -> None:
         self.path = folder / "world.db"
-        self.clock = SharedClock(folder / "clock")
+        self.clock = SharedClock(folder / "clock", ticks=ticks)
+        self.config = config
         self.errors: list[SemanticCoreError] = []
         self._folder = folder
         self._client = GeminiBatchClient(
@@ -81,7 +92,7 @@ class Office:
     def manager(self) -> BatchManager:
         """A new manager, as cron would have one."""
         return BatchManager(
-            GoogleKeyring(batch_key=KEY), self.store, client=self._client, config=CONFIG
+            GoogleKeyring(batch_key=KEY), self.store, client=self._client, config=self.config
         )
 
     def save(self, texts: Sequence[str]) -> None:
