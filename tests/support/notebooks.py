@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import nbclient
 import nbformat
+from traitlets.config import Config
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -17,10 +19,17 @@ def run_notebook(name: str, folder: Path) -> str:
         CellExecutionError: a cell failed.
     """
     notebook = nbformat.read(EXAMPLES / name, as_version=4)
-    client = nbclient.NotebookClient(
-        notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
-    )
-    client.execute()
+    with tempfile.TemporaryDirectory() as sockets:
+        # Free TCP ports are found first and taken later: kernels that start at once may collide.
+        transport = {"KernelManager": {"transport": "ipc", "ip": f"{sockets}/kernel"}}
+        client = nbclient.NotebookClient(
+            notebook,
+            timeout=120,
+            kernel_name="python3",
+            resources={"metadata": {"path": str(folder)}},
+            config=Config(transport),
+        )
+        client.execute()
     return shown(notebook)
 
 
