@@ -9,7 +9,7 @@ from pathlib import Path
 
 from semantic_core.batches.context import LeasedJob
 from semantic_core.batches.ending import settle_open
-from semantic_core.batches.holding import HOLDABLE, hold, hold_if_still_absent
+from semantic_core.batches.holding import HOLDABLE, hold
 from semantic_core.batches.pages import pages
 from semantic_core.errors import RemoteNotFoundError
 from semantic_core.failpoints import FailPoint, reach
@@ -251,10 +251,7 @@ def _complete(job: LeasedJob, tally: _Tally) -> None:
 
 
 def _miss_results(job: LeasedJob) -> None:
-    record = job.record()
-    if record.fingerprint != job.context.fingerprint:
-        hold_if_still_absent(job, record)
-        return
+    # Not another project's key: it saw the job just now.
     hold(
         job,
         HoldReason.RESULT_EXPIRED,

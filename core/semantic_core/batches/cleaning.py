@@ -7,18 +7,14 @@ vectors from there, instead of paying for them again.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
 
 from semantic_core.batches.context import BatchContext
-from semantic_core.errors import ProviderError
 from semantic_core.failpoints import FailPoint, reach
 from semantic_core.gemini import RemoteJob
 from semantic_core.limits import GEMINI_LIMITS
 from semantic_core.queue.jobs import JobRecord, ended_names, jobs_to_clean, mark_cleaned
 from semantic_core.statuses import JobStatus
-
-_log = logging.getLogger(__name__)
 
 # So that the first listing after a long time does not take long.
 _MOST_REMOVED = 20
@@ -40,14 +36,10 @@ def clean_up(context: BatchContext) -> None:
             continue
         reach(FailPoint.CLEANUP_STARTED)
         has_results = record.status is JobStatus.COMPLETED
-        try:
-            is_clean = context.client.cleanup(
-                job=None if has_results else record.google_job_id,
-                files=[record.input_file] if record.input_file else [],
-            )
-        except ProviderError as error:
-            _log.info("Removing the remote files of batch job %s failed: %s", job_id, error)
-            is_clean = False
+        is_clean = context.client.cleanup(
+            job=None if has_results else record.google_job_id,
+            files=[record.input_file] if record.input_file else [],
+        )
         reach(FailPoint.CLEANUP_REMOVED)
         with context.store.database.transaction() as connection:
             mark_cleaned(connection, job_id, now=context.clock.now(), is_clean=is_clean)
@@ -70,8 +62,6 @@ def remove_spent(context: BatchContext, listed: Iterable[RemoteJob]) -> None:
     with context.store.database.snapshot() as connection:
         ended = sorted(ended_names(connection, spent))
     for name in ended[:_MOST_REMOVED]:
-        try:
-            context.client.cleanup(spent[name])
-        except ProviderError as error:
-            _log.info("Removing the old batch job %s failed: %s", spent[name], error)
+        if not context.client.cleanup(spent[name]):
+            # The provider has trouble: the next listing goes on.
             return

@@ -8,7 +8,7 @@ from semantic_core.batches.adopting import adopt_unknown_jobs, is_ours
 from semantic_core.batches.context import BatchContext
 from semantic_core.doctor.findings import Finding, Trouble
 from semantic_core.gemini import RemoteStatus
-from semantic_core.queue.jobs import ended_names, remote_ids
+from semantic_core.queue.jobs import ended_inputs, remote_ids
 
 
 def remote_jobs(context: BatchContext, *, fix: bool) -> Iterator[Finding]:
@@ -63,8 +63,9 @@ def remote_files(context: BatchContext, *, fix: bool) -> Iterator[Finding]:
     """
     files = context.client.list_files(context.prefix)
     with context.store.database.snapshot() as connection:
-        ended = ended_names(connection, {str(file.display_name) for file in files})
-    left = [file.name for file in files if file.display_name in ended]
+        left = sorted(
+            ended_inputs(connection, [(file.name, str(file.display_name)) for file in files])
+        )
     if not left:
         return
     is_fixed = fix and context.client.cleanup(files=left)

@@ -112,6 +112,23 @@ def ended_names(connection: sqlite3.Connection, names: Iterable[str]) -> set[str
     }
 
 
+def ended_inputs(connection: sqlite3.Connection, files: Iterable[tuple[str, str]]) -> set[str]:
+    """Return which files, given as (remote name, display name), are inputs of ended jobs.
+
+    The display name alone does not say so once there was a job: its results may bear it, too.
+    """
+    return {
+        row[0]
+        for row in connection.execute(
+            "SELECT json_extract(f.value, '$[0]') FROM json_each(?) f JOIN batch_jobs j "
+            "ON json_extract(f.value, '$[0]') = j.input_file "
+            "OR (json_extract(f.value, '$[1]') = j.display_name AND j.google_job_id IS NULL) "
+            f"WHERE NOT ({_IS_OPEN})",
+            (json.dumps(list(files)),),
+        )
+    }
+
+
 def remote_ids(connection: sqlite3.Connection, names: Iterable[str]) -> dict[str, str | None]:
     """Return the provider's ids of those jobs, among these display names, that have a row."""
     return dict(

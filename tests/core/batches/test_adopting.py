@@ -7,7 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from semantic_core.emulator import Damage, DamageLines, EndJob, FaultRule, Operation, Reply
+from semantic_core.emulator import (
+    Damage,
+    DamageLines,
+    EndJob,
+    FaultRule,
+    Lines,
+    Operation,
+    Reply,
+)
 from semantic_core.errors import AuthError, ProviderUnavailableError
 from semantic_core.gemini import EmbeddingRequest, Endpoint, GeminiBatchClient
 from semantic_core.limits import GEMINI_LIMITS
@@ -88,7 +96,9 @@ def test_a_found_job_without_usable_results_frees_the_queue(world: World) -> Non
     world.manager().flush_queue()
     world.emulator.jobs()
     with restored(world, copy) as store:
-        assert world.manager(store=store).flush_queue() is not None
+        manager = world.manager(store=store)
+        sent = manager.flush_queue()
+        assert [job.id for job in manager.jobs()] == [sent]
 
 
 def test_lines_of_a_found_job_are_checked_like_any_other(world: World) -> None:
@@ -204,3 +214,29 @@ def test_a_job_whose_results_are_not_stored_is_never_removed(world: World) -> No
     world.store.save([Chunk(id="later", text="a later text")])
     world.manager().flush_queue()
     assert world.emulator.calls(Operation.DELETE) == []
+
+
+def test_two_vectors_for_one_text_of_a_found_job_are_both_left(world: World) -> None:
+    """C13"""
+    world.save("one", "two")
+    copy = backup(world)
+    world.emulator.add_fault(
+        FaultRule(effect=DamageLines(damage=Damage.CONFLICT, lines=Lines(containing="one")))
+    )
+    world.manager().flush_queue()
+    with restored(world, copy) as store:
+        world.manager(store=store).sync_status()
+        assert {chunk.id: chunk.status for chunk in store.chunks()} == {"c0": PENDING, "c1": READY}
+
+
+def test_only_wanted_vectors_of_a_found_job_are_stored(world: World) -> None:
+    """Nobody knows the space that the others are of."""
+    world.save("one", "two")
+    copy = backup(world)
+    world.manager().flush_queue()
+    with restored(world, copy) as store:
+        store.delete(ids=["c1"])
+        world.manager(store=store).sync_status()
+        connection = store.database.connection()
+        assert connection.execute("SELECT count(*) FROM embeddings").fetchone() == (1,)
+        assert {chunk.status for chunk in store.chunks()} == {READY}

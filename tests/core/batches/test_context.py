@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from semantic_core.emulator import Operation
 from semantic_core.errors import TransitionError
+from semantic_core.failpoints import FailPoint, arm, disarm
 from semantic_core.queue import jobs
-from semantic_core.statuses import EmbeddingStatus, JobStatus
+from semantic_core.statuses import EmbeddingStatus, JobStatus, JobStep
+from support.jobs import TOKEN, claim_job
 from support.world import CONFIG, World, open_world
 
 
@@ -50,3 +53,59 @@ def test_a_person_is_told_that_another_works_on_it(tmp_path: Path) -> None:
         with pytest.raises(TransitionError, match="right now"):
             manager.release(batch_id, accept_rebilling=True)
         assert manager.jobs()[0].is_open
+
+
+def test_a_job_that_ended_meanwhile_is_not_asked_about(world: World) -> None:
+    """D6: it was open when this sync listed it; another sync was quicker."""
+    world.save("one")
+    manager = world.manager()
+    batch_id = manager.flush_queue()
+
+    def be_overtaken() -> None:
+        disarm()
+        with world.store.database.transaction() as connection:
+            (token,) = connection.execute("SELECT lease_token FROM batch_jobs").fetchone()
+            jobs.drop_lease(connection, str(batch_id), token=token)
+        assert world.manager().sync_status() == {batch_id: JobStatus.COMPLETED}
+        with world.store.database.transaction() as connection:
+            now = world.clock.now()
+            jobs.take_lease(
+                connection, str(batch_id), token=token, now=now, until=now + CONFIG.lease
+            )
+
+    arm(FailPoint.LEASE_TAKEN, be_overtaken)
+    try:
+        assert manager.sync_status() == {batch_id: JobStatus.COMPLETED}
+    finally:
+        disarm()
+    assert len(world.emulator.calls(Operation.GET)) == 1
+    assert len(world.emulator.calls(Operation.DOWNLOAD)) == 1
+
+
+def test_a_job_that_was_sent_meanwhile_is_not_released(world: World) -> None:
+    """A3: it was unsent when this flush looked for what dead processes left."""
+    world.save("one")
+    job_id = claim_job(world.store)
+    assert job_id is not None
+
+    def be_sent() -> None:
+        disarm()
+        with world.store.database.transaction() as connection:
+            jobs.move(
+                connection,
+                job_id,
+                token=TOKEN,
+                steps=[JobStep.CLAIMED],
+                step=JobStep.SUBMITTED,
+                status=JobStatus.SUBMITTED,
+                google_job_id="batches/sent-by-another",
+            )
+            jobs.drop_lease(connection, job_id, token=TOKEN)
+
+    arm(FailPoint.LEFT_LISTED, be_sent)
+    try:
+        assert world.manager().flush_queue() is None
+    finally:
+        disarm()
+    assert world.chunk().batch_job_id == job_id
+    assert world.creates() == 0

@@ -9,6 +9,7 @@ import pytest
 from semantic_core.batches import BatchConfig
 from semantic_core.emulator import FaultRule, Operation, Reply
 from semantic_core.errors import ConfigurationError, RequestRefusedError
+from semantic_core.failpoints import FailPoint, arm, disarm
 from semantic_core.gemini import EmbeddingRequest, request_line
 from semantic_core.limits import GEMINI_LIMITS
 from semantic_core.spec import EmbeddingSpec
@@ -113,3 +114,20 @@ def test_the_default_is_what_the_provider_takes() -> None:
     assert BatchConfig().max_open_jobs == GEMINI_LIMITS.open_jobs
     with pytest.raises(ConfigurationError, match="max_file_bytes"):
         BatchConfig(max_file_bytes=0)
+
+
+def test_a_text_let_go_of_before_the_upload_waits_for_no_job(world: World) -> None:
+    """Deleted and added again meanwhile, it goes with the next job, once."""
+    world.save("one", "two")
+    arm(FailPoint.CLAIM_COMMITTED, lambda: world.store.delete(ids=["c0"]) and None)
+    manager = world.manager()
+    try:
+        manager.flush_queue()
+    finally:
+        disarm()
+    world.save("one")
+    assert world.chunk("c0").batch_job_id is None
+    assert manager.flush_queue() is not None
+    manager.sync_status()
+    assert set(world.statuses().values()) == {READY}
+    assert set(world.emulator.ledger.billed(live=False).values()) == {1}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -324,6 +325,22 @@ def test_input_files_of_ended_jobs_are_removed_and_no_others(world: World) -> No
     assert Trouble.REMOTE_FILE not in found(manager)
     after = {file.display_name for file in manager.context().client.list_files()}
     assert before - after == {ended.display_name}
+
+
+def test_a_file_whose_name_was_never_recorded_is_found_by_its_display_name(world: World) -> None:
+    """B2: the process died right after the upload."""
+    world.save("one")
+    arm(FailPoint.UPLOAD_DONE, sys.exit)
+    try:
+        with pytest.raises(SystemExit):
+            world.manager().flush_queue()
+    finally:
+        disarm()
+    world.clock.advance(CONFIG.lease + 1)
+    manager = world.manager()
+    manager.sync_status()
+    assert found(manager, fix=True)[Trouble.REMOTE_FILE].is_fixed
+    assert manager.context().client.list_files() == []
 
 
 # --- jobs that wait ---------------------------------------------------------------------------
