@@ -22,7 +22,7 @@ from uuid import UUID
 
 import numpy as np
 
-from semantic_core.vector_index import Floats, Hits, Identity, Ids, Sidecar, VectorIndex
+from semantic_core.vector_index import Floats, Hits, Identity, Ids, Moment, Sidecar, VectorIndex
 
 DIMENSIONS = 768
 LIMIT = 10
@@ -103,7 +103,7 @@ def _saved(index: VectorIndex, query: Floats) -> None:
     )
     with tempfile.TemporaryDirectory() as folder:
         sidecar = Sidecar(Path(folder, "vectors"), identity)
-        _line("sidecar written and synced", _timed(partial(sidecar.save, index, 1)))
+        _line("sidecar written and synced", _timed(partial(sidecar.save, index, Moment(1))))
         started = time.perf_counter()
         opened = sidecar.open(oldest=0, newest=1)
         if opened is None:

@@ -142,6 +142,12 @@ def m001_batching(connection: sqlite3.Connection, options: SchemaOptions) -> Non
             "SELECT collection_id, embedding_status, vector_key IS NOT NULL, count(*) "
             "FROM chunks GROUP BY 1, 2, 3"
         )
+        connection.execute(
+            "INSERT INTO tags SELECT c.collection_id, e.key, CASE e.type WHEN 'true' THEN x'01' "
+            "WHEN 'false' THEN x'00' ELSE e.value END, c.pk FROM chunks c, json_each(c.metadata) e "
+            "WHERE e.type IN ('text', 'integer', 'real', 'true', 'false') "
+            "AND (e.type <> 'text' OR length(e.value) <= 64)"
+        )
 
 
 def _quoted(text: str) -> str:
@@ -337,11 +343,21 @@ _SCHEMA_001 = (
         chunks INTEGER NOT NULL,
         PRIMARY KEY (collection_id, embedding_status, is_served)
     ) WITHOUT ROWID""",
+    # The mark tells a change from that of the same number in the lost future of a restored backup.
     """CREATE TABLE changes (
         seq INTEGER PRIMARY KEY AUTOINCREMENT,
         collection_id INTEGER NOT NULL,
-        chunk_pk INTEGER NOT NULL
+        chunk_pk INTEGER NOT NULL,
+        mark INTEGER NOT NULL DEFAULT (random())
     )""",
+    # BLOB has no affinity: text stays text, and whole numbers compare with floats.
+    """CREATE TABLE tags (
+        collection_id INTEGER NOT NULL,
+        key TEXT NOT NULL,
+        value BLOB NOT NULL,
+        chunk_pk INTEGER NOT NULL,
+        PRIMARY KEY (collection_id, key, value, chunk_pk)
+    ) WITHOUT ROWID""",
 )
 
 MIGRATIONS: tuple[Callable[[sqlite3.Connection, SchemaOptions], None], ...] = (m001_batching,)

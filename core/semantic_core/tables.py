@@ -35,6 +35,7 @@ class Tables:
     ChunkModel: Any
     ChunkCountModel: Any
     ChangeModel: Any
+    TagModel: Any
 
     def all(self) -> tuple[Any, ...]:
         """Return the models, referenced ones first."""
@@ -213,9 +214,22 @@ def build_tables(database: SqliteDatabase) -> Tables:
         seq = IntegerField(primary_key=True)
         collection_id = IntegerField()
         chunk_pk = IntegerField()
+        mark = IntegerField()
 
         class Meta:
             table_name = "changes"
+
+    class TagModel(Base):
+        """A top-level metadata value that a filter can look up; true and false are one byte."""
+
+        collection_id = IntegerField()
+        key = TextField()
+        value = BlobField()
+        chunk_pk = IntegerField()
+
+        class Meta:
+            table_name = "tags"
+            primary_key = CompositeKey("collection_id", "key", "value", "chunk_pk")
 
     return Tables(
         MetaModel,
@@ -228,4 +242,5 @@ def build_tables(database: SqliteDatabase) -> Tables:
         ChunkModel,
         ChunkCountModel,
         ChangeModel,
+        TagModel,
     )

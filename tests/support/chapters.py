@@ -37,7 +37,7 @@ from semantic_core.keyring import GoogleKeyring
 from semantic_core.spec import EmbeddingSpec
 from semantic_core.store import PeeweeVectorStore
 from semantic_core.types import Chunk
-from semantic_core.vector_index import Identity, Sidecar, VectorIndex
+from semantic_core.vector_index import Identity, Moment, Sidecar, VectorIndex
 from support.clock import SharedClock
 from support.jobs import claim_job
 from support.legacy import write_legacy
@@ -138,7 +138,7 @@ class Office:
             space=SPEC.space_digest,
             dimensions=SPEC.dimensions or 0,
         )
-        Sidecar(self.path.with_name(self.path.name + ".vectors"), identity).save(index, 1)
+        Sidecar(self.path.with_name(self.path.name + ".vectors"), identity).save(index, Moment(1))
 
     def __enter__(self) -> Self:
         return self

@@ -90,6 +90,7 @@ def apply_results(job: LeasedJob, remote: RemoteJob) -> None:
     reach(FailPoint.APPLY_SETTLED)
     _complete(job, tally)
     reach(FailPoint.APPLY_RECORDED)
+    job.context.store.refresh_indexes()
 
 
 def _store_vectors(job: LeasedJob, path: Path) -> _Tally:

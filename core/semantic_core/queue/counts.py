@@ -84,3 +84,9 @@ def recount(connection: sqlite3.Connection, *, write: bool) -> int:
             [(*state, number) for state, number in wrong.items()],
         )
     return len(wrong)
+
+
+def read_served(connection: sqlite3.Connection, collection_id: int) -> int:
+    """Return how many chunks of a collection have a serving vector."""
+    counts = read_counts(connection, collection_id)
+    return sum(count for (_, is_served), count in counts.items() if is_served)

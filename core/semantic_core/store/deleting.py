@@ -12,6 +12,7 @@ from semantic_core.queue.counts import ChunkState, count_changes
 from semantic_core.queue.vectors import release_vectors
 from semantic_core.statuses import EmbeddingStatus
 from semantic_core.store.fulltext import Restriction, remove_rows
+from semantic_core.store.tags import remove_tags
 
 _PAGE = 1000
 
@@ -63,6 +64,7 @@ def _delete_page(
         (page,),
     ).fetchall()
     remove_rows(connection, pks)
+    remove_tags(connection, pks)
     connection.execute("DELETE FROM chunks WHERE pk IN (SELECT value FROM json_each(?))", (page,))
     note_changed(connection, [(row[1], row[0]) for row in rows if row[4] is not None])
     changes: Counter[ChunkState] = Counter()

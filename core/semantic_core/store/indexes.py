@@ -1,8 +1,13 @@
-"""One vector index a collection, kept in step with the rows through the ``changes`` table."""
+"""One vector index a collection, kept in step with the rows through the ``changes`` table.
+
+The rows are the truth. An index is read from them once, saved beside the database, and from then
+on mapped and brought up to date; whatever is wrong with the saved one, the rows are read again.
+"""
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sqlite3
 import weakref
@@ -10,25 +15,69 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import RLock
+from uuid import UUID
 
 import numpy as np
 
+from semantic_core.database import Database
+from semantic_core.queue.changes import KEPT
+from semantic_core.queue.counts import read_served
+from semantic_core.schema import read_meta
 from semantic_core.store.collections import Collection
-from semantic_core.vector_index import VectorIndex
+from semantic_core.vector_index import Identity, Moment, Sidecar, VectorIndex
+
+_log = logging.getLogger(__name__)
 
 _PAGE = 1000
+
+# Fewer are read from the rows as fast as a file is opened.
+LEAST_SAVED = 2000
+
+# Saving writes every vector: it pays once one in five is another.
+_CHANGED_SHARE = 5
+
+# A file that is further behind than this will soon be of no use: older changes are forgotten.
+_FAR_BEHIND = KEPT // 2
 
 
 @dataclass(slots=True)
 class _Cached:
+    """An index in memory.
+
+    Attributes:
+        collection: whose.
+        index: the vectors as of ``moment``.
+        moment: the last change in it.
+        saved_seq: the last change in the file it was opened from, or None if it was read from
+            the rows.
+    """
+
+    collection: Collection
     index: VectorIndex
-    seq: int
+    moment: Moment
+    saved_seq: int | None
+
+    @property
+    def is_worth_saving(self) -> bool:
+        """Whether opening it again would save much of what reading it did cost."""
+        if len(self.index) < LEAST_SAVED:
+            return False
+        return (
+            self.saved_seq is None
+            or self.index.changed * _CHANGED_SHARE >= len(self.index)
+            or self.moment.seq - self.saved_seq >= _FAR_BEHIND
+        )
 
 
 class IndexCache:
-    """The indexes of one store. The rows are the truth; everything here can be thrown away."""
+    """The indexes of one store. Everything here can be thrown away.
 
-    def __init__(self) -> None:
+    Args:
+        database: where the rows are; the saved indexes lie beside it, as ``<name>.vectors-<n>``.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
         self._start_over()
         _caches.add(self)
 
@@ -45,28 +94,157 @@ class IndexCache:
             yield None
             return
         with self._lock:
-            yield self._bring_up(connection, collection.id, collection.spec.dimensions)
+            yield self._bring_up(connection, collection, collection.spec.dimensions).index
+
+    def save_read(self, collection: Collection) -> None:
+        """Save an index that had to be read from the rows, so that it need not be again.
+
+        Within a search, but only once: such a search has waited for the rows anyhow, and many a
+        process never closes its store.
+        """
+        with self._lock:
+            cached = self._cached.get(collection.id)
+            if cached is None or cached.saved_seq is not None:
+                return
+            is_saved = self._save(cached)
+        if is_saved:
+            self._forget_deleted(cached)
+
+    def refresh(self) -> None:
+        """Bring the indexes in memory up to date and save them, if that pays.
+
+        For the end of long work, so that no search has to wait for it.
+        """
+        for cached in list(self._cached.values()):
+            with (
+                self._database.snapshot() as connection,
+                self.current(connection, cached.collection),
+            ):
+                pass
+        self.save_changed()
+
+    def save_changed(self) -> None:
+        """Save the indexes in memory that differ much from their files."""
+        for cached in list(self._cached.values()):
+            with self._lock:
+                is_saved = self._save(cached)
+            if is_saved:
+                self._forget_deleted(cached)
+
+    def remove_files(self) -> None:
+        """Remove all saved indexes of the database: vectors in them must not outlive a purge."""
+        path = self._database.path
+        for file in path.parent.glob(f"{_escaped(path.name)}.vectors-*"):
+            file.unlink(missing_ok=True)
+        for cached in list(self._cached.values()):
+            # Written anew when there is time for it, which is not within the next search.
+            cached.saved_seq = -_FAR_BEHIND
+
+    def close(self) -> None:
+        """Save what is worth it, and let go of the memory."""
+        self.save_changed()
+        self._start_over()
+
+    # --- inside ----------------------------------------------------------------------------
 
     def _bring_up(
-        self, connection: sqlite3.Connection, collection_id: int, dimensions: int
-    ) -> VectorIndex:
+        self, connection: sqlite3.Connection, collection: Collection, dimensions: int
+    ) -> _Cached:
+        # Two lookups: both in one SELECT would read every row of the table.
         newest, oldest = connection.execute(
-            "SELECT coalesce(max(seq), 0), coalesce(min(seq), 0) FROM changes"
+            "SELECT coalesce((SELECT max(seq) FROM changes), 0), "
+            "coalesce((SELECT min(seq) FROM changes), 1)"
         ).fetchone()
-        cached = self._cached.get(collection_id)
+        now = Moment(newest, _mark_at(connection, newest) or 0)
+        cached = self._cached.get(collection.id)
         # A gap means that changes were forgotten before they were seen here.
-        if cached is None or cached.seq < oldest - 1:
+        if cached is None or cached.moment.seq < oldest - 1:
             # Kept only when it is whole: an error while loading must not leave half of it.
-            index = VectorIndex(dimensions)
-            _load_all(connection, collection_id, index)
-            cached = self._cached[collection_id] = _Cached(index, newest)
-        elif cached.seq < newest:
-            _catch_up(connection, collection_id, cached.index, cached.seq)
-            cached.seq = newest
-        return cached.index
+            cached = self._open(connection, collection, dimensions, oldest, now) or _Cached(
+                collection, _read_all(connection, collection.id, dimensions), now, None
+            )
+            self._cached[collection.id] = cached
+        elif cached.moment.seq < newest:
+            _catch_up(connection, collection.id, cached.index, cached.moment.seq)
+            cached.moment = now
+        return cached
+
+    def _open(
+        self,
+        connection: sqlite3.Connection,
+        collection: Collection,
+        dimensions: int,
+        oldest: int,
+        now: Moment,
+    ) -> _Cached | None:
+        """Open the saved index and bring it up to date, or return None."""
+        sidecar = self._sidecar(connection, collection, dimensions)
+        found = sidecar.open(oldest=oldest - 1, newest=now.seq)
+        if found is None:
+            return None
+        index, moment = found
+        mark = _mark_at(connection, moment.seq)
+        if mark is None:
+            return None  # that change is forgotten, so nobody can tell
+        if mark != moment.mark:
+            sidecar.ignore("is from another past of the database, which was restored")
+            return None
+        _catch_up(connection, collection.id, index, moment.seq)
+        served = read_served(connection, collection.id)
+        if len(index) != served:
+            sidecar.ignore(f"holds {len(index)} vectors, the rows hold {served}")
+            return None
+        return _Cached(collection, index, now, moment.seq)
+
+    def _sidecar(
+        self, connection: sqlite3.Connection, collection: Collection, dimensions: int
+    ) -> Sidecar:
+        """Return the file of a collection, the same object each time: it warns once."""
+        sidecar = self._sidecars.get(collection.id)
+        if sidecar is None:
+            identity = Identity(
+                database=UUID(read_meta(connection, "database_uuid")),
+                collection=collection.id,
+                space=collection.spec.space_digest,
+                dimensions=dimensions,
+            )
+            path = self._database.path
+            sidecar = Sidecar(path.with_name(f"{path.name}.vectors-{collection.id}"), identity)
+            self._sidecars[collection.id] = sidecar
+        return sidecar
+
+    def _save(self, cached: _Cached) -> bool:
+        if not cached.is_worth_saving:
+            return False
+        sidecar = self._sidecars[cached.collection.id]
+        is_saved = sidecar.save(cached.index, cached.moment)
+        seq = cached.moment.seq
+        # Mapped instead of held: so it takes no memory of its own, and processes share it.
+        opened = sidecar.open(oldest=seq, newest=seq) if is_saved else None
+        if opened is not None and opened[1] == cached.moment:
+            cached.index = opened[0]
+        # Without a file, too: once is enough to find out that there is no room for one.
+        cached.saved_seq = seq
+        return is_saved
+
+    def _forget_deleted(self, cached: _Cached) -> None:
+        """Remove the file again if vectors in it were deleted while it was written.
+
+        A purge in another process may have looked for files just before.
+        """
+        with self._database.snapshot() as connection:
+            gone = connection.execute(
+                "SELECT 1 FROM changes LEFT JOIN chunks c ON c.pk = chunk_pk "
+                "AND c.vector_key IS NOT NULL "
+                "WHERE seq > ? AND changes.collection_id = ? AND c.pk IS NULL LIMIT 1",
+                (cached.saved_seq, cached.collection.id),
+            ).fetchone()
+        if gone is not None:
+            self._sidecars[cached.collection.id].remove()
 
     def _start_over(self) -> None:
         self._cached: dict[int, _Cached] = {}
+        self._sidecars: dict[int, Sidecar] = {}
         self._lock = RLock()
 
 
@@ -83,14 +261,31 @@ def _start_over_after_fork() -> None:
 os.register_at_fork(after_in_child=_start_over_after_fork)
 
 
-def _load_all(connection: sqlite3.Connection, collection_id: int, index: VectorIndex) -> None:
+def _escaped(name: str) -> str:
+    """Return a file's name as a pattern that only it matches."""
+    return "".join(f"[{character}]" if character in "*?[" else character for character in name)
+
+
+def _mark_at(connection: sqlite3.Connection, seq: int) -> int | None:
+    """Return the mark of a change, 0 from before the first one, None if it is forgotten."""
+    if seq == 0:
+        return 0
+    row = connection.execute("SELECT mark FROM changes WHERE seq = ?", (seq,)).fetchone()
+    return None if row is None else int(row[0])
+
+
+def _read_all(connection: sqlite3.Connection, collection_id: int, dimensions: int) -> VectorIndex:
+    index = VectorIndex(dimensions)
+    index.matrix.reserve(read_served(connection, collection_id))
+    # In the order of their keys: then most of both tables is read from front to back.
     rows = connection.execute(
         "SELECT c.pk, e.vector FROM chunks c JOIN embeddings e ON e.key = c.vector_key "
-        "WHERE c.collection_id = ?",
+        "WHERE c.collection_id = ? ORDER BY c.pk",
         (collection_id,),
     )
     while page := rows.fetchmany(_PAGE):
         _put(index, page)
+    return index
 
 
 def _catch_up(
@@ -117,5 +312,17 @@ def _catch_up(
 
 
 def _put(index: VectorIndex, rows: Sequence[tuple[int, bytes]]) -> None:
-    vectors = np.frombuffer(b"".join(row[1] for row in rows), dtype="<f4")
-    index.put([row[0] for row in rows], vectors.reshape(len(rows), index.dimensions))
+    size = 4 * index.dimensions
+    usable = [row for row in rows if len(row[1]) == size]
+    if len(usable) < len(rows):
+        # One damaged row must not end search.
+        misfits = [pk for pk, vector in rows if len(vector) != size]
+        _log.warning(
+            "%d stored vectors have another size than their space and are not searched (chunk "
+            "rows %s, ...). Save these chunks again.",
+            len(misfits),
+            misfits[0],
+        )
+        index.remove(misfits)
+    vectors = np.frombuffer(b"".join(row[1] for row in usable), dtype="<f4")
+    index.put([row[0] for row in usable], vectors.reshape(len(usable), index.dimensions))

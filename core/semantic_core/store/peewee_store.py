@@ -39,7 +39,7 @@ from semantic_core.store.preparing import prepare_chunks
 from semantic_core.store.provenance import check_provenance, fix_provenance
 from semantic_core.store.reading import checked_names, read_chunks, read_coverage, restrict
 from semantic_core.store.saving import save_rows
-from semantic_core.store.searching import check_query, search
+from semantic_core.store.searching import check_query, checked_vector, search, search_many
 from semantic_core.store.serving import read_vectors
 from semantic_core.store.vectors import apply_vectors, known_vectors
 from semantic_core.tables import build_tables
@@ -85,7 +85,7 @@ class PeeweeVectorStore(BaseVectorStore):
             self.database.close()
             raise
         self.tables = build_tables(self.database.peewee)
-        self._indexes = IndexCache()
+        self._indexes = IndexCache(self.database)
 
     def __enter__(self) -> Self:
         return self
@@ -97,8 +97,21 @@ class PeeweeVectorStore(BaseVectorStore):
         return f"PeeweeVectorStore({str(self.database.path)!r})"
 
     def close(self) -> None:
-        """Close every connection this store opened, in whatever thread. Idempotent."""
-        self.database.close()
+        """Close every connection this store opened, in whatever thread. Idempotent.
+
+        Where vectors changed much since the index was saved, it is saved first, for the next one.
+        """
+        try:
+            self._indexes.close()
+        finally:
+            self.database.close()
+
+    def refresh_indexes(self) -> None:
+        """Bring the vector indexes in memory up to date now, so that no search has to.
+
+        Changes nothing in the database. Where nothing was searched yet there is nothing to do.
+        """
+        self._indexes.refresh()
 
     def backup(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Copy the whole database to one file, while others read and write it.
@@ -232,6 +245,8 @@ class PeeweeVectorStore(BaseVectorStore):
             deleted = delete_chunks(connection, chosen, purge=purge, now=self.clock.now())
             named = checked_names(document_ids or (), what="document_ids")
             drop_documents(connection, target.id, deleted.document_ids.union(named))
+        if purge:
+            self._indexes.remove_files()
         return deleted.chunks
 
     def clear(self, collection: str = DEFAULT_COLLECTION) -> int:
@@ -261,11 +276,14 @@ class PeeweeVectorStore(BaseVectorStore):
             How many vectors were deleted.
         """
         with self.database.transaction() as connection:
-            return connection.execute(
+            pruned = connection.execute(
                 "DELETE FROM embeddings WHERE unreferenced_since <= ? "
                 "AND NOT EXISTS (SELECT 1 FROM chunks WHERE vector_key = embeddings.key)",
                 (self.clock.now() - older_than,),
             ).rowcount
+        if pruned:
+            self._indexes.remove_files()
+        return pruned
 
     def bulk_update_vectors(
         self,
@@ -293,9 +311,11 @@ class PeeweeVectorStore(BaseVectorStore):
             UnknownCollectionError: no collection has this spec.
             NotBatchableError: the spec is of a foreign embedder.
         """
-        return apply_vectors(
+        report = apply_vectors(
             self.database, items, spec=spec, job_id=job_id, origin=origin, clock=self.clock
         )
+        self.refresh_indexes()
+        return report
 
     def known_vectors(self, content_hashes: Sequence[str]) -> set[str]:
         """Return which of these content hashes (hex) have a stored vector or an open batch item."""
@@ -377,7 +397,7 @@ class PeeweeVectorStore(BaseVectorStore):
         document_ids: Sequence[str] | None = None,
         alpha: float = 0.5,
         pending: str = "keyword",
-        exact: bool = False,  # noqa: ARG002  # every search is exact today; the promise is the interface's
+        exact: bool = False,
     ) -> SearchResults:
         """Search by text, by vector, or both, within one snapshot.
 
@@ -386,8 +406,7 @@ class PeeweeVectorStore(BaseVectorStore):
             vector: the query's vector, of shape (dimensions,); the store never makes one.
             collection: where to look; one that does not exist has no hits.
             limit: how many hits at most.
-            mode: ``hybrid`` fuses both lists by reciprocal rank; ``vector`` is exact cosine
-                search; ``keyword`` is BM25. Without a vector the first two answer by keyword
+            mode: ``hybrid`` fuses both lists by reciprocal rank; ``vector`` ranks by cosine; ``keyword`` is BM25. Without a vector the first two answer by keyword
                 and say so in ``degraded``.
             filters: metadata filter, a tree or a dict such as ``{"year": {"$gte": 2020}}``;
                 evaluated before the search.
@@ -396,7 +415,8 @@ class PeeweeVectorStore(BaseVectorStore):
             alpha: weight of the vector list in hybrid mode, from 0 to 1.
             pending: ``keyword`` lets chunks without a vector into a vector search if they
                 are among the best keyword hits; ``skip`` leaves them out.
-            exact: ask for exact search even where an approximate one would be faster.
+            exact: compare every vector. By default a first pass over more than 20,000 may miss a
+                neighbour (fewer than one in a thousand on real text); scores are true either way.
 
         Raises:
             InvalidInputError: an argument that cannot be used; the subclass says which.
@@ -416,8 +436,59 @@ class PeeweeVectorStore(BaseVectorStore):
             document_ids=document_ids,
             alpha=alpha,
             pending=pending,
+            exact=exact,
         )
         return search(self.database, self._indexes, target, query)
+
+    def search_many(
+        self,
+        vectors: Sequence[VectorLike],
+        *,
+        collection: str = DEFAULT_COLLECTION,
+        limit: int = 10,
+        filters: FilterLike = None,
+        ids: Sequence[str] | None = None,
+        document_ids: Sequence[str] | None = None,
+        exact: bool = False,
+    ) -> list[SearchResults]:
+        """Search by several vectors at once, within one snapshot, several times as fast as one by one.
+
+        Chunks without a vector are not found. 32 vectors or more are always searched for exactly.
+
+        Args:
+            vectors: the queries', each of shape (dimensions,).
+            collection: where to look; one that does not exist has no hits.
+            limit: how many hits at most, for each.
+            filters: as in `search`; so are the next three.
+            ids: only these chunks.
+            document_ids: only chunks of these documents.
+            exact: compare every vector.
+
+        Returns:
+            One result a vector, in the order given.
+
+        Raises:
+            InvalidInputError: an argument that cannot be used; the subclass says which.
+        """
+        with self.database.snapshot() as connection:
+            target = find_collection(connection, collection)
+        if target is None:
+            return [SearchResults()] * len(vectors)
+        query = check_query(
+            target,
+            text=None,
+            vector=None,
+            limit=limit,
+            mode=SearchMode.VECTOR,
+            filters=filters,
+            ids=ids,
+            document_ids=document_ids,
+            alpha=1.0,
+            pending="skip",
+            exact=exact,
+        )
+        queries = [checked_vector(vector, target) for vector in vectors]
+        return search_many(self.database, self._indexes, target, query, queries)
 
     def stats(self, collection: str | None = None) -> QueueStats:
         """Return what waits, what runs and what failed, in one collection or in all."""

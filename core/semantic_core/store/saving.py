@@ -17,6 +17,7 @@ from semantic_core.statuses import EmbeddingStatus, VectorOrigin
 from semantic_core.store.collections import Collection, fix_dimensions
 from semantic_core.store.fulltext import add_rows, add_rows_after, remove_rows
 from semantic_core.store.preparing import PreparedChunk
+from semantic_core.store.tags import add_tags, add_tags_after, remove_tags
 from semantic_core.types import SaveReport
 
 _LOOKUP = 500
@@ -179,8 +180,11 @@ def _update(
     if not updates:
         return
     retold = [old.pk for old, row in updates if row.text != old.content[0]]
+    retagged = [old.pk for old, row in updates if row.metadata != old.content[1]]
     if retold:
         remove_rows(connection, retold)
+    if retagged:
+        remove_tags(connection, retagged)
     connection.executemany(
         "UPDATE chunks SET text = ?, metadata = ?, document_id = ?, vector_source = ?, "
         "payload = ?, content_hash = ?, vector_key = ?, embedding_status = ?, batch_job_id = ?, "
@@ -202,6 +206,8 @@ def _update(
     )
     if retold:
         add_rows(connection, retold)
+    if retagged:
+        add_tags(connection, retagged)
     note_changed(
         connection,
         [(collection_id, old.pk) for old, row in updates if row.vector_key != old.vector_key],
@@ -235,6 +241,7 @@ def _insert(
         ],
     )
     add_rows_after(connection, last)
+    add_tags_after(connection, last)
     if any(row.vector_key is not None for row in rows):
         note_inserted(connection, after=last)
 

@@ -19,8 +19,10 @@ from semantic_core.store.fulltext import Restriction, search_rows
 from semantic_core.store.indexes import IndexCache
 from semantic_core.store.ranking import Ranked, by_both, by_keyword, by_vector
 from semantic_core.store.reading import read_chunks, read_coverage, restrict, rows_by_key
-from semantic_core.types import SearchResult, SearchResults, Vector, VectorLike
+from semantic_core.store.tags import TagQuery, tag_query
+from semantic_core.types import Coverage, SearchResult, SearchResults, Vector, VectorLike
 from semantic_core.validation import check_vector
+from semantic_core.vector_index import Hits, Ids
 
 PENDING_RULES = ("keyword", "skip")
 
@@ -40,8 +42,10 @@ class Query:
         mode: what to rank by.
         restriction: which rows may be returned.
         is_restricted: whether that leaves out any row of the collection.
+        tags: what finds these rows faster, where anything does.
         alpha: weight of the vector list in hybrid mode.
         fill_pending: whether keyword hits without a vector join a vector search.
+        exact: whether vectors are compared without a first pass that may miss one.
     """
 
     text: str | None
@@ -50,8 +54,10 @@ class Query:
     mode: SearchMode
     restriction: Restriction
     is_restricted: bool
+    tags: TagQuery | None
     alpha: float
     fill_pending: bool
+    exact: bool
 
     @property
     def is_by_vector(self) -> bool:
@@ -83,6 +89,7 @@ def check_query(
     document_ids: Sequence[str] | None,
     alpha: float,
     pending: str,
+    exact: bool,
 ) -> Query:
     """Check the arguments of a search; see ``PeeweeVectorStore.search``.
 
@@ -104,13 +111,18 @@ def check_query(
     tree = parse_filter(filters)
     return Query(
         text=None if text is None else _searchable(text),
-        vector=None if vector is None else _checked_vector(vector, collection),
+        vector=None if vector is None else checked_vector(vector, collection),
         limit=limit,
         mode=chosen,
         restriction=restrict(collection.id, filters=tree, ids=ids, document_ids=document_ids),
         is_restricted=not (ids is None and document_ids is None and tree is None),
+        # Rows chosen by name are found at once by themselves.
+        tags=tag_query(tree, collection_id=collection.id)
+        if tree is not None and ids is None and document_ids is None
+        else None,
         alpha=alpha,
         fill_pending=pending == "keyword",
+        exact=exact,
     )
 
 
@@ -120,9 +132,11 @@ def search(
     """Answer a query from one snapshot of the database."""
     with database.snapshot() as connection:
         vectors = _nearest(connection, indexes, collection, query) if query.is_by_vector else []
-        ranked = _rank(connection, query, vectors)
-        chunks = read_chunks(connection, rows_by_key([hit.pk for hit in ranked]))
         coverage = read_coverage(connection, collection.id)
+        ranked = _rank(connection, query, vectors, coverage)
+        chunks = read_chunks(connection, rows_by_key([hit.pk for hit in ranked]))
+    if query.is_by_vector:
+        indexes.save_read(collection)
     degraded = None
     if query.mode is not SearchMode.KEYWORD and query.vector is None:
         degraded = "no query vector: answered by keyword alone"
@@ -133,28 +147,79 @@ def search(
     )
 
 
+def search_many(
+    database: Database,
+    indexes: IndexCache,
+    collection: Collection,
+    query: Query,
+    vectors: Sequence[Vector],
+) -> list[SearchResults]:
+    """Answer one query for several vectors, by vector alone, from one snapshot."""
+    with database.snapshot() as connection:
+        with indexes.current(connection, collection) as index:
+            found: list[Hits] = []
+            if index is not None and vectors:
+                found = index.search_many(
+                    np.stack(vectors),
+                    query.limit,
+                    allowed=_allowed(connection, query),
+                    exact=query.exact,
+                )
+        hits = [by_vector(_pairs(one), [], limit=query.limit) for one in found]
+        pks = {hit.pk for one in hits for hit in one}
+        chunks = read_chunks(connection, rows_by_key(sorted(pks)))
+        coverage = read_coverage(connection, collection.id)
+    indexes.save_read(collection)
+    if not found:
+        return [SearchResults((), coverage)] * len(vectors)
+    return [
+        SearchResults(
+            tuple(SearchResult(chunk=chunks[h.pk], score=h.score, match=h.match) for h in one),
+            coverage,
+        )
+        for one in hits
+    ]
+
+
 def _nearest(
     connection: sqlite3.Connection, indexes: IndexCache, collection: Collection, query: Query
 ) -> list[tuple[int, float]]:
     with indexes.current(connection, collection) as index:
         if index is None or query.vector is None:
             return []
-        allowed = None
-        if query.is_restricted:
-            allowed = [
-                row[0]
-                for row in connection.execute(
-                    f"SELECT c.pk FROM chunks c WHERE {query.restriction.sql} "
-                    "AND c.vector_key IS NOT NULL",
-                    query.restriction.values,
-                )
-            ]
-        ids, scores = index.search(query.vector, query.depth, allowed=allowed)
-    return list(zip(ids.tolist(), scores.tolist(), strict=True))
+        hits = index.search(
+            query.vector, query.depth, allowed=_allowed(connection, query), exact=query.exact
+        )
+    return _pairs(hits)
+
+
+def _pairs(hits: Hits) -> list[tuple[int, float]]:
+    return list(zip(hits.ids.tolist(), hits.scores.tolist(), strict=True))
+
+
+def _allowed(connection: sqlite3.Connection, query: Query) -> Ids | None:
+    """Return the keys of the rows that may be found, ascending; None for all."""
+    if not query.is_restricted:
+        return None
+    sql, values = "SELECT c.pk FROM chunks c WHERE ", query.restriction.values
+    if query.tags is not None and query.tags.is_exact:
+        # Rows without a vector among them are in no index.
+        sql, values = query.tags.sql, query.tags.values
+    elif query.tags is not None:
+        sql += f"c.pk IN ({query.tags.sql}) AND {query.restriction.sql}"
+        values = (*query.tags.values, *values)
+    else:
+        sql += f"{query.restriction.sql} AND c.vector_key IS NOT NULL"
+    keys = np.fromiter((row[0] for row in connection.execute(sql, values)), dtype=np.int64)
+    keys.sort()
+    return keys
 
 
 def _rank(
-    connection: sqlite3.Connection, query: Query, vectors: list[tuple[int, float]]
+    connection: sqlite3.Connection,
+    query: Query,
+    vectors: list[tuple[int, float]],
+    coverage: Coverage,
 ) -> list[Ranked]:
     if not query.is_by_vector:
         return by_keyword(_by_words(connection, query))
@@ -166,7 +231,8 @@ def _rank(
             limit=query.limit,
         )
     pending: list[tuple[int, int]] = []
-    if query.fill_pending:
+    # With a vector for every chunk there is nobody to look for by words.
+    if query.fill_pending and coverage.by_vector < 1.0:
         pending = _without_vector(connection, _by_words(connection, query))
     return by_vector(vectors, pending, limit=query.limit)
 
@@ -189,7 +255,12 @@ def _without_vector(connection: sqlite3.Connection, pks: list[int]) -> list[tupl
     return [(pk, rank) for rank, pk in enumerate(pks, start=1) if pk in bare]
 
 
-def _checked_vector(vector: VectorLike, collection: Collection) -> Vector:
+def checked_vector(vector: VectorLike, collection: Collection) -> Vector:
+    """Return a query's vector as float32.
+
+    Raises:
+        InvalidVectorError: it does not fit the collection.
+    """
     try:
         data = check_vector(vector, dimensions=collection.spec.dimensions, what="the query")
     except InvalidVectorError as error:

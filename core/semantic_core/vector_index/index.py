@@ -13,7 +13,13 @@ from semantic_core.types import VectorLike
 from semantic_core.vector_index.arrays import Floats, Ids, Rows
 from semantic_core.vector_index.first_pass import FETCH_COST, LEAST_ROWS, FirstPass
 from semantic_core.vector_index.matrix import Matrix
-from semantic_core.vector_index.metric import Metric, exact_scores, half_squares, prepare, rank_error
+from semantic_core.vector_index.metric import (
+    Metric,
+    exact_scores,
+    half_squares,
+    prepare,
+    rank_error,
+)
 
 # A row costs about this many times more to fetch and multiply than to compare by code.
 _CODE_GAIN = 32

@@ -54,6 +54,19 @@ class Identity:
     metric: Metric = Metric.COSINE
 
 
+class Moment(NamedTuple):
+    """A point in the history of a database: the last change there was.
+
+    Attributes:
+        seq: its sequence number; 0 before the first one.
+        mark: what tells it from another change of this number. A restored backup counts on from
+            where it was, and gives the same numbers out again.
+    """
+
+    seq: int
+    mark: int = 0
+
+
 class Sections(NamedTuple):
     """Where each part begins, and how long the file is, in bytes."""
 
@@ -67,7 +80,7 @@ class Sections(NamedTuple):
 class Header(NamedTuple):
     """What a saved index says of itself, in the order in which it is packed.
 
-    ``depth`` is 0 where there is no first pass.
+    ``depth`` is 0 where there is no first pass. ``seq`` and ``mark`` are the `Moment`.
     """
 
     magic: bytes
@@ -79,11 +92,14 @@ class Header(NamedTuple):
     metric: bytes
     rows: int
     seq: int
+    mark: int
     depth: int
     longest: float
 
     @classmethod
-    def of(cls, identity: Identity, *, rows: int, seq: int, depth: int, longest: float) -> Self:
+    def of(
+        cls, identity: Identity, *, rows: int, moment: Moment, depth: int, longest: float
+    ) -> Self:
         """Return the header of an index with this content."""
         return cls(
             magic=MAGIC,
@@ -94,7 +110,8 @@ class Header(NamedTuple):
             dimensions=identity.dimensions,
             metric=identity.metric.encode().ljust(16, b"\0"),
             rows=rows,
-            seq=seq,
+            seq=moment.seq,
+            mark=moment.mark,
             depth=depth,
             longest=longest,
         )
@@ -113,7 +130,7 @@ class Header(NamedTuple):
             raise UnusableError("is no index of semcore's")
         if found.version != FORMAT_VERSION:
             raise UnusableError(f"has format {found.version}, not {FORMAT_VERSION}")
-        wanted = cls.of(identity, rows=0, seq=0, depth=0, longest=0.0)
+        wanted = cls.of(identity, rows=0, moment=Moment(0), depth=0, longest=0.0)
         if found.database != wanted.database:
             raise UnusableError("belongs to another database")
         for name in ("collection", "space", "dimensions", "metric"):
@@ -161,7 +178,7 @@ class Header(NamedTuple):
             raise UnusableError("is damaged")
 
 
-_PACKED = struct.Struct("<8sI16sq32sQ16sQqQd")
+_PACKED = struct.Struct("<8sI16sq32sQ16sQqqQd")
 
 
 def _aligned(offset: int, alignment: int) -> int:

@@ -78,7 +78,7 @@ class Matrix:
 
     def append(self, ids: Ids, vectors: Floats) -> None:
         """Add rows under ids that no living row has; no id twice."""
-        self._reserve(len(ids))
+        self.reserve(len(ids))
         rows = np.arange(self.count, self.count + len(ids), dtype=np.int64)
         start = self.count - len(self._base)
         self._tail[start : start + len(ids)] = vectors
@@ -140,7 +140,8 @@ class Matrix:
         if of_base < len(rows):
             np.take(self._tail, rows[of_base:] - base, axis=0, out=out[of_base:], mode="clip")
 
-    def _reserve(self, count: int) -> None:
+    def reserve(self, count: int) -> None:
+        """Make room for so many more rows at once."""
         base, used = len(self._base), self.count - len(self._base)
         if used + count <= len(self._tail):
             return

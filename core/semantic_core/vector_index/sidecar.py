@@ -23,7 +23,7 @@ from semantic_core.failpoints import FailPoint, reach
 from semantic_core.vector_index.codes import Codes, word_count
 from semantic_core.vector_index.first_pass import FirstPass
 from semantic_core.vector_index.index import VectorIndex
-from semantic_core.vector_index.layout import HEADER_SIZE, Header, Identity, UnusableError
+from semantic_core.vector_index.layout import HEADER_SIZE, Header, Identity, Moment, UnusableError
 from semantic_core.vector_index.matrix import Matrix
 
 _log = logging.getLogger(__name__)
@@ -49,11 +49,12 @@ class Sidecar:
         self._new_path = path.with_name(path.name + ".new")
         self._noted: set[str] = set()
 
-    def open(self, *, oldest: int, newest: int) -> tuple[VectorIndex, int] | None:
-        """Return the saved index and the sequence number of the last change in it, or None.
+    def open(self, *, oldest: int, newest: int) -> tuple[VectorIndex, Moment] | None:
+        """Return the saved index and the moment it was saved at, or None.
 
         It costs one pass over the file, for its checksum. The index keeps the file mapped, even
-        when the file is replaced.
+        when the file is replaced. Whether the moment is one of this database's own past is for
+        the caller to judge: a backup may have been restored.
 
         Args:
             oldest: the least sequence number after which every change is still known. A file
@@ -70,25 +71,35 @@ class Sidecar:
             if header.seq > newest:
                 raise UnusableError("is newer than the database, which was restored or replaced")
             if header.seq >= oldest:
-                return _index_over(header, content, self.identity), header.seq
+                moment = Moment(header.seq, header.mark)
+                return _index_over(header, content, self.identity), moment
         return None
 
-    def save(self, index: VectorIndex, seq: int) -> bool:
-        """Write the index as of a change, and put it in place of the old file in one step.
+    def save(self, index: VectorIndex, moment: Moment) -> bool:
+        """Write the index as of a moment, and put it in place of the old file in one step.
 
         A crash at any moment leaves the old file or the new one. While another process saves,
         nothing is done.
 
         Args:
             index: must not change meanwhile.
-            seq: the sequence number of the last change in it.
+            moment: the last change in it.
 
         Returns:
             Whether it was written.
         """
         with self._noting():
-            return _replace(self.path, self._new_path, self.identity, index, seq)
+            return _replace(self.path, self._new_path, self.identity, index, moment)
         return False
+
+    def remove(self) -> None:
+        """Remove the file, if there is one."""
+        with self._noting():
+            self.path.unlink(missing_ok=True)
+
+    def ignore(self, reason: str) -> None:
+        """Say once why the file is not used."""
+        self._note(f"{self.path} {reason}")
 
     @contextmanager
     def _noting(self) -> Iterator[None]:
@@ -146,7 +157,9 @@ def _index_over(header: Header, content: mmap.mmap, identity: Identity) -> Vecto
     )
 
 
-def _replace(path: Path, new_path: Path, identity: Identity, index: VectorIndex, seq: int) -> bool:
+def _replace(
+    path: Path, new_path: Path, identity: Identity, index: VectorIndex, moment: Moment
+) -> bool:
     _remove_abandoned(new_path)
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | _CAREFUL
     try:
@@ -157,7 +170,7 @@ def _replace(path: Path, new_path: Path, identity: Identity, index: VectorIndex,
         if not _is_mine(descriptor, new_path):
             return False
         try:
-            _write(file, identity, index, seq)
+            _write(file, identity, index, moment)
             reach(FailPoint.INDEX_WRITTEN)
             os.fsync(descriptor)
             reach(FailPoint.INDEX_SYNCED)
@@ -171,13 +184,13 @@ def _replace(path: Path, new_path: Path, identity: Identity, index: VectorIndex,
     return True
 
 
-def _write(file: BinaryIO, identity: Identity, index: VectorIndex, seq: int) -> None:
+def _write(file: BinaryIO, identity: Identity, index: VectorIndex, moment: Moment) -> None:
     rows = index.matrix.live_rows()
     first_pass = index.first_pass()
     header = Header.of(
         identity,
         rows=len(rows),
-        seq=seq,
+        moment=moment,
         depth=first_pass.depth if first_pass else 0,
         longest=index.longest,
     )

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from semantic_core.failpoints import FailPoint
-from semantic_core.vector_index import Identity, Metric, Sidecar, VectorIndex
+from semantic_core.vector_index import Identity, Metric, Moment, Sidecar, VectorIndex
 from support.disk import no_file_larger_than
 from support.nearest import clustered, listed
 
@@ -58,10 +58,10 @@ def opened(sidecar: Sidecar) -> VectorIndex:
 @pytest.mark.parametrize("count", [0, 1, 3, 2000])
 def test_what_is_saved_is_opened(sidecar: Sidecar, count: int) -> None:
     index = index_of(count)
-    assert sidecar.save(index, 42)
+    assert sidecar.save(index, Moment(42))
     found = sidecar.open(oldest=0, newest=42)
     assert found is not None
-    assert found[1] == 42
+    assert found[1] == Moment(42)
     assert len(found[0]) == count
     assert answers(found[0]) == answers(index)
 
@@ -71,7 +71,7 @@ def test_codes_and_depth_are_saved_too(path: Path) -> None:
     sidecar = Sidecar(path, replace(IDENTITY, dimensions=70))
     index = index_of(21_000, dimensions=70)
     index.remove(np.arange(0, 6000, 3))
-    assert sidecar.save(index, 1)
+    assert sidecar.save(index, Moment(1))
     again = opened(sidecar)
     made, read = index.first_pass(), again._first_pass
     assert made is not None
@@ -89,12 +89,12 @@ def test_every_metric_is_saved(path: Path, metric: Metric) -> None:
     sidecar = Sidecar(path, replace(IDENTITY, metric=metric))
     index = VectorIndex(5, metric=metric)
     index.put(np.arange(300), 30 * clustered(300, 5, seed=2) + 100)
-    assert sidecar.save(index, 1)
+    assert sidecar.save(index, Moment(1))
     assert answers(opened(sidecar)) == answers(index)
 
 
 def test_a_mapped_index_grows_and_shrinks_without_its_file(sidecar: Sidecar, path: Path) -> None:
-    sidecar.save(index_of(500), 1)
+    sidecar.save(index_of(500), Moment(1))
     before = path.read_bytes()
     mapped, plain = opened(sidecar), index_of(500)
     for step in range(12):
@@ -103,7 +103,7 @@ def test_a_mapped_index_grows_and_shrinks_without_its_file(sidecar: Sidecar, pat
             index.put(np.arange(step * 31, step * 31 + 40), clustered(40, 5, seed=step))
         assert answers(mapped) == answers(plain)
     assert path.read_bytes() == before
-    assert sidecar.save(mapped, 2)
+    assert sidecar.save(mapped, Moment(2))
     assert answers(opened(sidecar)) == answers(plain)
 
 
@@ -111,7 +111,7 @@ def test_only_its_owner_can_read_it(sidecar: Sidecar, path: Path) -> None:
     """Vectors tell about texts."""
     mask = os.umask(0)
     try:
-        sidecar.save(index_of(3), 1)
+        sidecar.save(index_of(3), Moment(1))
     finally:
         os.umask(mask)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -144,7 +144,7 @@ def test_a_file_that_is_not_there_is_nothing_to_report(
 
 
 def test_any_flipped_byte_is_noticed(sidecar: Sidecar, path: Path) -> None:
-    sidecar.save(index_of(3), 1)
+    sidecar.save(index_of(3), Moment(1))
     believed = []
     with path.open("r+b", buffering=0) as file:
         for place, byte in enumerate(path.read_bytes()):
@@ -159,7 +159,7 @@ def test_any_flipped_byte_is_noticed(sidecar: Sidecar, path: Path) -> None:
 def test_damage_in_a_large_file_is_noticed(path: Path, said: pytest.LogCaptureFixture) -> None:
     """Also where two pages changed places: every byte is there, but not where it belongs."""
     sidecar = Sidecar(path, replace(IDENTITY, dimensions=70))
-    sidecar.save(index_of(21_000, dimensions=70), 1)
+    sidecar.save(index_of(21_000, dimensions=70), Moment(1))
     whole = path.read_bytes()
     size = len(whole)
     for place in (5000, size // 3, size // 2, size - 1):
@@ -176,7 +176,7 @@ def test_a_file_cut_off_is_never_mapped(
     sidecar: Sidecar, path: Path, said: pytest.LogCaptureFixture, kept: int
 ) -> None:
     """Touching a page beyond the end of a mapped file kills the process."""
-    sidecar.save(index_of(2000), 1)
+    sidecar.save(index_of(2000), Moment(1))
     path.write_bytes(path.read_bytes()[:kept])
     refused(sidecar, said, "is cut off" if 0 <= kept < 4096 else "bytes, not")
 
@@ -184,7 +184,7 @@ def test_a_file_cut_off_is_never_mapped(
 def test_a_longer_file_is_refused(
     sidecar: Sidecar, path: Path, said: pytest.LogCaptureFixture
 ) -> None:
-    sidecar.save(index_of(3), 1)
+    sidecar.save(index_of(3), Moment(1))
     path.write_bytes(path.read_bytes() + b"\0" * 64)
     refused(sidecar, said, "bytes, not")
 
@@ -204,10 +204,10 @@ def test_a_file_of_other_vectors_is_refused_and_replaced(
 ) -> None:
     theirs = replace(IDENTITY, **other)
     index = VectorIndex(theirs.dimensions, metric=theirs.metric)
-    Sidecar(path, theirs).save(index, 1)
+    Sidecar(path, theirs).save(index, Moment(1))
     sidecar = Sidecar(path, IDENTITY)
     refused(sidecar, said, "another")
-    assert sidecar.save(index_of(4), 1)
+    assert sidecar.save(index_of(4), Moment(1))
     assert len(opened(sidecar)) == 4
 
 
@@ -215,14 +215,14 @@ def test_a_file_from_another_past_is_refused(
     sidecar: Sidecar, said: pytest.LogCaptureFixture
 ) -> None:
     """A backup was restored: the database has not got as far as this file."""
-    sidecar.save(index_of(3), 101)
+    sidecar.save(index_of(3), Moment(101))
     refused(sidecar, said, "is newer than the database")
 
 
 def test_a_file_older_than_the_known_changes_is_left_alone(
     sidecar: Sidecar, said: pytest.LogCaptureFixture
 ) -> None:
-    sidecar.save(index_of(3), 5)
+    sidecar.save(index_of(3), Moment(5))
     assert sidecar.open(oldest=6, newest=100) is None
     assert sidecar.open(oldest=5, newest=100) is not None
     assert not said.records
@@ -257,7 +257,7 @@ def test_only_a_regular_file_is_read(
 ) -> None:
     """A link could lead anywhere, and a pipe would be waited for."""
     target = tmp_path / "elsewhere"
-    Sidecar(target, IDENTITY).save(index_of(3), 1)
+    Sidecar(target, IDENTITY).save(index_of(3), Moment(1))
     path.symlink_to(target)
     refused(Sidecar(path, IDENTITY), said, "symbolic link")
     path.unlink()
@@ -266,7 +266,7 @@ def test_only_a_regular_file_is_read(
     path.unlink()
     path.mkdir()
     refused(sidecar, said, "no regular file")
-    assert not sidecar.save(index_of(3), 1)
+    assert not sidecar.save(index_of(3), Moment(1))
     assert "directory" in said.text
     assert sorted(tmp_path.iterdir()) == [target, path]
 
@@ -277,15 +277,15 @@ def test_only_a_regular_file_is_read(
 def test_a_full_disk_leaves_the_old_file(
     sidecar: Sidecar, path: Path, said: pytest.LogCaptureFixture
 ) -> None:
-    sidecar.save(index_of(50), 1)
+    sidecar.save(index_of(50), Moment(1))
     for size in (100, 5000, 20_000):
         with no_file_larger_than(size):
-            assert not sidecar.save(index_of(2000), 2)
+            assert not sidecar.save(index_of(2000), Moment(2))
         assert list(path.parent.iterdir()) == [path]
     assert len(said.records) == 1
     assert "File too large" in said.text
     assert len(opened(sidecar)) == 50
-    assert sidecar.save(index_of(2000), 2)
+    assert sidecar.save(index_of(2000), Moment(2))
 
 
 def test_a_folder_that_is_not_there_is_no_cache(
@@ -293,15 +293,15 @@ def test_a_folder_that_is_not_there_is_no_cache(
 ) -> None:
     sidecar = Sidecar(tmp_path / "missing" / "vectors", IDENTITY)
     assert sidecar.open(oldest=0, newest=100) is None
-    assert not sidecar.save(index_of(3), 1)
-    assert not sidecar.save(index_of(3), 1)
+    assert not sidecar.save(index_of(3), Moment(1))
+    assert not sidecar.save(index_of(3), Moment(1))
     assert len(said.records) == 1
 
 
 def test_no_permission_is_said_once_and_search_goes_on(tmp_path: Path) -> None:
     """As an ordinary user, since root may do everything."""
     path = tmp_path / "vectors"
-    Sidecar(path, IDENTITY).save(index_of(3), 1)
+    Sidecar(path, IDENTITY).save(index_of(3), Moment(1))
     path.chmod(0)
     tmp_path.chmod(0o555)
     done = run_child(
@@ -312,7 +312,7 @@ def test_no_permission_is_said_once_and_search_goes_on(tmp_path: Path) -> None:
         "    os.seteuid(65534)\n"
         "for _ in range(3):\n"
         "    assert sidecar.open(oldest=0, newest=100) is None\n"
-        "    assert not sidecar.save(index_of(3), 1)\n",
+        "    assert not sidecar.save(index_of(3), Moment(1))\n",
         path,
     )
     tmp_path.chmod(0o755)
@@ -330,7 +330,7 @@ from pathlib import Path
 from uuid import UUID
 import numpy as np
 from semantic_core.failpoints import FailPoint, arm
-from semantic_core.vector_index import Identity, Metric, Sidecar, VectorIndex
+from semantic_core.vector_index import Identity, Metric, Moment, Sidecar, VectorIndex
 
 logging.basicConfig()
 sidecar = Sidecar(Path(sys.argv[1]), {IDENTITY!r})
@@ -360,16 +360,16 @@ def run_child(code: str, path: Path) -> subprocess.CompletedProcess[str]:
 def test_a_process_killed_at_a_step_leaves_the_old_file_or_the_new(
     sidecar: Sidecar, path: Path, point: FailPoint, seq: int
 ) -> None:
-    sidecar.save(index_of(50), 1)
+    sidecar.save(index_of(50), Moment(1))
     done = run_child(
         f"arm(FailPoint({point.value!r}), lambda: os.kill(os.getpid(), signal.SIGKILL))\n"
-        "sidecar.save(index_of(2000), 2)",
+        "sidecar.save(index_of(2000), Moment(2))",
         path,
     )
     assert done.returncode == -signal.SIGKILL
     found = sidecar.open(oldest=0, newest=100)
     assert found is not None
-    assert (found[1], len(found[0])) == ((1, 50) if seq == 1 else (2, 2000))
+    assert (found[1].seq, len(found[0])) == ((1, 50) if seq == 1 else (2, 2000))
     assert list(path.parent.iterdir()) == [path]
 
 
@@ -378,18 +378,18 @@ def test_a_process_killed_while_it_writes_leaves_the_old_file(
     sidecar: Sidecar, path: Path, size: int
 ) -> None:
     """The operating system kills it at a byte of our choice."""
-    sidecar.save(index_of(50), 1)
+    sidecar.save(index_of(50), Moment(1))
     done = run_child(
         "signal.signal(signal.SIGXFSZ, signal.SIG_DFL)\n"
         f"resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size}))\n"
-        "sidecar.save(index_of(2000), 2)",
+        "sidecar.save(index_of(2000), Moment(2))",
         path,
     )
     assert done.returncode == -signal.SIGXFSZ
     assert len(list(path.parent.iterdir())) == 2
     assert len(opened(sidecar)) == 50
     assert list(path.parent.iterdir()) == [path]
-    assert sidecar.save(index_of(2000), 2)
+    assert sidecar.save(index_of(2000), Moment(2))
 
 
 def test_two_processes_that_save_do_not_mix(sidecar: Sidecar, path: Path) -> None:
@@ -400,7 +400,7 @@ def test_two_processes_that_save_do_not_mix(sidecar: Sidecar, path: Path) -> Non
             "    print('written', flush=True)\n"
             "    sys.stdin.readline()\n"
             "arm(FailPoint.INDEX_WRITTEN, wait)\n"
-            "sys.exit(not sidecar.save(index_of(2000), 2))",
+            "sys.exit(not sidecar.save(index_of(2000), Moment(2)))",
             path,
         ),
         stdin=subprocess.PIPE,
@@ -411,7 +411,7 @@ def test_two_processes_that_save_do_not_mix(sidecar: Sidecar, path: Path) -> Non
         assert writing.stdout is not None
         assert writing.stdout.readline() == "written\n"
         assert sidecar.open(oldest=0, newest=100) is None
-        assert not sidecar.save(index_of(50), 1)
+        assert not sidecar.save(index_of(50), Moment(1))
         assert writing.communicate("go on\n", timeout=60)[0] == ""
     assert writing.returncode == 0
     assert len(opened(sidecar)) == 2000
@@ -420,9 +420,9 @@ def test_two_processes_that_save_do_not_mix(sidecar: Sidecar, path: Path) -> Non
 
 def test_a_mapped_file_outlives_its_replacement(sidecar: Sidecar) -> None:
     old_index, new_index = index_of(2000, seed=1), index_of(3000, seed=2)
-    sidecar.save(old_index, 1)
+    sidecar.save(old_index, Moment(1))
     old = opened(sidecar)
-    assert sidecar.save(new_index, 2)
+    assert sidecar.save(new_index, Moment(2))
     new = opened(sidecar)
     sidecar.path.unlink()
     assert answers(old) == answers(old_index)
