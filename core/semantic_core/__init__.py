@@ -49,7 +49,6 @@ from semantic_core.errors import (
     UnreadableFileError,
     UnsupportedDatabaseError,
     WaitTimeoutError,
-    WrongProjectError,
 )
 from semantic_core.facade import SemanticCore
 from semantic_core.filters import And, Condition, Filter, Not, Operator, Or, parse_filter
@@ -198,7 +197,6 @@ __all__ = [
     "Watch",
     "WatchOptions",
     "WatchRound",
-    "WrongProjectError",
     "__version__",
     "cosines",
     "estimate_tokens",

@@ -43,7 +43,6 @@
         ├── BatchNotFoundError
         ├── TransitionError
         ├── SubmissionUncertainError
-        ├── WrongProjectError
         ├── BudgetExceededError
         └── WaitTimeoutError
 
@@ -351,13 +350,6 @@ class SubmissionUncertainError(BatchError):
 
     The claim is kept, so nothing can be billed twice. Call sync_status(), which finds out: it
     adopts the job if the provider lists it, and frees the texts only if it surely never arrived.
-    """
-
-
-class WrongProjectError(BatchError):
-    """The job was submitted with another project's key and this key cannot see it.
-
-    It is held: nothing is sent again. Use the old project's batch key and call sync_status().
     """
 
 
