@@ -49,7 +49,7 @@ class World:
         self.store.close()
 
     def keyring(self, batch_key: str = BATCH_KEY) -> GoogleKeyring:
-        return GoogleKeyring(default_key=DEFAULT_KEY, batch_key=batch_key)
+        return make_keyring(batch_key)
 
     def manager(
         self,
@@ -103,6 +103,10 @@ class World:
     def creates(self) -> int:
         """How many create calls the provider accepted."""
         return sum(self.emulator.ledger.creates().values())
+
+
+def make_keyring(batch_key: str = BATCH_KEY) -> GoogleKeyring:
+    return GoogleKeyring(default_key=DEFAULT_KEY, batch_key=batch_key)
 
 
 @contextmanager

@@ -186,6 +186,8 @@ class BatchManager:
         Raises:
             MissingBatchKeyError: nothing was done.
             ProviderError: no job could be polled, all for the same cause.
+            StorageError: likewise: the disk is full, say. What is stored stays, and the rest
+                waits at the provider.
         """
         context = self.context()
         unlisted: ProviderError | None = None

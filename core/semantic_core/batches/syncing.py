@@ -7,7 +7,7 @@ import logging
 from semantic_core.batches.context import BatchContext, LeasedJob
 from semantic_core.batches.polling import poll
 from semantic_core.batches.recovering import UNSENT, release_unsent, resolve_uncertain
-from semantic_core.errors import ProviderError, SemanticCoreError, TransitionError
+from semantic_core.errors import ProviderError, SemanticCoreError, StorageError, TransitionError
 from semantic_core.failpoints import FailPoint, reach
 from semantic_core.limits import GEMINI_LIMITS, HOUR
 from semantic_core.queue import jobs
@@ -19,8 +19,8 @@ from semantic_core.statuses import JobStatus, JobStep
 _log = logging.getLogger(__name__)
 
 
-def sync_one(context: BatchContext, job_id: str) -> ProviderError | None:
-    """Move one job on; return the provider's fault, if that is what stopped it.
+def sync_one(context: BatchContext, job_id: str) -> ProviderError | StorageError | None:
+    """Move one job on; return the fault of the provider or the disk that stopped it, if any.
 
     A fault is recorded on the job. A job that another process works on is left to it.
     """
@@ -34,7 +34,7 @@ def sync_one(context: BatchContext, job_id: str) -> ProviderError | None:
                 raise
             except SemanticCoreError as error:
                 _note_fault(job, error)
-                return error if isinstance(error, ProviderError) else None
+                return error if isinstance(error, (ProviderError, StorageError)) else None
     except TransitionError as error:
         # Another process has it now, and does what this one would have done.
         _log.info("%s", error)
@@ -110,6 +110,10 @@ def _advance(job: LeasedJob, record: JobRecord) -> None:
 def _note_fault(job: LeasedJob, error: SemanticCoreError) -> None:
     """Record why a job did not move on; a held job keeps the reason it is held for."""
     _log.warning("Batch job %s could not be synced: %s", job.id, error)
-    record = job.record()
-    if record.hold_reason is None and record.error_message != str(error):
-        job.move(*JobStep, error_message=str(error))
+    try:
+        record = job.record()
+        if record.hold_reason is None and record.error_message != str(error):
+            job.move(*JobStep, error_message=str(error))
+    except StorageError as failure:
+        # A full disk does not take this either: the log has it, and the caller gets the error.
+        _log.warning("That could not be recorded: %s", failure)
