@@ -8,28 +8,41 @@ export PYTHON DOCS
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 unexport PYTHONPATH PYTHONHOME
 
-RUN := .venv/bin/python -m
+PY := .venv/bin/python
+RUN := $(PY) -m
 # lint-imports has no `python -m` form, and a script's own first line breaks when a checkout moves.
 # Its cache remembers what an import meant before a module was added or moved.
 LINT_IMPORTS := .venv/bin/python -c 'from importlinter.cli import lint_imports_command as run; run()' --no-cache
 
+# Any link that leads nowhere, and any name the reference does not find, is an error.
+BUILD_DOCS := $(RUN) zensical build --strict --clean
+
 .DEFAULT_GOAL := help
-.PHONY: help test check demo format record e2e bench clean FORCE
+.PHONY: help test check demo docs screenshot format record e2e bench clean FORCE
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 test: check ## run every check and every test
 	$(RUN) pytest
 
-check: .venv/.stamp ## run the checks that run no code: format, lint, types, imports
+check: .venv/.stamp ## run the checks that run no code: format, lint, types, imports, documentation
 	$(RUN) ruff format --check
 	$(RUN) ruff check
 	$(RUN) mypy
 	$(LINT_IMPORTS)
+	$(BUILD_DOCS)
 
 demo: .venv-demo/.stamp ## ingest, batch and search real text, without a key (DOCS=folder for your own)
 	@.venv-demo/bin/semcore demo $(if $(DOCS),"$$DOCS")
+
+docs: .venv/.stamp ## write the generated pages anew and build the documentation into site/
+	$(PY) scripts/cli_reference.py
+	$(PY) scripts/diagrams.py
+	$(BUILD_DOCS)
+
+screenshot: .venv/.stamp ## take the terminal's picture for the README anew
+	$(PY) scripts/screenshot.py
 
 format: .venv/.stamp ## format the code and apply safe fixes
 	$(RUN) ruff format
@@ -45,7 +58,7 @@ bench: .venv/.stamp ## measure speed, each benchmark by itself
 	@set -e; for script in benchmarks/[a-z]*.py; do echo "== $$script"; .venv/bin/python "$$script"; done
 
 clean: ## remove the environments, the demo's data and all caches
-	rm -rf .venv .venv-demo .demo dist build
+	rm -rf .venv .venv-demo .demo dist build site .cache
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks
 	find core llamaindex_semcore langchain_semcore tests -name __pycache__ -prune -exec rm -rf {} +
 

@@ -16,7 +16,7 @@ from semantic_core.keyring import GoogleKeyring
 from semantic_core.store import DEFAULT_COLLECTION, PeeweeVectorStore
 
 Db = Annotated[
-    Path, typer.Option("--db", envvar="SEMCORE_DB", help="The database file; made if it is new.")
+    Path, typer.Option("--db", envvar="SEMCORE_DB", help="The database file; ingest makes it.")
 ]
 CollectionName = Annotated[
     str, typer.Option("--collection", "-c", help="Which collection of the database.")
