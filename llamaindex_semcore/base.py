@@ -157,10 +157,7 @@ class SemcoreVectorStore(BasePydanticVectorStore):
     @property
     def spec(self) -> EmbeddingSpec:
         """How the texts of the collection become vectors, or will if it does not exist yet."""
-        for known in self._client.collections():
-            if known.name == self.collection:
-                return known.spec
-        return EmbeddingSpec()
+        return self._known_spec() or EmbeddingSpec()
 
     def batch_manager(
         self,
@@ -286,6 +283,8 @@ class SemcoreVectorStore(BasePydanticVectorStore):
         Without ``query_embedding`` (None, ``[]`` or all zero) the answer is by keyword, and by
         filter alone where ``query_str`` is blank too.
 
+        Filters look at the user's own metadata; ``doc_ids`` chooses documents.
+
         Args:
             query: of mode default, sparse, text_search, hybrid or mmr.
             kwargs: ``pending``, ``mmr_threshold`` and ``mmr_prefetch_k``; a retriever passes them
@@ -300,6 +299,7 @@ class SemcoreVectorStore(BasePydanticVectorStore):
         """
         options = QueryOptions.read(kwargs, pending=self.pending)
         run = QueryRun(self._client, query, collection=self.collection, options=options)
+        run.check_space(self._known_spec())
         return run.result()
 
     # --- the same without blocking the event loop --------------------------------------------
@@ -381,6 +381,15 @@ class SemcoreVectorStore(BasePydanticVectorStore):
         state = BaseModel.__getstate__(self)
         state["__pydantic_private__"] = None
         return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state["__dict__"])  # type: ignore[misc]  # as the base does
+
+    def _known_spec(self) -> EmbeddingSpec | None:
+        for known in self._client.collections():
+            if known.name == self.collection:
+                return known.spec
+        return None
 
     def _all_fit(self, chunks: list[Chunk]) -> bool:
         spec = self.spec

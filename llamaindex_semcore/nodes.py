@@ -80,8 +80,8 @@ def to_node(chunk: StoredChunk, info: dict[str, Any] | None = None) -> BaseNode:
     return kind.from_dict(fields)
 
 
-def is_swapped(chunk: StoredChunk) -> bool:
-    """Return whether LlamaIndex keeps a copy of this node of its own (Index and Image nodes)."""
+def is_copied(chunk: StoredChunk) -> bool:
+    """Return whether an index of LlamaIndex keeps its own copy of this node: Index and Image."""
     kind, _ = _load(chunk)
     return kind.get_type() in (ObjectType.INDEX, ObjectType.IMAGE)
 

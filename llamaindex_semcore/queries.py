@@ -13,10 +13,11 @@ from llama_index.core.vector_stores.types import (
 
 from llamaindex_semcore.errors import UnsupportedQueryError
 from llamaindex_semcore.filters import to_filter
-from llamaindex_semcore.nodes import is_swapped, to_node
+from llamaindex_semcore.nodes import is_copied, to_node
 from llamaindex_semcore.query_options import QueryOptions
 from llamaindex_semcore.query_vector import QueryVector
 from semantic_core import (
+    EmbeddingSpec,
     InvalidInputError,
     PeeweeVectorStore,
     SearchMode,
@@ -32,6 +33,9 @@ _DEFAULT_MMR_THRESHOLD = 0.5
 # LlamaIndex's stores choose from four times what they return; from a handful there is no choice.
 _MMR_DEPTH = 4
 _LEAST_MMR_DEPTH = 20
+
+# Nodes that are looked at together; the first ones nearly always decide.
+_PAGE = 100
 
 # What a node was found by where only a filter was asked.
 _BY_FILTER = "filter"
@@ -83,14 +87,27 @@ class QueryRun:
             "document_ids": query.doc_ids,
         }
 
-    def result(self) -> VectorStoreQueryResult:
-        """Return the nodes found, with what they rest on in their metadata.
+    def check_space(self, spec: EmbeddingSpec | None) -> None:
+        """Check that the query was embedded for the space of a collection with this spec.
 
         Raises:
-            SpecMismatchError: the query was embedded for another space than the collection's.
-            ProvenanceError: it was embedded at another endpoint than the collection's vectors.
+            SpecMismatchError: it was embedded for another one.
+            ProvenanceError: it was embedded at another endpoint than the database's vectors.
         """
-        self._check_space()
+        vector = self._query.query_embedding
+        if not isinstance(vector, QueryVector) or vector.spec is None:
+            return
+        if spec not in (None, vector.spec):
+            raise SpecMismatchError(
+                f"The query was embedded with {vector.spec}, but the collection "
+                f"{self._collection!r} has {spec}. Give the embed model the store's own: "
+                "DeferredEmbedding(spec=vector_store.spec)."
+            )
+        if vector.provenance is not None:
+            self._store.check_provenance(vector.provenance)
+
+    def result(self) -> VectorStoreQueryResult:
+        """Return the nodes found, with what they rest on in their metadata."""
         hits, degraded = self._ask(self)
         nodes = [to_node(hit.chunk, _info(hit, degraded)) for hit in hits]
         return VectorStoreQueryResult(
@@ -186,30 +203,16 @@ class QueryRun:
         For a store that holds the text, these are none, or the Index and Image nodes alone; and
         all the others are in the store all the same.
         """
-        node_ids = self._query.node_ids
-        if not node_ids:
-            return None
-        named = self._store.get(node_ids[:1], collection=self._collection)
-        if not named or not is_swapped(named[0]):
-            return node_ids
-        named = self._store.get(node_ids, collection=self._collection)
-        return None if all(is_swapped(chunk) for chunk in named) else node_ids
-
-    def _check_space(self) -> None:
-        vector = self._query.query_embedding
-        if not isinstance(vector, QueryVector) or vector.spec is None:
-            return
-        spec = next(
-            (one.spec for one in self._store.collections() if one.name == self._collection), None
-        )
-        if spec not in (None, vector.spec):
-            raise SpecMismatchError(
-                f"The query was embedded with {vector.spec}, but the collection "
-                f"{self._collection!r} has {spec}. Give the embed model the store's own: "
-                "DeferredEmbedding(spec=vector_store.spec)."
-            )
-        if vector.provenance is not None:
-            self._store.check_provenance(vector.provenance)
+        node_ids = self._query.node_ids or []
+        are_copied: set[bool] = set()
+        for start in range(0, len(node_ids), _PAGE):
+            page = node_ids[start : start + _PAGE]
+            # An index goes on naming nodes that were deleted: they tell nothing.
+            named = self._store.get(page, collection=self._collection)
+            are_copied |= {is_copied(chunk) for chunk in named}
+            if False in are_copied:
+                break
+        return None if not node_ids or are_copied == {True} else node_ids
 
 
 _MODES: dict[VectorStoreQueryMode, Callable[[QueryRun], tuple[list[Hit], str | None]]] = {
