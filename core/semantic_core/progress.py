@@ -50,9 +50,11 @@ def queue_progress(
     if progress is not True:
         yield progress if callable(progress) else _ignore
         return
-    with _bar(desc="embedded", unit=" texts", total=0) as bar:
+    first = look()
+    total = sum(job.request_count for job in first.open_jobs)
+    with _bar(desc="embedded", unit=" texts", total=total) as bar:
         show = _JobsBar(bar)
-        show(look())
+        show(first)
         yield show
 
 

@@ -46,7 +46,11 @@ def ingest(
     refused = None
     with open_core(db, collection=collection, base_url=base_url, is_new_fine=True) as core:
         try:
-            report = core.ingest(read_documents(paths), mode="sync" if sync else "async")
+            report = core.ingest(
+                read_documents(paths),
+                mode="sync" if sync else "async",
+                progress=sync and errors.is_terminal and not as_json,
+            )
         except IngestError as error:
             refused, report = error, error.report or IngestReport()
         except (MissingDefaultKeyError, ProviderError):

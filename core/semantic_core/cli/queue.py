@@ -18,7 +18,7 @@ from semantic_core.cli.options import (
     OnlyCollection,
     open_manager,
 )
-from semantic_core.cli.output import age, console, print_json, say, show_table
+from semantic_core.cli.output import age, console, errors, print_json, say, show_table
 from semantic_core.limits import GEMINI_LIMITS, HOUR
 from semantic_core.receipts import Receipt
 from semantic_core.statuses import HoldReason
@@ -85,7 +85,7 @@ def sync(
     with open_manager(db, base_url=base_url) as manager:
         statuses = manager.sync_status()
         if wait:
-            manager.wait(timeout=timeout)
+            manager.wait(timeout=timeout, progress=errors.is_terminal and not as_json)
         by_id = {job.id: job for job in manager.jobs()}
     touched = [by_id[batch_id] for batch_id in statuses]
     if as_json:
