@@ -12,6 +12,7 @@ import numpy as np
 from semantic_core.database import Database
 from semantic_core.errors import InvalidInputError, InvalidVectorError
 from semantic_core.filters import parse_filter
+from semantic_core.queue.counts import count_chunks
 from semantic_core.statuses import SearchMode
 from semantic_core.store.base import FilterLike
 from semantic_core.store.collections import Collection
@@ -222,25 +223,31 @@ def _rank(
     coverage: Coverage,
 ) -> list[Ranked]:
     if not query.is_by_vector:
-        return by_keyword(_by_words(connection, query))
+        return by_keyword(_by_words(connection, query, coverage))
     if query.is_fused:
         return by_both(
             [pk for pk, _ in vectors],
-            _by_words(connection, query),
+            _by_words(connection, query, coverage),
             alpha=query.alpha,
             limit=query.limit,
         )
     pending: list[tuple[int, int]] = []
     # With a vector for every chunk there is nobody to look for by words.
     if query.fill_pending and coverage.by_vector < 1.0:
-        pending = _without_vector(connection, _by_words(connection, query))
+        pending = _without_vector(connection, _by_words(connection, query, coverage))
     return by_vector(vectors, pending, limit=query.limit)
 
 
-def _by_words(connection: sqlite3.Connection, query: Query) -> list[int]:
+def _by_words(connection: sqlite3.Connection, query: Query, coverage: Coverage) -> list[int]:
     if query.text is None:
         return []
-    return search_rows(connection, query.text, restriction=query.restriction, limit=query.depth)
+    is_whole = not query.is_restricted and coverage.total == count_chunks(connection)
+    return search_rows(
+        connection,
+        query.text,
+        restriction=None if is_whole else query.restriction,
+        limit=query.depth,
+    )
 
 
 def _without_vector(connection: sqlite3.Connection, pks: list[int]) -> list[tuple[int, int]]:
