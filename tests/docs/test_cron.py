@@ -1,0 +1,103 @@
+"""The crontab line and the unit file of the guide, as a shell and a service manager run them."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from semantic_core import Document, PeeweeVectorStore, SemanticCore
+from semantic_core.emulator import Drop, Emulator, FaultRule, Operation
+from support.pages import ROOT, blocks
+
+BY_TITLE = {block.title: block.text for block in blocks(ROOT / "docs" / "how-to" / "cron.md")}
+KEYS = BY_TITLE["~/.semcore"]
+CRONTAB = BY_TITLE["crontab -e"]
+UNIT = BY_TITLE["~/.config/systemd/user/semcore.service"]
+
+
+@pytest.fixture
+def home(tmp_path: Path, emulator: Emulator) -> Path:
+    """A home with the file of keys, filled in, and a database where something waits."""
+    keys = KEYS.replace("...", "a-key", 1).replace("...", "a-batch-key", 1)
+    (tmp_path / ".semcore").write_text(keys + f"GOOGLE_GEMINI_BASE_URL={emulator.url}\n")
+    (tmp_path / "notes").mkdir()
+    with PeeweeVectorStore(tmp_path / "notes" / "notes.db") as store:
+        SemanticCore(store).ingest(Document(content="The cat sat on the mat."))
+    return tmp_path
+
+
+def environ(home: Path) -> dict[str, str]:
+    """As little as cron gives; a PATH that leads to semcore, as the guide asks for."""
+    bin_folder = Path(sys.executable).parent
+    return {"HOME": str(home), "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}"}
+
+
+def cron(home: Path) -> subprocess.CompletedProcess[str]:
+    (line,) = re.findall(r"^[^#\n]* \* \* \* \* (.*)$", CRONTAB, re.MULTILINE)
+    return subprocess.run(
+        ["/bin/sh", "-c", line],
+        cwd=home,
+        env=environ(home),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def ready(home: Path) -> int:
+    with PeeweeVectorStore(home / "notes" / "notes.db") as store:
+        return store.stats().ready
+
+
+def test_the_crontab_line_works_in_silence(home: Path) -> None:
+    for _ in range(2):
+        done = cron(home)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert ready(home) == 1
+
+
+def test_what_passes_by_itself_is_not_mailed(home: Path, emulator: Emulator) -> None:
+    emulator.add_fault(FaultRule(operation=Operation.CREATE, effect=Drop(after=True)))
+    done = cron(home)
+    assert (done.stdout, done.stderr) == ("", "")
+    assert "may or may not" in (home / ".semcore.log").read_text()
+    assert cron(home).stdout == ""
+    assert ready(home) == 1
+    assert not emulator.ledger.overbilled()
+
+
+def test_what_needs_somebody_is_mailed(home: Path, emulator: Emulator) -> None:
+    emulator.revoke_key("a-batch-key")
+    done = cron(home)
+    assert "refused the batch key" in done.stdout
+
+
+def test_the_unit_runs_and_stops(home: Path, emulator: Emulator) -> None:
+    settings = dict(line.split("=", 1) for line in UNIT.splitlines() if "=" in line)
+    assert settings["EnvironmentFile"] == "%h/.semcore"
+    file = dict(line.split("=", 1) for line in (home / ".semcore").read_text().splitlines())
+    process = subprocess.Popen(
+        shlex.split(settings["ExecStart"]),
+        cwd=settings["WorkingDirectory"].replace("%h", str(home)),
+        env={**environ(home), **file},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert "Watching notes/notes.db" in process.stdout.readline()
+    # Its first round is over, so it has taken the signals upon itself.
+    while "jobs open" not in process.stdout.readline():
+        assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    output, errors = process.communicate(timeout=30)
+    assert process.returncode == 0, errors
+    assert "Stopped" in output
