@@ -474,6 +474,18 @@ def test_a_purge_while_another_process_saves_is_not_undone(path: Path, sidecar: 
         assert not floats_in(sidecar, 5)
 
 
+def test_an_index_from_before_a_purge_is_not_saved_after_it(path: Path, sidecar: Path) -> None:
+    with PeeweeVectorStore(path) as store, PeeweeVectorStore(path) as other:
+        store.save(chunks(*range(COUNT, COUNT + COUNT // 3)))
+        search(store)
+        store.save(chunks(*range(2 * COUNT, 2 * COUNT + COUNT // 3)))
+        search(store)
+        other.delete(ids=["5"], purge=True)
+        store.close()
+    assert not floats_in(sidecar, 5)
+    check(path)
+
+
 # --- asking for more --------------------------------------------------------------------------
 
 
