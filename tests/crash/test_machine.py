@@ -11,7 +11,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import sqlite3
-import tempfile
 from collections import Counter
 from collections.abc import Callable
 from enum import StrEnum
@@ -65,6 +64,7 @@ from support.invariants import (
     check_quiet,
     check_vectors,
 )
+from support.memory import memory_folder
 from support.world import BATCH_KEY, OTHER_KEY, PROJECTS, ROTATED_KEY
 
 # `make stress` asks for more, and for other ones every time.
@@ -74,9 +74,6 @@ CONFIG = BatchConfig(max_requests=3, listing_grace=900.0, lease=600.0)
 SPEC = EmbeddingSpec(dimensions=16)
 KEYS = (BATCH_KEY, ROTATED_KEY, OTHER_KEY)
 MOST_ROUNDS = 16
-
-# Where there is a file system in memory: nothing here is about power cuts, and syncing is slow.
-MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
 IDS = ("a", "b", "c", "d", "e")
 TEXTS = (
@@ -204,7 +201,7 @@ class Machine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self._folder = tempfile.TemporaryDirectory(prefix="machine-", dir=MEMORY)
+        self._folder = memory_folder()
         folder = Path(self._folder.name)
         self.clock = ManualClock()
         self.emulator = Emulator(

@@ -20,7 +20,7 @@ from semantic_core.emulator import Emulator
 from semantic_core.errors import DatabaseBusyError
 from semantic_core.failpoints import FailPoint
 from semantic_core.statuses import EmbeddingStatus
-from support.chapters import CHAPTERS, CONFIG, SPEC, Chapter, Office
+from support.chapters import CHAPTERS, CONFIG, GIVEN, GIVEN_SPEC, SPEC, Chapter, Office
 from support.clock import SharedClock
 from support.interrupting import EXIT_CODES, Interruption, Order, Stage
 from support.invariants import (
@@ -31,6 +31,7 @@ from support.invariants import (
     check_quiet,
     check_vectors,
 )
+from support.memory import memory_folder
 
 # `make stress` strikes every passing of every failpoint in every chapter, not only the first.
 IS_LONG = "SEMCORE_TEST_STRESS" in os.environ
@@ -49,15 +50,14 @@ def stage() -> Iterator[Stage]:
 
 
 @pytest.fixture(scope="module")
-def hits(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Hits:
+def hits(stage: Stage) -> Hits:
     """How often each chapter passes each failpoint when nothing happens to it."""
     found: Hits = {}
     for name in CHAPTERS:
-        folder = tmp_path_factory.mktemp("undisturbed")
-        with Play(folder, name) as play:
+        with memory_folder() as folder, Play(Path(folder), name) as play:
             assert stage.act(play.order(Interruption.NOTHING)) == 0, play.log()
             play.finish()
-        found[name] = json.loads((folder / "hits.json").read_text())
+            found[name] = json.loads((play.folder / "hits.json").read_text())
     return found
 
 
@@ -140,6 +140,8 @@ class Play:
         check_invariants(office.store)
         check_vectors(office.store, self.chapter.texts, SPEC)
         check_index(office.store, SPEC)
+        if GIVEN in [collection.name for collection in office.store.collections()]:
+            check_index(office.store, GIVEN_SPEC, GIVEN)
         self.history.check(office.store)
         assert self.emulator.ledger.overbilled() == {}
         assert self.emulator.violations == []
@@ -186,14 +188,12 @@ def test_every_failpoint_is_passed(hits: Hits) -> None:
 )
 @pytest.mark.parametrize("point", FailPoint)
 def test_work_goes_on(
-    stage: Stage, hits: Hits, tmp_path: Path, point: FailPoint, interruption: Interruption
+    stage: Stage, hits: Hits, point: FailPoint, interruption: Interruption
 ) -> None:
     """A1, A2, A4, B2, B3, B4, B15, D1, D2, D11, E4, E9, E22, E23"""
     passed = [(name, found[point]) for name, found in hits.items() if point in found]
     assert passed, f"no chapter passes {point}"
     for name, times in passed if IS_LONG else passed[:1]:
         for hit in range(1, times + 1) if IS_LONG else [1]:
-            folder = tmp_path / f"{name} {hit}"
-            folder.mkdir()
-            with Play(folder, name) as play:
+            with memory_folder() as folder, Play(Path(folder), name) as play:
                 strike(stage, play, interruption, point, hit)

@@ -13,9 +13,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, TypeVar
-from uuid import UUID
-
-import numpy as np
 
 from semantic_core.batches import BatchConfig, BatchManager
 from semantic_core.database import Database
@@ -36,8 +33,8 @@ from semantic_core.gemini import EmbeddingRequest, Endpoint, GeminiBatchClient
 from semantic_core.keyring import GoogleKeyring
 from semantic_core.spec import EmbeddingSpec
 from semantic_core.store import PeeweeVectorStore
+from semantic_core.store.indexes import LEAST_SAVED
 from semantic_core.types import Chunk
-from semantic_core.vector_index import Identity, Moment, Sidecar, VectorIndex
 from support.clock import SharedClock
 from support.jobs import claim_job
 from support.legacy import write_legacy
@@ -45,6 +42,9 @@ from support.legacy import write_legacy
 KEY = "test-batch-key"
 SPEC = EmbeddingSpec()
 CONFIG = BatchConfig(max_requests=2, listing_grace=900.0, lease=600.0)
+
+GIVEN = "given"
+GIVEN_SPEC = EmbeddingSpec.external("given", 2)
 
 T = TypeVar("T")
 
@@ -125,20 +125,21 @@ class Office:
             spool=self._folder / "forgotten.jsonl",
         )
 
-    def write_index(self) -> None:
-        """Save the index in its file beside the database."""
-        collection = self.store.collection()
-        vectors = self.store.vectors([chunk.id for chunk in self.store.chunks()])
-        index = VectorIndex(SPEC.dimensions or 0)
-        if vectors:
-            index.put(np.arange(len(vectors)), np.stack(list(vectors.values())))
-        identity = Identity(
-            database=UUID(self.store.meta("database_uuid")),
-            collection=collection.id,
-            space=SPEC.space_digest,
-            dimensions=SPEC.dimensions or 0,
+    def save_given(self) -> None:
+        """Save so many vectors made elsewhere that their index is worth a file."""
+        self.store.collection(GIVEN, GIVEN_SPEC)
+        self.store.save(
+            [
+                Chunk(id=str(number), text="given", vector=[1.0, float(number)])
+                for number in range(LEAST_SAVED)
+            ],
+            collection=GIVEN,
         )
-        Sidecar(self.path.with_name(self.path.name + ".vectors"), identity).save(index, Moment(1))
+
+    def search_given(self) -> None:
+        """Search them, which writes their index beside the database."""
+        found = self.store.search(vector=[1.0, 7.0], collection=GIVEN, limit=1, mode="vector")
+        assert [hit.chunk.id for hit in found] == ["7"]
 
     def __enter__(self) -> Self:
         return self
@@ -245,11 +246,15 @@ def _change_ones_mind(office: Office) -> None:
     office.sync()
 
 
-def _write_index(office: Office) -> None:
+def _save_given(office: Office, emulator: Emulator) -> None:
+    office.save_given()
+
+
+def _search(office: Office) -> None:
     office.save(["one"])
+    office.search_given()
     office.flush()
     office.sync()
-    office.write_index()
 
 
 CHAPTERS = {
@@ -262,5 +267,5 @@ CHAPTERS = {
         ("shy one", "two", "three"), _flush_all_and_sync, _spoil_lines_and_a_job
     ),
     "cancel": Chapter(("one",), _change_ones_mind, _keep_running),
-    "index": Chapter(("one",), _write_index),
+    "index": Chapter(("one",), _search, _save_given),
 }

@@ -18,7 +18,7 @@ from semantic_core.emulator import Emulator, TextKey, fake_embed, text_sha256
 from semantic_core.gemini.vectors import to_vector
 from semantic_core.spec import EmbeddingSpec
 from semantic_core.statuses import BudgetUse, ItemState, JobStatus, JobStep, SearchMode
-from semantic_core.store import PeeweeVectorStore
+from semantic_core.store import DEFAULT_COLLECTION, PeeweeVectorStore
 from support.nearest import nearest
 
 
@@ -104,26 +104,41 @@ def provider_vector(text: str, spec: EmbeddingSpec) -> bytes:
     return to_vector(values, spec=spec, what=text).tobytes()
 
 
-def check_index(store: PeeweeVectorStore, spec: EmbeddingSpec) -> None:
+def check_index(
+    store: PeeweeVectorStore, spec: EmbeddingSpec, collection: str = DEFAULT_COLLECTION
+) -> None:
     """Assert that vector search finds exactly the committed serving vectors, and counts agree."""
     with store.database.snapshot() as connection:
         served = {
             chunk_id: np.frombuffer(vector, dtype="<f4")
             for chunk_id, vector in connection.execute(
-                "SELECT c.chunk_id, e.vector FROM chunks c JOIN embeddings e ON e.key = c.vector_key"
+                "SELECT c.chunk_id, e.vector FROM chunks c JOIN collections k "
+                "ON k.id = c.collection_id AND k.name = ? JOIN embeddings e ON e.key = c.vector_key",
+                (collection,),
             )
         }
         statuses = Counter(
-            row[0] for row in connection.execute("SELECT embedding_status FROM chunks")
+            row[0]
+            for row in connection.execute(
+                "SELECT embedding_status FROM chunks c JOIN collections k "
+                "ON k.id = c.collection_id AND k.name = ?",
+                (collection,),
+            )
         )
     assert spec.dimensions is not None
     query = np.linspace(-1.0, 1.0, spec.dimensions, dtype=np.float32)
-    found = store.search(vector=query, mode=SearchMode.VECTOR, pending="skip", limit=1000)
+    found = store.search(
+        vector=query,
+        mode=SearchMode.VECTOR,
+        pending="skip",
+        limit=len(served) + 1,
+        collection=collection,
+    )
     names = dict(enumerate(sorted(served)))
-    oracle = nearest({number: served[name] for number, name in names.items()}, query, 1000)
+    oracle = nearest({number: served[name] for number, name in names.items()}, query, len(served))
     assert {hit.chunk.id for hit in found} == set(served)
     assert np.allclose([hit.score for hit in found], [score for _, score in oracle], atol=1e-5)
-    stats = store.stats()
+    stats = store.stats(collection)
     assert stats.ready == statuses["READY"]
     assert stats.failed == statuses["FAILED"]
     assert stats.waiting + stats.in_flight == statuses["PENDING"]
