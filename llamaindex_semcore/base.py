@@ -287,8 +287,8 @@ class SemcoreVectorStore(BasePydanticVectorStore):
 
         Args:
             query: of mode default, sparse, text_search, hybrid or mmr.
-            kwargs: ``pending``, ``mmr_threshold`` and ``mmr_prefetch_k``; a retriever passes them
-                on from its ``vector_store_kwargs``.
+            kwargs: ``pending``, ``exact``, ``mmr_threshold`` and ``mmr_prefetch_k``; see
+                `QueryOptions`. A retriever passes them on from its ``vector_store_kwargs``.
 
         Raises:
             UnsupportedQueryError: a mode or an option that this store does not have.

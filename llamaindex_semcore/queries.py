@@ -171,6 +171,7 @@ class QueryRun:
             mode=mode,
             alpha=_DEFAULT_ALPHA if alpha is None else alpha,
             pending=self._options.pending,
+            exact=self._options.exact,
             **self._where,
         )
         hits = [Hit(result.chunk, result.score, result.match.value) for result in found]

@@ -16,11 +16,13 @@ class QueryOptions:
 
     Attributes:
         pending: ``keyword`` lets nodes without a vector be found by keyword; ``skip`` does not.
+        exact: compare every vector, where a search of a large collection may otherwise miss one.
         mmr_threshold: 1 is the order by similarity, 0 all diversity; before the query's own.
         mmr_prefetch_k: how many nodes MMR chooses from.
     """
 
     pending: PendingRule
+    exact: bool = False
     mmr_threshold: float | None = None
     mmr_prefetch_k: int | None = None
 

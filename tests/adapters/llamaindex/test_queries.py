@@ -305,6 +305,7 @@ def test_with_nothing_waiting_the_answer_is_exact_cosine_search(
         query_str=data.draw(st.sampled_from(["", "7", "1 2 3 4 5"])),
         similarity_top_k=top_k,
         filters=filters,
+        options={"exact": data.draw(st.booleans())},
     )
     assert result.ids == [name for _, name in expected]
     assert result.similarities == pytest.approx([score for score, _ in expected], abs=1e-5)
