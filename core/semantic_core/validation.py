@@ -88,7 +88,8 @@ def check_vector(vector: VectorLike, *, dimensions: int | None, what: str) -> by
     if dimensions is not None and len(values) != dimensions:
         raise InvalidVectorError(
             f"The vector of {what} has {len(values)} dimensions, not {dimensions}. Embed it with "
-            "the model and size of its collection."
+            "the model and size of its collection. Another model's vectors go into a collection of "
+            "their own, with EmbeddingSpec.external(name)."
         )
     # A number beyond float32 becomes infinite here, and is refused below.
     with np.errstate(over="ignore", invalid="ignore"):
