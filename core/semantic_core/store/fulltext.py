@@ -92,7 +92,8 @@ def search_rows(
     if match is None:
         return []
     chosen = restriction or Restriction("1")
-    join = "" if restriction is None else "JOIN chunks c ON c.pk = f.rowid "
+    # CROSS JOIN keeps the order: the other way round each row would ask the index anew.
+    join = "" if restriction is None else "CROSS JOIN chunks c ON c.pk = f.rowid "
     return [
         row[0]
         for row in connection.execute(
