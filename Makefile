@@ -18,13 +18,17 @@ LINT_IMPORTS := .venv/bin/python -c 'from importlinter.cli import lint_imports_c
 BUILD_DOCS := $(RUN) zensical build --strict --clean
 
 .DEFAULT_GOAL := help
-.PHONY: help test check demo docs screenshot format record e2e bench clean FORCE
+.PHONY: help test stress check demo docs screenshot format record e2e bench clean FORCE
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 test: check ## run every check and every test
 	$(RUN) pytest
+
+stress: .venv/.stamp ## crash at every failpoint, in every way and order, at length (half an hour)
+	SEMCORE_TEST_STRESS=1 SEMCORE_TEST_DEMO_KILLS=40 SEMCORE_TEST_CROWD_SECONDS=60 \
+		SEMCORE_TEST_MACHINE_EXAMPLES=2000 $(RUN) pytest tests/crash
 
 check: .venv/.stamp ## run the checks that run no code: format, lint, types, imports, documentation
 	$(RUN) ruff format --check
