@@ -9,7 +9,7 @@ import typer
 
 from semantic_core import __version__
 from semantic_core.cli import caring, corpus, developing, jobs, money, queue, watching
-from semantic_core.cli.output import fail, say
+from semantic_core.cli.output import accept_any_text, fail, say
 from semantic_core.errors import SemanticCoreError
 
 app = typer.Typer(
@@ -47,6 +47,7 @@ def options(
 
 def main() -> None:
     """Run the command; a typed error becomes its message and an exit code."""
+    accept_any_text()
     try:
         app()
     except SemanticCoreError as error:

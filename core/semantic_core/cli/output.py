@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import sys
 import time
@@ -34,6 +35,13 @@ _TRANSIENT = (
 
 console = Console(highlight=False)
 errors = Console(stderr=True, highlight=False)
+
+
+def accept_any_text() -> None:
+    """Let a user's text reach a terminal that cannot show all of it."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def say(text: str = "") -> None:
@@ -77,7 +85,8 @@ def show_table(
 
 def print_json(value: Any) -> None:
     """Print one line of JSON for scripts."""
-    sys.stdout.write(json.dumps(value, default=_plain, ensure_ascii=False) + "\n")
+    shows_all = sys.stdout.encoding.lower().startswith("utf")
+    sys.stdout.write(json.dumps(value, default=_plain, ensure_ascii=not shows_all) + "\n")
 
 
 def fail(error: SemanticCoreError) -> int:
