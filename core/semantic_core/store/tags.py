@@ -24,9 +24,10 @@ _MOST_VALUES = 500
 # SQLite versions differ in how json_each spells keys with these.
 _NO_TAG = re.compile(r'["\\\x00-\x1f]')
 
+# NOT INDEXED leaves the row keys to look up: an index in the order asked for would be read whole.
 _TAGS = (
     "SELECT c.collection_id, e.key, CASE e.type WHEN 'true' THEN x'01' WHEN 'false' THEN x'00' "
-    "ELSE e.value END, c.pk FROM chunks c, json_each(c.metadata) e WHERE {} "
+    "ELSE e.value END, c.pk FROM chunks c NOT INDEXED, json_each(c.metadata) e WHERE {} "
     "AND e.type IN ('text', 'integer', 'real', 'true', 'false') "
     f"AND (e.type <> 'text' OR length(e.value) <= {LONGEST})"
 )
