@@ -61,7 +61,7 @@ def download(
             size=LARGEST_RESULT if size is None else min(size, LARGEST_RESULT),
             seconds=LONGEST_DOWNLOAD,
         )
-        for chunk in _checked_chunks(response):
+        for chunk in _checked_chunks(response, may_be_empty=0 in (size, declared)):
             file.write(chunk)
             byte_count += len(chunk)
             line_count += chunk.count(b"\n")
@@ -81,21 +81,23 @@ def download(
         reach(FailPoint.DOWNLOAD_WRITTEN)
         file.move_to(destination)
     return RetrievedResults(
-        path=destination, byte_count=byte_count, line_count=line_count + (last != b"\n")
+        path=destination, byte_count=byte_count, line_count=line_count + (last not in (b"", b"\n"))
     )
 
 
-def _checked_chunks(response: httpx2.Response) -> Iterator[bytes]:
+def _checked_chunks(response: httpx2.Response, *, may_be_empty: bool) -> Iterator[bytes]:
     """Yield the body, unless it is an error page that came as a success.
 
     Raises:
         ProviderProtocolError: it is HTML, or one JSON error.
-        ProviderUnavailableError: it is empty.
+        ProviderUnavailableError: it is empty, which nobody said it would be.
     """
     kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     chunks = response.iter_raw(_CHUNK)
     first = next(chunks, b"")
     if not first:
+        if may_be_empty:
+            return
         raise ProviderUnavailableError(f"{_WHAT} came empty. Nothing is lost; try again later.")
     if kind == "text/html" or first.lstrip()[:1] == b"<":
         raise ProviderProtocolError(

@@ -278,6 +278,17 @@ def test_a_result_cut_short_is_not_paid_for_again(world: World) -> None:
     assert world.creates() == 1
 
 
+def test_an_empty_result_file_holds_the_job(world: World) -> None:
+    """C20: asking for it again and again would never end the job."""
+    world.emulator.add_fault(FaultRule(effect=DamageLines(damage=Damage.MISSING)))
+    manager = flushed(world, "one", "two")
+    assert list(manager.sync_status().values()) == [JobStatus.PROCESSING]
+    assert manager.get_queue_stats().held_jobs[0].hold_reason is HoldReason.BAD_RESULTS
+    assert set(world.statuses().values()) == {PENDING}
+    sync_until_quiet(world, manager, rounds=2)
+    assert world.creates() == 1
+
+
 def test_success_without_a_result_file_holds_the_job(world: World) -> None:
     """C20"""
     world.emulator.add_fault(
