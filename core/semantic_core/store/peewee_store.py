@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
-from pathlib import Path
-from typing import Self
 
-import peewee
-
-from semantic_core.clock import Clock, SystemClock
-from semantic_core.database import Database
 from semantic_core.errors import InvalidInputError
 from semantic_core.filters import parse_filter
-from semantic_core.queue.stats import read_stats
-from semantic_core.schema import SchemaOptions, ensure_schema_compatibility, read_meta
 from semantic_core.spec import EmbeddingSpec
 from semantic_core.statuses import SearchMode, VectorOrigin
-from semantic_core.store.backing_up import back_up
 from semantic_core.store.base import BaseVectorStore, FilterLike
 from semantic_core.store.collections import (
     DEFAULT_COLLECTION,
@@ -34,19 +24,16 @@ from semantic_core.store.documents import (
     drop_documents,
     save_documents,
 )
-from semantic_core.store.indexes import IndexCache
+from semantic_core.store.opened import OpenStore
 from semantic_core.store.preparing import prepare_chunks
-from semantic_core.store.provenance import check_provenance, fix_provenance
-from semantic_core.store.reading import checked_names, read_chunks, read_coverage, restrict
+from semantic_core.store.reading import checked_names, read_chunks, restrict
 from semantic_core.store.saving import save_rows
 from semantic_core.store.searching import check_query, checked_vector, search, search_many
 from semantic_core.store.serving import read_vectors
-from semantic_core.store.vectors import apply_vectors, known_vectors
-from semantic_core.tables import build_tables
+from semantic_core.store.vectors import apply_vectors
 from semantic_core.types import (
     BulkReport,
     Chunk,
-    QueueStats,
     SaveReport,
     SearchResults,
     StoredChunk,
@@ -55,7 +42,7 @@ from semantic_core.types import (
 )
 
 
-class PeeweeVectorStore(BaseVectorStore):
+class PeeweeVectorStore(OpenStore, BaseVectorStore):
     """Chunks, vectors and the batch queue in one SQLite file. Use it as a context manager.
 
     Opening creates the database, or brings an older schema forward, in one transaction. It may
@@ -69,64 +56,6 @@ class PeeweeVectorStore(BaseVectorStore):
     Raises:
         StorageError: the subclass that says why the database cannot be used.
     """
-
-    def __init__(
-        self,
-        database: str | os.PathLike[str] | peewee.SqliteDatabase | Database,
-        *,
-        options: SchemaOptions | None = None,
-        clock: Clock | None = None,
-    ) -> None:
-        self.database = database if isinstance(database, Database) else Database(database)
-        self.clock = clock or SystemClock()
-        try:
-            ensure_schema_compatibility(self.database, options or SchemaOptions())
-        except BaseException:
-            self.database.close()
-            raise
-        self.tables = build_tables(self.database.peewee)
-        self._indexes = IndexCache(self.database)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def __repr__(self) -> str:
-        return f"PeeweeVectorStore({str(self.database.path)!r})"
-
-    def close(self) -> None:
-        """Close every connection this store opened, in whatever thread. Idempotent.
-
-        Where vectors changed much since the index was saved, it is saved first, for the next one.
-        """
-        try:
-            self._indexes.close()
-        finally:
-            self.database.close()
-
-    def refresh_indexes(self) -> None:
-        """Bring the vector indexes in memory up to date now, so that no search has to.
-
-        Changes nothing in the database. Where nothing was searched yet there is nothing to do.
-        """
-        self._indexes.refresh()
-
-    def backup(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-        """Copy the whole database to one file, while others read and write it.
-
-        The copy is of one moment, and appears under its name whole or not at all, for its owner
-        only. A store opened on it adopts the batch jobs that were sent after that moment.
-
-        Args:
-            path: the file; its folder must exist.
-            overwrite: replace what is there, in one step.
-
-        Raises:
-            StorageError: the file exists, or could not be written.
-        """
-        back_up(self.database, Path(path), overwrite=overwrite)
 
     # --- collections ---------------------------------------------------------------------
 
@@ -317,38 +246,6 @@ class PeeweeVectorStore(BaseVectorStore):
         self.refresh_indexes()
         return report
 
-    def known_vectors(self, content_hashes: Sequence[str]) -> set[str]:
-        """Return which of these content hashes (hex) have a stored vector or an open batch item."""
-        with self.database.snapshot() as connection:
-            return known_vectors(connection, content_hashes)
-
-    def has_vectors(self, collection: str = DEFAULT_COLLECTION) -> bool:
-        """Return whether a vector search of the collection could find anything."""
-        with self.database.snapshot() as connection:
-            target = find_collection(connection, collection)
-            if target is None:
-                return False
-            coverage = read_coverage(connection, target.id)
-            return coverage.ready + coverage.stale > 0
-
-    def fix_provenance(self, provenance: str) -> None:
-        """Bind the database to a provider endpoint, or check that it is bound to this one.
-
-        Raises:
-            ProvenanceError: it holds vectors of another endpoint.
-        """
-        with self.database.transaction() as connection:
-            fix_provenance(connection, provenance, self.database.path)
-
-    def check_provenance(self, provenance: str) -> None:
-        """Check that the database is bound to no provider endpoint, or to this one.
-
-        Raises:
-            ProvenanceError: it holds vectors of another endpoint.
-        """
-        with self.database.snapshot() as connection:
-            check_provenance(connection, provenance, self.database.path)
-
     # --- reading -------------------------------------------------------------------------
 
     def get(self, ids: Sequence[str], *, collection: str = DEFAULT_COLLECTION) -> list[StoredChunk]:
@@ -489,17 +386,6 @@ class PeeweeVectorStore(BaseVectorStore):
         )
         queries = [checked_vector(vector, target) for vector in vectors]
         return search_many(self.database, self._indexes, target, query, queries)
-
-    def stats(self, collection: str | None = None) -> QueueStats:
-        """Return what waits, what runs and what failed, in one collection or in all."""
-        with self.database.snapshot() as connection:
-            target = None if collection is None else get_collection(connection, collection).id
-            return read_stats(connection, collection_id=target, now=self.clock.now())
-
-    def meta(self, key: str) -> str | None:
-        """Return a value of the meta table, such as ``install_id``, or None."""
-        with self.database.snapshot() as connection:
-            return read_meta(connection, key)
 
     def _spec(self, collection: str) -> EmbeddingSpec:
         """Return the spec a collection has, or is created with by a save."""
