@@ -13,6 +13,7 @@ from semantic_core.errors import (
     ProviderUnavailableError,
     RateLimitError,
     SubmissionUncertainError,
+    TransitionError,
 )
 from semantic_core.types import QueueStats
 
@@ -23,6 +24,7 @@ _PASSING = (
     SubmissionUncertainError,
     DatabaseBusyError,
     BudgetExceededError,
+    TransitionError,  # the machine slept, and another process took the job over
 )
 
 

@@ -9,7 +9,8 @@ import pytest
 from semantic_core.batches import Watch, WatchOptions, WatchRound
 from semantic_core.emulator import FailLines, FaultRule, Lines, Operation, Reply
 from semantic_core.errors import AuthError
-from support.world import World
+from semantic_core.failpoints import FailPoint, arm, disarm
+from support.world import CONFIG, World
 
 
 def watch(world: World, **options: float) -> Watch:
@@ -39,6 +40,28 @@ def test_passing_trouble_is_reported_and_outlived(world: World) -> None:
     assert "429" in (first.trouble or "")
     world.clock.advance(1000)
     assert len(watching.round().sent) == 1
+
+
+def test_a_job_that_another_process_took_over_does_not_end_the_watch(world: World) -> None:
+    """A4: a laptop was closed for an hour."""
+    world.save("one")
+
+    def sleep_through_everything() -> None:
+        disarm()
+        for pause in (CONFIG.lease, CONFIG.listing_grace):
+            world.clock.advance(pause + 1)
+            world.manager().sync_status()
+        world.manager().flush_queue()
+
+    arm(FailPoint.CREATE_INTENDED, sleep_through_everything)
+    try:
+        first = watch(world, min_size=1).round()
+    finally:
+        disarm()
+    assert first.sent == ()
+    assert "taken over" in (first.trouble or "")
+    assert watch(world, min_size=1).round().stats.ready == 1
+    assert world.creates() == 1
 
 
 def test_a_refused_key_ends_the_watch(world: World) -> None:
