@@ -680,6 +680,20 @@ def test_the_last_line_needs_no_end_where_the_length_is_known(
     assert client.retrieve_results(FINISHED, tmp_path / "results").line_count == 2
 
 
+@pytest.mark.parametrize(
+    ("size", "response"), [(answer({}), body(b"", length=0)), (sized(0), body(b""))]
+)
+def test_a_file_that_is_said_to_be_empty_is_taken_as_such(
+    connect: Connect, tmp_path: Path, size: httpx2.Response, response: httpx2.Response
+) -> None:
+    """C20: it is for the caller to doubt it."""
+    path = tmp_path / "results"
+    client, _ = connect(size, response)
+    retrieved = client.retrieve_results(FINISHED, path)
+    assert retrieved == RetrievedResults(path=path, byte_count=0, line_count=0)
+    assert path.read_bytes() == b""
+
+
 def test_a_broken_connection_leaves_nothing(connect: Connect, tmp_path: Path) -> None:
     broken = [
         httpx2.Response(200, stream=Chunks(CONTENT, httpx2.ReadError("reset"))) for _ in range(4)
