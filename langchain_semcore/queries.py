@@ -10,9 +10,9 @@ from langchain_semcore.embeddings import DeferredEmbeddings
 from semantic_core import (
     BlankTextError,
     ConfigurationError,
-    InvalidInputError,
     PeeweeVectorStore,
     ProvenanceError,
+    ProviderError,
     SemanticCoreError,
 )
 
@@ -68,16 +68,19 @@ class QueryEmbedder:
         Raises:
             InvalidInputError: a query that cannot be sent.
             ProvenanceError: the database holds vectors of another endpoint.
+            StorageError: the database cannot be read, not even by keyword.
         """
         try:
             vector = self.vector(query)
         except BlankTextError:
             return None, f"the query is blank: {_KEYWORD_ALONE}"
-        except (InvalidInputError, ProvenanceError):
+        except ProvenanceError:
             raise
-        except SemanticCoreError as error:
+        except (ProviderError, ConfigurationError) as error:
             _log.warning("A query could not be embedded, so it is %s: %s", _KEYWORD_ALONE, error)
             return None, f"{_KEYWORD_ALONE}: {error}"
+        except SemanticCoreError:
+            raise
         except Exception as error:  # noqa: BLE001  # nobody knows what a foreign embedding raises
             kind = type(error).__name__
             # Its message stays out of the log: it may quote the query, or a key.

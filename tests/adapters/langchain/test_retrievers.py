@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,9 +10,15 @@ import pytest
 from langchain_core.callbacks import AsyncCallbackHandler, BaseCallbackHandler
 from langchain_core.documents import Document
 from langchain_core.language_models import FakeListChatModel
+from langchain_core.load import dumpd
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
-from langchain_core.runnables import RunnableLambda, RunnablePassthrough, RunnableSequence
+from langchain_core.runnables import (
+    ConfigurableField,
+    RunnableLambda,
+    RunnablePassthrough,
+    RunnableSequence,
+)
 from langchain_core.tracers.run_collector import RunCollectorCallbackHandler
 from pydantic import ValidationError
 
@@ -19,7 +26,7 @@ from langchain_semcore import DeferredEmbeddings, SemcoreRetriever, SemcoreVecto
 from semantic_core import GoogleKeyring, InvalidFilterError, InvalidInputError
 from semantic_core.emulator import FaultRule, Operation, Reply
 from support.langchain import DOCUMENTS, embed_all, ids
-from support.world import World
+from support.world import BATCH_KEY, DEFAULT_KEY, World
 
 LION = Document(id="lion", page_content="A lion is a very large cat.", metadata={"kind": "animal"})
 COVERAGE = {"ready": 3, "stale": 0, "pending": 1, "failed": 0}
@@ -147,6 +154,21 @@ def test_bad_options_are_refused(retriever: SemcoreRetriever) -> None:
         retriever.invoke("cat", filter={"kind": {"$typo": 1}})
     with pytest.raises(TypeError, match="filters"):
         retriever.invoke("cat", filters={"kind": "animal"})
+
+
+def test_it_is_bound_and_configured_like_any_runnable(retriever: SemcoreRetriever) -> None:
+    assert len(retriever.bind(k=2).invoke("cat")) == 2
+    configurable = retriever.configurable_fields(k=ConfigurableField(id="k"))
+    assert len(configurable.invoke("cat")) == 4
+    assert len(configurable.with_config(configurable={"k": 1}).invoke("cat")) == 1
+
+
+def test_no_key_is_in_what_a_tracer_is_sent(retriever: SemcoreRetriever) -> None:
+    chain = retriever | RunnableLambda(len)
+    for text in (json.dumps(dumpd(retriever)), json.dumps(dumpd(chain)), repr(chain)):
+        assert DEFAULT_KEY not in text
+        assert BATCH_KEY not in text
+    assert "world.db" in repr(chain)
 
 
 # --- callbacks and tracing ---------------------------------------------------------------

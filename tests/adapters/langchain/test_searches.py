@@ -20,6 +20,7 @@ from semantic_core import (
     PeeweeVectorStore,
     ProvenanceError,
     ProviderUnavailableError,
+    StorageError,
 )
 from semantic_core.emulator import FaultRule, Operation, Reply
 from support.langchain import CAT, DOCUMENTS, TableEmbeddings, embed_all, ids
@@ -238,6 +239,17 @@ def test_another_endpoint_is_never_asked(world: World, half: SemcoreVectorStore)
     googles = SemcoreVectorStore(world.store, embedding=DeferredEmbeddings(world.keyring()))
     with pytest.raises(ProvenanceError, match="endpoint:"):
         googles.similarity_search("cat")
+
+
+def test_a_database_that_cannot_be_read_is_not_answered_from(path: Path) -> None:
+    """Keyword search lies in the same file."""
+    table = TableEmbeddings({CAT.page_content: [1.0, 0.0], "cat": [1.0, 0.0]})
+    with SemcoreVectorStore(path, embedding=table, mode="sync") as vector_store:
+        vector_store.add_documents([CAT])
+    path.write_bytes(b"no database" * 1000)
+    with pytest.raises(StorageError):
+        vector_store.similarity_search("cat")
+    vector_store.close()
 
 
 def test_a_blank_query_finds_nothing_and_asks_nobody(
