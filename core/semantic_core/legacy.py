@@ -178,9 +178,12 @@ def _move_page(
         status, error = EmbeddingStatus.PENDING, None
         data = _usable(vector, dimensions, spec)
         if data is not None:
-            # With the model named, the vector is the one its text asks for: also a cache.
-            key = given_vector_key(content_hash, data) if spec.is_external else content_hash
-            vectors.append((key, data, VectorOrigin.GIVEN, now))
+            # With the model named, the vector is the one its text asks for: a paid one, which
+            # serves as cache and outlives its chunk.
+            key, origin = content_hash, VectorOrigin.LIVE
+            if spec.is_external:
+                key, origin = given_vector_key(content_hash, data), VectorOrigin.GIVEN
+            vectors.append((key, data, origin, now))
             status = EmbeddingStatus.READY
         elif not text.strip():
             status, error = EmbeddingStatus.FAILED, "blank text: nothing to embed"

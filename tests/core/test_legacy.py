@@ -75,6 +75,8 @@ def test_with_the_model_named_old_vectors_serve_as_cache(migrated: Open) -> None
     )
     assert [row.status for row in get(store, "1", "2", "3")] == [READY, READY, PENDING]
     assert store.save([Chunk(text="same", id="new")]).ready == 1
+    store.clear()
+    assert store.save([Chunk(text="same", id="again")]).ready == 1
 
 
 def test_without_a_name_they_are_given_vectors_of_an_external_space(migrated: Open) -> None:

@@ -483,7 +483,9 @@ def test_any_sequence_of_saves_keeps_the_invariants(
             store.delete(ids=["x"])
             texts.pop("x", None)
         else:
-            store.save([_chunk(*saved) for saved in step])
+            report = store.save([_chunk(*saved) for saved in step])
+            assert sum(_counts(report)) == report.ready + report.pending + report.failed
+            assert len(report.ids) == sum(_counts(report)) == len(step)
             texts |= {chunk_id: text for chunk_id, text, _ in step}
             for chunk_id, _, kind in step:
                 if kind in ("one", "two"):
