@@ -130,6 +130,8 @@ class BatchManager:
                 for a while).
             SubmissionUncertainError: nobody knows whether the job was created; its texts stay
                 claimed until sync_status() finds out.
+            TransitionError: this process slept so long that another one took the job over; it
+                sent nothing, and the texts go with the other's jobs.
         """
         context = self.context()
         self._check_batchable()
