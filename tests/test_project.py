@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("core/semantic_core", "llamaindex_semcore", "langchain_semcore")
-PARTS = (*PACKAGES, "tests", "cassettes", "benchmarks", "examples", ".ci")
+PARTS = (*PACKAGES, "tests", "cassettes", "benchmarks", "docs", "examples", "scripts", ".ci")
 
 MACHINE_PATH = re.compile(r"(?<![\w./])/(?:home|root|Users|work|opt|mnt)/\w")
 REGISTRY = re.compile(r"pypi\.org|pythonhosted\.org|--(?:extra-)?index-url|\bfind-links\b")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import runpy
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,24 @@ def test_the_reference_of_the_commands_is_current() -> None:
     """`make docs` writes it anew."""
     namespace = script("cli_reference.py")
     assert namespace["PAGE"].read_text(encoding="utf-8") == namespace["page"]()
+
+
+def test_the_picture_of_the_terminal_shows_commands_that_exist() -> None:
+    """`make screenshot` takes it anew; ids and times in it change, so it is not compared."""
+    known = {name for line in help_lines() for name in line.split()[:1]}
+    typed = [line for line in script("screenshot.py")["COMMANDS"] if line.startswith("semcore ")]
+    picture = (DOCS / "images" / "terminal.svg").read_text(encoding="utf-8")
+    assert typed
+    for line in typed:
+        assert line.split()[1] in known
+        assert escape(line.split(" -n")[0]).replace(" ", "&#160;") in picture
+
+
+def help_lines() -> list[str]:
+    page: str = script("cli_reference.py")["page"]()
+    return re.findall(
+        r"^  (\w.*)$", page.partition("Commands:")[2].partition("```")[0], re.MULTILINE
+    )
 
 
 def test_the_diagrams_are_current() -> None:

@@ -197,7 +197,7 @@ def _pip(arguments: list[str]) -> str:
     """Installing takes the network; that the extras exist can be seen without."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert arguments[0] == "install"
-    found = re.fullmatch(r"semcore(?:\[([\w,-]+)\])?", arguments[-1])
+    found = re.fullmatch(r"(?:semcore|\.)(?:\[([\w,-]+)\])?", arguments[-1])
     assert found, arguments
     extras = found[1].split(",") if found[1] else []
     assert set(extras) <= set(project["optional-dependencies"]), extras

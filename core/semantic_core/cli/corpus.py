@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -15,13 +16,16 @@ from semantic_core.cli.options import (
     Db,
     open_core,
 )
-from semantic_core.cli.output import FAILED, errors, print_json, say
+from semantic_core.cli.output import FAILED, console, errors, print_json, say
 from semantic_core.errors import IngestError, MissingDefaultKeyError, ProviderError
 from semantic_core.readers import read_documents
 from semantic_core.statuses import SearchMode
 from semantic_core.store import DEFAULT_COLLECTION
 from semantic_core.types import IngestReport, SearchResults
 from semantic_core.wording import shorten
+
+# Most that is shown of a hit's text.
+TEXT_WIDTH = 160
 
 
 def register(app: typer.Typer) -> None:
@@ -104,12 +108,13 @@ def search(
 
 def show_results(results: SearchResults) -> None:
     """Print hits, what each was found by, and what the search rests on."""
+    # On a terminal a hit's text is one line of it.
+    width = min(TEXT_WIDTH, console.width - 3) if console.is_terminal else TEXT_WIDTH
     for position, hit in enumerate(results, start=1):
         stale = ", vector of an older text" if hit.stale else ""
-        say(
-            f"{position}. [{hit.match}{stale}, {hit.score:.3f}] {hit.chunk.document_id or hit.chunk.id}"
-        )
-        say(f"   {shorten(hit.chunk.text, 160)}")
+        name = _relative(hit.chunk.document_id or hit.chunk.id)
+        say(f"{position}. [{hit.match}{stale}, {hit.score:.3f}] {name}")
+        say(f"   {shorten(hit.chunk.text, width)}")
     if not results:
         say("Nothing found.")
     coverage = results.coverage
@@ -118,6 +123,12 @@ def show_results(results: SearchResults) -> None:
         + (f"; {results.degraded.rstrip('.')}" if results.degraded else "")
         + "."
     )
+
+
+def _relative(name: str) -> str:
+    """Return the path of a file as one would type it here; any other name as it is."""
+    here = f"{Path.cwd()}{os.sep}"
+    return name.removeprefix(here)
 
 
 def len_of(report: IngestReport) -> int:
