@@ -2,11 +2,7 @@
 
 import os
 import re
-import subprocess
-import sys
-import tarfile
 import tomllib
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -98,18 +94,3 @@ def test_continuous_integration_runs_what_a_person_runs() -> None:
     *_, enter, last = script.read_text(encoding="utf-8").splitlines()
     assert enter.startswith("cd ")
     assert last == "make test"
-
-
-def test_the_distribution_holds_the_packages_and_their_types(tmp_path: Path) -> None:
-    """And its source archive holds all that `make test` needs."""
-    command = [sys.executable, "-m", "hatchling", "build", "-d", str(tmp_path)]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
-    [wheel], [archive] = tmp_path.glob("*.whl"), tmp_path.glob("*.tar.gz")
-    with zipfile.ZipFile(wheel) as opened:
-        installed = opened.namelist()
-    tops = {Path(package).name for package in PACKAGES}
-    assert {f"{top}/py.typed" for top in tops} <= set(installed)
-    assert {name.split("/")[0] for name in installed if ".dist-info/" not in name} == tops
-    with tarfile.open(archive) as opened_archive:
-        archived = {name.partition("/")[2] for name in opened_archive.getnames()}
-    assert {"Makefile", "constraints.txt", "CHANGELOG.md", "tests/conftest.py"} <= archived
