@@ -64,8 +64,8 @@ _BYTES_PER_TOKEN = 4
 
 _WAITS = "embedding_status = 'PENDING' AND batch_job_id IS NULL"
 
-# Where waiting chunks are read from the index, in an order it has: first those that were sent
-# before and may be sent again, then those never sent, oldest first.
+# Waiting chunks in an order that the index has: first those whose time has come to be sent again,
+# then those that wait for no time, oldest first.
 _DUE = (
     ("not_before <= :now", "not_before, pk"),
     ("not_before IS NULL", "pk"),
@@ -126,7 +126,7 @@ def _queues(connection: sqlite3.Connection, collection: str | None, now: float) 
 def _due_texts(
     connection: sqlite3.Connection, queues: Sequence[_Queue], now: float
 ) -> Iterator[tuple[bytes, int, bool]]:
-    """Yield (content hash, UTF-8 bytes, whether it was ever sent) of due chunks."""
+    """Yield (content hash, UTF-8 bytes, whether its retry budget was used) of due chunks."""
     for queue in queues:
         for due, order in _DUE:
             # A chunk saved while its text backs off elsewhere waits with it.
@@ -154,10 +154,10 @@ def _fill_job(
     spent: dict[bytes, None] = {}
     source_bytes = tokens = 0
     is_full = False
-    for content_hash, size, was_sent in _due_texts(connection, queues, now):
+    for content_hash, size, has_uses in _due_texts(connection, queues, now):
         if content_hash in hashes or content_hash in spent:
             continue
-        if was_sent and budget.is_spent(used_budget(connection, content_hash)):
+        if has_uses and budget.is_spent(used_budget(connection, content_hash)):
             spent[content_hash] = None
             continue
         text_tokens = max(1, -(-size // _BYTES_PER_TOKEN))

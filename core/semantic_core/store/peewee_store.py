@@ -153,7 +153,8 @@ class PeeweeVectorStore(OpenStore, BaseVectorStore):
         """Delete the chunks that meet every condition given, in one transaction.
 
         Their provider vectors stay as cache, so that adding the same text again costs nothing;
-        ``purge`` deletes those too, and adding it again is paid for again.
+        ``purge`` deletes those too, if no other chunk uses them, and adding the text again is
+        paid for again.
 
         Returns:
             How many chunks were deleted; unknown ids are no error.
