@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import shutil
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -75,8 +79,22 @@ def _show_demo(run: Demo, options: DemoOptions) -> None:
     _show_bill(run.bill(), report, run.stats())
     say()
     say("Go on:")
-    say(f"  semcore status --db {options.database}")
-    say(f'  semcore search --db {options.database} "context manager"')
+    again = ["demo", *map(str, options.documents), "--folder", str(options.folder)]
+    if options.is_live:
+        again.append("--live")
+    command = _own_name()
+    say(f"  {command} {shlex.join([*again, '--ask', 'context manager'])}")
+    say(f"  {command} {shlex.join(['status', '--db', str(options.database)])}")
+
+
+def _own_name() -> str:
+    """Return how this command is called here: it need not be on the PATH."""
+    if shutil.which("semcore") is not None:
+        return "semcore"
+    called = Path(sys.argv[0])
+    if called.name == "__main__.py":
+        return "python -m semantic_core"
+    return os.path.relpath(called)
 
 
 def _show_ingest(report: IngestReport) -> None:
