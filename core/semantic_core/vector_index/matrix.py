@@ -157,7 +157,9 @@ class Matrix:
 
 def _multiply(rows: Floats, queries: Floats, out: Floats) -> None:
     if len(queries) < _BATCHED:
+        # Not matmul: it gains little from a second thread, for memory is the limit, and waits long
+        # for one where another program has the core.
         for query, products in zip(queries, out, strict=True):
-            np.matmul(rows, query, out=products)
+            np.vecdot(rows, query, out=products)
     else:
         np.matmul(queries, rows.T, out=out)
