@@ -68,7 +68,8 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: 
     """
     right = [name in numbers.split() for name in columns]
     head = "".join(
-        f'<th style="{_CELL};{_side(is_right)};font-weight:600">{_text(name)}</th>'
+        f'<th style="{_CELL};{_side(is_right)};font-weight:600;white-space:nowrap">'
+        f"{_text(name)}</th>"
         for name, is_right in zip(columns, right, strict=True)
     )
     body = "".join(f'<tr style="background:transparent">{_cells(row, right)}</tr>' for row in rows)
@@ -139,7 +140,7 @@ def prose(text: str) -> Html:
 def code(text: str) -> Html:
     """Return a name that people copy."""
     return Html(
-        '<code style="display:inline-block;max-width:24em;overflow-wrap:anywhere;padding:0;'
+        '<code style="display:inline-block;max-width:24em;overflow-wrap:break-word;padding:0;'
         f'background:transparent;color:inherit;font-size:.95em">{_text(text)}</code>'
     )
 

@@ -41,12 +41,11 @@ def show_queue(stats: QueueStats) -> str:
         )
     ]
     if stats.waiting:
-        parts.append(
-            html.line(
-                f"Waiting: {counted(stats.waiting_texts, 'distinct text')}, the oldest since "
-                f"{moment(stats.oldest_waiting)}; {stats.backing_off:,} of the chunks back off."
-            )
-        )
+        texts, since = counted(stats.waiting_texts, "distinct text"), moment(stats.oldest_waiting)
+        parts.append(html.line(f"Waiting: {texts}, the oldest since {since}."))
+    if stats.backing_off:
+        first = moment(stats.next_try)
+        parts.append(html.line(f"Of these later: {stats.backing_off:,}, the first from {first}."))
     if stats.stale:
         parts.append(html.line(f"Served by the vector of an older text: {stats.stale:,}."))
     if stats.open_jobs:
@@ -55,6 +54,21 @@ def show_queue(stats: QueueStats) -> str:
     if stats.held_jobs:
         held = counted(len(stats.held_jobs), "job")
         parts.append(html.warning(f"{held} held, until somebody decides.", Tone.BAD))
+    parts += [
+        html.warning(
+            f"{job.id}: at the provider since {moment(job.submitted_at)}, which is long; it is "
+            "neither lost nor sent again."
+        )
+        for job in stats.overdue_jobs[:MOST_ROWS]
+    ]
+    parts += [
+        html.warning(
+            f"{job.id}: its results are there since {moment(job.finished_at)}, and the provider "
+            "will soon remove them. Call sync_status().",
+            Tone.BAD,
+        )
+        for job in stats.expiring_jobs[:MOST_ROWS]
+    ]
     if stats.failures:
         rows = [(count, _message(message)) for message, count in stats.failures[:MOST_ROWS]]
         parts.append(html.table(("failed", "because"), rows, numbers="failed"))
@@ -97,6 +111,7 @@ def show_job(job: BatchJob) -> str:
                 ("display name", html.code(job.display_name)),
                 ("failed because", job.failure_reason),
                 ("message", job.error_message and _message(job.error_message)),
+                ("what next", job.advice and _message(job.advice)),
             ]
         ),
     )
@@ -161,6 +176,7 @@ def show_estimate(estimate: Estimate) -> str:
     saved = None
     if estimate.live_usd is not None and estimate.batch_usd is not None:
         saved = f"{money(estimate.live_usd - estimate.batch_usd)} less than live"
+    repeated = f"about {estimate.repeated_tokens:,} tokens of equal texts"
     return html.block(
         "Estimate of what waits",
         html.facts(
@@ -170,7 +186,7 @@ def show_estimate(estimate: Estimate) -> str:
                 ("chunks", estimate.chunks),
                 ("distinct texts", estimate.texts),
                 ("tokens", f"about {estimate.tokens:,} (estimated)"),
-                ("not sent twice", f"about {estimate.repeated_tokens:,} tokens of equal texts"),
+                ("not sent twice", repeated if estimate.repeated_tokens else None),
                 ("prices of", estimate.priced_as_of),
             ]
         ),
@@ -181,7 +197,7 @@ def show_receipt(receipt: Receipt) -> str:
     """Show what batch jobs cost."""
     saved = None if receipt.saved_usd is None else f"{money(receipt.saved_usd)} less than live"
     uncounted = f"about {receipt.open_tokens:,} tokens" if receipt.open_tokens else None
-    shared = f"{receipt.reused_chunks:,} chunks share the vector of an equal text"
+    shared = f"{counted(receipt.reused_chunks, 'chunk')} with the vector of an equal text"
     parts = [
         html.facts(
             [
@@ -190,7 +206,12 @@ def show_receipt(receipt: Receipt) -> str:
                 ("texts", receipt.texts),
                 ("tokens", f"{receipt.tokens:,} as the provider counted them"),
                 ("not counted yet", uncounted),
-                ("not paid again", f"{receipt.reused_tokens:,} tokens: {shared}"),
+                (
+                    "not paid again",
+                    f"{receipt.reused_tokens:,} tokens: {shared}"
+                    if receipt.reused_chunks
+                    else None,
+                ),
                 ("prices of", receipt.priced_as_of),
             ]
         )
@@ -217,10 +238,14 @@ def _jobs(jobs: Sequence[BatchJob]) -> Html:
         )
         for job in jobs
     ]
-    messages = [
-        html.warning(f"{job.id}: {shorten(job.error_message, MESSAGE_WIDTH)}")
+    said = {
+        job.id: [part.rstrip(".") for part in (job.error_message, job.advice) if part]
         for job in jobs
-        if job.error_message
+    }
+    messages = [
+        html.warning(shorten(f"{job_id}: {'. '.join(parts)}.", MESSAGE_WIDTH))
+        for job_id, parts in said.items()
+        if parts
     ]
     return Html(
         html.table(columns, rows, numbers="texts done failed tokens cost") + "".join(messages)

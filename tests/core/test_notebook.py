@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
+from enum import Enum
 from typing import Any
 
 import pytest
@@ -64,6 +65,8 @@ HELD = replace(
     hold_reason=HoldReason.LOST,
     token_count=None,
 )
+OVERDUE = replace(HELD, id="33333333-job", submitted_at=NOW + 600)
+EXPIRING = replace(HELD, id="44444444-job", finished_at=NOW + 1200)
 CHUNK = StoredChunk(
     id="doc#7",
     collection="default",
@@ -92,9 +95,13 @@ STATS = QueueStats(
     oldest_waiting=NOW,
     open_jobs=(JOB, HELD),
     held_jobs=(HELD,),
+    overdue_jobs=(OVERDUE,),
+    expiring_jobs=(EXPIRING,),
     failures=(("too long", 40), ("blank", 6)),
+    next_try=NOW + 7200,
 )
-RESULTS = SearchResults((HIT,), Coverage(ready=6, stale=1, pending=2, failed=3), "no key")
+COVERAGE = Coverage(ready=6, stale=1, pending=2, failed=3)
+RESULTS = SearchResults((HIT,), COVERAGE, "no key")
 ESTIMATE = Estimate(
     chunks=1101,
     texts=1002,
@@ -115,9 +122,10 @@ RECEIPT = Receipt(
     reused_tokens=44_004,
     priced_as_of="2026-11",
 )
+SAVED = SaveReport(inserted=3002, updated=403, unchanged=54, ready=2055, pending=1406, failed=7)
 REPORT = IngestReport(
     documents=1201,
-    chunks=SaveReport(inserted=3002, updated=403, unchanged=54, ready=2055, pending=1406, failed=7),
+    chunks=SAVED,
     removed=68,
     rejected=(Rejected(position=4_009, name="document 'x'", reason="it is blank"),),
     rejected_count=91,
@@ -143,7 +151,9 @@ def rows_of(job: BatchJob) -> list[str]:
             STATS,
             [
                 *("ready 30,005", "in flight 2,004", "waiting 1,001", "failed 46", "33,056 chunks"),
-                *("902 distinct texts", "83 of", "57", moment(NOW), "1 job held"),
+                *("902 distinct texts", "later: 83", "57", moment(NOW), "1 job held"),
+                *("33333333-job: at the provider since " + moment(NOW + 600), moment(NOW + 7200)),
+                "44444444-job: its results are there since " + moment(NOW + 1200),
                 *(*rows_of(JOB), *rows_of(HELD), "FAILED", "held: lost", "it expired", "78,002"),
                 *("~77,001", "40", "too long", "6", "blank"),
             ],
@@ -195,6 +205,43 @@ def test_all_that_a_value_holds_is_shown(value: Any, expected: list[str]) -> Non
     assert [words for words in expected if words not in text] == []
 
 
+OTHERS: dict[type, Any] = {int: 5, float: NOW + 99_999, str: "something else", tuple: ()}
+
+
+def otherwise(value: Any) -> Any:
+    """Another value of the same kind."""
+    if isinstance(value, Enum):
+        return next(member for member in type(value) if member is not value)
+    return OTHERS[type(value)]
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        (value, field.name)
+        for value in (JOB, STATS, ESTIMATE, RECEIPT, REPORT, SAVED, COVERAGE)
+        for field in fields(value)
+        if isinstance(getattr(value, field.name), tuple(OTHERS))
+        # Left empty in an IngestReport, to stay small.
+        and field.name != "ids"
+    ],
+    ids=lambda part: part if isinstance(part, str) else type(part).__name__,
+)
+def test_every_field_can_be_seen_to_change(value: Any, name: str) -> None:
+    """So a field that is added later is not forgotten."""
+    changed = replace(value, **{name: otherwise(getattr(value, name))})
+    assert view(changed) != view(value)
+
+
+def view(value: Any) -> str:
+    if isinstance(value, SaveReport):
+        value = replace(REPORT, chunks=value)
+    if isinstance(value, Coverage):
+        value = SearchResults((HIT,), value)
+    shown: str = value._repr_html_()
+    return shown
+
+
 @pytest.mark.parametrize(
     "value",
     [
@@ -237,6 +284,13 @@ def test_a_price_that_nobody_knows_is_unknown() -> None:
         assert "less than live" not in text
         assert "unknown" in text
         assert money(0) not in text
+
+
+def test_what_did_not_happen_is_left_out() -> None:
+    assert "not sent twice" not in page(replace(ESTIMATE, repeated_tokens=0)).text
+    text = page(replace(RECEIPT, reused_chunks=0, reused_tokens=0, open_tokens=0)).text
+    assert "not paid again" not in text
+    assert "not counted yet" not in text
 
 
 def test_what_does_not_fit_is_counted() -> None:
