@@ -217,8 +217,7 @@ class SemcoreVectorStore(BasePydanticVectorStore):
             if self._all_fit(chunks):
                 raise
             raise InvalidVectorError(
-                f"{error} Vectors of another embed model go into a collection of their own: "
-                "SemcoreVectorStore(..., collection='...', "
+                f"{error} In LlamaIndex: SemcoreVectorStore(..., collection='...', "
                 "spec=EmbeddingSpec.external('its name'))."
             ) from error
 
