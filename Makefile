@@ -3,7 +3,8 @@
 
 PYTHON ?=
 DOCS ?=
-export PYTHON DOCS
+DATA ?=
+export PYTHON DOCS DATA
 # Answers must not depend on the reader's own settings.
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 unexport PYTHONPATH PYTHONHOME
@@ -58,11 +59,13 @@ record: .venv/.stamp ## record the HTTP cassettes anew: from Google if keys are 
 e2e: .venv/.stamp ## test a few texts against Google's real Batch API; needs keys, costs a few tokens
 	$(RUN) pytest -m e2e --force-enable-socket
 
-bench: .venv/.stamp ## measure speed, each benchmark by itself
-	@set -e; for script in benchmarks/[a-z]*.py; do echo "== $$script"; .venv/bin/python "$$script"; done
+bench: .venv-bench/.stamp ## measure speed and quality beside the peers (DATA=folder)
+	@set -e; for name in ingest search langchain_add llamaindex_add backfill growth quality peers; do \
+		echo "== $$name"; .venv-bench/bin/python "benchmarks/$$name.py"; \
+	done
 
 clean: ## remove the environments, the demo's data and all caches
-	rm -rf .venv .venv-demo .demo dist build site .cache
+	rm -rf .venv .venv-demo .venv-bench .demo dist build site .cache
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks
 	find core llamaindex_semcore langchain_semcore tests -name __pycache__ -prune -exec rm -rf {} +
 
@@ -77,6 +80,11 @@ stale = $(if $(findstring |$(CURDIR)|$(if $(PYTHON),$(PYTHON)|),$(shell cat $(1)
 
 .venv-demo/.stamp: pyproject.toml constraints.txt $(call stale,.venv-demo)
 	$(call set-up,.[emulator])
+
+.venv-bench/.stamp: pyproject.toml constraints.txt benchmarks/requirements.txt $(call stale,.venv-bench)
+	$(call set-up,.[llama-index$(comma)langchain],-r benchmarks/requirements.txt)
+
+comma := ,
 
 CANDIDATES := $(if $(PYTHON),"$$PYTHON",python3 python3.13 python3.12 python3.11 python)
 USABLE := import ensurepip, sqlite3, sys; sys.exit(sys.version_info < (3, 11))
@@ -99,6 +107,6 @@ if { [ -e $@ ] && [ -n "$(filter FORCE,$^)" ]; } \
 	echo "Making $$venv with $$("$$found" --version); this takes a minute, once."; \
 	"$$found" -m venv --clear $$venv; \
 fi; \
-$$venv/bin/python -m pip install -qq -c constraints.txt -e '$(1)'; \
+$$venv/bin/python -m pip install -qq -c constraints.txt -e '$(1)' $(2); \
 printf '|%s|%s|\n' "$$(pwd -P)" "$$PYTHON" > $@
 endef

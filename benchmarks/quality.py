@@ -1,0 +1,147 @@
+"""How good the answers are: recall of the index, and nDCG of the three ways to ask.
+
+    DATA=folder python benchmarks/quality.py
+
+The folder holds chunks.jsonl.gz (id, text, ...), queries.jsonl (text and relevant ids),
+vectors.f16.npy and query_vectors.f16.npy. Everything goes through the public store. Without a
+folder only recall is measured, on made vectors. Ends with an error below a floor.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from semantic_core.spec import EmbeddingSpec
+from semantic_core.store import PeeweeVectorStore
+from semantic_core.types import Chunk, SearchResults
+from shared import machine, made
+
+PAGE = 1000
+LIMIT = 10
+FLOORS = {"keyword": 0.285, "vector": 0.32, "hybrid": 0.35}
+RECALL_FLOOR = 0.999
+MADE = 50_000
+
+
+def main() -> None:
+    """Print one line a measurement, and keep them."""
+    folder = os.environ.get("DATA")
+    about = machine.describe()
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch, "notes.db")
+        rows = _real(path, Path(folder)) if folder else _made(path)
+    machine.keep("quality", {"machine": about, "data": "real" if folder else "made", **rows})
+    missed = [
+        name for name, value in rows["measured"].items() if value < rows["floors"].get(name, 0.0)
+    ]
+    if missed:
+        sys.exit(f"Below the floor: {', '.join(missed)}")
+
+
+def _made(path: Path) -> dict[str, Any]:
+    vectors = made.vectors(MADE, 768)
+    queries = made.vectors(100, 768, seed=2)
+    with PeeweeVectorStore(path) as store:
+        _fill(store, [str(number) for number in range(MADE)], ["text"] * MADE, vectors)
+        measured, times = _recall(store, vectors, queries)
+    return _report(measured, times, {"recall@10, exact": 1.0})
+
+
+def _real(path: Path, folder: Path) -> dict[str, Any]:
+    vectors, query_vectors = (
+        np.load(folder / name).astype(np.float32)
+        for name in ("vectors.f16.npy", "query_vectors.f16.npy")
+    )
+    with gzip.open(folder / "chunks.jsonl.gz", "rt", encoding="utf-8") as file:
+        rows = [json.loads(line) for line in file]
+    queries = [json.loads(line) for line in (folder / "queries.jsonl").open(encoding="utf-8")]
+    measured, times = {}, {}
+    with PeeweeVectorStore(path) as store:
+        ids = [str(row["id"]) for row in rows]
+        _fill(store, ids, [row["text"] for row in rows], vectors)
+        measured, times = _recall(store, vectors, query_vectors)
+        for mode in FLOORS:
+            gains, seconds = [], []
+            for query, vector in zip(queries, query_vectors, strict=True):
+                if not query.get("relevant"):
+                    continue
+                started = time.perf_counter()
+                found = store.search(
+                    text=query["text"],
+                    vector=None if mode == "keyword" else vector,
+                    mode=mode,
+                    limit=LIMIT,
+                )
+                seconds.append(time.perf_counter() - started)
+                gains.append(_gain(found, set(map(str, query["relevant"]))))
+            measured[f"nDCG@10, {mode}"] = statistics.fmean(gains)
+            times[f"nDCG@10, {mode}"] = seconds
+    floors = {f"nDCG@10, {mode}": floor for mode, floor in FLOORS.items()}
+    floors |= {"recall@10": RECALL_FLOOR, "recall@10, exact": 1.0}
+    return _report(measured, times, floors)
+
+
+def _fill(store: PeeweeVectorStore, ids: list[str], texts: list[str], vectors: made.Floats) -> None:
+    store.collection(spec=EmbeddingSpec.external("quality", vectors.shape[1]))
+    for start in range(0, len(ids), PAGE):
+        page = slice(start, start + PAGE)
+        store.save(
+            [
+                Chunk(id=name, text=text, vector=vector)
+                for name, text, vector in zip(ids[page], texts[page], vectors[page], strict=True)
+            ]
+        )
+
+
+def _recall(
+    store: PeeweeVectorStore, vectors: made.Floats, queries: made.Floats
+) -> tuple[dict[str, float], dict[str, list[float]]]:
+    """Compare with every vector by itself, in float64: a hit as near as the tenth is no miss."""
+    store.search(vector=queries[0], mode="vector")
+    recalls: dict[str, list[float]] = {"recall@10": [], "recall@10, exact": []}
+    times: dict[str, list[float]] = {name: [] for name in recalls}
+    wide = vectors.astype(np.float64)
+    wide /= np.linalg.norm(wide, axis=1, keepdims=True)
+    for query in queries.astype(np.float64):
+        true = wide @ (query / np.linalg.norm(query))
+        tenth = np.partition(true, -LIMIT)[-LIMIT]
+        for name, some in recalls.items():
+            started = time.perf_counter()
+            found = store.search(
+                vector=query, mode="vector", limit=LIMIT, exact=name.endswith("exact")
+            )
+            times[name].append(time.perf_counter() - started)
+            near = sum(hit.score >= tenth - 1e-6 for hit in found)
+            some.append(near / LIMIT)
+    return {name: statistics.fmean(some) for name, some in recalls.items()}, times
+
+
+def _gain(found: SearchResults, relevant: set[str]) -> float:
+    gains = [1 / np.log2(rank + 2) for rank, hit in enumerate(found) if hit.chunk.id in relevant]
+    best = sum(1 / np.log2(rank + 2) for rank in range(min(LIMIT, len(relevant))))
+    return float(sum(gains) / best)
+
+
+def _report(
+    measured: dict[str, float], times: dict[str, list[float]], floors: dict[str, float]
+) -> dict[str, Any]:
+    milliseconds = {name: machine.percentiles(some) for name, some in times.items()}
+    for name, value in measured.items():
+        floor = f"at least {floors[name]}" if name in floors else ""
+        print(f"{name:<20} {value:.4f}  p50 {milliseconds[name]['p50_ms']:7.2f} ms  {floor}")
+    rounded = {name: round(value, 5) for name, value in measured.items()}
+    return {"measured": rounded, "floors": floors, "milliseconds": milliseconds}
+
+
+if __name__ == "__main__":
+    main()
