@@ -296,9 +296,7 @@ class BatchJob:
 
         A held job says that in ``error_message``.
         """
-        return job_advice(
-            status=self.status, step=self.step, failure_reason=self.failure_reason
-        )
+        return job_advice(status=self.status, step=self.step, failure_reason=self.failure_reason)
 
     @classmethod
     def columns(cls) -> tuple[str, ...]:
