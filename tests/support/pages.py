@@ -181,16 +181,24 @@ def _start(arguments: list[str]) -> subprocess.Popen[str]:
     return process
 
 
-def _python(arguments: list[str]) -> str:
+def _python(arguments: list[str], **environ: str) -> str:
     result = subprocess.run(
-        [sys.executable, *arguments], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, *arguments],
+        capture_output=True,
+        env={**os.environ, **environ},
+        text=True,
+        timeout=120,
+        check=False,
     )
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout
 
 
 def _pytest(arguments: list[str]) -> str:
-    return _python(["-m", "pytest", "-p", "no:cacheprovider", *arguments])
+    # A reader has no plugins; ours take longer to load than the page's tests take.
+    return _python(
+        ["-m", "pytest", "-p", "no:cacheprovider", *arguments], PYTEST_DISABLE_PLUGIN_AUTOLOAD="1"
+    )
 
 
 def _pip(arguments: list[str]) -> str:
