@@ -52,7 +52,7 @@ A class's docstring is its default message: what happened and what to do next.
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from semantic_core.types import IngestReport
@@ -217,6 +217,14 @@ class DatabaseBusyError(StorageError):
 
 class DatabaseCorruptError(StorageError):
     """The database file is damaged. Keep it, restore a backup, and do not write to this one."""
+
+    @classmethod
+    def unreadable(cls, what: str, error: Exception) -> Self:
+        """Return the error for something stored that is not as it was written."""
+        return cls(
+            f"{what} in the database cannot be read ({error}): it is damaged, or another program "
+            "changed it. Keep the file, restore a backup, do not write to it."
+        )
 
 
 class StorageFullError(StorageError):

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from semantic_core.errors import InvalidMetadataError, InvalidTextError
+from semantic_core.errors import DatabaseCorruptError, InvalidMetadataError, InvalidTextError
 from semantic_core.validation import check_text
 
 # Metadata is read with every hit; what is larger than this belongs into the text or a file.
@@ -50,8 +50,15 @@ def dump_metadata(metadata: Mapping[str, Any], *, what: str = "the metadata") ->
 
 
 def load_metadata(text: str) -> dict[str, Any]:
-    """Return what `dump_metadata` was given."""
-    value: dict[str, Any] = json.loads(text)
+    """Return what `dump_metadata` was given.
+
+    Raises:
+        DatabaseCorruptError: it is not that any more.
+    """
+    try:
+        value: dict[str, Any] = json.loads(text)
+    except (TypeError, ValueError) as error:
+        raise DatabaseCorruptError.unreadable("Metadata", error) from error
     return value
 
 

@@ -367,3 +367,15 @@ def read_meta(connection: sqlite3.Connection, key: str) -> str | None:
     """Return a value of the meta table, or None."""
     row = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
     return None if row is None else str(row[0])
+
+
+def database_uuid(connection: sqlite3.Connection) -> uuid.UUID:
+    """Return the name of this database that no other has, but its copies.
+
+    Raises:
+        DatabaseCorruptError: it has none any more.
+    """
+    try:
+        return uuid.UUID(read_meta(connection, "database_uuid"))
+    except (TypeError, ValueError) as error:
+        raise DatabaseCorruptError.unreadable("The name of the database", error) from error

@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
-from semantic_core.errors import ConfigurationError, InvalidInputError
+from semantic_core.errors import ConfigurationError, DatabaseCorruptError, InvalidInputError
 
 PLACEHOLDER = "{text}"
 
@@ -93,8 +93,15 @@ class EmbeddingSpec:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Read what `to_json` wrote."""
-        return cls(**json.loads(text))
+        """Read what `to_json` wrote.
+
+        Raises:
+            DatabaseCorruptError: it is not that any more.
+        """
+        try:
+            return cls(**json.loads(text))
+        except (TypeError, ValueError) as error:
+            raise DatabaseCorruptError.unreadable("A spec", error) from error
 
     def to_json(self) -> str:
         """Return the spec as canonical JSON: equal specs give equal text."""

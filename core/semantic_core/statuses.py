@@ -3,9 +3,28 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Self
+
+from semantic_core.errors import DatabaseCorruptError
 
 
-class EmbeddingStatus(StrEnum):
+class _State(StrEnum):
+    """A state that rows hold."""
+
+    @classmethod
+    def read(cls, value: str) -> Self:
+        """Return the state that a row holds.
+
+        Raises:
+            DatabaseCorruptError: it is none.
+        """
+        try:
+            return cls(value)
+        except ValueError as error:
+            raise DatabaseCorruptError.unreadable("A state", error) from error
+
+
+class EmbeddingStatus(_State):
     """Where a chunk stands on its way to a vector."""
 
     READY = "READY"  #: the serving vector is the one its text asks for
@@ -13,7 +32,7 @@ class EmbeddingStatus(StrEnum):
     FAILED = "FAILED"  #: will not get one by itself; ``error_message`` says why
 
 
-class JobStatus(StrEnum):
+class JobStatus(_State):
     """Where a batch job stands, in the user's words."""
 
     CREATED = "CREATED"  #: claimed here, not yet surely accepted by the provider
@@ -23,7 +42,7 @@ class JobStatus(StrEnum):
     FAILED = "FAILED"  #: ended without results; ``failure_reason`` says why
 
 
-class JobStep(StrEnum):
+class JobStep(_State):
     """The last step of the submit protocol that is surely done: the recovery point."""
 
     CLAIMED = "claimed"  #: its texts belong to it; nothing was sent
@@ -35,7 +54,7 @@ class JobStep(StrEnum):
     CLEANED = "cleaned"  #: remote files are removed, as far as the provider allows
 
 
-class HoldReason(StrEnum):
+class HoldReason(_State):
     """Why a job waits for a person. A held job keeps its claims: nothing is sent again."""
 
     CANCELLED_ELSEWHERE = "cancelled elsewhere"
@@ -45,7 +64,7 @@ class HoldReason(StrEnum):
     BAD_RESULTS = "bad results"
 
 
-class FailureReason(StrEnum):
+class FailureReason(_State):
     """Why a job ended FAILED."""
 
     ABANDONED = "abandoned before create"
@@ -57,7 +76,7 @@ class FailureReason(StrEnum):
     RELEASED = "released"
 
 
-class ItemState(StrEnum):
+class ItemState(_State):
     """What became of one content hash in one job."""
 
     OPEN = "open"

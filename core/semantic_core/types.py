@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from semantic_core import notebook
 from semantic_core.advice import job_advice
+from semantic_core.errors import DatabaseCorruptError
 from semantic_core.statuses import (
     EmbeddingStatus,
     FailureReason,
@@ -307,10 +308,13 @@ class BatchJob:
     def from_row(cls, row: Sequence[Any]) -> Self:
         """Build from a database row that holds `columns` in order."""
         values = dict(zip(cls.columns(), row, strict=True))
-        values["status"] = JobStatus(values["status"])
-        values["step"] = JobStep(values["step"])
+        for name in ("created_at", "request_count", "done_count", "failed_count"):
+            if not isinstance(values[name], int | float):
+                raise DatabaseCorruptError.unreadable("A batch job", TypeError(name))
+        values["status"] = JobStatus.read(values["status"])
+        values["step"] = JobStep.read(values["step"])
         for name, enum in (("failure_reason", FailureReason), ("hold_reason", HoldReason)):
-            values[name] = None if values[name] is None else enum(values[name])
+            values[name] = None if values[name] is None else enum.read(values[name])
         return cls(**values)
 
 

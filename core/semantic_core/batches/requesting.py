@@ -18,10 +18,12 @@ def requests_of(job: LeasedJob) -> Iterator[EmbeddingRequest]:
     """Yield the texts of a job that go into its input file, measured as they are written.
 
     What is not yielded is settled: a hash that no chunk wants any more is let go of, a text that
-    no file can hold fails, and what the file has no room for goes with a later job.
+    no file can hold fails, and what the file has no room for goes with a later job. A text that
+    is not the one its hash names fails as well: its vector would serve another text for ever.
     """
     spec = job.spec()
     encode = request_encoder(spec)
+    hash_of = spec.hasher()
     most = room = job.context.config.max_file_bytes
     after = 0
     while page := _read(job, after):
@@ -35,6 +37,9 @@ def requests_of(job: LeasedJob) -> Iterator[EmbeddingRequest]:
         )
         for item, content_hash, source in page:
             if source is None:
+                continue
+            if hash_of(source) != content_hash:
+                _settle(job, [_changed(content_hash)])
                 continue
             request = EmbeddingRequest(key=content_hash.hex(), text=spec.document_text(source))
             size = len(encode(request))
@@ -73,6 +78,15 @@ def _settle(job: LeasedJob, outcomes: Sequence[Outcome]) -> None:
             budget=context.config.budget,
             now=context.clock.now(),
         )
+
+
+def _changed(content_hash: bytes) -> Outcome:
+    return Outcome(
+        content_hash=content_hash,
+        state=ItemState.FAILED,
+        use=BudgetUse.EVERYTHING,
+        error="its text was changed outside of semcore, or is damaged: save the chunk again",
+    )
 
 
 def _too_large(content_hash: bytes, size: int, most: int) -> Outcome:

@@ -17,7 +17,7 @@ from semantic_core.doctor.rows import (
     leases,
     stuck_claims,
 )
-from semantic_core.errors import ProviderError
+from semantic_core.errors import DatabaseCorruptError, ProviderError
 
 
 def examine(manager: BatchManager, *, fix: bool = False) -> Examination:
@@ -39,12 +39,23 @@ def examine(manager: BatchManager, *, fix: bool = False) -> Examination:
 
 
 def _findings(manager: BatchManager, *, fix: bool) -> Iterator[Finding]:
-    database, now = manager.store.database, manager.clock.now()
-    found = damage(database)
+    found = damage(manager.store.database)
     if found is not None:
         # Nothing else that it says can be trusted, and nothing may be written to it.
         yield found
         return
+    try:
+        yield from _beneath(manager, fix=fix)
+    except DatabaseCorruptError as error:
+        # SQLite finds the file in order, but not what is in it.
+        yield Finding(trouble=Trouble.DAMAGE, message=str(error))
+        return
+    yield from _at_provider(manager, fix=fix)
+    yield from waiting_jobs(manager)
+
+
+def _beneath(manager: BatchManager, *, fix: bool) -> Iterator[Finding]:
+    database, now = manager.store.database, manager.clock.now()
     yield from contradictions(database)
     for found in (
         stuck_claims(database),
@@ -56,8 +67,6 @@ def _findings(manager: BatchManager, *, fix: bool) -> Iterator[Finding]:
     ):
         if found is not None:
             yield found
-    yield from _at_provider(manager, fix=fix)
-    yield from waiting_jobs(manager)
 
 
 def _at_provider(manager: BatchManager, *, fix: bool) -> Iterator[Finding]:

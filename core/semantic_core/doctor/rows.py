@@ -11,6 +11,7 @@ from semantic_core.errors import DatabaseCorruptError, DatabaseReadOnlyError
 from semantic_core.queue.counts import recount
 from semantic_core.queue.jobs import far_leases
 from semantic_core.queue.vectors import serve_vectors
+from semantic_core.spec import EmbeddingSpec
 from semantic_core.store.fulltext import check_index, rebuild_index
 
 # No lease is meant to last so long: the clock was wrong when it was taken.
@@ -86,12 +87,35 @@ def contradictions(database: Database) -> Iterator[Finding]:
         for what, query in _CONTRADICTIONS.items():
             count = _number(connection, query)
             if count:
-                yield Finding(
-                    trouble=Trouble.CONTRADICTION,
-                    count=count,
-                    message=f"{count:,} {what}. Semcore never writes this: restore a backup, or "
-                    "save these chunks again, which pays for their vectors again.",
-                )
+                yield _contradiction(count, what)
+        changed = _changed_texts(connection)
+    if changed:
+        yield _contradiction(changed, "chunks have another text than the one they were saved with")
+
+
+def _contradiction(count: int, what: str) -> Finding:
+    return Finding(
+        trouble=Trouble.CONTRADICTION,
+        count=count,
+        message=f"{count:,} {what}. Semcore never writes this: restore a backup, or save these "
+        "chunks again, which pays for their vectors again.",
+    )
+
+
+def _changed_texts(connection: sqlite3.Connection) -> int:
+    """Return how many texts do not have the hash they are stored under."""
+    changed = 0
+    for collection_id, spec in connection.execute("SELECT id, spec FROM collections").fetchall():
+        hash_of = EmbeddingSpec.from_json(spec).hasher()
+        changed += sum(
+            hash_of(source) != content_hash
+            for source, content_hash in connection.execute(
+                "SELECT coalesce(vector_source, text), content_hash FROM chunks "
+                "WHERE collection_id = ?",
+                (collection_id,),
+            )
+        )
+    return changed
 
 
 def stuck_claims(database: Database) -> Finding | None:

@@ -47,7 +47,7 @@ def read_counts(
 ) -> dict[tuple[EmbeddingStatus, bool], int]:
     """Return how many chunks are in each (status, is served), in one collection or in all."""
     return {
-        (EmbeddingStatus(status), bool(is_served)): count
+        (EmbeddingStatus.read(status), bool(is_served)): count
         for status, is_served, count in connection.execute(
             "SELECT embedding_status, is_served, sum(chunks) FROM chunk_counts "
             "WHERE ?1 IS NULL OR collection_id = ?1 GROUP BY embedding_status, is_served",

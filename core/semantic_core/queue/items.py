@@ -70,7 +70,7 @@ def carried_hashes(
 def count_states(connection: sqlite3.Connection, job_id: str) -> dict[ItemState, int]:
     """Return how many of the job's items are in each state."""
     return {
-        ItemState(state): count
+        ItemState.read(state): count
         for state, count in connection.execute(
             "SELECT state, count(*) FROM batch_items WHERE job_id = ? GROUP BY state", (job_id,)
         )

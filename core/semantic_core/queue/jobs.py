@@ -61,10 +61,10 @@ class JobRecord:
                 batch_id=job_id,
             )
         values = dict(zip(names, row, strict=True))
-        values["step"] = JobStep(values["step"])
-        values["status"] = JobStatus(values["status"])
+        values["step"] = JobStep.read(values["step"])
+        values["status"] = JobStatus.read(values["status"])
         if values["hold_reason"] is not None:
-            values["hold_reason"] = HoldReason(values["hold_reason"])
+            values["hold_reason"] = HoldReason.read(values["hold_reason"])
         return cls(**values)
 
 

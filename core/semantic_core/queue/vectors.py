@@ -69,7 +69,9 @@ def serve_vectors(
     note_changed(connection, [(row[1], row[0]) for row in wanting])
     changes: Counter[ChunkState] = Counter()
     for _, collection_id, _, vector_key, status in wanting:
-        changes[ChunkState(collection_id, EmbeddingStatus(status), vector_key is not None)] -= 1
+        changes[
+            ChunkState(collection_id, EmbeddingStatus.read(status), vector_key is not None)
+        ] -= 1
         changes[ChunkState(collection_id, EmbeddingStatus.READY, True)] += 1
     count_changes(connection, changes)
     use_vectors(connection, {row[2] for row in wanting})

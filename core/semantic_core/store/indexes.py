@@ -15,14 +15,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import RLock
-from uuid import UUID
 
 import numpy as np
 
 from semantic_core.database import Database
 from semantic_core.queue.changes import KEPT
 from semantic_core.queue.counts import read_served
-from semantic_core.schema import read_meta
+from semantic_core.schema import database_uuid
 from semantic_core.store.collections import Collection
 from semantic_core.vector_index import Identity, Moment, Sidecar, VectorIndex
 
@@ -203,7 +202,7 @@ class IndexCache:
         sidecar = self._sidecars.get(collection.id)
         if sidecar is None:
             identity = Identity(
-                database=UUID(read_meta(connection, "database_uuid")),
+                database=database_uuid(connection),
                 collection=collection.id,
                 space=collection.spec.space_digest,
                 dimensions=dimensions,

@@ -114,7 +114,7 @@ def read_coverage(connection: sqlite3.Connection, collection_id: int) -> Coverag
 
 
 def _stored(row: tuple[Any, ...]) -> StoredChunk:
-    status = EmbeddingStatus(row[8])
+    status = EmbeddingStatus.read(row[8])
     return StoredChunk(
         id=row[0],
         collection=row[1],

@@ -138,7 +138,7 @@ def _known(
     if not ids:
         return {}
     return {
-        row[0]: _Known(row[1], row[2:7], row[7], row[8], EmbeddingStatus(row[9]), *row[10:])
+        row[0]: _Known(row[1], row[2:7], row[7], row[8], EmbeddingStatus.read(row[9]), *row[10:])
         for row in connection.execute(
             "SELECT chunk_id, pk, text, metadata, document_id, vector_source, payload, "
             "content_hash, vector_key, embedding_status, batch_job_id, not_before, error_message "

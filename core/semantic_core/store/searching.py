@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from semantic_core.database import Database
-from semantic_core.errors import InvalidInputError, InvalidVectorError
+from semantic_core.errors import DatabaseCorruptError, InvalidInputError, InvalidVectorError
 from semantic_core.filters import parse_filter
 from semantic_core.queue.counts import count_chunks
 from semantic_core.statuses import SearchMode
@@ -141,11 +141,11 @@ def search(
     degraded = None
     if query.mode is not SearchMode.KEYWORD and query.vector is None:
         degraded = "no query vector: answered by keyword alone"
-    return SearchResults(
-        tuple(SearchResult(chunk=chunks[h.pk], score=h.score, match=h.match) for h in ranked),
-        coverage,
-        degraded,
-    )
+    try:
+        hits = tuple(SearchResult(chunk=chunks[h.pk], score=h.score, match=h.match) for h in ranked)
+    except KeyError as error:
+        raise DatabaseCorruptError.unreadable("A row that a search found", error) from error
+    return SearchResults(hits, coverage, degraded)
 
 
 def search_many(
