@@ -19,7 +19,7 @@ LINT_IMPORTS := .venv/bin/python -c 'from importlinter.cli import lint_imports_c
 BUILD_DOCS := $(RUN) zensical build --strict --clean
 
 .DEFAULT_GOAL := help
-.PHONY: help test stress check demo docs screenshot format record e2e bench clean FORCE
+.PHONY: help test stress check demo docs notebooks screenshot format record e2e bench clean FORCE
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -45,6 +45,9 @@ docs: .venv/.stamp ## write the generated pages anew and build the documentation
 	$(PY) scripts/cli_reference.py
 	$(PY) scripts/diagrams.py
 	$(BUILD_DOCS)
+
+notebooks: .venv/.stamp ## run the example notebooks, and keep what they show
+	$(PY) scripts/notebooks.py
 
 screenshot: .venv/.stamp ## take the terminal's picture for the README anew
 	$(PY) scripts/screenshot.py

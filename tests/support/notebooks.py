@@ -1,47 +1,43 @@
-"""Running a notebook as a reader would, in a kernel of its own."""
+"""Running an example notebook as a reader would, and looking at what it shows."""
 
 from __future__ import annotations
 
-import tempfile
+import runpy
+from collections.abc import Iterator
 from pathlib import Path
 
-import nbclient
 import nbformat
-from traitlets.config import Config
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+_ROOT = Path(__file__).parents[2]
+EXAMPLES = _ROOT / "examples"
 
 
-def run_notebook(name: str, folder: Path) -> str:
-    """Run every cell; return all that they printed and showed.
+def run_notebook(name: str, folder: Path) -> nbformat.NotebookNode:
+    """Run every cell as `scripts/notebooks.py` does, from a folder.
 
     Raises:
         CellExecutionError: a cell failed.
     """
-    notebook = nbformat.read(EXAMPLES / name, as_version=4)
-    with tempfile.TemporaryDirectory() as sockets:
-        # Free TCP ports are found first and taken later: kernels that start at once may collide.
-        transport = {"KernelManager": {"transport": "ipc", "ip": f"{sockets}/kernel"}}
-        client = nbclient.NotebookClient(
-            notebook,
-            timeout=120,
-            kernel_name="python3",
-            resources={"metadata": {"path": str(folder)}},
-            config=Config(transport),
-        )
-        client.execute()
-    return shown(notebook)
+    script = runpy.run_path(str(_ROOT / "scripts" / "notebooks.py"))
+    return script["execute"](EXAMPLES / name, folder)
 
 
-def kept_outputs(name: str) -> str:
-    """Return what the notebook shows to somebody who only reads it."""
-    return shown(nbformat.read(EXAMPLES / name, as_version=4))
+def read_notebook(name: str) -> nbformat.NotebookNode:
+    """Return a notebook as somebody sees it who only reads it."""
+    return nbformat.read(EXAMPLES / name, as_version=4)
 
 
-def shown(notebook: nbformat.NotebookNode) -> str:
-    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
-    return "\n".join(
-        output.get("text") or output.get("data", {}).get("text/plain", "")
-        for output in outputs
-        if output.get("name") != "stderr"
-    )
+def outputs(notebook: nbformat.NotebookNode) -> Iterator[nbformat.NotebookNode]:
+    for cell in notebook.cells:
+        yield from cell.get("outputs", [])
+
+
+def printed(notebook: nbformat.NotebookNode, stream: str = "stdout") -> str:
+    """Return all that its cells printed."""
+    return "".join(output.text for output in outputs(notebook) if output.get("name") == stream)
+
+
+def shown(notebook: nbformat.NotebookNode, kind: str) -> list[str]:
+    """Return what its cells showed of one MIME type."""
+    found = [output.get("data", {}).get(kind) for output in outputs(notebook)]
+    return [data for data in found if data is not None]
