@@ -69,7 +69,9 @@ def _delete_page(
     note_changed(connection, [(row[1], row[0]) for row in rows if row[4] is not None])
     changes: Counter[ChunkState] = Counter()
     for _, collection_id, _, _, vector_key, status in rows:
-        changes[ChunkState(collection_id, EmbeddingStatus.read(status), vector_key is not None)] -= 1
+        changes[
+            ChunkState(collection_id, EmbeddingStatus.read(status), vector_key is not None)
+        ] -= 1
     count_changes(connection, changes)
     served = {row[4] for row in rows if row[4] is not None}
     release_vectors(connection, served, now=now)
