@@ -31,7 +31,13 @@ def test_another_spec_is_refused_and_both_are_named(store: PeeweeVectorStore) ->
     with pytest.raises(SpecMismatchError) as raised:
         store.collection("notes", EmbeddingSpec.gemini_embedding_2(dimensions=1536))
     message = str(raised.value)
-    for part in ("'notes'", "gemini-embedding-001", "dimensions=8", "gemini-embedding-2", "dimensions=1536"):
+    for part in (
+        "'notes'",
+        "gemini-embedding-001",
+        "dimensions=8",
+        "gemini-embedding-2",
+        "dimensions=1536",
+    ):
         assert part in message
 
 
