@@ -11,6 +11,12 @@ from hypothesis import settings
 
 from semantic_core.emulator import Emulator
 from semantic_core.store import PeeweeVectorStore
+from support.canary import (
+    no_key_leaks,
+    pytest_runtest_logreport,
+    pytest_sessionfinish,
+    pytest_terminal_summary,
+)
 from support.clock import ManualClock
 from support.invariants import check_invariants
 from support.processes import Child, Python
@@ -21,6 +27,13 @@ from support.world import World, open_world
 settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):
     settings.load_profile("ci")
+
+__all__ = [  # pytest takes them from here
+    "no_key_leaks",
+    "pytest_runtest_logreport",
+    "pytest_sessionfinish",
+    "pytest_terminal_summary",
+]
 
 
 @pytest.fixture(autouse=True)

@@ -25,6 +25,7 @@ from semantic_core import (
     SemanticCore,
 )
 from semantic_core.emulator import Emulator, EmulatorConfig
+from support.keys import canary
 
 TEXT = "The cat sat on the mat."
 
@@ -35,7 +36,7 @@ class Desk:
     def __init__(self, folder: Path) -> None:
         config = EmulatorConfig(pending_seconds=0.05, running_seconds=0.05)
         self.emulator = Emulator(folder / "emulator.db", config=config).start()
-        self.keyring = GoogleKeyring(default_key="a-default-key", batch_key="a-batch-key")
+        self.keyring = GoogleKeyring(default_key=canary("default"), batch_key=canary("batch"))
         endpoint = Endpoint(base_url=self.emulator.url)
         self.store = PeeweeVectorStore(folder / "notes.db")
         self.embedder = GeminiEmbedder(self.keyring, endpoint=endpoint)

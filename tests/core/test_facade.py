@@ -25,6 +25,7 @@ from semantic_core import (
     Splitter,
 )
 from semantic_core.emulator import FaultRule, Operation, Reply
+from support.keys import canary
 from support.world import World
 
 READY, PENDING = EmbeddingStatus.READY, EmbeddingStatus.PENDING
@@ -93,7 +94,7 @@ def test_sync_ingest_leaves_a_text_in_flight_to_its_job(world: World, core: Sema
 
 
 def test_sync_ingest_without_a_default_key_saves_nothing(world: World) -> None:
-    core = SemanticCore(world.store, GoogleKeyring(batch_key="only-a-batch-key"))
+    core = SemanticCore(world.store, GoogleKeyring(batch_key=canary("only-a-batch")))
     with pytest.raises(MissingDefaultKeyError, match="GEMINI_API_KEY"):
         core.ingest(Document(content="one"), mode="sync")
     assert world.store.chunks() == []

@@ -16,9 +16,10 @@ from semantic_core.errors import (
     MissingDefaultKeyError,
 )
 from semantic_core.keyring import GoogleKeyring
+from support.keys import canary
 
-DEFAULT = "default-key-1f2e3d"
-BATCH = "batch-key-9a8b7c"
+DEFAULT = canary("default-1f2e3d")
+BATCH = canary("batch-9a8b7c")
 
 
 @pytest.fixture
@@ -87,16 +88,20 @@ def test_the_process_environment_is_the_default(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_the_sdk_s_own_variable_serves_as_default_key_only() -> None:
-    keyring = GoogleKeyring.from_env({"GOOGLE_API_KEY": "from-google"})
-    assert keyring.get_default_key() == "from-google"
+    keyring = GoogleKeyring.from_env({"GOOGLE_API_KEY": canary("from-google")})
+    assert keyring.get_default_key() == canary("from-google")
     assert not keyring.batch_available
-    both = GoogleKeyring.from_env({"GOOGLE_API_KEY": "from-google", "GEMINI_API_KEY": DEFAULT})
+    both = GoogleKeyring.from_env(
+        {"GOOGLE_API_KEY": canary("from-google"), "GEMINI_API_KEY": DEFAULT}
+    )
     assert both.get_default_key() == DEFAULT
 
 
 def test_an_empty_variable_counts_as_absent() -> None:
-    keyring = GoogleKeyring.from_env({"GEMINI_API_KEY": "", "GOOGLE_API_KEY": "from-google"})
-    assert keyring.get_default_key() == "from-google"
+    keyring = GoogleKeyring.from_env(
+        {"GEMINI_API_KEY": "", "GOOGLE_API_KEY": canary("from-google")}
+    )
+    assert keyring.get_default_key() == canary("from-google")
     assert not GoogleKeyring.from_env({"GEMINI_API_KEY": ""}).live_available
 
 
@@ -163,7 +168,10 @@ def test_a_keyring_cannot_be_changed(keyring: GoogleKeyring, name: str) -> None:
 def test_a_fingerprint_names_the_batch_key_without_giving_it_away(keyring: GoogleKeyring) -> None:
     """HMAC-SHA256 under the salt: computed once by hand, so that stored ones stay valid."""
     fingerprint = keyring.fingerprint("salt")
-    assert fingerprint == "551d8daec126b3fabbc20d8c71b650b6c61260a40c8e08f0ee04f3af5c5685f4"
-    assert GoogleKeyring(default_key="other", batch_key=BATCH).fingerprint("salt") == fingerprint
+    assert fingerprint == "461be9e3fc8ef775659ccadb1243ac399384ab648272337757db8e2cd59d18e0"
+    assert (
+        GoogleKeyring(default_key=canary("other"), batch_key=BATCH).fingerprint("salt")
+        == fingerprint
+    )
     assert keyring.fingerprint("other salt") != fingerprint
-    assert GoogleKeyring(batch_key="other-batch-key").fingerprint("salt") != fingerprint
+    assert GoogleKeyring(batch_key=canary("other-batch")).fingerprint("salt") != fingerprint

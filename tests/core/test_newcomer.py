@@ -45,6 +45,7 @@ from semantic_core.cli import app
 from semantic_core.cli.output import FAILED, TRY_AGAIN, fail
 from semantic_core.emulator import Drop, Emulator, EndJob, FaultRule, Operation, Reply
 from support.clock import ManualClock
+from support.keys import canary
 
 WRONG_USAGE = 2
 NOBODY_LISTENS = "http://127.0.0.1:9"
@@ -111,8 +112,8 @@ class Newcomer:
 @pytest.fixture
 def newcomer(tmp_path: Path, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Newcomer:
     monkeypatch.setenv("GOOGLE_GEMINI_BASE_URL", emulator.url)
-    monkeypatch.setenv("GEMINI_API_KEY", "a-default-key")
-    monkeypatch.setenv("GEMINI_BATCH_API_KEY", "a-batch-key")
+    monkeypatch.setenv("GEMINI_API_KEY", canary("default"))
+    monkeypatch.setenv("GEMINI_BATCH_API_KEY", canary("batch"))
     return Newcomer(tmp_path, emulator, monkeypatch.setenv)
 
 
@@ -128,11 +129,11 @@ def without_default_key(newcomer: Newcomer) -> None:
 
 
 def with_a_wrong_batch_key(newcomer: Newcomer) -> None:
-    newcomer.emulator.revoke_key("a-batch-key")
+    newcomer.emulator.revoke_key(canary("batch"))
 
 
 def with_a_wrong_default_key(newcomer: Newcomer) -> None:
-    newcomer.emulator.revoke_key("a-default-key")
+    newcomer.emulator.revoke_key(canary("default"))
 
 
 def over_the_quota(newcomer: Newcomer) -> None:
@@ -383,7 +384,7 @@ def test_a_search_answers_whatever_the_provider_says(
 
 
 def test_a_refused_live_ingest_says_what_is_missing_and_what_would_do(newcomer: Newcomer) -> None:
-    newcomer.emulator.revoke_key("a-default-key")
+    newcomer.emulator.revoke_key(canary("default"))
     with contextlib.chdir(newcomer.folder):
         _, said = newcomer.terminal(*INGEST_LIVE)
     assert "documents are missing here" in said
@@ -478,9 +479,9 @@ def test_a_key_is_never_shown(newcomer: Newcomer) -> None:
     assert code == FAILED
     assert "The key in GEMINI_BATCH_API_KEY holds white space" in said
     assert "secret" not in said
-    newcomer.emulator.revoke_key("another-secret")
+    newcomer.emulator.revoke_key(canary("another-secret"))
     with (
-        GeminiEmbedder(GoogleKeyring(default_key="another-secret")) as embedder,
+        GeminiEmbedder(GoogleKeyring(default_key=canary("another-secret"))) as embedder,
         pytest.raises(AuthError) as raised,
     ):
         embedder.embed_query("cat", spec=EmbeddingSpec())

@@ -24,9 +24,10 @@ import asyncio
 import time
 from pathlib import Path
 from semantic_core import *
+from support.keys import canary
 
 asyncio.get_running_loop()
-keyring = GoogleKeyring(default_key="a-default-key", batch_key="a-batch-key")
+keyring = GoogleKeyring(default_key=canary("default"), batch_key=canary("batch"))
 endpoint = Endpoint(base_url={url!r}, timeout=60)
 store = PeeweeVectorStore({path!r})
 core = SemanticCore(store, keyring, embedder=GeminiEmbedder(keyring, endpoint=endpoint))

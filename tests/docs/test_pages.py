@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from semantic_core.emulator import Emulator
+from support.keys import canary
 from support.pages import LANGUAGES, PAGES, ROOT, blocks, check_output, commands, page_in
 
 
@@ -14,8 +15,8 @@ from support.pages import LANGUAGES, PAGES, ROOT, blocks, check_output, commands
 def keys(monkeypatch: pytest.MonkeyPatch, emulator: Emulator) -> None:
     """The environment of a reader, whose Google is the emulator."""
     monkeypatch.setenv("GOOGLE_GEMINI_BASE_URL", emulator.url)
-    monkeypatch.setenv("GEMINI_API_KEY", "a-default-key")
-    monkeypatch.setenv("GEMINI_BATCH_API_KEY", "a-batch-key")
+    monkeypatch.setenv("GEMINI_API_KEY", canary("default"))
+    monkeypatch.setenv("GEMINI_BATCH_API_KEY", canary("batch"))
 
 
 @pytest.mark.usefixtures("keys")

@@ -27,7 +27,7 @@ from semantic_core.gemini import (
     read_results,
 )
 from semantic_core.spec import EmbeddingSpec
-from support.keys import keys_of_environment
+from support.keys import canary, keys_of_environment
 
 KEYS = keys_of_environment()
 PATIENCE = float(os.environ.get("SEMCORE_E2E_MINUTES", "120")) * 60
@@ -125,7 +125,7 @@ def test_a_job_that_never_was_is_not_found(client: GeminiBatchClient) -> None:
 
 def test_a_key_that_is_none_is_refused() -> None:
     with (
-        GeminiBatchClient("not-a-key", endpoint=Endpoint()) as client,
+        GeminiBatchClient(canary("not-a"), endpoint=Endpoint()) as client,
         pytest.raises(AuthError),
     ):
         client.list_jobs()

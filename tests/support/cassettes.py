@@ -16,16 +16,17 @@ from semantic_core.emulator import Emulator, EmulatorConfig
 from semantic_core.gemini import Endpoint, GeminiBatchClient, GeminiEmbedder
 from semantic_core.keyring import GoogleKeyring
 from support.clock import ManualClock
+from support.keys import canary
 
 FOLDER = Path(__file__).parents[2] / "cassettes"
 
 # A host that cannot exist: a replayed test could not reach anybody.
 NEUTRAL = "https://gemini.invalid"
 
-REPLAYED = GoogleKeyring(default_key="replayed-default-key", batch_key="replayed-batch-key")
+REPLAYED = GoogleKeyring(default_key=canary("replayed-default"), batch_key=canary("replayed-batch"))
 
 # The emulator refuses any other key, as Google would.
-EMULATED = GoogleKeyring(default_key="emulated-default-key", batch_key="emulated-batch-key")
+EMULATED = GoogleKeyring(default_key=canary("emulated-default"), batch_key=canary("emulated-batch"))
 
 _REQUEST_HEADERS = {"content-type", "content-length"}
 _RESPONSE_HEADERS = {"content-type", "content-length", "retry-after"}

@@ -37,9 +37,10 @@ from semantic_core.store.indexes import LEAST_SAVED
 from semantic_core.types import Chunk
 from support.clock import SharedClock
 from support.jobs import claim_job
+from support.keys import BATCH_KEY
 from support.legacy import write_legacy
 
-KEY = "test-batch-key"
+KEY = BATCH_KEY
 SPEC = EmbeddingSpec()
 CONFIG = BatchConfig(max_requests=2, listing_grace=900.0, lease=600.0)
 

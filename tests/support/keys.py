@@ -1,4 +1,7 @@
-"""The real keys of the environment, for the tests that may use them."""
+"""Every key that tests use, recognisable wherever it may turn up; and the real ones, on request.
+
+`support.canary` looks for them in all that a test leaves behind, so no test makes up its own.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,23 @@ import warnings
 
 from semantic_core.errors import InvalidKeyError
 from semantic_core.keyring import GoogleKeyring
+
+# In two pieces, so that a copy of this file is no find.
+CANARY = "canary-" + "5eC2e7"
+
+
+def canary(name: str) -> str:
+    """Return the test key of this name."""
+    return f"{CANARY}-{name}"
+
+
+BATCH_KEY = canary("batch")
+ROTATED_KEY = canary("batch-rotated")
+OTHER_KEY = canary("of-another-project")
+DEFAULT_KEY = canary("default")
+
+# For the one test that puts a key where none belongs: into a URL, which is logged.
+SHOWN_KEY = "shown-on-purpose"
 
 
 def keys_of_environment() -> GoogleKeyring:

@@ -9,8 +9,10 @@ from typing import Any, Self
 import httpx2
 import orjson
 
+from support.keys import canary
+
 MODEL = "gemini-embedding-001"
-KEY = "raw-api-test-key"
+KEY = canary("raw-api")
 
 
 def line(key: str | None, text: str, **request: Any) -> dict[str, Any]:

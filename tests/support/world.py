@@ -15,11 +15,7 @@ from semantic_core.statuses import EmbeddingStatus
 from semantic_core.store import PeeweeVectorStore
 from semantic_core.types import Chunk, StoredChunk
 from support.clock import ManualClock
-
-BATCH_KEY = "test-batch-key"
-ROTATED_KEY = "test-batch-key-rotated"
-OTHER_KEY = "test-key-of-another-project"
-DEFAULT_KEY = "test-default-key"
+from support.keys import BATCH_KEY, DEFAULT_KEY, OTHER_KEY, ROTATED_KEY
 
 PROJECTS = {BATCH_KEY: "paid", ROTATED_KEY: "paid", OTHER_KEY: "other", DEFAULT_KEY: "free"}
 

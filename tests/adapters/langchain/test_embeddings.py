@@ -16,6 +16,7 @@ from semantic_core import (
     NotBatchableError,
 )
 from semantic_core.emulator import Operation, fake_embed
+from support.keys import canary
 from support.langchain import TableEmbeddings
 from support.world import World
 
@@ -68,7 +69,7 @@ def test_a_query_that_cannot_be_embedded_says_why(embeddings: DeferredEmbeddings
 def test_keys_and_endpoint_come_from_the_environment(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("GEMINI_API_KEY", "test-default-key")
+    monkeypatch.setenv("GEMINI_API_KEY", canary("default"))
     monkeypatch.setenv("GOOGLE_GEMINI_BASE_URL", world.emulator.url)
     embeddings = DeferredEmbeddings()
     assert len(embeddings.embed_query("cats")) == 768
@@ -92,6 +93,6 @@ def test_gemini_makes_no_vectors_of_a_foreign_space() -> None:
 
 
 def test_no_key_is_shown(world: World) -> None:
-    embeddings = DeferredEmbeddings(GoogleKeyring(default_key="very-secret"))
+    embeddings = DeferredEmbeddings(GoogleKeyring(default_key=canary("very-secret")))
     assert "very-secret" not in repr(embeddings)
     assert "very-secret" not in str(vars(embeddings))

@@ -19,6 +19,7 @@ from langchain_tests.unit_tests import EmbeddingsUnitTests
 
 from langchain_semcore import DeferredEmbeddings, SemcoreRetriever, SemcoreVectorStore
 from semantic_core import GoogleKeyring
+from support.keys import canary
 
 
 class TestVectorStore(VectorStoreIntegrationTests):
@@ -70,4 +71,4 @@ class TestEmbeddings(EmbeddingsUnitTests):
 
     @property
     def embedding_model_params(self) -> dict[str, Any]:
-        return {"keyring": GoogleKeyring(default_key="a-key")}
+        return {"keyring": GoogleKeyring(default_key=canary("a-key"))}

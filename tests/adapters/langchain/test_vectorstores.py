@@ -36,6 +36,7 @@ from semantic_core import (
 )
 from semantic_core.emulator import FailLines, FaultRule, Lines, Operation, Reply
 from support.chunks import served_vector
+from support.keys import canary
 from support.langchain import CAT, DOCUMENTS, DOG, TableEmbeddings, embed_all, ids
 from support.world import BATCH_KEY, World
 
@@ -487,7 +488,7 @@ def test_texts_for_a_foreign_space_without_its_embedding_are_refused(
     with pytest.raises(NotBatchableError, match="elsewhere"):
         vector_store.add_texts(["text"])
     with pytest.raises(NotBatchableError):
-        vector_store.batch_manager(GoogleKeyring(batch_key="k")).flush_queue()
+        vector_store.batch_manager(GoogleKeyring(batch_key=canary("k"))).flush_queue()
 
 
 # --- bad input: a clear error, and nothing half written ----------------------------------

@@ -32,6 +32,7 @@ from semantic_core import (
     SpecMismatchError,
     TextTooLongError,
 )
+from support.keys import canary
 from support.llamaindex import embed_all, node
 from support.world import BATCH_KEY, World
 
@@ -328,7 +329,7 @@ def test_its_key_comes_from_the_environment_and_only_when_needed(
 
 
 def test_what_is_passed_on_to_the_batch_manager(vector_store: SemcoreVectorStore) -> None:
-    keyring = GoogleKeyring(batch_key="k")
+    keyring = GoogleKeyring(batch_key=canary("k"))
     manager = vector_store.batch_manager(keyring)
     assert (manager.keyring, manager.store) == (keyring, vector_store.client)
 

@@ -18,6 +18,7 @@ from semantic_core import (
     NotBatchableError,
 )
 from semantic_core.emulator import FaultRule, Operation, Reply
+from support.keys import canary
 from support.world import DEFAULT_KEY, World
 
 
@@ -215,14 +216,14 @@ def test_its_name_and_model() -> None:
 def test_a_dict_of_it_holds_everything_but_the_keys() -> None:
     spec = EmbeddingSpec.gemini_embedding_2(dimensions=256)
     embed_model = DeferredEmbedding(
-        GoogleKeyring(default_key="a-secret-key"),
+        GoogleKeyring(default_key=canary("secret")),
         spec=spec,
         on_query_error="raise",
         query_embed_model=MockEmbedding(embed_dim=3),
     )
     made = embed_model.to_dict()
-    assert "a-secret-key" not in embed_model.to_json()
-    assert "a-secret-key" not in repr(embed_model)
+    assert canary("secret") not in embed_model.to_json()
+    assert canary("secret") not in repr(embed_model)
     again = DeferredEmbedding.from_dict(made)
     assert (again.spec, again.on_query_error) == (spec, "raise")
     assert again.to_dict() == made

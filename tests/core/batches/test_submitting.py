@@ -28,6 +28,7 @@ from semantic_core.spec import EmbeddingSpec
 from semantic_core.statuses import EmbeddingStatus, FailureReason, JobStatus, JobStep
 from semantic_core.store import PeeweeVectorStore
 from semantic_core.types import Chunk
+from support.keys import canary
 from support.world import CONFIG, World
 
 PENDING = EmbeddingStatus.PENDING
@@ -73,7 +74,7 @@ def test_drain_sends_jobs_until_nothing_is_left(world: World) -> None:
 
 def test_no_batch_key_claims_nothing(world: World) -> None:
     world.save("one")
-    manager = BatchManager(GoogleKeyring(default_key="only-a-default-key"), world.store)
+    manager = BatchManager(GoogleKeyring(default_key=canary("only-a-default")), world.store)
     with pytest.raises(MissingBatchKeyError, match="GEMINI_BATCH_API_KEY"):
         manager.flush_queue()
     assert manager.jobs() == []

@@ -14,6 +14,7 @@ from semantic_core.emulator import Emulator
 from semantic_core.errors import SemanticCoreError
 from semantic_core.store import PeeweeVectorStore
 from semantic_core.types import Chunk
+from support.keys import canary
 
 
 @pytest.fixture
@@ -71,7 +72,7 @@ def test_json_says_the_same(database: Path) -> None:
 def test_with_a_key_the_provider_is_asked(
     database: Path, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("GEMINI_BATCH_API_KEY", "a-batch-key")
+    monkeypatch.setenv("GEMINI_BATCH_API_KEY", canary("batch"))
     result = run(database, "doctor", "--base-url", emulator.url)
     assert result.exit_code == 0
     assert "no batch key" not in result.output

@@ -15,6 +15,7 @@ from typer.testing import CliRunner, Result
 from semantic_core.cli import app
 from semantic_core.emulator import Emulator, FaultRule, Operation, Reply
 from semantic_core.errors import SemanticCoreError
+from support.keys import canary
 
 TEXT = "The cat sat on the mat.\n"
 
@@ -31,8 +32,8 @@ def notes(tmp_path: Path) -> Path:
 @pytest.fixture
 def keys(monkeypatch: pytest.MonkeyPatch, emulator: Emulator) -> None:
     monkeypatch.setenv("GOOGLE_GEMINI_BASE_URL", emulator.url)
-    monkeypatch.setenv("GEMINI_API_KEY", "a-default-key")
-    monkeypatch.setenv("GEMINI_BATCH_API_KEY", "a-batch-key")
+    monkeypatch.setenv("GEMINI_API_KEY", canary("default"))
+    monkeypatch.setenv("GEMINI_BATCH_API_KEY", canary("batch"))
 
 
 def run(notes: Path, command: str, *arguments: str) -> Result:
@@ -117,7 +118,7 @@ def test_errors_go_to_stderr_with_what_to_do_next(notes: Path) -> None:
 def test_a_rate_limit_exits_with_75(notes: Path, emulator: Emulator) -> None:
     environ = {
         "GOOGLE_GEMINI_BASE_URL": emulator.url,
-        "GEMINI_BATCH_API_KEY": "a-batch-key",
+        "GEMINI_BATCH_API_KEY": canary("batch"),
         "SEMCORE_DB": str(notes / "notes.db"),
     }
     assert in_a_process("ingest", str(notes / "docs"), **environ).returncode == 0

@@ -24,6 +24,7 @@ from semantic_core.errors import (
     TransitionError,
 )
 from semantic_core.types import Chunk
+from support.keys import canary
 
 
 @pytest.fixture
@@ -37,8 +38,8 @@ def db(tmp_path: Path) -> str:
 @pytest.fixture(autouse=True)
 def keys(monkeypatch: pytest.MonkeyPatch, emulator: Emulator) -> None:
     monkeypatch.setenv("GOOGLE_GEMINI_BASE_URL", emulator.url)
-    monkeypatch.setenv("GEMINI_API_KEY", "a-default-key")
-    monkeypatch.setenv("GEMINI_BATCH_API_KEY", "a-batch-key")
+    monkeypatch.setenv("GEMINI_API_KEY", canary("default"))
+    monkeypatch.setenv("GEMINI_BATCH_API_KEY", canary("batch"))
 
 
 def run(*arguments: str) -> Result:

@@ -14,6 +14,7 @@ import pytest
 
 from semantic_core import BatchManager, Chunk, GoogleKeyring, PeeweeVectorStore
 from semantic_core.emulator import Emulator
+from support.keys import canary
 
 CONTROL = re.compile(r"\x1b")
 COLOUR = re.compile(r"\x1b\[[0-9;]*3[0-9]")
@@ -24,7 +25,7 @@ def db(tmp_path: Path, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> s
     """A database with a job and a text that no plain terminal can show."""
     monkeypatch.setenv("GOOGLE_GEMINI_BASE_URL", emulator.url)
     path = tmp_path / "notes.db"
-    keyring = GoogleKeyring(batch_key="a-batch-key")
+    keyring = GoogleKeyring(batch_key=canary("batch"))
     with PeeweeVectorStore(path) as store, BatchManager(keyring, store) as manager:
         store.save([Chunk(id="a", text="Die Katze saß auf der Matte. 猫")])
         manager.flush_queue()

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from semantic_core.cli import app
 from semantic_core.emulator import Emulator, EmulatorConfig
 from semantic_core.limits import HOUR
+from support.keys import canary
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     config = EmulatorConfig(pending_seconds=1e9)
     with Emulator(tmp_path / "emulator.db", config=config) as emulator:
         monkeypatch.setenv("GOOGLE_GEMINI_BASE_URL", emulator.url)
-        monkeypatch.setenv("GEMINI_BATCH_API_KEY", "a-batch-key")
+        monkeypatch.setenv("GEMINI_BATCH_API_KEY", canary("batch"))
         (tmp_path / "cats.txt").write_text("The cat sat on the mat.")
         path = tmp_path / "notes.db"
         for command in (["ingest", str(tmp_path / "cats.txt")], ["flush"]):

@@ -10,6 +10,7 @@ from semantic_core.emulator import Emulator, EmulatorConfig
 from semantic_core.emulator.files import Contents
 from semantic_core.emulator.state import State
 from support.clock import ManualClock
+from support.keys import canary
 from support.raw_api import RawApi, jsonl, line
 
 HOUR = 3600.0
@@ -125,7 +126,7 @@ def test_too_large_a_file_is_refused(tmp_path: Path) -> None:
 
 def test_another_project_sees_no_file(emulator: Emulator, api: RawApi) -> None:
     name = api.upload(jsonl([line("a", "alpha")]))
-    with RawApi(emulator.url, "another-key") as other:
+    with RawApi(emulator.url, canary("another")) as other:
         assert other.get("files") == {}
         assert other.http.get(f"/v1beta/{name}").status_code == 403
         assert other.http.delete(f"/v1beta/{name}").status_code == 403

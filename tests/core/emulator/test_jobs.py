@@ -8,6 +8,7 @@ import pytest
 
 from semantic_core.emulator import Emulator, EmulatorConfig, Operation, ViolationKind
 from support.clock import ManualClock
+from support.keys import canary
 from support.raw_api import RawApi, jsonl, line
 
 HOUR = 3600.0
@@ -150,7 +151,7 @@ def test_deleting_unread_results_is_a_violation(emulator: Emulator, api: RawApi)
 
 def test_a_job_of_another_project_is_not_found(emulator: Emulator, api: RawApi) -> None:
     job = api.create(LINES)
-    with RawApi(emulator.url, "another-key") as other:
+    with RawApi(emulator.url, canary("another")) as other:
         assert other.get("batches") == {}
         for response in (
             other.http.get(f"/v1beta/{job}"),
@@ -162,16 +163,18 @@ def test_a_job_of_another_project_is_not_found(emulator: Emulator, api: RawApi) 
 
 
 def test_keys_of_one_project_share_their_jobs(tmp_path: Path) -> None:
-    config = EmulatorConfig(projects={"old": "paid", "new": "paid"}, refuse_unknown_keys=True)
+    config = EmulatorConfig(
+        projects={canary("old"): "paid", canary("new"): "paid"}, refuse_unknown_keys=True
+    )
     with Emulator(tmp_path / "e.db", config=config) as emulator:
-        with RawApi(emulator.url, "old") as old, RawApi(emulator.url, "new") as new:
+        with RawApi(emulator.url, canary("old")) as old, RawApi(emulator.url, canary("new")) as new:
             job = old.create(LINES)
-            emulator.revoke_key("old", code=403)
+            emulator.revoke_key(canary("old"), code=403)
             assert old.http.get(f"/v1beta/{job}").status_code == 403
             assert new.state(job) == "BATCH_STATE_SUCCEEDED"
-            emulator.restore_key("old")
+            emulator.restore_key(canary("old"))
             assert old.state(job) == "BATCH_STATE_SUCCEEDED"
-        with RawApi(emulator.url, "unknown") as unknown:
+        with RawApi(emulator.url, canary("unknown")) as unknown:
             refused = unknown.http.get("/v1beta/batches")
         assert refused.json()["error"]["details"][0]["reason"] == "API_KEY_INVALID"
         assert {one.project for one in emulator.calls(Operation.GET)} == {"paid"}

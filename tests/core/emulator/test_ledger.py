@@ -12,6 +12,7 @@ from semantic_core.emulator import (
     count_tokens,
     text_sha256,
 )
+from support.keys import canary
 from support.raw_api import MODEL, RawApi, jsonl, line
 
 LINES = [line("a", "alpha", taskType="RETRIEVAL_DOCUMENT"), line("b", "beta beta")]
@@ -76,6 +77,6 @@ def test_live_calls_are_told_apart(emulator: Emulator, api: RawApi) -> None:
 
 def test_projects_are_billed_apart(emulator: Emulator, api: RawApi) -> None:
     api.create(LINES)
-    with RawApi(emulator.url, "another-key") as other:
+    with RawApi(emulator.url, canary("another")) as other:
         other.post_create(other.upload(jsonl(LINES)))
     assert len({one.project for one in emulator.ledger.entries()}) == 2

@@ -17,6 +17,7 @@ from google.genai import errors, types
 from semantic_core.emulator import Drop, Emulator, FaultRule, Operation, fake_embed
 from semantic_core.errors import ConfigurationError
 from support.clock import ManualClock
+from support.keys import SHOWN_KEY, canary
 from support.raw_api import KEY, MODEL, RawApi, line
 
 # The SDK warns at every create, in the name of its caller.
@@ -133,14 +134,14 @@ def test_a_restart_goes_on_where_it_stood(tmp_path: Path, clock: ManualClock) ->
     with Emulator(path, clock=clock) as first, RawApi(first.url) as api:
         job = api.create([line("a", "alpha")], display_name="kept")
         rule = first.add_fault(FaultRule(effect=Drop(), operation=Operation.CANCEL, skip=3))
-        first.revoke_key("old")
+        first.revoke_key(canary("old"))
     with Emulator(path, clock=clock) as second, RawApi(second.url) as api:
         assert api.state(job) == "BATCH_STATE_SUCCEEDED"
         assert [one["key"] for one in api.lines(job)] == ["a"]
         assert second.faults[rule].skip == 3
         assert second.ledger.creates() == {"kept": 1}
         assert [one.operation for one in second.calls(Operation.CREATE)] == [Operation.CREATE]
-        with RawApi(second.url, "old") as refused:
+        with RawApi(second.url, canary("old")) as refused:
             assert refused.http.get("/v1beta/files").status_code == 400
 
 
@@ -256,7 +257,8 @@ except MissingExtraError as error:
 def test_the_state_file_holds_no_key(emulator: Emulator, api: RawApi, tmp_path: Path) -> None:
     api.results(api.create([line("a", "alpha")]))
     emulator.revoke_key(KEY)
-    api.http.get("/v1beta/files", params={"key": KEY})
+    api.http.get("/v1beta/files", params={"key": SHOWN_KEY})
     emulator.stop()
     kept = b"".join(one.read_bytes() for one in tmp_path.glob("emulator.db*"))
     assert KEY.encode() not in kept
+    assert SHOWN_KEY.encode() not in kept

@@ -31,7 +31,7 @@ from support.cassettes import (
     recording,
 )
 from support.clock import ManualClock
-from support.keys import keys_of_environment
+from support.keys import canary, keys_of_environment
 
 # Used only to record.
 REAL_KEYS = keys_of_environment()
@@ -133,7 +133,7 @@ def test_an_unknown_model_is_a_definite_refusal(provider: Provider, tmp_path: Pa
 
 @pytest.mark.vcr
 def test_a_key_that_is_none_is_refused(provider: Provider) -> None:
-    nonsense = GoogleKeyring(batch_key="not-a-key")
+    nonsense = GoogleKeyring(batch_key=canary("not-a"))
     with provider.client(keyring=nonsense) as client, pytest.raises(AuthError):
         client.list_jobs()
 

@@ -44,9 +44,10 @@ from semantic_core.keyring import GoogleKeyring
 from semantic_core.spec import EmbeddingSpec
 from support.clock import ManualClock
 from support.disk import no_file_larger_than
+from support.keys import canary
 from support.wire import Answer, Chunks, ScriptedTransport, answer, refusal
 
-KEY = "canary-key-4711"
+KEY = canary("4711")
 HOST = "https://generativelanguage.googleapis.com"
 UPLOAD_URL = f"{HOST}/upload/v1beta/files?upload_id=u1&upload_protocol=resumable"
 SPEC = EmbeddingSpec()
@@ -865,14 +866,14 @@ def test_nothing_named_is_clean(connect: Connect) -> None:
 
 def test_a_client_takes_the_batch_key_and_no_other(clock: ManualClock) -> None:
     transport = ScriptedTransport(answer({}))
-    keyring = GoogleKeyring(default_key="default-key", batch_key=KEY)
+    keyring = GoogleKeyring(default_key=canary("default"), batch_key=KEY)
     with GeminiBatchClient.from_keyring(
         keyring, endpoint=Endpoint(base_url=HOST), clock=clock, transport=transport
     ) as client:
         client.list_jobs()
     assert transport.sent[0].headers["x-goog-api-key"] == KEY
     with pytest.raises(MissingBatchKeyError):
-        GeminiBatchClient.from_keyring(GoogleKeyring(default_key="default-key"))
+        GeminiBatchClient.from_keyring(GoogleKeyring(default_key=canary("default")))
 
 
 def test_neither_the_client_nor_its_errors_show_the_key(connect: Connect, tmp_path: Path) -> None:

@@ -54,8 +54,9 @@ from semantic_core.gemini import (
 )
 from semantic_core.spec import EmbeddingSpec
 from support.clock import ManualClock
+from support.keys import canary
 
-KEY = "canary-key-4711"
+KEY = canary("4711")
 SPEC = EmbeddingSpec(dimensions=128)
 REQUESTS = [
     EmbeddingRequest(key=f"{number:064x}", text=f"text {number} \u2028 é 漢字 {number % 3}")

@@ -18,9 +18,10 @@ from semantic_core.errors import InvalidKeyError, ProviderProtocolError, Provide
 from semantic_core.gemini.connection import LARGEST_ANSWER, Connection, sdk_errors
 from semantic_core.gemini.endpoint import Endpoint
 from support.clock import ManualClock
+from support.keys import canary
 from support.wire import Answer, Chunks, ScriptedTransport, answer
 
-KEY = "canary-key-4711"
+KEY = canary("4711")
 GOOGLE = Endpoint(base_url="https://generativelanguage.googleapis.com")
 
 
@@ -172,8 +173,8 @@ def test_no_variable_turns_the_sdk_into_another_client(monkeypatch: pytest.Monke
     monkeypatch.setenv("GOOGLE_GENAI_USE_ENTERPRISE", "true")
     monkeypatch.setenv("GOOGLE_GENAI_API_VERSION", "v1")
     monkeypatch.setenv("GOOGLE_GEMINI_BASE_URL", "https://evil.example")
-    monkeypatch.setenv("GOOGLE_API_KEY", "another-key")
-    monkeypatch.setenv("GEMINI_API_KEY", "a-third-key")
+    monkeypatch.setenv("GOOGLE_API_KEY", canary("another"))
+    monkeypatch.setenv("GEMINI_API_KEY", canary("third"))
     connection, transport = connect(answer({"name": "files/x"}))
     connection.sdk.files.get(name="files/x")
     (sent,) = transport.sent

@@ -29,11 +29,12 @@ from semantic_core.gemini.vectors import normalize
 from semantic_core.keyring import GoogleKeyring
 from semantic_core.spec import EmbeddingSpec
 from support.clock import ManualClock
+from support.keys import canary
 from support.wire import Answer, ScriptedTransport, answer, refusal
 
-KEY = "canary-key-4711"
+KEY = canary("4711")
 HOST = "https://generativelanguage.googleapis.com"
-KEYRING = GoogleKeyring(default_key=KEY, batch_key="batch-key")
+KEYRING = GoogleKeyring(default_key=KEY, batch_key=canary("batch"))
 SPEC = EmbeddingSpec(dimensions=3)
 SPEC_768 = EmbeddingSpec()
 
@@ -273,7 +274,7 @@ def test_an_interrupt_passes_through(connect: Connect) -> None:
 
 
 def test_a_missing_key_is_an_error_only_when_it_is_needed() -> None:
-    embedder = GeminiEmbedder(GoogleKeyring(batch_key="batch-key"))
+    embedder = GeminiEmbedder(GoogleKeyring(batch_key=canary("batch")))
     assert embedder.provenance == "google"
     with pytest.raises(MissingDefaultKeyError):
         embedder.embed_query("q", spec=SPEC)

@@ -17,9 +17,10 @@ from semantic_core.errors import (
     RequestRefusedError,
 )
 from semantic_core.gemini.failures import refusal_of, unreachable
+from support.keys import canary
 from support.wire import answer, refusal
 
-KEY = "canary-key-4711"
+KEY = canary("4711")
 BASE = "https://generativelanguage.googleapis.com/v1beta"
 JOB = f"{BASE}/batches/abc"
 FILE = f"{BASE}/files/batch-abc:download?alt=media"

@@ -11,6 +11,7 @@ from semantic_core.errors import ProviderProtocolError
 from semantic_core.gemini import EmbeddingRequest, Endpoint, GeminiBatchClient
 from semantic_core.gemini.listing import read_files
 from semantic_core.spec import EmbeddingSpec
+from support.keys import canary
 
 
 def pages(*contents: dict[str, Any]) -> list[tuple[str, str | None]]:
@@ -42,7 +43,7 @@ def test_the_clients_own_files_are_listed(tmp_path: Any) -> None:
     config = EmulatorConfig(largest_page=2)
     with (
         Emulator(tmp_path / "emulator.db", config=config) as emulator,
-        GeminiBatchClient("listing-key", endpoint=Endpoint(base_url=emulator.url)) as client,
+        GeminiBatchClient(canary("listing"), endpoint=Endpoint(base_url=emulator.url)) as client,
     ):
         for name in ("ours-1", "ours-2", "theirs", "ours-3"):
             client.upload_requests(
