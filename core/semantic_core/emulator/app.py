@@ -221,12 +221,16 @@ class Application:
             return StreamingResponse(
                 zeros(effect), headers=encoding, media_type="application/jsonl"
             )
-        if isinstance(effect, CutDownload):
+        # A cut behind the last byte is none.
+        if isinstance(effect, CutDownload) and effect.at < row["size"]:
             return CutResponse(
                 first_bytes(content, effect.at),
                 transport=self._transport(request),
                 headers=headers if effect.tells_length else {},
             )
+
+        if not row["size"]:
+            service.jobs.note_download(row["name"])
 
         def whole() -> Iterator[bytes]:
             sent = 0

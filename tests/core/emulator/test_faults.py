@@ -257,6 +257,20 @@ def test_only_a_whole_download_counts_as_read(emulator: Emulator, api: RawApi) -
     assert emulator.jobs()[0].is_downloaded
 
 
+def test_a_cut_behind_the_last_byte_is_none(emulator: Emulator, api: RawApi) -> None:
+    output = result_file(api, api.create(LINES))
+    emulator.add_fault(FaultRule(effect=CutDownload(at=10**6, tells_length=False)))
+    api.download(output)
+    assert emulator.jobs()[0].is_downloaded
+
+
+def test_an_empty_result_file_can_be_read_too(emulator: Emulator, api: RawApi) -> None:
+    emulator.add_fault(FaultRule(effect=DamageLines(damage=Damage.MISSING)))
+    output = result_file(api, api.create(LINES))
+    assert api.download(output).content == b""
+    assert emulator.jobs()[0].is_downloaded
+
+
 def test_a_bomb_is_small_on_the_wire(emulator: Emulator, api: RawApi) -> None:
     output = result_file(api, api.create(LINES))
     emulator.add_fault(FaultRule(effect=Bomb(size=3_000_001)))
