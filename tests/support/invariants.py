@@ -63,7 +63,8 @@ def check_provider(
     for key, count in overbilled.items():
         assert count <= allowed[key.text_sha256], f"billed {count} times too often: {key}"
     left = {job.name for job in emulator.jobs() if job.display_name in given_up}
-    assert [one for one in emulator.violations if one.subject not in left] == []
+    violations = [one for one in emulator.violations if one.subject not in left]
+    assert not violations, violations
     creates = emulator.ledger.creates()
     assert all(count == 1 for count in creates.values()), creates
     with store.database.snapshot() as connection:
