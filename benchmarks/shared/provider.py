@@ -109,7 +109,7 @@ class InstantProvider:
 def manager_of(store: PeeweeVectorStore, provider: InstantProvider, *, texts: int) -> BatchManager:
     """Return a manager whose jobs hold up to so many texts."""
     return BatchManager(
-        GoogleKeyring(default_key="none", batch_key="none"),
+        GoogleKeyring(default_key="no-key", batch_key="no-batch-key"),
         store,
         client=cast("GeminiBatchClient", provider),
         config=BatchConfig(max_requests=texts, max_file_bytes=2**40, max_tokens=2**40),
