@@ -16,6 +16,7 @@ from semantic_core.doctor.rows import (
     full_text,
     leases,
     stuck_claims,
+    vector_index,
 )
 from semantic_core.errors import DatabaseCorruptError, ProviderError
 
@@ -62,6 +63,7 @@ def _beneath(manager: BatchManager, *, fix: bool) -> Iterator[Finding]:
         full_text(database, fix=fix),
         counts(database, fix=fix),
         free_vectors(database, fix=fix, now=now),
+        vector_index(manager.store, fix=fix),
         leases(database, fix=fix, now=now),
         temporary_files(manager, fix=fix),
     ):

@@ -12,6 +12,7 @@ from semantic_core.queue.counts import recount
 from semantic_core.queue.jobs import far_leases
 from semantic_core.queue.vectors import serve_vectors
 from semantic_core.spec import EmbeddingSpec
+from semantic_core.store import PeeweeVectorStore
 from semantic_core.store.fulltext import check_index, rebuild_index
 
 # No lease is meant to last so long: the clock was wrong when it was taken.
@@ -170,6 +171,23 @@ def counts(database: Database, *, fix: bool) -> Finding | None:
         count=wrong,
         message=f"{wrong:,} kept counts differ from the rows, so that status shows wrong numbers. "
         "They can be counted anew.",
+        is_fixable=True,
+        is_fixed=fix,
+    )
+
+
+def vector_index(store: PeeweeVectorStore, *, fix: bool) -> Finding | None:
+    """Compare the vectors that search uses with the rows; throw them away."""
+    differing = store.compare_indexes()
+    if not differing:
+        return None
+    if fix:
+        store.rebuild_indexes()
+    return Finding(
+        trouble=Trouble.VECTOR_INDEX,
+        count=differing,
+        message=f"The vector index differs from the rows for {differing:,} chunks. It can be "
+        "thrown away: the next search reads the rows.",
         is_fixable=True,
         is_fixed=fix,
     )

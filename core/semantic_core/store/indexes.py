@@ -139,6 +139,11 @@ class IndexCache:
             # Written anew when there is time for it, which is not within the next search.
             cached.saved_seq = -_FAR_BEHIND
 
+    def throw_away(self) -> None:
+        """Forget every index, in memory and on disk: the next search reads the rows."""
+        self.remove_files()
+        self._start_over()
+
     def close(self) -> None:
         """Save what is worth it, and let go of the memory."""
         self.save_changed()

@@ -15,6 +15,7 @@ from semantic_core.queue.stats import read_stats
 from semantic_core.schema import SchemaOptions, ensure_schema_compatibility, read_meta
 from semantic_core.store.backing_up import back_up
 from semantic_core.store.collections import DEFAULT_COLLECTION, find_collection, get_collection
+from semantic_core.store.comparing import count_differences
 from semantic_core.store.indexes import IndexCache
 from semantic_core.store.provenance import check_provenance, fix_provenance
 from semantic_core.store.reading import read_coverage
@@ -68,6 +69,20 @@ class OpenStore:
         Changes nothing in the database. Where nothing was searched yet there is nothing to do.
         """
         self._indexes.refresh()
+
+    def compare_indexes(self) -> int:
+        """Return for how many chunks vector search has another vector than the rows.
+
+        Reads every vector, and changes nothing.
+        """
+        with self.database.snapshot() as connection:
+            names = connection.execute("SELECT name FROM collections ORDER BY name").fetchall()
+            found = [get_collection(connection, name) for (name,) in names]
+        return sum(count_differences(self.database, self._indexes, one) for one in found)
+
+    def rebuild_indexes(self) -> None:
+        """Throw the vector indexes away, in memory and on disk; the next search reads the rows."""
+        self._indexes.throw_away()
 
     def backup(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
         """Copy the whole database to one file, while others read and write it.

@@ -20,7 +20,9 @@ from semantic_core.limits import HOUR
 from semantic_core.spec import EmbeddingSpec
 from semantic_core.statuses import EmbeddingStatus
 from semantic_core.store import PeeweeVectorStore
+from semantic_core.store.indexes import LEAST_SAVED
 from semantic_core.types import Chunk
+from support.chunks import chunks_of, embed, vector_of
 from support.invariants import check_invariants
 from support.world import CONFIG, World
 
@@ -130,6 +132,42 @@ def test_a_stored_vector_is_used_instead_of_paid_for_again(finished: World) -> N
     assert finished.chunk("c0").status is READY
     found(manager, fix=True)  # the counts, which were spoiled as well
     assert examine(manager).is_healthy
+
+
+def test_a_vector_index_that_differs_is_thrown_away(finished: World) -> None:
+    """E1, E2: whatever changed the rows did not say so."""
+    query = finished.store.vectors(["c0"])["c0"]
+    finished.store.search(vector=query)
+    change(
+        finished,
+        "UPDATE embeddings SET vector = (SELECT e.vector FROM embeddings e JOIN chunks c "
+        "ON c.vector_key = e.key WHERE c.chunk_id = 'c1') "
+        "WHERE key = (SELECT vector_key FROM chunks WHERE chunk_id = 'c0')",
+    )
+    manager = finished.manager()
+    assert found(manager)[Trouble.VECTOR_INDEX].count == 1
+    assert finished.store.search(vector=query).hits[0].score == pytest.approx(1)
+    assert found(manager, fix=True)[Trouble.VECTOR_INDEX].is_fixed
+    assert finished.store.search(vector=query).hits[0].score < 0.99
+    assert examine(manager).findings == ()
+
+
+def test_a_saved_vector_index_that_differs_is_removed(world: World) -> None:
+    """E2: as another process finds it"""
+    spec = EmbeddingSpec(dimensions=8)
+    world.store.collection(spec=spec)
+    texts = [f"text {number}" for number in range(LEAST_SAVED)]
+    world.store.save(chunks_of(texts))
+    embed(world.store, *texts, spec=spec)
+    world.store.search(vector=vector_of("text 1"))
+    (saved,) = world.folder.glob("world.db.vectors-*")
+    change(world, "UPDATE embeddings SET vector = ? WHERE id = 7", vector_of("other").tobytes())
+    with PeeweeVectorStore(world.path, clock=world.clock) as store:
+        manager = world.manager(store=store)
+        assert found(manager)[Trouble.VECTOR_INDEX].count == 1
+        assert found(manager, fix=True)[Trouble.VECTOR_INDEX].is_fixed
+        assert not saved.exists()
+        assert examine(manager).findings == ()
 
 
 def test_a_reservation_without_an_end_is_ended(world: World) -> None:
