@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -74,6 +76,7 @@ class Workspace:
             try:
                 with contextlib.suppress(FileExistsError):
                     self.folder.mkdir(mode=0o700)
+                self._check_private()
                 return Path(tempfile.mkdtemp(prefix=f"{job_id}.", dir=self.folder))
             except OSError as error:
                 if isinstance(error, FileNotFoundError) and self.folder.parent.is_dir():
@@ -84,6 +87,20 @@ class Workspace:
                     f"No folder for temporary files could be made in {self.folder} "
                     f"({error.strerror}). Check the disk and its permissions, and call again."
                 ) from error
+
+    def _check_private(self) -> None:
+        """Check that nobody else can put something in the place of our files, or look at them.
+
+        Raises:
+            StorageError: somebody else made the folder, or may write into it.
+        """
+        status = self.folder.lstat()
+        is_folder = stat.S_ISDIR(status.st_mode)
+        if not is_folder or status.st_uid != os.geteuid() or status.st_mode & 0o022:
+            raise StorageError(
+                f"{self.folder} is no folder that only this user may write into, so no text was "
+                "put there. Remove it, and call again."
+            )
 
     def _remove(self, folder: Path) -> None:
         # What cannot be removed now is tried again with the next use of the job.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,9 @@ class State:
         self.path = path
         self._lock = threading.RLock()
         self._is_closed = False
+        # It holds uploaded texts. An existing file stays as it is.
+        with suppress(OSError):
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         try:
             self._connection = sqlite3.connect(
                 path, timeout=30.0, isolation_level=None, check_same_thread=False

@@ -6,13 +6,14 @@ import os
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Never
 
 import httpx2
 import orjson
 
 from semantic_core.clock import Clock
 from semantic_core.errors import (
+    KeyringNotSerializableError,
     ProviderProtocolError,
     ProviderUnavailableError,
     SemanticCoreError,
@@ -183,6 +184,13 @@ class Connection:
         self._transport = transport
         self._key_name = key_name
         self._open()
+
+    # copy and pickle come through here.
+    def __reduce_ex__(self, protocol: object) -> Never:
+        raise KeyringNotSerializableError(
+            "A connection to the provider cannot be pickled or copied: it holds a key. Build it "
+            "where it is used."
+        )
 
     def _open(self) -> None:
         self._pid = os.getpid()

@@ -110,3 +110,23 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         Workspace(tmp_path / "nowhere" / "notes.db").file(JOB, "requests"),
     ):
         pass
+
+
+@pytest.mark.parametrize("planted", ["link", "open to all", "file"])
+def test_a_folder_that_is_not_ours_alone_is_not_used(
+    workspace: Workspace, tmp_path: Path, planted: str
+) -> None:
+    """E20: who can write into it could put a link in the place of our file."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    if planted == "link":
+        workspace.folder.symlink_to(elsewhere)
+    elif planted == "file":
+        workspace.folder.write_text("mine")
+    else:
+        workspace.folder.mkdir()
+        workspace.folder.chmod(0o777)
+    with pytest.raises(StorageError, match="Remove it"), workspace.file(JOB, "requests"):
+        pass
+    assert list(elsewhere.iterdir()) == []
+    assert workspace.folder.is_symlink() or workspace.folder.exists()

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import os
 import sqlite3
+import stat
 from pathlib import Path
 
 import pytest
@@ -56,3 +58,13 @@ def test_a_failed_transaction_leaves_nothing(tmp_path: Path) -> None:
         fail()
     assert state.rows("SELECT * FROM faults") == []
     state.close()
+
+
+def test_a_new_state_file_is_for_its_owner_only(tmp_path: Path) -> None:
+    """It holds uploaded texts."""
+    before = os.umask(0)
+    try:
+        State(tmp_path / "emulator.db").close()
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "emulator.db").stat().st_mode) == 0o600

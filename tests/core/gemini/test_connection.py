@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import copy
 import gzip
+import pickle
 import socket
+import ssl
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import httpx2
 import pytest
 
 from semantic_core.emulator import Emulator
-from semantic_core.errors import InvalidKeyError, ProviderProtocolError, ProviderUnavailableError
+from semantic_core.errors import (
+    InvalidKeyError,
+    KeyringNotSerializableError,
+    ProviderProtocolError,
+    ProviderUnavailableError,
+)
+from semantic_core.gemini import GeminiBatchClient
 from semantic_core.gemini.connection import LARGEST_ANSWER, Connection, sdk_errors
 from semantic_core.gemini.endpoint import Endpoint
 from support.clock import ManualClock
@@ -204,6 +213,31 @@ def test_nothing_shows_the_key() -> None:
     connection, _ = connect()
     for thing in (connection, connection.sdk, connection.http):
         assert KEY not in repr(thing)
+
+
+@pytest.mark.parametrize("copier", [pickle.dumps, copy.copy, copy.deepcopy])
+def test_a_connection_cannot_be_copied_or_pickled(copier: Callable[[object], object]) -> None:
+    """E21: it holds the key as it is"""
+    connection, _ = connect()
+    with pytest.raises(KeyringNotSerializableError, match="holds a key"):
+        copier(connection)
+    client = GeminiBatchClient(KEY, endpoint=GOOGLE)
+    if copier is not copy.copy:
+        with pytest.raises(TypeError):
+            copier(client)
+    client.close()
+
+
+def test_the_server_s_certificate_is_checked_whatever_the_environment_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("PYTHONHTTPSVERIFY", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "NODE_TLS_REJECT"):
+        monkeypatch.setenv(name, "0")
+    connection = Connection(KEY, endpoint=GOOGLE, clock=ManualClock())
+    context = connection.http._transport._pool._ssl_context  # type: ignore[attr-defined]
+    assert context.verify_mode is ssl.CERT_REQUIRED
+    assert context.check_hostname
+    connection.close()
 
 
 def test_closing_twice_does_nothing() -> None:
