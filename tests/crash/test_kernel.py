@@ -15,6 +15,7 @@ from semantic_core.store import PeeweeVectorStore
 from support.clock import ManualClock
 from support.invariants import check_invariants, check_provider
 from support.kernel import Kernel, wait_until
+from support.keys import canary
 
 TEXTS = 6
 DOCUMENTS = 8
@@ -24,10 +25,9 @@ import asyncio
 import time
 from pathlib import Path
 from semantic_core import *
-from support.keys import canary
 
 asyncio.get_running_loop()
-keyring = GoogleKeyring(default_key=canary("default"), batch_key=canary("batch"))
+keyring = GoogleKeyring(default_key={default_key!r}, batch_key={batch_key!r})
 endpoint = Endpoint(base_url={url!r}, timeout=60)
 store = PeeweeVectorStore({path!r})
 core = SemanticCore(store, keyring, embedder=GeminiEmbedder(keyring, endpoint=endpoint))
@@ -77,7 +77,13 @@ class Notebook:
         self.reached = folder / "reached"
         kernel.run(
             SETUP.format(
-                url=provider.url, path=str(path), reached=str(self.reached), documents=DOCUMENTS
+                url=provider.url,
+                path=str(path),
+                reached=str(self.reached),
+                documents=DOCUMENTS,
+                # The kernel knows nothing of the tests' own modules.
+                default_key=canary("default"),
+                batch_key=canary("batch"),
             )
         )
         self.store = PeeweeVectorStore(path)
