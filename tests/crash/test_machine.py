@@ -116,8 +116,8 @@ UNCERTAIN = [
     *_on(Operation.CREATE, Drop(), Drop(after=True), Garbage(), Garbage(body="{}")),
     *_on(Operation.CREATE, *(Reply(code=code) for code in (500, 503))),
     *_on(Operation.CREATE, *(Reply(code=code, after=True) for code in (500, 503))),
-    FaultRule(effect=HideJob(seconds=600)),
 ]
+LISTED_LATE = FaultRule(effect=HideJob(seconds=600))
 
 LOOKING = [
     *_on(Operation.LIST, Reply(code=503), Reply(code=403), Garbage(), Drop()),
@@ -379,9 +379,11 @@ class Machine(RuleBasedStateMachine):
     def break_sending(self, fault: FaultRule, times: int) -> None:
         self._break(fault, times)
 
-    @rule(fault=st.sampled_from(UNCERTAIN), times=TIMES)
-    def leave_uncertain(self, fault: FaultRule, times: int) -> None:
+    @rule(fault=st.sampled_from(UNCERTAIN), is_late=st.booleans(), times=TIMES)
+    def leave_uncertain(self, fault: FaultRule, is_late: bool, times: int) -> None:  # noqa: FBT001  # hypothesis names them
         self._break(fault, times)
+        if is_late:
+            self._break(LISTED_LATE, times)
 
     @rule(fault=st.sampled_from(LOOKING), times=TIMES)
     def break_looking(self, fault: FaultRule, times: int) -> None:
@@ -472,3 +474,30 @@ Machine.TestCase.settings = settings(
 )
 
 TestMachine = Machine.TestCase
+
+
+# --- stories that once ended badly -------------------------------------------------------
+
+
+def test_a_result_file_without_any_line() -> None:
+    """The job was asked for its results for ever."""
+    state = Machine()
+    state.begin(texts=["one"])
+    state.spoil_lines(fault=FaultRule(effect=DamageLines(damage=Damage.MISSING)), times=1)
+    state.flush_and_sync(number=0, seconds=61)
+    state.holds()
+    state.teardown()
+
+
+def test_a_job_that_is_listed_late_to_a_process_that_slept() -> None:
+    """Only the second of two listings, far enough apart, tells that it never arrived."""
+    state = Machine()
+    state.begin(texts=["one"])
+    state.leave_uncertain(fault=_on(Operation.CREATE, Drop(after=True))[0], is_late=True, times=1)
+    state.flush_and_crash(number=0, crash=Crash.SLEEP, at=11, text="two")
+    state.sync(number=1)
+    state.advance(seconds=301)
+    state.sync_and_crash(number=1, crash=Crash.KILL, at=2)
+    state.flush(number=0)
+    state.holds()
+    state.teardown()
