@@ -94,7 +94,7 @@ def apply_adopted(job: LeasedJob, remote: RemoteJob) -> None:
         return
     with job.context.workspace.file(job.id, "results") as path:
         try:
-            job.context.client.retrieve_results(remote, path)
+            job.context.client.retrieve_results(remote, path, on_progress=job.keep)
         except RemoteNotFoundError:
             _give_up(job, "its results are gone")
             return

@@ -68,7 +68,7 @@ def apply_results(job: LeasedJob, remote: RemoteJob) -> None:
         return
     with job.context.workspace.file(job.id, "results") as path:
         try:
-            job.context.client.retrieve_results(remote, path)
+            job.context.client.retrieve_results(remote, path, on_progress=job.keep)
         except RemoteNotFoundError:
             _miss_results(job)
             return

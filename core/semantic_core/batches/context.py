@@ -64,6 +64,7 @@ class LeasedJob:
         self.context = context
         self.id = job_id
         self.token = token
+        self._kept_at = context.clock.now()
 
     @classmethod
     @contextmanager
@@ -103,10 +104,22 @@ class LeasedJob:
         Raises:
             TransitionError: another process took the job over.
         """
-        until = self.context.clock.now() + self.context.config.lease
+        now = self.context.clock.now()
+        until = now + self.context.config.lease
         with self.context.store.database.transaction() as connection:
             jobs.keep_lease(connection, self.id, token=self.token, until=until)
             yield connection
+        self._kept_at = now
+
+    def keep(self) -> None:
+        """Extend the lease once a good part of it is over; for long work that writes nothing.
+
+        Raises:
+            TransitionError: another process took the job over.
+        """
+        if self.context.clock.now() - self._kept_at >= self.context.config.lease / 3:
+            with self.transaction():
+                pass
 
     def record(self) -> JobRecord:
         """Read the job's row."""

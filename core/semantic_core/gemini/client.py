@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -239,10 +239,21 @@ class GeminiBatchClient:
         name = check_remote_name(_name_of(job), kind="batches")
         _READS.run(lambda: self._connection.request("POST", f"{name}:cancel"), clock=self._clock)
 
-    def retrieve_results(self, job: RemoteJob, destination: Path) -> RetrievedResults:
+    def retrieve_results(
+        self,
+        job: RemoteJob,
+        destination: Path,
+        *,
+        on_progress: Callable[[], None] | None = None,
+    ) -> RetrievedResults:
         """Download a finished job's results, complete or not at all; read with `read_results`.
 
         Nothing is removed at the provider. Idempotent; replaces what is at ``destination``.
+
+        Args:
+            job: the job.
+            destination: path of the file.
+            on_progress: called from time to time; what it raises ends the download.
 
         Raises:
             RemoteNotFoundError: the results are gone (they live for 48 hours), or belong to
@@ -260,7 +271,10 @@ class GeminiBatchClient:
         name = check_remote_name(job.result_file, kind="files")
         size = self._size_of(name)
         return _READS.run(
-            lambda: download(self._connection, name, destination, size=size), clock=self._clock
+            lambda: download(
+                self._connection, name, destination, size=size, on_progress=on_progress
+            ),
+            clock=self._clock,
         )
 
     def cleanup(self, job: RemoteJob | str | None = None, *, files: Iterable[str] = ()) -> bool:

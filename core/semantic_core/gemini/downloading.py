@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx2
@@ -27,7 +27,12 @@ _WHAT = "The result file of a batch job"
 
 
 def download(
-    connection: Connection, name: str, destination: Path, *, size: int | None
+    connection: Connection,
+    name: str,
+    destination: Path,
+    *,
+    size: int | None,
+    on_progress: Callable[[], None] | None = None,
 ) -> RetrievedResults:
     """Stream a remote file to disk.
 
@@ -40,6 +45,7 @@ def download(
         name: ``files/...``, checked by the caller.
         destination: path of the file; whatever is there is replaced.
         size: bytes it must have, where the provider said so.
+        on_progress: called after each piece; what it raises ends the download.
 
     Raises:
         RemoteNotFoundError: the file is gone.
@@ -66,6 +72,8 @@ def download(
             byte_count += len(chunk)
             line_count += chunk.count(b"\n")
             last = chunk[-1:]
+            if on_progress is not None:
+                on_progress()
         for expected in (size, declared):
             if expected is not None and byte_count != expected:
                 raise ProviderUnavailableError(

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from semantic_core.batches import BatchManager
 from semantic_core.emulator import Operation
 from semantic_core.errors import TransitionError
 from semantic_core.failpoints import FailPoint, arm, disarm
+from semantic_core.gemini import Endpoint, GeminiBatchClient
 from semantic_core.queue import jobs
 from semantic_core.statuses import EmbeddingStatus, JobStatus, JobStep
+from support.clock import ManualClock
 from support.jobs import TOKEN, claim_job
 from support.world import CONFIG, World, open_world
 
@@ -109,3 +112,53 @@ def test_a_job_that_was_sent_meanwhile_is_not_released(world: World) -> None:
         disarm()
     assert world.chunk().batch_job_id == job_id
     assert world.creates() == 0
+
+
+class SlowClock:
+    """Passes so much time whenever it is asked."""
+
+    def __init__(self, clock: ManualClock, seconds: float) -> None:
+        self._clock = clock
+        self.seconds = seconds
+
+    def now(self) -> float:
+        self._clock.advance(self.seconds)
+        return self._clock.now()
+
+    def sleep(self, seconds: float) -> None:
+        self._clock.sleep(seconds)
+
+
+def slow_manager(world: World) -> BatchManager:
+    """A manager whose client waits for every piece of an answer."""
+    keyring = world.keyring()
+    client = GeminiBatchClient.from_keyring(
+        keyring,
+        endpoint=Endpoint(base_url=world.emulator.url),
+        clock=SlowClock(world.clock, 20),
+    )
+    return BatchManager(keyring, world.store, client=client, config=CONFIG, clock=world.clock)
+
+
+def test_a_download_longer_than_the_lease_is_left_alone(world: World) -> None:
+    """D6: or on a slow line no process would ever finish before another one began again."""
+    world.save(*[f"text {number}" for number in range(300)])
+    world.manager().flush_queue()
+    manager = slow_manager(world)
+    others: list[dict[str, JobStatus]] = []
+
+    def look() -> None:
+        disarm()
+        others.append(world.manager().sync_status())
+
+    began = world.clock.now()
+    arm(FailPoint.DOWNLOAD_WRITTEN, look)
+    try:
+        (status,) = manager.sync_status().values()
+    finally:
+        disarm()
+        manager._client.close()  # type: ignore[union-attr]
+    assert world.clock.now() - began > CONFIG.lease
+    assert [list(found.values()) for found in others] == [[JobStatus.PROCESSING]]
+    assert status is JobStatus.COMPLETED
+    assert len(world.emulator.calls(Operation.DOWNLOAD)) == 1

@@ -28,6 +28,7 @@ from semantic_core.errors import (
     RequestRefusedError,
     StorageError,
     StorageFullError,
+    TransitionError,
 )
 from semantic_core.gemini.client import GeminiBatchClient
 from semantic_core.gemini.endpoint import Endpoint
@@ -702,6 +703,19 @@ def test_a_broken_connection_leaves_nothing(connect: Connect, tmp_path: Path) ->
     client, _ = connect(sized(), *broken)
     with pytest.raises(ProviderUnavailableError):
         client.retrieve_results(FINISHED, tmp_path / "results")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_whoever_watches_a_download_may_end_it(connect: Connect, tmp_path: Path) -> None:
+    """A4: its job may have been taken over meanwhile."""
+    client, transport = connect(sized(), body())
+
+    def give_up() -> None:
+        raise TransitionError
+
+    with pytest.raises(TransitionError):
+        client.retrieve_results(FINISHED, tmp_path / "results", on_progress=give_up)
+    assert transport.left == 0
     assert list(tmp_path.iterdir()) == []
 
 
