@@ -105,6 +105,7 @@ class Play:
         """Go on while the child stands still; it may hold the database's write lock."""
         with self.office() as office, suppress(DatabaseBusyError):
             self._go_on(office, rounds=4)
+            self._check(office)
 
     def look(self) -> None:
         """Check what must hold at any moment."""

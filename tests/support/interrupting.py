@@ -69,7 +69,7 @@ class Stage:
     def __init__(self) -> None:
         self._process = Child("from support.interrupting import serve\nserve(say, hear)")
 
-    def act(self, order: Order, while_stopped: Callable[[], None] | None = None) -> int:
+    def act(self, order: Order, while_stopped: Callable[[], None] = lambda: None) -> int:
         """Let a child act; return its exit code, negative for a signal.
 
         Args:
@@ -77,8 +77,8 @@ class Stage:
             while_stopped: what others do while it stands still.
         """
         answer = json.loads(self._process.ask(json.dumps(asdict(order))))
+        assert answer["stopped"] is (order.interruption is Interruption.STOP)
         if answer["stopped"]:
-            assert while_stopped is not None, "the child stopped"
             while_stopped()
             answer = json.loads(self._process.ask("go on"))
         return int(answer["code"])
