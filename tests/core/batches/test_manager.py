@@ -8,9 +8,10 @@ import pytest
 
 from semantic_core.batches import BatchManager
 from semantic_core.emulator import Emulator
-from semantic_core.errors import ProvenanceError
+from semantic_core.errors import DatabaseReadOnlyError, ProvenanceError
 from semantic_core.gemini import Endpoint, GeminiBatchClient
 from semantic_core.statuses import EmbeddingStatus
+from semantic_core.store import PeeweeVectorStore
 from semantic_core.types import Chunk
 from support.world import World
 
@@ -35,3 +36,17 @@ def test_texts_of_one_endpoints_database_are_not_sent_to_another(
         assert other.requests == []
     assert world.chunk("later").status is EmbeddingStatus.PENDING
     assert world.chunk("later").batch_job_id is None
+
+
+def test_a_read_only_database_is_never_sent_from(world: World) -> None:
+    """E6: it says so before anything is uploaded, and search goes on."""
+    world.save("one")
+    world.store.database.connection().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    with PeeweeVectorStore(f"file:{world.path}?mode=ro", clock=world.clock) as store:
+        manager = world.manager(store=store)
+        with pytest.raises(DatabaseReadOnlyError):
+            manager.flush_queue()
+        assert [hit.chunk.id for hit in store.search(text="one")] == ["c0"]
+        assert manager.get_queue_stats().waiting == 1
+    assert world.creates() == 0
+    assert not any(request.method == "POST" for request in world.emulator.requests)

@@ -200,3 +200,21 @@ def test_times_come_from_the_stores_clock(store: PeeweeVectorStore, clock: Manua
     clock.advance(1000)
     store.save(chunks_of("a"))
     assert only(store, "a").created_at == clock.now()
+
+
+def test_the_log_stays_small_however_much_is_written(store: PeeweeVectorStore, database_path: Path) -> None:
+    """E13: no call leaves a read transaction open behind it, which would keep all of the log."""
+    log = database_path.with_name(f"{database_path.name}-wal")
+    largest = 0
+    with PeeweeVectorStore(database_path) as reader:
+        for page in range(40):
+            texts = [f"{page}: {number} {'words ' * 100}" for number in range(200)]
+            store.save([Chunk(id=text, text=text) for text in texts])
+            reader.search(text=f"words {page}")
+            list(reader.chunks(limit=5))
+            reader.stats()
+            largest = max(largest, log.stat().st_size)
+    written = database_path.stat().st_size
+    assert written > 12_000_000
+    # SQLite's own limit is 1,000 pages, and one transaction may pass it.
+    assert largest < 1000 * 16_384 * 1.5
