@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from semantic_core.batches.adopting import adopt_unknown_jobs
 from semantic_core.emulator import (
     Damage,
     DamageLines,
@@ -240,3 +241,13 @@ def test_only_wanted_vectors_of_a_found_job_are_stored(world: World) -> None:
         connection = store.database.connection()
         assert connection.execute("SELECT count(*) FROM embeddings").fetchone() == (1,)
         assert {chunk.status for chunk in store.chunks()} == {READY}
+
+
+def test_a_known_job_is_no_find(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    world.save("one")
+    world.manager().flush_queue()
+    before = world.query("SELECT * FROM batch_jobs")
+    world.store.save([Chunk(id="later", text="two")])
+    adopt_unknown_jobs(world.manager().context())
+    assert world.query("SELECT * FROM batch_jobs") == before
+    assert "unknown here" not in caplog.text

@@ -161,6 +161,7 @@ def test_open_items_are_listed_counted_and_finished(store: PeeweeVectorStore) ->
         assert open_hashes(connection, job_id, 10) == keys[1:]
         assert carried_hashes(connection, job_id, [*keys, bytes(32)]) == set(keys)
         assert carried_hashes(connection, job_id, []) == set()
+        assert carried_hashes(connection, "another-job", keys) == set()
         assert count_states(connection, job_id) == {ItemState.DONE: 1, ItemState.OPEN: 2}
     embed(store, "a")
 
