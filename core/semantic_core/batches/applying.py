@@ -183,6 +183,11 @@ def _doubt(job: LeasedJob, remote: RemoteJob, tally: _Tally) -> str | None:
             f"the provider counts {remote.successful_count} embedded texts, the file holds "
             f"{tally.applied}: it is cut short."
         )
+    sent = job.record().request_count
+    is_counted = remote.successful_count or remote.failed_count
+    if remote.state is RemoteState.SUCCEEDED and not is_counted and tally.lines < sent:
+        # A file that lost its end at a line's end looks whole.
+        return f"it has {tally.lines} lines for {sent} texts, and the provider counts none of them."
     return None
 
 
