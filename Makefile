@@ -30,6 +30,7 @@ test: check ## run every check and every test
 stress: .venv/.stamp ## crash at every failpoint, in every way and order, at length (half an hour)
 	SEMCORE_TEST_STRESS=1 SEMCORE_TEST_DEMO_KILLS=40 SEMCORE_TEST_CROWD_SECONDS=60 \
 		SEMCORE_TEST_MACHINE_EXAMPLES=2000 $(RUN) pytest tests/crash
+	$(PY) tests/mutations.py
 
 check: .venv/.stamp ## run the checks that run no code: format, lint, types, imports, documentation
 	$(RUN) ruff format --check

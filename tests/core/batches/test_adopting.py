@@ -24,7 +24,7 @@ from semantic_core.spec import EmbeddingSpec
 from semantic_core.statuses import EmbeddingStatus, JobStatus, JobStep
 from semantic_core.store import PeeweeVectorStore
 from semantic_core.types import Chunk
-from support.world import BATCH_KEY, World, open_world
+from support.world import BATCH_KEY, CONFIG, World, open_world
 
 READY, PENDING = EmbeddingStatus.READY, EmbeddingStatus.PENDING
 
@@ -251,3 +251,33 @@ def test_a_known_job_is_no_find(world: World, caplog: pytest.LogCaptureFixture) 
     adopt_unknown_jobs(world.manager().context())
     assert world.query("SELECT * FROM batch_jobs") == before
     assert "unknown here" not in caplog.text
+
+
+def test_a_chunk_with_a_vector_takes_none_from_a_found_job(world: World) -> None:
+    world.save("one", "two")
+    copy = backup(world)
+    world.manager().flush_queue()
+    with restored(world, copy) as store:
+        store.save([Chunk(id="c0", text="one", vector=[1.0] * 768)])
+        manager = world.manager(store=store)
+        manager.sync_status()
+        assert manager.jobs()[0].done_count == 1
+        origins = store.database.connection().execute("SELECT origin FROM embeddings").fetchall()
+        assert sorted(origins) == [("batch",), ("given",)]
+
+
+def test_a_found_job_that_is_lost_stops_nobody_for_ever(tmp_path: Path) -> None:
+    """It is held, and a person was told; what waits goes on."""
+    with open_world(tmp_path, pending_seconds=3600) as world:
+        world.save("one")
+        copy = backup(world)
+        world.manager().flush_queue()
+        with restored(world, copy) as store:
+            manager = world.manager(store=store)
+            assert manager.flush_queue() is None
+            world.emulator.delete_job(str(manager.jobs()[0].google_job_id))
+            for _ in range(2):
+                world.clock.advance(CONFIG.listing_grace + 1)
+                manager.sync_status()
+            assert len(manager.get_queue_stats().held_jobs) == 1
+            assert manager.flush_queue() is not None

@@ -280,7 +280,8 @@ def test_ended_jobs_with_remote_files_are_cleaned_once(
     settle(store, job_id, [content_hash("a")], BudgetUse.NOTHING)
     _do(store, jobs.move, job_id, token=TOKEN, steps=[JobStep.CLAIMED], input_file="files/a")
     assert _do(store, jobs.jobs_to_clean, most_tries=3) == []
-    _do(store, jobs.mark_cleaned, job_id, now=1.0, is_clean=True)
+    for is_clean in (True, False):
+        _do(store, jobs.mark_cleaned, job_id, now=1.0, is_clean=is_clean)
     _fail(store, job_id)
     assert _do(store, jobs.jobs_to_clean, most_tries=3) == [job_id]
     for _ in range(2):

@@ -1,0 +1,1000 @@
+"""The guards that keep text and money, each with a way to break it: what `mutations.py` applies.
+
+A guard is named by what it keeps. `old` stands in its file exactly once; `new` is the same code
+without the guard.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+CORE = "core/semantic_core/"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guard:
+    """One guard, and the code without it.
+
+    Attributes:
+        keeps: what it is for, in a few words; unique.
+        path: the file, under ``core/semantic_core``.
+        old: the code as it is, with as much around it as makes it unique.
+        new: the code without the guard.
+        tests: where to look first for a test that notices; the rest of its package follows.
+    """
+
+    keeps: str
+    path: str
+    old: str
+    new: str
+    tests: tuple[str, ...] = ()
+
+
+def _guard(path: str, keeps: str, old: str, new: str, *tests: str) -> Guard:
+    return Guard(keeps=keeps, path=path, old=old, new=new, tests=tests)
+
+
+# --- queue: claims -----------------------------------------------------------------------
+
+_CLAIMS = (
+    _guard(
+        "queue/claims.py",
+        "a chunk that a job carries is not claimed again",
+        "_WAITS = \"embedding_status = 'PENDING' AND batch_job_id IS NULL\"",
+        "_WAITS = \"embedding_status = 'PENDING'\"",
+    ),
+    _guard(
+        "queue/claims.py",
+        "only a PENDING chunk is claimed",
+        "_WAITS = \"embedding_status = 'PENDING' AND batch_job_id IS NULL\"",
+        '_WAITS = "batch_job_id IS NULL"',
+    ),
+    _guard(
+        "queue/claims.py",
+        "a text is not sent before its time, under whatever id",
+        '"AND o.not_before > :now) ORDER BY',
+        '"AND o.not_before > :now + 1e12) ORDER BY',
+    ),
+    _guard(
+        "queue/claims.py",
+        "a text without tries left is not sent",
+        "        if has_uses and budget.is_spent(used_budget(connection, content_hash)):",
+        "        if False:",
+    ),
+    _guard(
+        "queue/claims.py",
+        "a text without tries left becomes FAILED",
+        "    for content_hash in spent:\n        fail_chunks(",
+        "    for content_hash in ():\n        fail_chunks(",
+    ),
+    _guard(
+        "queue/claims.py",
+        "a text stands once in a job",
+        "        if content_hash in hashes or content_hash in spent:\n            continue\n",
+        "",
+    ),
+    _guard(
+        "queue/claims.py",
+        "a job holds no more texts than its limit",
+        "            len(hashes) >= limits.requests\n            or ",
+        "            ",
+    ),
+    _guard(
+        "queue/claims.py",
+        "a job holds no more bytes than its limit",
+        "            or source_bytes + size > limits.source_bytes\n",
+        "",
+    ),
+    _guard(
+        "queue/claims.py",
+        "a job holds no more tokens than its limit",
+        "            or tokens + text_tokens > limits.tokens\n",
+        "",
+    ),
+    _guard(
+        "queue/claims.py",
+        "a text over a limit goes alone instead of blocking the queue",
+        "        is_full = bool(hashes) and (\n            len",
+        "        is_full = (\n            len",
+    ),
+    _guard(
+        "queue/claims.py",
+        "texts of a foreign embedder are never sent",
+        '"JOIN spaces s ON s.id = c.space_id AND NOT s.is_external "',
+        '"JOIN spaces s ON s.id = c.space_id "',
+    ),
+    _guard(
+        "queue/claims.py",
+        "every chunk of a claimed text waits for the job",
+        '"UPDATE chunks SET batch_job_id = ?, not_before = NULL "',
+        '"UPDATE chunks SET batch_job_id = batch_job_id + 0 * length(?), not_before = NULL "',
+    ),
+    _guard(
+        "queue/claims.py",
+        "attempts are counted over all jobs of a text",
+        'f"(SELECT count(*) + 1 FROM batch_items WHERE content_hash = ? AND {USES_BUDGET}))"',
+        'f"(SELECT count(*) + 1 FROM batch_items WHERE content_hash = ? AND 0 AND {USES_BUDGET}))"',
+    ),
+    _guard(
+        "queue/claims.py",
+        "only open items are sent",
+        "\"FROM batch_items i WHERE i.job_id = ? AND i.state = 'open' AND i.id > ? \"",
+        '"FROM batch_items i WHERE i.job_id = ? AND i.id > ? "',
+    ),
+    _guard(
+        "queue/claims.py",
+        "a job sends its own items only",
+        "\"FROM batch_items i WHERE i.job_id = ? AND i.state = 'open' AND i.id > ? \"",
+        "\"FROM batch_items i WHERE ? <> '' AND i.state = 'open' AND i.id > ? \"",
+    ),
+    _guard(
+        "schema.py",
+        "a text is never in two open jobs, by constraint",
+        '"CREATE UNIQUE INDEX batch_items_open ON',
+        '"CREATE INDEX batch_items_open ON',
+        "tests/core/queue/test_claims.py",
+    ),
+    _guard(
+        "schema.py",
+        "two jobs never share a remote one, by constraint",
+        "        google_job_id TEXT UNIQUE,",
+        "        google_job_id TEXT,",
+        "tests/core/queue/test_jobs.py",
+    ),
+)
+
+# --- queue: items ------------------------------------------------------------------------
+
+_ITEMS = (
+    _guard(
+        "queue/items.py",
+        "an item that is settled stays settled",
+        "            \"WHERE job_id = ? AND content_hash = ? AND state = 'open'\",\n"
+        "            (outcome.state",
+        '            "WHERE job_id = ? AND content_hash = ?",\n            (outcome.state',
+    ),
+    _guard(
+        "queue/items.py",
+        "a job settles its own items only",
+        "            \"WHERE job_id = ? AND content_hash = ? AND state = 'open'\",\n"
+        "            (outcome.state",
+        "            \"WHERE ? <> '' AND content_hash = ? AND state = 'open'\",\n"
+        "            (outcome.state",
+    ),
+    _guard(
+        "queue/items.py",
+        "nothing follows from an item that was not open",
+        "        if not changed:\n            continue\n",
+        "",
+    ),
+    _guard(
+        "queue/items.py",
+        "the last try makes the chunk FAILED",
+        "        if budget.is_spent(uses):\n",
+        "        if False:\n",
+    ),
+    _guard(
+        "queue/items.py",
+        "a text that failed waits before its next try",
+        "            not_before = now + budget.delay(uses)\n",
+        "            not_before = None\n",
+    ),
+    _guard(
+        "queue/items.py",
+        "a released text gives its chunks back to the queue",
+        '"UPDATE chunks SET batch_job_id = NULL, not_before = ? WHERE content_hash = ? "',
+        '"UPDATE chunks SET not_before = ? WHERE content_hash = ? "',
+    ),
+    _guard(
+        "queue/items.py",
+        "a job lets go of its own chunks only",
+        "\"AND embedding_status <> 'READY' AND batch_job_id = ?\",\n",
+        "\"AND embedding_status <> 'READY' AND ? <> ''\",\n",
+    ),
+    _guard(
+        "queue/items.py",
+        "an item is done only once",
+        "\"WHERE job_id = ? AND content_hash = ? AND state = 'open'\",\n        [(job_id",
+        '"WHERE job_id = ? AND content_hash = ?",\n        [(job_id',
+    ),
+    _guard(
+        "queue/items.py",
+        "a job finishes its own items only",
+        "\"WHERE job_id = ? AND content_hash = ? AND state = 'open'\",\n        [(job_id",
+        "\"WHERE ? <> '' AND content_hash = ? AND state = 'open'\",\n        [(job_id",
+    ),
+    _guard(
+        "queue/items.py",
+        "only a PENDING chunk becomes FAILED",
+        "\"AND embedding_status <> 'READY' AND embedding_status = 'PENDING' \"\n"
+        '        "RETURNING',
+        '"AND embedding_status <> \'READY\' "\n        "RETURNING',
+    ),
+    _guard(
+        "queue/items.py",
+        "results count only for texts that this job sent",
+        "WHERE job_id = ? AND content_hash IN ({marks})",
+        "WHERE ? <> '' AND content_hash IN ({marks})",
+    ),
+    _guard(
+        "queue/items.py",
+        "a job ends only with its own items settled",
+        "WHERE job_id = ? AND state = 'open' AND id > ? ",
+        "WHERE job_id = ? AND state = 'open' AND id > ? AND 0 ",
+    ),
+)
+
+# --- queue: jobs -------------------------------------------------------------------------
+
+_JOBS = (
+    _guard(
+        "queue/jobs.py",
+        "a living lease keeps others out",
+        '"WHERE id = ? AND (lease_token IS NULL OR lease_until <= ?)"',
+        '"WHERE id = ? AND (1 OR lease_until <= ?)"',
+    ),
+    _guard(
+        "queue/jobs.py",
+        "a dead lease can be taken",
+        '"WHERE id = ? AND (lease_token IS NULL OR lease_until <= ?)"',
+        '"WHERE id = ? AND (lease_token IS NULL OR lease_until + 1e12 <= ?)"',
+    ),
+    _guard(
+        "queue/jobs.py",
+        "whoever lost the lease changes nothing",
+        '"UPDATE batch_jobs SET lease_until = ? WHERE id = ? AND lease_token = ?"',
+        "\"UPDATE batch_jobs SET lease_until = ? WHERE id = ? AND ? <> ''\"",
+    ),
+    _guard(
+        "queue/jobs.py",
+        "losing the lease is noticed",
+        '    if not changed:\n        raise TransitionError(\n            f"Batch job {job_id} was taken',
+        '    if False:\n        raise TransitionError(\n            f"Batch job {job_id} was taken',
+    ),
+    _guard(
+        "queue/jobs.py",
+        "working on a job extends its lease",
+        '"UPDATE batch_jobs SET lease_until = ? WHERE id = ? AND lease_token = ?"',
+        '"UPDATE batch_jobs SET lease_until = max(0 * ?, lease_until) '
+        'WHERE id = ? AND lease_token = ?"',
+    ),
+    _guard(
+        "queue/jobs.py",
+        "a lease is given back by its holder only",
+        '        "WHERE id = ? AND lease_token = ?",\n        (job_id, token),',
+        "        \"WHERE id = ? AND ? <> ''\",\n        (job_id, token),",
+    ),
+    _guard(
+        "queue/jobs.py",
+        "a step is made under the lease only",
+        'f"UPDATE batch_jobs SET {assignments} WHERE id = ? AND lease_token = ? "',
+        "f\"UPDATE batch_jobs SET {assignments} WHERE id = ? AND ? <> '' \"",
+    ),
+    _guard(
+        "queue/jobs.py",
+        "a step is made from an expected step only",
+        'f"AND step IN ({marks}) AND {_IS_OPEN}"',
+        'f"AND (1 OR step IN ({marks})) AND {_IS_OPEN}"',
+    ),
+    _guard(
+        "queue/jobs.py",
+        "an ended job is never reopened",
+        'f"AND step IN ({marks}) AND {_IS_OPEN}"',
+        'f"AND step IN ({marks})"',
+    ),
+    _guard(
+        "queue/jobs.py",
+        "a step that was not made is noticed",
+        "    if changed != 1:\n",
+        "    if False:\n",
+    ),
+    _guard(
+        "queue/jobs.py",
+        "a job that still carries texts cannot fail",
+        "\"SELECT 1 FROM batch_items WHERE job_id = ? AND state = 'open' LIMIT 1\"",
+        "\"SELECT 1 FROM batch_items WHERE job_id = ? AND 0 AND state = 'open' LIMIT 1\"",
+    ),
+    _guard(
+        "queue/jobs.py",
+        "nothing remote is removed before its job has ended",
+        '            f"AND NOT ({_IS_OPEN}) AND cleanup_tries < ?",',
+        '            "AND cleanup_tries < ?",',
+        "tests/core/queue/test_jobs.py",
+    ),
+    _guard(
+        "queue/jobs.py",
+        "removing is given up after some tries",
+        '            f"AND NOT ({_IS_OPEN}) AND cleanup_tries < ?",',
+        '            f"AND NOT ({_IS_OPEN}) AND cleanup_tries < ? + 1000",',
+    ),
+    _guard(
+        "queue/jobs.py",
+        "only an ended job is called clean",
+        "f\"THEN 'cleaned' ELSE step END WHERE id = ? AND cleaned_at IS NULL AND NOT ({_IS_OPEN})\"",
+        "\"THEN 'cleaned' ELSE step END WHERE id = ? AND cleaned_at IS NULL\"",
+    ),
+    _guard(
+        "queue/jobs.py",
+        "a job is called clean once",
+        " END WHERE id = ? AND cleaned_at IS NULL AND",
+        " END WHERE id = ? AND",
+    ),
+    _guard(
+        "queue/jobs.py",
+        "tries to clean are counted for ended jobs only",
+        """            f"WHERE id = ? AND cleaned_at IS NULL AND NOT ({_IS_OPEN})",\n            (job_id,)""",
+        """            "WHERE id = ? AND cleaned_at IS NULL",\n            (job_id,)""",
+    ),
+    _guard(
+        "queue/jobs.py",
+        "held and ended jobs take no place at the provider",
+        'f"SELECT count(*) FROM batch_jobs WHERE {_IS_OPEN} AND hold_reason IS NULL"',
+        'f"SELECT count(*) FROM batch_jobs WHERE {_IS_OPEN}"',
+    ),
+    _guard(
+        "queue/jobs.py",
+        "a 429 counts for its own model",
+        '"SELECT max(not_before) FROM batch_jobs WHERE model = ? AND not_before > ?"',
+        "\"SELECT max(not_before) FROM batch_jobs WHERE ? <> '' AND not_before > ?\"",
+    ),
+    _guard(
+        "queue/jobs.py",
+        "a 429 is over at its time",
+        '"SELECT max(not_before) FROM batch_jobs WHERE model = ? AND not_before > ?"',
+        '"SELECT max(not_before) FROM batch_jobs WHERE model = ? AND not_before > 0 * ?"',
+    ),
+)
+
+# --- queue: vectors, retries, budget, adoption --------------------------------------------
+
+_VECTORS = (
+    _guard(
+        "queue/vectors.py",
+        "a stored vector is never overwritten",
+        '"THEN NULL ELSE ?6 END) ON CONFLICT (key) DO NOTHING"',
+        '"THEN NULL ELSE ?6 END) ON CONFLICT (key) DO UPDATE SET vector = excluded.vector"',
+        "tests/core/store/test_vectors.py",
+    ),
+    _guard(
+        "queue/vectors.py",
+        "a READY chunk keeps its vector",
+        "f\"WHERE content_hash IN ({', '.join('?' * len(page))}) AND embedding_status <> 'READY'\"",
+        "f\"WHERE content_hash IN ({', '.join('?' * len(page))})\"",
+        "tests/core/queue/test_vectors.py",
+    ),
+    _guard(
+        "queue/vectors.py",
+        "a chunk that became READY is counted so",
+        "    count_changes(connection, changes)\n    use_vectors",
+        "    use_vectors",
+    ),
+    _guard(
+        "queue/vectors.py",
+        "other indexes hear of new vectors",
+        "    note_changed(connection, [(row[1], row[0]) for row in wanting])\n",
+        "",
+    ),
+    _guard(
+        "queue/vectors.py",
+        "a paid vector outlives its last chunk",
+        "\"DELETE FROM embeddings WHERE key = ? AND origin = 'given'\"",
+        '"DELETE FROM embeddings WHERE key = ?"',
+        "tests/core/store/test_deleting.py",
+    ),
+    _guard(
+        "queue/vectors.py",
+        "a vector that another chunk uses is not let go",
+        "        is None\n    ]",
+        "        is not False\n    ]",
+    ),
+    _guard(
+        "queue/retries.py",
+        "only FAILED chunks are tried anew",
+        "\"AND embedding_status <> 'READY' AND embedding_status = 'FAILED' \"\n"
+        '            "AND (:collection',
+        '"AND embedding_status <> \'READY\' "\n            "AND (:collection',
+        "tests/core/queue/test_stats.py",
+        "tests/core/batches/test_syncing.py",
+    ),
+    _guard(
+        "queue/retries.py",
+        "a chunk that was saved as FAILED is not sent",
+        '"AND EXISTS (SELECT 1 FROM batch_items i WHERE i.content_hash = c.content_hash "\n'
+        '            f"AND {USES_BUDGET})",',
+        '"AND 1",',
+        "tests/core/batches/test_syncing.py",
+    ),
+    _guard(
+        "queue/retries.py",
+        "new tries begin a new budget",
+        "        forgive(connection, content_hash)\n",
+        "",
+        "tests/core/batches/test_syncing.py",
+    ),
+    _guard(
+        "queue/retries.py",
+        "a chunk tried anew waits for the job that carries its text",
+        "\"WHERE content_hash = :hash AND state = 'open') WHERE content_hash = :hash \"",
+        "\"WHERE content_hash = :hash AND state = 'open' AND 0) WHERE content_hash = :hash \"",
+        "tests/core/batches/test_syncing.py",
+    ),
+    _guard(
+        "queue/budget.py",
+        "a text is tried only so often",
+        "            or uses.get(BudgetUse.ATTEMPT, 0) + failures >= self.attempts\n",
+        "",
+    ),
+    _guard(
+        "queue/budget.py",
+        "a failed job is sent again only once",
+        "            or failures >= self.job_failures\n",
+        "",
+    ),
+    _guard(
+        "queue/budget.py",
+        "a text expires only so often",
+        "            or uses.get(BudgetUse.EXPIRY, 0) >= self.expiries\n",
+        "",
+    ),
+    _guard(
+        "queue/budget.py",
+        "a text refused for good is not sent again",
+        "            uses.get(BudgetUse.EVERYTHING, 0) > 0\n            or ",
+        "            ",
+    ),
+    _guard(
+        "queue/adoption.py",
+        "a known job is not adopted a second time",
+        "WHERE value NOT IN (SELECT display_name FROM batch_jobs)",
+        "WHERE 1",
+        "tests/core/batches/test_adopting.py",
+    ),
+    _guard(
+        "queue/adoption.py",
+        "an adopted job brings only what a chunk still wants",
+        "f\"WHERE k.embedding_status <> 'READY' AND k.content_hash IN ({marks})\"",
+        'f"WHERE k.content_hash IN ({marks})"',
+        "tests/core/batches/test_adopting.py",
+    ),
+    _guard(
+        "queue/adoption.py",
+        "only jobs whose texts nobody knows stop others from sending",
+        '"SELECT id FROM batch_jobs WHERE is_adopted AND hold_reason IS NULL "',
+        '"SELECT id FROM batch_jobs WHERE hold_reason IS NULL "',
+        "tests/core/batches/test_submitting.py",
+    ),
+    _guard(
+        "queue/adoption.py",
+        "a job that ended or is held stops nobody from sending",
+        '"SELECT id FROM batch_jobs WHERE is_adopted AND hold_reason IS NULL "',
+        '"SELECT id FROM batch_jobs WHERE is_adopted "',
+        "tests/core/batches/test_adopting.py",
+    ),
+)
+
+# --- batches: submitting -----------------------------------------------------------------
+
+_SUBMITTING = (
+    _guard(
+        "batches/submitting.py",
+        "the intent to create is committed before the call",
+        "        _record_intent(job, input_file)\n        _create(job, input_file)\n",
+        "        _create(job, input_file)\n        _record_intent(job, input_file)\n",
+    ),
+    _guard(
+        "batches/submitting.py",
+        "the step creating is committed, not only the upload",
+        "    job.move(JobStep.UPLOADED, step=JobStep.CREATING, creating_at=now)\n",
+        "",
+    ),
+    _guard(
+        "batches/submitting.py",
+        "the lease is proven once more right before the call",
+        "    job.move(JobStep.CREATING, creating_at=job.context.clock.now())\n",
+        "",
+    ),
+    _guard(
+        "batches/submitting.py",
+        "the create call is sent once",
+        "        remote = job.context.client.create_job(\n",
+        "        job.context.client.create_job(\n"
+        "            input_file, spec=EmbeddingSpec.from_json(record.spec), "
+        "display_name=record.display_name\n        )\n"
+        "        remote = job.context.client.create_job(\n",
+    ),
+    _guard(
+        "batches/submitting.py",
+        "an ambiguous answer keeps the claim",
+        "        if not error.is_definite:\n",
+        "        if False:\n",
+    ),
+    _guard(
+        "batches/submitting.py",
+        "a definite refusal releases the claim",
+        "        _refuse(job, error)\n        raise\n",
+        "        raise\n",
+    ),
+    _guard(
+        "batches/submitting.py",
+        "a failed upload releases the claim",
+        '        _abandon_if_possible(job, f"the upload did not finish: {_words(error)}")\n',
+        "",
+    ),
+    _guard(
+        "batches/requesting.py",
+        "texts that nobody wants any more are let go of",
+        "                if source is None\n            ],",
+        "                if False\n            ],",
+        "tests/core/batches/test_submitting.py",
+    ),
+    _guard(
+        "batches/requesting.py",
+        "a text that was changed is not sent under its old hash",
+        "            if hash_of(source) != content_hash:\n",
+        "            if False:\n",
+        "tests/crash/test_damage.py",
+    ),
+    _guard(
+        "batches/requesting.py",
+        "an input file never passes the provider's size",
+        "            elif size > room:\n",
+        "            elif False:\n",
+    ),
+    _guard(
+        "batches/requesting.py",
+        "what an input file has no room for goes with a later job",
+        "                    after=after,\n                    state=ItemState.RELEASED",
+        "                    after=1 << 60,\n                    state=ItemState.RELEASED",
+    ),
+    _guard(
+        "batches/requesting.py",
+        "what is in the input file stays with its job",
+        "                    after=after,\n                    state=ItemState.RELEASED",
+        "                    after=0,\n                    state=ItemState.RELEASED",
+    ),
+    _guard(
+        "batches/requesting.py",
+        "a text that no input file holds fails alone",
+        "            if size > most:\n",
+        "            if False:\n",
+    ),
+    _guard(
+        "batches/submitting.py",
+        "the provider's limit of open jobs is waited for",
+        "        if count_at_provider(connection) >= context.config.max_open_jobs:\n",
+        "        if False:\n",
+    ),
+    _guard(
+        "batches/submitting.py",
+        "too few texts wait for more",
+        "        if len(waiting.hashes) < options.min_size and not (options.force or waiting.is_full):\n",
+        "        if False:\n",
+    ),
+    _guard(
+        "batches/submitting.py",
+        "a 429 is remembered",
+        "        job.move(JobStep.CREATING, not_before=not_before)\n",
+        "",
+    ),
+    _guard(
+        "batches/submitting.py",
+        "nothing is sent while the provider wants a pause",
+        "        if pause is not None:\n",
+        "        if False:\n",
+    ),
+    _guard(
+        "batches/submitting.py",
+        "a budget cuts the job",
+        "    waiting = select(replace(config.limits, tokens=tokens))\n",
+        "",
+        "tests/core/batches/test_affording.py",
+    ),
+    _guard(
+        "batches/submitting.py",
+        "a text that the budget does not allow is not sent",
+        "    if waiting is None or waiting.tokens > tokens:\n",
+        "    if waiting is None:\n",
+        "tests/core/batches/test_affording.py",
+    ),
+    _guard(
+        "batches/affording.py",
+        "what this month cost counts",
+        "        left.append(config.monthly_budget_usd - spent)\n",
+        "        left.append(config.monthly_budget_usd)\n",
+        "tests/core/batches/test_affording.py",
+    ),
+    _guard(
+        "batches/affording.py",
+        "a budget without a price sends nothing",
+        "    if million is None:\n        raise",
+        "    if million is None:\n        return None\n        raise",
+        "tests/core/batches/test_affording.py",
+    ),
+    _guard(
+        "batches/context.py",
+        "every write proves the lease first",
+        "            jobs.keep_lease(connection, self.id, token=self.token, until=until)\n",
+        "            pass\n",
+    ),
+    _guard(
+        "batches/context.py",
+        "a job that another works on is not even asked about",
+        "        if not is_ours:\n",
+        "        if False:\n",
+    ),
+    _guard(
+        "batches/workspace.py",
+        "what a killed process left is removed",
+        "        self.forget(job_id)\n",
+        "",
+    ),
+    _guard(
+        "batches/workspace.py",
+        "no temporary file is left",
+        "        finally:\n            self._remove(folder)\n",
+        "        finally:\n            pass\n",
+    ),
+)
+
+# --- batches: recovering, polling, holding -------------------------------------------------
+
+_RECOVERING = (
+    _guard(
+        "batches/recovering.py",
+        "a job that is listed is adopted, not sent again",
+        "    if found:\n",
+        "    if False:\n",
+        "tests/core/batches/test_submitting.py",
+    ),
+    _guard(
+        "batches/recovering.py",
+        "one empty listing decides nothing",
+        "    if record.absent_since is None or now < record.absent_since:\n"
+        "        job.move(JobStep.CREATING, absent_since=now)\n    elif now -",
+        "    if record.absent_since is None:\n"
+        "        job.move(JobStep.CREATING, absent_since=now)\n"
+        "        record = job.record()\n    if 1e12 + now -",
+        "tests/core/batches/test_submitting.py",
+    ),
+    _guard(
+        "batches/recovering.py",
+        "two empty listings lie listing_grace apart",
+        "    elif now - record.absent_since >= job.context.config.listing_grace:\n        end_job",
+        "    else:\n        end_job",
+        "tests/core/batches/test_submitting.py",
+    ),
+    _guard(
+        "batches/recovering.py",
+        "time alone releases nothing: the listing must say it",
+        "    found = [\n        remote\n"
+        "        for remote in job.context.client.find_jobs(record.display_name)\n"
+        "        if remote.model in (None, record.model)\n    ]\n",
+        "    found: list[RemoteJob] = []\n",
+        "tests/core/batches/test_submitting.py",
+    ),
+    _guard(
+        "batches/recovering.py",
+        "another project's empty listing says nothing",
+        "    if record.fingerprint != job.context.fingerprint:\n",
+        "    if False:\n",
+        "tests/core/batches/test_syncing.py",
+    ),
+    _guard(
+        "batches/recovering.py",
+        "a clock that was set back does not stop the recovery",
+        "    if record.absent_since is None or now < record.absent_since:\n"
+        "        job.move(JobStep.CREATING",
+        "    if record.absent_since is None:\n        job.move(JobStep.CREATING",
+    ),
+    _guard(
+        "batches/recovering.py",
+        "of two jobs under one name the second is cancelled",
+        "            job.context.client.cancel(other)\n",
+        "            pass\n",
+    ),
+    _guard(
+        "batches/recovering.py",
+        "of two jobs under one name a usable one is taken",
+        "            remote.status is RemoteStatus.FAILED,\n            remote.created_at",
+        "            remote.status is not RemoteStatus.FAILED,\n            remote.created_at",
+    ),
+    _guard(
+        "batches/syncing.py",
+        "a fault of one job does not stop the others",
+        "                return error if isinstance(error, (ProviderError, StorageError)) else None\n",
+        "                raise\n",
+        "tests/core/batches/test_syncing.py",
+    ),
+    _guard(
+        "batches/syncing.py",
+        "a job that ended meanwhile is not asked about",
+        "    if record.status in (JobStatus.COMPLETED, JobStatus.FAILED):\n        return\n",
+        "",
+    ),
+    _guard(
+        "batches/syncing.py",
+        "a job that another process has sent meanwhile is not released",
+        "                if job is not None and _is_unsent(job.record()):\n",
+        "                if job is not None:\n",
+    ),
+    _guard(
+        "batches/recovering.py",
+        "a job whose create may have been sent is not released by time",
+        "UNSENT = (JobStep.CLAIMED, JobStep.UPLOADED)",
+        "UNSENT = (JobStep.CLAIMED, JobStep.UPLOADED, JobStep.CREATING)",
+        "tests/core/batches/test_submitting.py",
+    ),
+    _guard(
+        "batches/polling.py",
+        "a job cancelled by somebody else is held",
+        "    elif state is RemoteState.CANCELLED and record.cancel_requested_at is not None:\n",
+        "    elif state is RemoteState.CANCELLED:\n",
+        "tests/core/batches/test_syncing.py",
+    ),
+    _guard(
+        "batches/polling.py",
+        "results that looked wrong are not fetched at once again",
+        "    if _rests(job, record):\n        return\n",
+        "",
+    ),
+    _guard(
+        "batches/polling.py",
+        "a refused key is not taken for a missing job",
+        "        found = client.find_jobs(record.display_name)\n",
+        "        found: list[RemoteJob] = []\n",
+        "tests/core/batches/test_syncing.py",
+    ),
+    _guard(
+        "batches/polling.py",
+        "a job that is seen again is no longer held for absence",
+        '        "hold_reason": None if was_absent else record.hold_reason,\n',
+        "",
+        "tests/core/batches/test_syncing.py",
+    ),
+    _guard(
+        "batches/polling.py",
+        "a failed job uses up a try",
+        "            job, remote, FailureReason.PROVIDER_FAILED, BudgetUse.JOB_FAILURE",
+        "            job, remote, FailureReason.PROVIDER_FAILED, BudgetUse.NOTHING",
+        "tests/core/batches/test_syncing.py",
+    ),
+    _guard(
+        "batches/holding.py",
+        "a job that another key does not see is held, not lost",
+        "    if record.fingerprint != job.context.fingerprint:\n",
+        "    if False:\n",
+        "tests/core/batches/test_syncing.py",
+    ),
+    _guard(
+        "batches/holding.py",
+        "a job is lost only after a second look",
+        "    if record.absent_since is None or now < record.absent_since:\n"
+        "        job.move(*HOLDABLE, absent_since=now)\n    elif now -",
+        "    if record.absent_since is None:\n"
+        "        job.move(*HOLDABLE, absent_since=now)\n"
+        "        record = job.record()\n    if 1e12 + now -",
+        "tests/core/batches/test_syncing.py",
+    ),
+)
+
+# --- batches: applying, cleaning, adopting, steering ----------------------------------------
+
+_APPLYING = (
+    _guard(
+        "batches/applying.py",
+        "a finished job without results is held",
+        "    if remote.result_file is None:\n        _hold_bad(",
+        "    if remote.result_file is None:\n        _complete(job, _Tally())\n        _hold_bad(",
+        "tests/core/batches/test_syncing.py",
+    ),
+    _guard(
+        "batches/applying.py",
+        "of two vectors for one text neither is used",
+        "            elif line.key in conflicting:\n",
+        "            elif False:\n",
+        "tests/core/batches/test_syncing.py",
+    ),
+    _guard(
+        "batches/applying.py",
+        "a vector that nobody asked for is not stored",
+        "        return {asked[key]: key for key in carried_hashes(connection, job.id, list(asked))}\n",
+        "        return {asked[key]: key for key in asked}\n",
+        "tests/core/batches/test_syncing.py",
+    ),
+    _guard(
+        "batches/applying.py",
+        "results of a wrong dimension are not paid for again",
+        "    if tally.wrong_size and (\n",
+        "    if False and (\n",
+        "tests/core/batches/test_syncing.py",
+    ),
+    _guard(
+        "batches/applying.py",
+        "results of nobody are not paid for again",
+        "    if not tally.applied and not tally.failures:\n",
+        "    if False:\n",
+        "tests/core/batches/test_syncing.py",
+    ),
+    _guard(
+        "batches/applying.py",
+        "results cut short are not paid for again",
+        "    if remote.state is RemoteState.SUCCEEDED and missing > 0:\n",
+        "    if False:\n",
+        "tests/core/batches/test_syncing.py",
+    ),
+    _guard(
+        "batches/applying.py",
+        "a short file that nobody counts is not paid for again",
+        " and not is_counted and tally.lines < sent:\n",
+        " and False:\n",
+    ),
+    _guard(
+        "batches/applying.py",
+        "results in doubt hold the job",
+        "    if doubt is not None:\n        _hold_bad(job, doubt)\n        return\n",
+        "",
+        "tests/core/batches/test_syncing.py",
+    ),
+    _guard(
+        "batches/applying.py",
+        "a text without a result goes back to the queue",
+        "    settle_open(\n        job,\n        state=ItemState.MISSING,\n",
+        "    (lambda *_, **__: 0)(\n        job,\n        state=ItemState.MISSING,\n",
+        "tests/core/batches/test_syncing.py",
+    ),
+    _guard(
+        "batches/applying.py",
+        "a quota error does not use up a try",
+        "        use, not_before = BudgetUse.NOTHING, now + quota_delay\n",
+        "        use, not_before = BudgetUse.EVERYTHING, now + quota_delay\n",
+        "tests/core/batches/test_syncing.py",
+    ),
+    _guard(
+        "batches/applying.py",
+        "a passing error is tried again",
+        "    elif line.is_transient:\n        use = BudgetUse.ATTEMPT\n",
+        "",
+        "tests/core/batches/test_syncing.py",
+    ),
+    _guard(
+        "batches/applying.py",
+        "expired results hold the job",
+        "            _miss_results(job)\n            return\n",
+        "            _settle_rest(job, _Tally())\n            return\n",
+        "tests/core/batches/test_syncing.py",
+    ),
+    _guard(
+        "batches/applying.py",
+        "a text is done only with its vector stored",
+        "        write_page(\n            connection,\n            arrived,\n"
+        "            spec=job.spec(),",
+        "        write_page(\n            connection,\n            arrived[1:],\n"
+        "            spec=job.spec(),",
+        "tests/core/batches/test_syncing.py",
+    ),
+    _guard(
+        "batches/cleaning.py",
+        "a finished job stays for a restored backup",
+        "            job=None if has_results else record.google_job_id,\n",
+        "            job=record.google_job_id,\n",
+        "tests/core/batches/test_adopting.py",
+    ),
+    _guard(
+        "batches/cleaning.py",
+        "only a job whose results are gone is removed",
+        "        and remote.ended_at < gone\n",
+        "",
+        "tests/core/batches/test_adopting.py",
+    ),
+    _guard(
+        "queue/jobs.py",
+        "only a job that ended here is removed there",
+        """            f"(SELECT value FROM json_each(?)) AND NOT ({_IS_OPEN})",\n""",
+        """            "(SELECT value FROM json_each(?))",\n""",
+        "tests/core/batches/test_adopting.py",
+    ),
+    _guard(
+        "batches/cleaning.py",
+        "another project's key removes nothing",
+        "        if record.fingerprint != context.fingerprint:\n",
+        "        if False:\n",
+    ),
+    _guard(
+        "batches/cleaning.py",
+        "what could not be removed is tried again",
+        "now=context.clock.now(), is_clean=is_clean)",
+        "now=context.clock.now(), is_clean=True)",
+    ),
+    _guard(
+        "batches/adopting.py",
+        "a vector of an adopted job is checked for a second one",
+        "                    and line.key not in conflicting\n",
+        "",
+        "tests/core/batches/test_adopting.py",
+    ),
+    _guard(
+        "batches/adopting.py",
+        "a failed job is not adopted",
+        " and remote.status is not RemoteStatus.FAILED\n",
+        "\n",
+        "tests/core/batches/test_adopting.py",
+    ),
+    _guard(
+        "batches/adopting.py",
+        "an adopted job stores only wanted vectors",
+        "                    arrived = [_arrived(key, by_key[key]) for key in sorted(wanted)]\n",
+        "                    arrived = [_arrived(key, by_key[key]) for key in sorted(by_key)]\n",
+        "tests/core/batches/test_adopting.py",
+    ),
+    _guard(
+        "batches/manager.py",
+        "nothing is sent while an unknown job of ours runs",
+        "        if self._may_hold_our_texts(context):\n            return None\n",
+        "",
+        "tests/core/batches/test_adopting.py",
+    ),
+    _guard(
+        "batches/manager.py",
+        "test vectors never mix with paid ones",
+        "        self.store.fix_provenance(context.client.provenance)\n",
+        "",
+    ),
+    _guard(
+        "batches/manager.py",
+        "texts of dead processes are freed by a flush",
+        "        release_left_behind(context)\n",
+        "",
+    ),
+    _guard(
+        "batches/manager.py",
+        "paying twice needs a written-out yes",
+        "        if accept_rebilling is not True:\n",
+        "        if False:\n",
+        "tests/core/batches/test_syncing.py",
+    ),
+    _guard(
+        "batches/steering.py",
+        "only a held or uncertain job is given up",
+        "        if record.hold_reason is None and record.step is not JobStep.CREATING:\n",
+        "        if False:\n",
+        "tests/core/batches/test_syncing.py",
+    ),
+    _guard(
+        "batches/steering.py",
+        "the wish to cancel is committed before the call",
+        "        job.move(JobStep.SUBMITTED, JobStep.FETCHED, cancel_requested_at=context.clock.now())\n",
+        "",
+        "tests/core/batches/test_syncing.py",
+    ),
+    _guard(
+        "batches/steering.py",
+        "an ended job is not cancelled or given up",
+        "    if record.status in (JobStatus.COMPLETED, JobStatus.FAILED):\n",
+        "    if False:\n",
+        "tests/core/batches/test_syncing.py",
+    ),
+    _guard(
+        "batches/steering.py",
+        "a job that another works on is not given up under its hands",
+        "        if job is None:\n            raise TransitionError(",
+        "        if job is None:\n            job = LeasedJob(context, batch_id, '')\n"
+        "        if False:\n            raise TransitionError(",
+    ),
+    _guard(
+        "batches/ending.py",
+        "what counts as a try is settled as failed",
+        "    state = ItemState.RELEASED if use is BudgetUse.NOTHING else ItemState.FAILED\n",
+        "    state, use = ItemState.RELEASED, BudgetUse.NOTHING\n",
+        "tests/core/batches/test_syncing.py",
+    ),
+)
+
+GUARDS: tuple[Guard, ...] = (
+    *_CLAIMS,
+    *_ITEMS,
+    *_JOBS,
+    *_VECTORS,
+    *_SUBMITTING,
+    *_RECOVERING,
+    *_APPLYING,
+)
