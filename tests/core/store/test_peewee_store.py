@@ -202,7 +202,9 @@ def test_times_come_from_the_stores_clock(store: PeeweeVectorStore, clock: Manua
     assert only(store, "a").created_at == clock.now()
 
 
-def test_the_log_stays_small_however_much_is_written(store: PeeweeVectorStore, database_path: Path) -> None:
+def test_the_log_stays_small_however_much_is_written(
+    store: PeeweeVectorStore, database_path: Path
+) -> None:
     """E13: no call leaves a read transaction open behind it, which would keep all of the log."""
     log = database_path.with_name(f"{database_path.name}-wal")
     largest = 0
