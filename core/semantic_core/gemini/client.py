@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -23,7 +23,7 @@ from semantic_core.failpoints import FailPoint, reach
 from semantic_core.gemini.connection import Connection, sdk_errors
 from semantic_core.gemini.downloading import download
 from semantic_core.gemini.endpoint import Endpoint
-from semantic_core.gemini.listing import read_files
+from semantic_core.gemini.listing import read_files, read_operations
 from semantic_core.gemini.names import check_remote_name
 from semantic_core.gemini.operations import read_operation
 from semantic_core.gemini.remote import (
@@ -43,12 +43,6 @@ if TYPE_CHECKING:
     from google.genai import types
 
 _READS = RetryPolicy(attempts=4, first_wait=1.0, longest_wait=30.0)
-
-# The largest page: https://ai.google.dev/api/batch-api, read 2026-11.
-_PAGE_SIZE = "100"
-
-# A listing of more than 100,000 jobs is a listing that runs in circles.
-_MOST_PAGES = 1000
 
 _log = logging.getLogger(__name__)
 
@@ -215,7 +209,7 @@ class GeminiBatchClient:
         """
         return [
             read_operation(operation)
-            for operation in self._operations()
+            for operation in read_operations(lambda query: self._read("batches", query))
             if _display_name_of(operation).startswith(prefix)
         ]
 
@@ -321,38 +315,6 @@ class GeminiBatchClient:
         return _READS.run(
             lambda: self._connection.request("GET", path, query=query), clock=self._clock
         )
-
-    def _operations(self) -> Iterator[dict[str, Any]]:
-        """Yield every operation of the listing.
-
-        Raises:
-            ProviderProtocolError: a page may hide jobs, so that none can be said to be absent.
-        """
-        query = {"pageSize": _PAGE_SIZE}
-        seen = set()
-        for _ in range(_MOST_PAGES):
-            page = self._read("batches", query)
-            operations = page.get("operations", [])
-            # Without the field, jobs could stand under another name: overlooking one would mean
-            # paying for it again.
-            is_odd = "operations" not in page and set(page) - {"nextPageToken"}
-            if is_odd or page.get("unreachable") or not isinstance(operations, list):
-                raise ProviderProtocolError(
-                    "A page of the job listing does not have the documented form, so it may be "
-                    "incomplete."
-                )
-            for operation in operations:
-                if not isinstance(operation, dict):
-                    raise ProviderProtocolError("The job listing holds what is no JSON object.")
-                yield operation
-            token = page.get("nextPageToken")
-            if not token:
-                return
-            if not isinstance(token, str) or token in seen:
-                raise ProviderProtocolError("The job listing leads in circles.")
-            seen.add(token)
-            query = {**query, "pageToken": token}
-        raise ProviderProtocolError("The job listing does not end.")
 
     def _size_of(self, name: str) -> int | None:
         """Return the size of a remote file, where the provider tells.

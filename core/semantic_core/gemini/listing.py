@@ -9,13 +9,53 @@ from semantic_core.errors import ProviderProtocolError
 from semantic_core.gemini.names import is_remote_name
 from semantic_core.gemini.remote import RemoteFile
 
-# The largest page: https://ai.google.dev/api/files, read 2026-11.
+# The largest page: https://ai.google.dev/api/batch-api and .../files, read 2026-11.
 _PAGE_SIZE = "100"
 
+# A listing of more than 100,000 entries is a listing that runs in circles.
 _MOST_PAGES = 1000
 
+ReadPage = Callable[[dict[str, str]], dict[str, Any]]
 
-def read_files(read: Callable[[dict[str, str]], dict[str, Any]]) -> Iterator[RemoteFile]:
+
+def read_operations(read: ReadPage) -> Iterator[dict[str, Any]]:
+    """Yield every operation of the job listing.
+
+    Args:
+        read: gives the page for a query.
+
+    Raises:
+        ProviderProtocolError: a page may hide jobs, so that none can be said to be absent.
+        ProviderError: a page could not be read.
+    """
+    query = {"pageSize": _PAGE_SIZE}
+    seen = set()
+    for _ in range(_MOST_PAGES):
+        page = read(query)
+        operations = page.get("operations", [])
+        # Without the field, jobs could stand under another name: overlooking one would mean
+        # paying for it again.
+        is_odd = "operations" not in page and set(page) - {"nextPageToken"}
+        if is_odd or page.get("unreachable") or not isinstance(operations, list):
+            raise ProviderProtocolError(
+                "A page of the job listing does not have the documented form, so it may be "
+                "incomplete."
+            )
+        for operation in operations:
+            if not isinstance(operation, dict):
+                raise ProviderProtocolError("The job listing holds what is no JSON object.")
+            yield operation
+        token = page.get("nextPageToken")
+        if not token:
+            return
+        if not isinstance(token, str) or token in seen:
+            raise ProviderProtocolError("The job listing leads in circles.")
+        seen.add(token)
+        query = {**query, "pageToken": token}
+    raise ProviderProtocolError("The job listing does not end.")
+
+
+def read_files(read: ReadPage) -> Iterator[RemoteFile]:
     """Yield every file of a listing; what has no usable name is left out.
 
     Args:
