@@ -27,7 +27,7 @@ help: ## show this list
 test: check ## run every check and every test
 	$(RUN) pytest
 
-stress: .venv/.stamp ## crash at every failpoint, in every way and order, at length (half an hour)
+stress: .venv/.stamp ## crash at every failpoint, in every way and order, and break every guard, at length (an hour)
 	SEMCORE_TEST_STRESS=1 SEMCORE_TEST_DEMO_KILLS=40 SEMCORE_TEST_CROWD_SECONDS=60 \
 		SEMCORE_TEST_MACHINE_EXAMPLES=2000 $(RUN) pytest tests/crash
 	$(PY) tests/mutations.py
