@@ -465,7 +465,7 @@ class Machine(RuleBasedStateMachine):
 
 
 Machine.TestCase.settings = settings(
-    max_examples=EXAMPLES or 100,
+    max_examples=EXAMPLES or 150,
     stateful_step_count=50,
     deadline=None,
     derandomize=not EXAMPLES,
