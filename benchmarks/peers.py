@@ -1,7 +1,7 @@
 """semcore beside what users would pick instead: adding, asking, changing, opening again.
 
     python benchmarks/peers.py                     1k, 10k, 100k x 768 and 1k, 10k x 3,072
-    python benchmarks/peers.py --sizes 100000x768 --only semcore,Chroma --seconds 60
+    python benchmarks/peers.py --sizes 100000x768 --only semcore Chroma --seconds 60
     python benchmarks/peers.py --sizes 1000000x768 --only semcore
 
 Each store runs in a process of its own, so that memory is its own, and one after another, so that
@@ -41,7 +41,7 @@ def main() -> None:
     """Measure, and write a JSON file, a table and plots."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--sizes", nargs="*", default=SIZES)
-    parser.add_argument("--only", default="")
+    parser.add_argument("--only", nargs="*", choices=ENGINES, default=list(ENGINES))
     parser.add_argument("--seconds", type=float, default=45.0, help="for adding, and for queries")
     parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
     parser.add_argument("--reopen", nargs=3, help=argparse.SUPPRESS)
@@ -55,14 +55,13 @@ def main() -> None:
         name, size, folder = options.reopen
         reopen(ENGINES[name], _numbers(size)[1], Path(folder))
         return
-    names = options.only.split(",") if options.only else list(ENGINES)
     about = machine.describe()
     with tempfile.TemporaryDirectory() as scratch:
         about["read_gb_per_second"] = round(machine.read_rate() / 1e9, 1)
         about["write_gb_per_second"] = round(machine.write_rate(Path(scratch)) / 1e9, 2)
         rows: list[dict[str, Any]] = []
         for size in options.sizes:
-            rows += _measure_size(size, names, Path(scratch), options.seconds)
+            rows += _measure_size(size, options.only, Path(scratch), options.seconds)
             about["load_after"] = round(os.getloadavg()[0], 1)
             # After each size: a run that is interrupted was not for nothing.
             result = {"machine": about, "limit": LIMIT, "seconds": options.seconds, "rows": rows}

@@ -195,6 +195,16 @@ class LanceDB(Engine):
         self._table.delete(f"id IN ({', '.join(repr(str(n)) for n in numbers)})")
 
 
+class LanceDBText(LanceDB):
+    """The same table with a full-text index, made once after the last row: what semcore keeps."""
+
+    name = "LanceDB, full-text index"
+    keeps = "text, metadata, full-text index"
+
+    def finish(self) -> None:
+        self._table.create_fts_index("text", stem=True, remove_stop_words=False, replace=True)
+
+
 class SqliteVec(Engine):
     """A vec0 table through apsw, since many Pythons' own sqlite3 loads no extensions."""
 
@@ -456,6 +466,7 @@ ENGINES: dict[str, type[Engine]] = {
         SemcoreExact,
         Chroma,
         LanceDB,
+        LanceDBText,
         SqliteVec,
         FaissFlat,
         FaissHnsw,

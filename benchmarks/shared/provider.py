@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import cast
 
@@ -81,7 +81,13 @@ class InstantProvider:
         """Say that it is done."""
         return self._jobs[job if isinstance(job, str) else job.name]
 
-    def retrieve_results(self, job: RemoteJob, destination: Path) -> RetrievedResults:  # noqa: ARG002  # the client's interface
+    def retrieve_results(
+        self,
+        job: RemoteJob,  # noqa: ARG002  # the client's interface
+        destination: Path,
+        *,
+        on_progress: Callable[[], object] = bool,  # noqa: ARG002
+    ) -> RetrievedResults:
         """Move the prepared answers to where they are wanted."""
         if self.results is None:
             raise SystemExit("No results were prepared.")

@@ -351,27 +351,28 @@ _VECTORS = (
     _guard(
         "queue/vectors.py",
         "a stored vector is never overwritten",
-        '"THEN NULL ELSE ?6 END) ON CONFLICT (key) DO NOTHING"',
-        '"THEN NULL ELSE ?6 END) ON CONFLICT (key) DO UPDATE SET vector = excluded.vector"',
+        '"unreferenced_since) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING"',
+        '"unreferenced_since) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) "\n'
+        '        "DO UPDATE SET vector = excluded.vector"',
         "tests/core/store/test_vectors.py",
     ),
     _guard(
         "queue/vectors.py",
         "a READY chunk keeps its vector",
-        "f\"WHERE content_hash IN ({', '.join('?' * len(page))}) AND embedding_status <> 'READY'\"",
-        "f\"WHERE content_hash IN ({', '.join('?' * len(page))})\"",
+        "                \"AND embedding_status <> 'READY'\",\n                page,",
+        '                "",\n                page,',
         "tests/core/queue/test_vectors.py",
     ),
     _guard(
         "queue/vectors.py",
         "a chunk that became READY is counted so",
-        "    count_changes(connection, changes)\n    use_vectors",
-        "    use_vectors",
+        "    count_changes(connection, changes)\n    stale",
+        "    stale",
     ),
     _guard(
         "queue/vectors.py",
         "other indexes hear of new vectors",
-        "    note_changed(connection, [(row[1], row[0]) for row in wanting])\n",
+        "    note_changed(connection, [(chunk.collection_id, chunk.pk) for chunk in wanting])\n",
         "",
     ),
     _guard(

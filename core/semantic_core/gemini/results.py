@@ -63,14 +63,14 @@ def find_conflicting_keys(path: Path) -> frozenset[str]:
     Raises:
         OSError: the file cannot be read.
     """
-    with path.open("rb") as stream:
+    with _opened(path) as stream:
         counts = Counter(map(_quick_key, _lines(stream)))
     repeated = {key for key, count in counts.items() if key is not None and count > 1}
     if not repeated:
         return frozenset()
     seen: dict[str, bytes] = {}
     conflicting = set()
-    with path.open("rb") as stream:
+    with _opened(path) as stream:
         for line in _lines(stream):
             key = _quick_key(line)
             if line is None or key not in repeated:
@@ -102,6 +102,7 @@ def _quick_key(line: bytes | None) -> str | None:
 @contextmanager
 def _opened(source: Path | BinaryIO) -> Iterator[BinaryIO]:
     if isinstance(source, os.PathLike):
+        # A line of 768 numbers is longer than Python's own buffer.
         with source.open("rb", buffering=1 << 20) as stream:
             yield stream
     else:

@@ -6,6 +6,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from semantic_core.queue.changes import note_changed
 from semantic_core.queue.counts import ChunkState, count_changes
@@ -23,6 +24,16 @@ class ArrivedVector:
     token_count: int | None = None
 
 
+class _Wanting(NamedTuple):
+    """A chunk that waits for the vector of its text."""
+
+    pk: int
+    collection_id: int
+    content_hash: bytes
+    vector_key: bytes | None
+    status: str
+
+
 def store_vectors(
     connection: sqlite3.Connection,
     arrived: Sequence[ArrivedVector],
@@ -30,52 +41,83 @@ def store_vectors(
     space_id: int,
     origin: VectorOrigin,
     now: float,
-) -> None:
-    """Store vectors under their content hash; one that is already there stays as it is."""
+) -> int:
+    """Store vectors under their content hash and serve them; return how many chunks became READY.
+
+    A vector that is already there stays as it is, and serves too.
+    """
+    wanting = _wanting(connection, [vector.content_hash for vector in arrived])
+    wanted = {chunk.content_hash for chunk in wanting}
     # Written once: setting unreferenced_since later would write every vector a second time.
-    connection.executemany(
+    stored = connection.executemany(
         "INSERT INTO embeddings (key, space_id, vector, origin, token_count, created_at, "
-        "unreferenced_since) VALUES (?1, ?2, ?3, ?4, ?5, ?6, CASE WHEN EXISTS (SELECT 1 "
-        "FROM chunks WHERE content_hash = ?1 AND embedding_status <> 'READY') "
-        "THEN NULL ELSE ?6 END) ON CONFLICT (key) DO NOTHING",
-        [(a.content_hash, space_id, a.vector, origin, a.token_count, now) for a in arrived],
-    )
+        "unreferenced_since) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING",
+        [
+            (
+                vector.content_hash,
+                space_id,
+                vector.vector,
+                origin,
+                vector.token_count,
+                now,
+                None if vector.content_hash in wanted else now,
+            )
+            for vector in arrived
+        ],
+    ).rowcount
+    if stored < len(arrived):
+        use_vectors(connection, wanted)
+    return _serve(connection, wanting, now=now)
 
 
 def serve_vectors(
     connection: sqlite3.Connection, content_hashes: Sequence[bytes], *, now: float
 ) -> int:
-    """Make every chunk READY that wants one of these stored vectors; return how many were made.
+    """Make every chunk READY that wants one of these stored vectors; return how many were made."""
+    wanting = _wanting(connection, content_hashes)
+    use_vectors(connection, {chunk.content_hash for chunk in wanting})
+    return _serve(connection, wanting, now=now)
+
+
+def _wanting(connection: sqlite3.Connection, content_hashes: Sequence[bytes]) -> list[_Wanting]:
+    wanting: list[_Wanting] = []
+    for start in range(0, len(content_hashes), _LOOKUP):
+        page = content_hashes[start : start + _LOOKUP]
+        wanting += map(
+            _Wanting._make,
+            connection.execute(
+                "SELECT pk, collection_id, content_hash, vector_key, embedding_status FROM chunks "
+                f"WHERE content_hash IN ({', '.join('?' * len(page))}) "
+                "AND embedding_status <> 'READY'",
+                page,
+            ),
+        )
+    return wanting
+
+
+def _serve(connection: sqlite3.Connection, wanting: Sequence[_Wanting], *, now: float) -> int:
+    """Give chunks the stored vector of the text they have now.
 
     Matched by hash alone: a chunk whose text changed meanwhile wants another hash and stays
     as it is, and a vector nobody wants any more only waits in the cache.
     """
-    wanting: list[tuple[int, int, bytes, bytes | None, str]] = []
-    for start in range(0, len(content_hashes), _LOOKUP):
-        page = content_hashes[start : start + _LOOKUP]
-        wanting += connection.execute(
-            "SELECT pk, collection_id, content_hash, vector_key, embedding_status FROM chunks "
-            f"WHERE content_hash IN ({', '.join('?' * len(page))}) AND embedding_status <> 'READY'",
-            page,
-        ).fetchall()
     if not wanting:
         return 0
     made = connection.executemany(
         "UPDATE chunks SET embedding_status = 'READY', vector_key = content_hash, "
         "batch_job_id = NULL, not_before = NULL, error_message = NULL, updated_at = ? "
         "WHERE pk = ? AND embedding_status <> 'READY'",
-        [(now, row[0]) for row in wanting],
+        [(now, chunk.pk) for chunk in wanting],
     ).rowcount
-    note_changed(connection, [(row[1], row[0]) for row in wanting])
+    note_changed(connection, [(chunk.collection_id, chunk.pk) for chunk in wanting])
     changes: Counter[ChunkState] = Counter()
-    for _, collection_id, _, vector_key, status in wanting:
-        changes[
-            ChunkState(collection_id, EmbeddingStatus.read(status), vector_key is not None)
-        ] -= 1
-        changes[ChunkState(collection_id, EmbeddingStatus.READY, True)] += 1
+    for chunk in wanting:
+        status = EmbeddingStatus.read(chunk.status)
+        changes[ChunkState(chunk.collection_id, status, chunk.vector_key is not None)] -= 1
+        changes[ChunkState(chunk.collection_id, EmbeddingStatus.READY, True)] += 1
     count_changes(connection, changes)
-    use_vectors(connection, {row[2] for row in wanting})
-    release_vectors(connection, [row[3] for row in wanting if row[3] is not None], now=now)
+    stale = [chunk.vector_key for chunk in wanting if chunk.vector_key is not None]
+    release_vectors(connection, stale, now=now)
     return int(made)
 
 

@@ -211,7 +211,14 @@ def _allowed(connection: sqlite3.Connection, query: Query) -> Ids | None:
         values = (*query.tags.values, *values)
     else:
         sql += f"{query.restriction.sql} AND c.vector_key IS NOT NULL"
-    keys = np.fromiter((row[0] for row in connection.execute(sql, values)), dtype=np.int64)
+    # As one text, which numpy reads: a Python object for each of thousands of rows takes four
+    # times as long.
+    (listed,) = connection.execute(
+        f"WITH chosen (pk) AS ({sql}) SELECT group_concat(pk) FROM chosen", values
+    ).fetchone()
+    if listed is None:
+        return np.empty(0, dtype=np.int64)
+    keys = np.fromstring(listed, dtype=np.int64, sep=",")
     keys.sort()
     return keys
 

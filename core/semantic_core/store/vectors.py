@@ -13,7 +13,7 @@ from semantic_core.clock import Clock
 from semantic_core.database import Database
 from semantic_core.errors import InvalidVectorError, NotBatchableError, UnknownCollectionError
 from semantic_core.queue.items import finish_items
-from semantic_core.queue.vectors import ArrivedVector, serve_vectors, store_vectors
+from semantic_core.queue.vectors import ArrivedVector, store_vectors
 from semantic_core.spec import EmbeddingSpec
 from semantic_core.statuses import VectorOrigin
 from semantic_core.types import BulkReport, RefusedVector, VectorLike
@@ -73,12 +73,10 @@ def write_page(
     now: float,
 ) -> int:
     """Store a page of checked vectors, serve them, finish their items; return chunks made READY."""
-    hashes = [vector.content_hash for vector in arrived]
     space_id = _space_id(connection, spec)
-    store_vectors(connection, arrived, space_id=space_id, origin=origin, now=now)
-    ready = serve_vectors(connection, hashes, now=now)
+    ready = store_vectors(connection, arrived, space_id=space_id, origin=origin, now=now)
     if job_id is not None:
-        finish_items(connection, job_id, hashes)
+        finish_items(connection, job_id, [vector.content_hash for vector in arrived])
     return ready
 
 

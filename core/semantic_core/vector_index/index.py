@@ -229,7 +229,7 @@ class VectorIndex:
             return None
         count, depth = self.matrix.count, first_pass.depth_for(limit)
         beats_all = depth * FETCH_COST <= count
-        beats_pool = depth + count // _CODE_GAIN < pool
+        beats_pool = 2 * (depth + count // _CODE_GAIN) < pool
         return first_pass if beats_all and beats_pool else None
 
     def _by_products(self, queries: Floats, limit: int, rows: Rows | None) -> list[Hits]:

@@ -107,7 +107,12 @@ class Matrix:
         """
         products = np.empty((len(queries), self.count), dtype=np.float32)
         for start, part in self.parts():
-            _multiply(part, queries, products[:, start : start + len(part)])
+            of_part = products[:, start : start + len(part)]
+            if len(queries) < _BATCHED:
+                for query, out in zip(queries, of_part, strict=True):
+                    np.matmul(part, query, out=out)
+            else:
+                np.matmul(queries, part.T, out=of_part)
         return products
 
     def products_of(self, rows: Rows, queries: Floats) -> Floats:
@@ -117,7 +122,9 @@ class Matrix:
         for start in range(0, len(rows), _GATHERED):
             some = rows[start : start + _GATHERED]
             self._copy(some, buffer[: len(some)])
-            _multiply(buffer[: len(some)], queries, products[:, start : start + len(some)])
+            for query, out in zip(queries, products[:, start : start + len(some)], strict=True):
+                # Not matmul: waking a second thread takes longer than multiplying so few rows.
+                np.vecdot(buffer[: len(some)], query, out=out)
         return products
 
     def gather(self, rows: Rows) -> Floats:
@@ -153,13 +160,3 @@ class Matrix:
         dead = np.zeros(base + capacity, dtype=np.bool_)
         dead[: self.count] = self.dead
         self._tail, self._ids, self._dead = tail, ids, dead
-
-
-def _multiply(rows: Floats, queries: Floats, out: Floats) -> None:
-    if len(queries) < _BATCHED:
-        # Not matmul: it gains little from a second thread, for memory is the limit, and waits long
-        # for one where another program has the core.
-        for query, products in zip(queries, out, strict=True):
-            np.vecdot(rows, query, out=products)
-    else:
-        np.matmul(queries, rows.T, out=out)

@@ -33,17 +33,15 @@ def _key(text: str, spec: EmbeddingSpec = SPEC) -> bytes:
 
 
 def _arrive(store: PeeweeVectorStore, *texts: str, tokens: int | None = None) -> int:
-    keys = [_key(text) for text in texts]
     arrived = [
         ArrivedVector(content_hash=_key(text), vector=vector_of(text).tobytes(), token_count=tokens)
         for text in texts
     ]
     space_id = store.collection().space_id
     with store.database.transaction() as connection:
-        store_vectors(
+        return store_vectors(
             connection, arrived, space_id=space_id, origin=VectorOrigin.BATCH, now=store.clock.now()
         )
-        return serve_vectors(connection, keys, now=store.clock.now())
 
 
 def test_pending_claimed_and_failed_chunks_become_ready(store: PeeweeVectorStore) -> None:
