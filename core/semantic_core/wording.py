@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+# Dollars; what costs less costs something all the same.
+_LEAST_SHOWN = 0.0001
+
 
 def money(dollars: float | None) -> str:
     """Return a price; embeddings are cheap enough to need more than cents."""
     if dollars is None:
         return "unknown"
-    return f"${dollars:,.2f}" if dollars >= 1 else f"${dollars:.4f}"
+    if dollars >= 1:
+        return f"${dollars:,.2f}"
+    if 0 < dollars < _LEAST_SHOWN:
+        return f"<${_LEAST_SHOWN}"
+    return f"${dollars:.4f}" if dollars else "$0"
 
 
 def counted(number: int, noun: str) -> str:

@@ -3,7 +3,15 @@ from semantic_core.wording import counted, moment, money, shorten
 
 def test_money_shows_fractions_of_a_cent_only_below_a_dollar() -> None:
     shown = [money(dollars) for dollars in (1234.5, 1.0, 0.01234, 0.0, None)]
-    assert shown == ["$1,234.50", "$1.00", "$0.0123", "$0.0000", "unknown"]
+    assert shown == ["$1,234.50", "$1.00", "$0.0123", "$0", "unknown"]
+
+
+def test_what_costs_something_is_never_shown_as_nothing() -> None:
+    assert [money(dollars) for dollars in (0.00009, 1e-9, 0.0001)] == [
+        "<$0.0001",
+        "<$0.0001",
+        "$0.0001",
+    ]
 
 
 def test_one_has_no_plural() -> None:

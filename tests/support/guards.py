@@ -702,8 +702,9 @@ _RECOVERING = (
     _guard(
         "batches/syncing.py",
         "a fault of one job does not stop the others",
-        "                return error if isinstance(error, (ProviderError, StorageError)) else None\n",
-        "                raise\n",
+        "                if isinstance(error, (ProviderError, StorageError)):\n",
+        "                if True:\n                    raise\n"
+        "                if isinstance(error, (ProviderError, StorageError)):\n",
         "tests/core/batches/test_syncing.py",
     ),
     _guard(

@@ -19,11 +19,12 @@ from semantic_core.gemini.vectors import to_vector
 from semantic_core.spec import EmbeddingSpec
 from semantic_core.statuses import BudgetUse, ItemState, JobStatus, JobStep, SearchMode
 from semantic_core.store import DEFAULT_COLLECTION, PeeweeVectorStore
+from semantic_core.store.tags import count_wrong_tags
 from support.nearest import nearest
 
 
 def check_invariants(store: PeeweeVectorStore) -> None:
-    """Assert that rows, full-text index, counts, claims and vectors agree with each other."""
+    """Assert that rows, full-text index, tags, counts, claims and vectors agree with each other."""
     with store.database.snapshot() as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
@@ -31,6 +32,7 @@ def check_invariants(store: PeeweeVectorStore) -> None:
         for name, query in _MUST_BE_EMPTY.items():
             assert connection.execute(query).fetchall() == [], name
         _check_hashes(connection)
+        assert count_wrong_tags(connection) == 0
     check_full_text(store)
 
 

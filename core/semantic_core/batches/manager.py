@@ -197,17 +197,20 @@ class BatchManager:
             self._adopt_daily(context)
         except ProviderError as error:
             # What is known can still be polled; what is not known is looked for the next time.
-            _log.warning("The provider's jobs could not be listed: %s", error)
             unlisted = error
         with self.store.database.snapshot() as connection:
             open_ids = [job.id for job in jobs.list_jobs(connection, only_open=True)]
-        faults = [fault for job_id in open_ids if (fault := sync_one(context, job_id))]
+        faults = {job_id: fault for job_id in open_ids if (fault := sync_one(context, job_id))}
         clean_up(context)
         warn_of_expiring(context)
-        if faults and len(faults) == len(open_ids) and len({type(fault) for fault in faults}) == 1:
-            raise faults[0]
-        if unlisted is not None and not open_ids:
-            raise unlisted
+        if len(faults) == len(open_ids) and len({type(fault) for fault in faults.values()}) == 1:
+            raise next(iter(faults.values()))
+        for job_id, fault in faults.items():
+            _log.warning("Batch job %s could not be synced: %s", job_id, fault)
+        if unlisted is not None:
+            if not open_ids:
+                raise unlisted
+            _log.warning("The provider's jobs could not be listed: %s", unlisted)
         with self.store.database.snapshot() as connection:
             return {job_id: jobs.read_job(connection, job_id).status for job_id in open_ids}
 
@@ -236,6 +239,7 @@ class BatchManager:
                 except ProviderError as error:
                     if error.is_definite and not isinstance(error, RateLimitError):
                         raise
+                    _log.warning("Waiting on: %s", error)
                     cause = error
                 stats = self.get_queue_stats()
                 report(stats)

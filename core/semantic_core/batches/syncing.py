@@ -22,7 +22,8 @@ _log = logging.getLogger(__name__)
 def sync_one(context: BatchContext, job_id: str) -> ProviderError | StorageError | None:
     """Move one job on; return the fault of the provider or the disk that stopped it, if any.
 
-    A fault is recorded on the job. A job that another process works on is left to it.
+    A fault is recorded on the job; what is returned is the caller's to tell. A job that another
+    process works on is left to it.
     """
     try:
         with LeasedJob.take(context, job_id) as job:
@@ -34,7 +35,9 @@ def sync_one(context: BatchContext, job_id: str) -> ProviderError | StorageError
                 raise
             except SemanticCoreError as error:
                 _note_fault(job, error)
-                return error if isinstance(error, (ProviderError, StorageError)) else None
+                if isinstance(error, (ProviderError, StorageError)):
+                    return error
+                _warn(job_id, error)
     except TransitionError as error:
         # Another process has it now, and does what this one would have done.
         _log.info("%s", error)
@@ -46,7 +49,9 @@ def sync_adopted(context: BatchContext) -> int:
     with context.store.database.snapshot() as connection:
         adopted = open_adopted(connection)
     for job_id in adopted:
-        sync_one(context, job_id)
+        fault = sync_one(context, job_id)
+        if fault is not None:
+            _warn(job_id, fault)
     with context.store.database.snapshot() as connection:
         still_open = len(open_adopted(connection))
     if still_open:
@@ -109,7 +114,6 @@ def _advance(job: LeasedJob, record: JobRecord) -> None:
 
 def _note_fault(job: LeasedJob, error: SemanticCoreError) -> None:
     """Record why a job did not move on; a held job keeps the reason it is held for."""
-    _log.warning("Batch job %s could not be synced: %s", job.id, error)
     try:
         record = job.record()
         if record.hold_reason is None and record.error_message != str(error):
@@ -117,3 +121,7 @@ def _note_fault(job: LeasedJob, error: SemanticCoreError) -> None:
     except StorageError as failure:
         # A full disk does not take this either: the log has it, and the caller gets the error.
         _log.warning("That could not be recorded: %s", failure)
+
+
+def _warn(job_id: str, error: SemanticCoreError) -> None:
+    _log.warning("Batch job %s could not be synced: %s", job_id, error)

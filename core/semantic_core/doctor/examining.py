@@ -16,6 +16,7 @@ from semantic_core.doctor.rows import (
     full_text,
     leases,
     stuck_claims,
+    tags,
     vector_index,
 )
 from semantic_core.errors import DatabaseCorruptError, ProviderError
@@ -61,6 +62,7 @@ def _beneath(manager: BatchManager, *, fix: bool) -> Iterator[Finding]:
     for found in (
         stuck_claims(database),
         full_text(database, fix=fix),
+        tags(database, fix=fix),
         counts(database, fix=fix),
         free_vectors(database, fix=fix, now=now),
         vector_index(manager.store, fix=fix),

@@ -12,6 +12,7 @@ class Trouble(StrEnum):
     DAMAGE = "damaged database"
     CONTRADICTION = "rows that contradict each other"
     FULL_TEXT = "full-text index"
+    TAGS = "metadata index"
     COUNTS = "counts"
     VECTOR_INDEX = "vector index"
     FREE_VECTOR = "vector that is stored but not used"

@@ -14,6 +14,7 @@ from semantic_core.queue.vectors import serve_vectors
 from semantic_core.spec import EmbeddingSpec
 from semantic_core.store import PeeweeVectorStore
 from semantic_core.store.fulltext import check_index, rebuild_index
+from semantic_core.store.tags import count_wrong_tags, rebuild_tags
 
 # No lease is meant to last so long: the clock was wrong when it was taken.
 LONGEST_LEASE = 86_400.0
@@ -152,6 +153,25 @@ def full_text(database: Database, *, fix: bool) -> Finding | None:
         trouble=Trouble.FULL_TEXT,
         message="The full-text index differs from the texts, so that keyword search may miss "
         "some. It can be built anew from them.",
+        is_fixable=True,
+        is_fixed=fix,
+    )
+
+
+def tags(database: Database, *, fix: bool) -> Finding | None:
+    """Compare the metadata that filters look up with the chunks'; write it anew."""
+    with database.snapshot() as connection:
+        wrong = count_wrong_tags(connection)
+    if not wrong:
+        return None
+    if fix:
+        with database.transaction() as connection:
+            rebuild_tags(connection)
+    return Finding(
+        trouble=Trouble.TAGS,
+        count=wrong,
+        message=f"{wrong:,} entries of the metadata index differ from the chunks, so that a search "
+        "with a filter may miss some. It can be built anew from them.",
         is_fixable=True,
         is_fixed=fix,
     )

@@ -31,6 +31,7 @@ _TAGS = (
     "AND e.type IN ('text', 'integer', 'real', 'true', 'false') "
     f"AND (e.type <> 'text' OR length(e.value) <= {LONGEST})"
 )
+_ALL = _TAGS.format("1")
 _OF_THESE = _TAGS.format("c.pk IN (SELECT value FROM json_each(?))")
 _AFTER = _TAGS.format("c.pk > ?")
 
@@ -57,6 +58,21 @@ def add_tags_after(connection: sqlite3.Connection, pk: int) -> None:
     """Put the metadata of all rows with a larger key in: the ones this transaction inserted."""
     # In their own order they fill page after page, instead of being put in here and there.
     connection.execute(f"INSERT INTO tags {_AFTER} ORDER BY 1, 2, 3, 4", (pk,))
+
+
+def count_wrong_tags(connection: sqlite3.Connection) -> int:
+    """Return how many tags are missing, and how many belong to no metadata."""
+    (count,) = connection.execute(
+        f"SELECT (SELECT count(*) FROM ({_ALL} EXCEPT SELECT * FROM tags)) "
+        f"+ (SELECT count(*) FROM (SELECT * FROM tags EXCEPT {_ALL}))"
+    ).fetchone()
+    return int(count)
+
+
+def rebuild_tags(connection: sqlite3.Connection) -> None:
+    """Write all tags anew from the metadata."""
+    connection.execute("DELETE FROM tags")
+    connection.execute(f"INSERT INTO tags {_ALL} ORDER BY 1, 2, 3, 4")
 
 
 @dataclass(frozen=True, slots=True)

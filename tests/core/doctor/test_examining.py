@@ -121,6 +121,26 @@ def test_a_full_text_index_that_differs_is_built_anew(finished: World) -> None:
     assert [hit.chunk.id for hit in finished.store.search(text="one", mode="keyword")] == ["c0"]
 
 
+def test_tags_that_differ_from_the_metadata_are_written_anew(finished: World) -> None:
+    finished.store.save([Chunk(id="c9", text="nine", metadata={"n": 9, "yes": True, "f": 0.5})])
+    manager = finished.manager()
+    manager.drain_queue()
+    manager.sync_status()
+    change(finished, "DELETE FROM tags WHERE key = 'n'")
+    change(finished, "INSERT INTO tags VALUES (1, 'other', 'x', 1)")
+
+    def nines() -> int:
+        return len(finished.store.search(vector=[1.0] * 768, filters={"n": 9}))
+
+    finding = found(manager)[Trouble.TAGS]
+    assert (finding.count, finding.is_fixable, finding.is_fixed) == (2, True, False)
+    assert nines() == 0
+    assert found(manager, fix=True)[Trouble.TAGS].is_fixed
+    assert nines() == 1
+    assert examine(manager).findings == ()
+    check_invariants(finished.store)
+
+
 def test_a_stored_vector_is_used_instead_of_paid_for_again(finished: World) -> None:
     change(
         finished,
