@@ -66,7 +66,7 @@ def test_estimate_before_and_receipt_after(db: str, emulator: Emulator) -> None:
     assert "saved <$" in run("receipt", "--db", db).output
     assert as_json("receipt", "--db", db, "--month", "2999-01")["jobs"] == []
     assert "Nothing waits" in run("estimate", "--db", db).output
-    assert "Spent $" in run("status", "--db", db).output
+    assert "Spent <$" in run("status", "--db", db).output
 
 
 def test_a_month_that_is_none_is_wrong_usage(db: str) -> None:
