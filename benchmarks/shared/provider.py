@@ -46,6 +46,7 @@ class InstantProvider:
         spec: EmbeddingSpec,
         display_name: str,
         spool: Path,
+        on_progress: Callable[[], object] = bool,  # noqa: ARG002  # the client's interface
     ) -> InputFile:
         """Write the input file, as for an upload."""
         encode = request_encoder(spec)

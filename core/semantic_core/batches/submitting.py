@@ -163,6 +163,7 @@ def _upload(job: LeasedJob) -> InputFile | None:
                 spec=job.spec(),
                 display_name=record.display_name,
                 spool=spool,
+                on_progress=job.keep,
             )
     except BaseException as error:
         _abandon_if_possible(job, f"the upload did not finish: {_words(error)}")

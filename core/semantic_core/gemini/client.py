@@ -47,6 +47,10 @@ _READS = RetryPolicy(attempts=4, first_wait=1.0, longest_wait=30.0)
 _log = logging.getLogger(__name__)
 
 
+def _ignore() -> None:
+    """Watch nothing."""
+
+
 class GeminiBatchClient:
     """Submits, watches, fetches and removes embedding jobs. Decides nothing, knows no database.
 
@@ -120,6 +124,7 @@ class GeminiBatchClient:
         spec: EmbeddingSpec,
         display_name: str,
         spool: Path,
+        on_progress: Callable[[], None] = _ignore,
     ) -> InputFile:
         """Write requests to an input file and upload it. Costs nothing; tried again if it fails.
 
@@ -129,6 +134,7 @@ class GeminiBatchClient:
             display_name: shown at the provider.
             spool: path for the file on this disk, which must not exist; removed at the end,
                 however that comes.
+            on_progress: called from time to time; what it raises ends the upload.
 
         Raises:
             InvalidInputError: there are no requests, or one has a text that cannot be sent.
@@ -139,7 +145,13 @@ class GeminiBatchClient:
         spooled = write_requests(requests, spool, spec)
         try:
             reach(FailPoint.SPOOL_WRITTEN)
-            return upload(self._connection, spooled, display_name=display_name, clock=self._clock)
+            return upload(
+                self._connection,
+                spooled,
+                display_name=display_name,
+                clock=self._clock,
+                on_progress=on_progress,
+            )
         finally:
             spool.unlink(missing_ok=True)
 
@@ -238,7 +250,7 @@ class GeminiBatchClient:
         job: RemoteJob,
         destination: Path,
         *,
-        on_progress: Callable[[], None] | None = None,
+        on_progress: Callable[[], None] = _ignore,
     ) -> RetrievedResults:
         """Download a finished job's results, complete or not at all; read with `read_results`.
 

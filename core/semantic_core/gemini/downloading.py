@@ -32,7 +32,7 @@ def download(
     destination: Path,
     *,
     size: int | None,
-    on_progress: Callable[[], None] | None = None,
+    on_progress: Callable[[], None],
 ) -> RetrievedResults:
     """Stream a remote file to disk.
 
@@ -72,8 +72,7 @@ def download(
             byte_count += len(chunk)
             line_count += chunk.count(b"\n")
             last = chunk[-1:]
-            if on_progress is not None:
-                on_progress()
+            on_progress()
         for expected in (size, declared):
             if expected is not None and byte_count != expected:
                 raise ProviderUnavailableError(

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import base64
 import binascii
+import io
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from semantic_core.clock import Clock
@@ -24,15 +27,41 @@ _UPLOADS = RetryPolicy(attempts=4, first_wait=2.0, longest_wait=60.0)
 _READINESS = RetryPolicy(attempts=8, first_wait=1.0, longest_wait=30.0)
 
 
+class _WatchedFile(io.BufferedReader):
+    """A file that tells when a piece of it is about to be sent: the SDK reads 8 MiB at a time."""
+
+    def __init__(self, path: Path, on_progress: Callable[[], None]) -> None:
+        super().__init__(io.FileIO(path))
+        self._on_progress = on_progress
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self._on_progress()
+        return super().read(size)
+
+
 def upload(
-    connection: Connection, spooled: SpooledFile, *, display_name: str, clock: Clock
+    connection: Connection,
+    spooled: SpooledFile,
+    *,
+    display_name: str,
+    clock: Clock,
+    on_progress: Callable[[], None],
 ) -> InputFile:
     """Upload an input file, from its start again if it breaks off, and check what arrived.
+
+    Args:
+        connection: whose project it is billed to, once it is used.
+        spooled: the file.
+        display_name: shown at the provider.
+        clock: waits between tries.
+        on_progress: called before each piece; what it raises ends the upload.
 
     Raises:
         ProviderError: the provider refused it, or the last try failed. Nothing was billed.
     """
-    file = _UPLOADS.run(lambda: _upload_once(connection, spooled, display_name), clock=clock)
+    file = _UPLOADS.run(
+        lambda: _upload_once(connection, spooled, display_name, on_progress), clock=clock
+    )
     if _state_of(file) != "ACTIVE":
         _READINESS.run(lambda: _check_ready(connection, str(file.name)), clock=clock)
     return InputFile(
@@ -42,8 +71,13 @@ def upload(
     )
 
 
-def _upload_once(connection: Connection, spooled: SpooledFile, display_name: str) -> types.File:
-    with spooled.path.open("rb") as stream, sdk_errors("an upload"):
+def _upload_once(
+    connection: Connection,
+    spooled: SpooledFile,
+    display_name: str,
+    on_progress: Callable[[], None],
+) -> types.File:
+    with _WatchedFile(spooled.path, on_progress) as stream, sdk_errors("an upload"):
         file = connection.sdk.files.upload(
             file=stream, config={"mime_type": MIME_TYPE, "display_name": display_name}
         )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from semantic_core.batches import BatchManager
@@ -162,3 +165,41 @@ def test_a_download_longer_than_the_lease_is_left_alone(world: World) -> None:
     assert [list(found.values()) for found in others] == [[JobStatus.PROCESSING]]
     assert status is JobStatus.COMPLETED
     assert len(world.emulator.calls(Operation.DOWNLOAD)) == 1
+
+
+class SlowLine(httpx2.HTTPTransport):
+    """Takes so many seconds for each piece of an upload, and then looks around."""
+
+    def __init__(self, clock: ManualClock, seconds: float, look: Callable[[], None]) -> None:
+        super().__init__()
+        self._clock = clock
+        self._seconds = seconds
+        self._look = look
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        if request.url.path.startswith("/upload/"):
+            self._clock.advance(self._seconds)
+            self._look()
+        return super().handle_request(request)
+
+
+def test_an_upload_longer_than_the_lease_is_left_alone(world: World) -> None:
+    """A4: or on a slow line no process would ever send a large file."""
+    world.save(*[f"{number} {'long ' * 1500}" for number in range(1900)])
+    keyring = world.keyring()
+    others: list[str | None] = []
+    line = SlowLine(
+        world.clock, CONFIG.lease / 2, lambda: others.append(world.manager().flush_queue())
+    )
+    with GeminiBatchClient.from_keyring(
+        keyring, endpoint=Endpoint(base_url=world.emulator.url), transport=line
+    ) as client:
+        config = replace(CONFIG, max_tokens=10**8)
+        manager = BatchManager(
+            keyring, world.store, client=client, config=config, clock=world.clock
+        )
+        began = world.clock.now()
+        assert manager.flush_queue() is not None
+    assert world.clock.now() - began > CONFIG.lease
+    assert set(others) == {None}
+    assert world.creates() == 1

@@ -180,6 +180,22 @@ def test_an_upload_that_fails_is_sent_again_from_its_start(
     assert not spool.exists()
 
 
+def test_whoever_watches_an_upload_may_end_it(connect: Connect, tmp_path: Path) -> None:
+    """A4: its job may have been taken over meanwhile."""
+    client, transport = connect(started())
+    spool = tmp_path / "spool"
+
+    def give_up() -> None:
+        raise TransitionError
+
+    with pytest.raises(TransitionError):
+        client.upload_requests(
+            REQUESTS, spec=SPEC, display_name="r", spool=spool, on_progress=give_up
+        )
+    assert transport.left == 0
+    assert not spool.exists()
+
+
 def test_uploading_is_given_up_after_a_few_tries(
     connect: Connect, clock: ManualClock, tmp_path: Path
 ) -> None:
