@@ -16,6 +16,9 @@ MOST_BYTES = 1_048_576
 # SQLite's JSON functions stop at 1,000 levels, Python's own at its recursion limit.
 MOST_LEVELS = 64
 
+# Made once: json.dumps() makes an encoder for each call with options.
+_write = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
 
 def copy_metadata(metadata: object, *, what: str = "the metadata") -> dict[str, Any]:
     """Return a shallow copy that may be changed.
@@ -41,7 +44,7 @@ def dump_metadata(metadata: Mapping[str, Any], *, what: str = "the metadata") ->
         metadata = copy_metadata(metadata, what=what)
     _check(metadata, what, what, 0)
     try:
-        text = json.dumps(metadata, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        text = _write(metadata)
     except ValueError as error:  # a whole number of thousands of digits
         raise InvalidMetadataError(f"{what} cannot be written as JSON: {error}.") from error
     if len(text) > MOST_BYTES or len(text.encode()) > MOST_BYTES:
