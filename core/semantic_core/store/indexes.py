@@ -281,10 +281,13 @@ def _mark_at(connection: sqlite3.Connection, seq: int) -> int | None:
 def _read_all(connection: sqlite3.Connection, collection_id: int, dimensions: int) -> VectorIndex:
     index = VectorIndex(dimensions)
     index.matrix.reserve(read_served(connection, collection_id))
-    # In the order of their keys: then most of both tables is read from front to back.
+    # In the order of their keys, so that most of both tables is read from front to back, but
+    # sorted without the vectors, which take a file to sort. SQLite leaves an inner ORDER BY out
+    # unless there is a LIMIT.
     rows = connection.execute(
-        "SELECT c.pk, e.vector FROM chunks c JOIN embeddings e ON e.key = c.vector_key "
-        "WHERE c.collection_id = ? ORDER BY c.pk",
+        "SELECT c.pk, e.vector FROM (SELECT pk, vector_key FROM chunks WHERE collection_id = ? "
+        "AND vector_key IS NOT NULL ORDER BY pk LIMIT -1) c "
+        "CROSS JOIN embeddings e ON e.key = c.vector_key",
         (collection_id,),
     )
     while page := rows.fetchmany(_PAGE):

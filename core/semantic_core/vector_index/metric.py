@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from semantic_core.vector_index.arrays import Flags, Floats
 
-# Rows that are made ready at once: their float64 copies stay within a few MB.
-_PAGE = 1024
+# Rows that are made ready at once: their float64 copies stay within a core's own cache.
+_PAGE = 256
 
 # Beyond this length a float32 product could overflow.
 _LONGEST = 1e18
