@@ -22,7 +22,7 @@ from semantic_core.readers import read_documents
 from semantic_core.statuses import SearchMode
 from semantic_core.store import DEFAULT_COLLECTION
 from semantic_core.types import IngestReport, SearchResults
-from semantic_core.wording import shorten
+from semantic_core.wording import counted, shorten
 
 # Most that is shown of a hit's text.
 TEXT_WIDTH = 160
@@ -70,7 +70,7 @@ def ingest(
     else:
         chunks = report.chunks
         say(
-            f"Saved {report.documents:,} documents as {len_of(report):,} chunks in "
+            f"Saved {counted(report.documents, 'document')} as {counted(len_of(report), 'chunk')} in "
             f"{report.seconds:.2f} s: {chunks.ready:,} ready, {chunks.pending:,} waiting for "
             f"their vectors, {chunks.unchanged:,} unchanged, {report.removed:,} removed."
         )
@@ -118,8 +118,9 @@ def show_results(results: SearchResults) -> None:
     if not results:
         say("Nothing found.")
     coverage = results.coverage
+    has = "has" if coverage.total == 1 else "have"
     say(
-        f"{coverage.by_vector:.0%} of {coverage.total:,} chunks have a vector"
+        f"{coverage.by_vector:.0%} of {counted(coverage.total, 'chunk')} {has} a vector"
         + (f"; {results.degraded.rstrip('.')}" if results.degraded else "")
         + "."
     )

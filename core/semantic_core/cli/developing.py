@@ -64,7 +64,10 @@ def emulator(
     server = Emulator(state, port=port, config=config).start()
     say(f"Emulator of the Gemini API on {server.url} (any key works; Ctrl-C stops it).")
     say("In another terminal:")
-    say(f"  export GOOGLE_GEMINI_BASE_URL={server.url} GEMINI_API_KEY=a GEMINI_BATCH_API_KEY=b")
+    say(
+        f"  export GOOGLE_GEMINI_BASE_URL={server.url} GEMINI_API_KEY=any-key "
+        "GEMINI_BATCH_API_KEY=any-other-key"
+    )
     server.serve_forever()
 
 

@@ -11,7 +11,7 @@ from semantic_core.cli.options import DEFAULT_DB, AsJson, BaseUrl, Db, OnlyColle
 from semantic_core.cli.output import print_json, say
 from semantic_core.cli.queue import show_jobs
 from semantic_core.errors import BatchNotFoundError
-from semantic_core.wording import shorten
+from semantic_core.wording import counted, shorten
 
 JobId = Annotated[
     str, typer.Argument(help="The job's id, or its beginning; `semcore jobs` lists them.")
@@ -75,7 +75,10 @@ def retry(db: Db = DEFAULT_DB, collection: OnlyCollection = None, as_json: AsJso
     if as_json:
         print_json({"waiting_again": count})
     else:
-        say(f"{count:,} chunks wait again." + (f" Next: semcore flush --db {db}" if count else ""))
+        say(
+            f"{counted(count, 'chunk')} {'waits' if count == 1 else 'wait'} again."
+            + (f" Next: semcore flush --db {db}" if count else "")
+        )
 
 
 def cancel(job: JobId, db: Db = DEFAULT_DB, base_url: BaseUrl = None) -> None:

@@ -11,7 +11,7 @@ from semantic_core.cli.options import DEFAULT_DB, AsJson, Db, OnlyCollection, op
 from semantic_core.cli.output import print_json, say, show_table
 from semantic_core.cli.queue import ID_WIDTH
 from semantic_core.receipts import Estimate, Receipt
-from semantic_core.wording import money
+from semantic_core.wording import counted, money
 
 
 def register(app: typer.Typer) -> None:
@@ -65,7 +65,8 @@ def _show_estimate(found: Estimate) -> None:
         say("Nothing waits: there is nothing to pay for.")
         return
     say(
-        f"{found.chunks:,} chunks wait with {found.texts:,} distinct texts of about "
+        f"{counted(found.chunks, 'chunk')} {'waits' if found.chunks == 1 else 'wait'} with "
+        f"{counted(found.texts, 'distinct text')} of about "
         f"{found.tokens:,} tokens (estimated)."
     )
     say(
@@ -95,7 +96,7 @@ def _show_receipt(found: Receipt) -> None:
         numbers=("texts", "tokens", "cost"),
     )
     say(
-        f"{found.texts:,} texts, {found.tokens:,} tokens: {money(found.batch_usd)} by batch. Live "
+        f"{counted(found.texts, 'text')}, {counted(found.tokens, 'token')}: {money(found.batch_usd)} by batch. Live "
         f"it would have been {money(found.live_usd)}: saved {money(found.saved_usd)}."
     )
     if found.reused_chunks:

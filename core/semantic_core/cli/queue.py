@@ -67,7 +67,7 @@ def flush(
         say(_why_nothing(stats, min_size))
     for batch_id in [] if as_json else sent:
         job = by_id[batch_id]
-        say(f"Sent {job.request_count:,} texts as batch job {batch_id}.")
+        say(f"Sent {counted(job.request_count, 'text')} as batch job {batch_id}.")
     if sent and not as_json:
         say(f"Next: semcore sync --db {db}")
 
@@ -125,7 +125,7 @@ def show_stats(stats: QueueStats) -> None:
     """Print the queue on one screen."""
     waiting = f"{stats.waiting:,}"
     if stats.waiting:
-        waiting += f" ({stats.waiting_texts:,} distinct texts, oldest {age(stats.oldest_waiting)})"
+        waiting += f" ({counted(stats.waiting_texts, 'distinct text')}, oldest {age(stats.oldest_waiting)})"
     total = stats.ready + stats.waiting + stats.in_flight + stats.failed
     rows = [
         ("ready", f"{stats.ready:,}"),

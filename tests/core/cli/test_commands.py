@@ -62,16 +62,16 @@ def in_a_process(*arguments: str, **environ: str) -> subprocess.CompletedProcess
 
 @pytest.mark.usefixtures("keys")
 def test_the_whole_way(notes: Path) -> None:
-    assert "1 documents as 1 chunks" in run(notes, "ingest", str(notes / "docs")).output
+    assert "1 document as 1 chunk" in run(notes, "ingest", str(notes / "docs")).output
     assert "[keyword" in run(notes, "search", "cat").output
-    assert "1 distinct texts" in run(notes, "status").output
-    assert "Sent 1 texts as batch job" in run(notes, "flush").output
+    assert "1 distinct text," in run(notes, "status").output
+    assert "Sent 1 text as batch job" in run(notes, "flush").output
     assert "COMPLETED" in run(notes, "sync").output
     assert "No batch job is open" in run(notes, "sync").output
     assert "Nothing to send" in run(notes, "flush").output
     found = run(notes, "search", "where is the cat").output
     assert "[both" in found
-    assert "100% of 1 chunks have a vector" in found
+    assert "100% of 1 chunk has a vector" in found
 
 
 @pytest.mark.usefixtures("keys")

@@ -111,7 +111,7 @@ def test_a_failed_chunk_is_found_explained_and_tried_again(db: str, emulator: Em
     assert "too rude" in shown
     assert "semcore retry" in shown
     assert as_json("failed", "--db", db)["failed"][0]["error_message"]
-    assert "1 chunks wait again" in run("retry", "--db", db).output
+    assert "1 chunk waits again" in run("retry", "--db", db).output
     assert "Nothing failed" in run("failed", "--db", db).output
 
 
