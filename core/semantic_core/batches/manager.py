@@ -165,7 +165,7 @@ class BatchManager:
             try:
                 batch_id = self.flush_queue(min_size, max_cost=max_cost)
             except (RateLimitError, BudgetExceededError) as error:
-                _log.info("Stopped after %d jobs: %s", len(sent), error)
+                _log.warning("Stopped after %d jobs: %s", len(sent), error)
                 return sent
             if batch_id is None:
                 return sent
