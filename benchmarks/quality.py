@@ -39,7 +39,8 @@ def main() -> None:
     about = machine.describe()
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch, "notes.db")
-        rows = _real(path, Path(folder)) if folder else _made(path)
+        count = int(sys.argv[1]) if len(sys.argv) > 1 else MADE
+        rows = _real(path, Path(folder)) if folder else _made(path, count)
     machine.keep("quality", {"machine": about, "data": "real" if folder else "made", **rows})
     missed = [
         name for name, value in rows["measured"].items() if value < rows["floors"].get(name, 0.0)
@@ -48,11 +49,11 @@ def main() -> None:
         sys.exit(f"Below the floor: {', '.join(missed)}")
 
 
-def _made(path: Path) -> dict[str, Any]:
-    vectors = made.vectors(MADE, 768)
+def _made(path: Path, count: int) -> dict[str, Any]:
+    vectors = made.vectors(count, 768)
     queries = made.vectors(100, 768, seed=2)
     with PeeweeVectorStore(path) as store:
-        _fill(store, [str(number) for number in range(MADE)], ["text"] * MADE, vectors)
+        _fill(store, [str(number) for number in range(count)], ["text"] * count, vectors)
         measured, times = _recall(store, vectors, queries)
     return _report(measured, times, {"recall@10, exact": 1.0})
 

@@ -81,8 +81,10 @@ def _cell(row: dict[str, Any], key: str | tuple[str, str]) -> str:
 
 
 def _plot_peers(path: Path, rows: list[dict[str, Any]]) -> None:
-    largest = max((row["rows"] for row in rows if row["dimensions"] == 768), default=0)
-    shown = [row for row in rows if row["rows"] == largest and row["dimensions"] == 768]
+    count, dimensions = max(
+        ((row["rows"], row["dimensions"]) for row in rows), key=lambda size: size[0]
+    )
+    shown = [row for row in rows if (row["rows"], row["dimensions"]) == (count, dimensions)]
     figures = (
         ("rows added a second", "add_per_second"),
         ("top-10 query, ms (p50)", "p50_ms"),
@@ -101,7 +103,7 @@ def _plot_peers(path: Path, rows: list[dict[str, Any]]) -> None:
         axis.set_title(title, fontsize=11)
         axis.spines[["top", "right"]].set_visible(False)
         axis.margins(x=0.15)
-    figure.suptitle(f"{largest:,} x 768; * stopped early, so with fewer rows")
+    figure.suptitle(f"{count:,} x {dimensions:,}; * stopped early, so with fewer rows")
     figure.savefig(path, dpi=110)
     plt.close(figure)
 
