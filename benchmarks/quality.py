@@ -1,6 +1,7 @@
 """How good the answers are: recall of the index, and nDCG of the three ways to ask.
 
     DATA=folder python benchmarks/quality.py
+    python benchmarks/quality.py [ROWS]
 
 The folder holds chunks.jsonl.gz (id, text, ...), queries.jsonl (text and relevant ids),
 vectors.f16.npy and query_vectors.f16.npy. Everything goes through the public store. Without a
