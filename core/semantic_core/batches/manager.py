@@ -15,7 +15,7 @@ from semantic_core.batches.submitting import FlushOptions, submit_one
 from semantic_core.batches.syncing import (
     release_left_behind,
     sync_adopted,
-    sync_one,
+    sync_all,
     warn_of_expiring,
 )
 from semantic_core.batches.workspace import Workspace
@@ -200,13 +200,11 @@ class BatchManager:
             unlisted = error
         with self.store.database.snapshot() as connection:
             open_ids = [job.id for job in jobs.list_jobs(connection, only_open=True)]
-        faults = {job_id: fault for job_id in open_ids if (fault := sync_one(context, job_id))}
+        fault = sync_all(context, open_ids)
         clean_up(context)
         warn_of_expiring(context)
-        if len(faults) == len(open_ids) and len({type(fault) for fault in faults.values()}) == 1:
-            raise next(iter(faults.values()))
-        for job_id, fault in faults.items():
-            _log.warning("Batch job %s could not be synced: %s", job_id, fault)
+        if fault is not None:
+            raise fault
         if unlisted is not None:
             if not open_ids:
                 raise unlisted

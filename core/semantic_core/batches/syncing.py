@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 from semantic_core.batches.context import BatchContext, LeasedJob
 from semantic_core.batches.polling import poll
@@ -19,11 +20,23 @@ from semantic_core.statuses import JobStatus, JobStep
 _log = logging.getLogger(__name__)
 
 
-def sync_one(context: BatchContext, job_id: str) -> ProviderError | StorageError | None:
+def sync_all(context: BatchContext, job_ids: Sequence[str]) -> ProviderError | StorageError | None:
+    """Move jobs on; return the fault that stopped every one of them, for the caller to raise.
+
+    Any other fault is logged, and stops only its own job.
+    """
+    faults = {job_id: fault for job_id in job_ids if (fault := _sync_one(context, job_id))}
+    if len(faults) == len(job_ids) and len({type(fault) for fault in faults.values()}) == 1:
+        return next(iter(faults.values()))
+    for job_id, fault in faults.items():
+        _warn(job_id, fault)
+    return None
+
+
+def _sync_one(context: BatchContext, job_id: str) -> ProviderError | StorageError | None:
     """Move one job on; return the fault of the provider or the disk that stopped it, if any.
 
-    A fault is recorded on the job; what is returned is the caller's to tell. A job that another
-    process works on is left to it.
+    A fault is recorded on the job. A job that another process works on is left to it.
     """
     try:
         with LeasedJob.take(context, job_id) as job:
@@ -49,7 +62,7 @@ def sync_adopted(context: BatchContext) -> int:
     with context.store.database.snapshot() as connection:
         adopted = open_adopted(connection)
     for job_id in adopted:
-        fault = sync_one(context, job_id)
+        fault = _sync_one(context, job_id)
         if fault is not None:
             _warn(job_id, fault)
     with context.store.database.snapshot() as connection:
