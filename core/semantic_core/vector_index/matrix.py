@@ -19,6 +19,10 @@ _GATHERED = 256
 # into another order for a product of two, which takes as long as several products with a vector.
 _BATCHED = 4
 
+# Numbers (64 MiB of them) from which a second thread of BLAS is worth it: it saves a third of the
+# time, but now and then is waited for milliseconds, where another program has its core.
+_THREADED = 2**24
+
 
 class Matrix:
     """Rows of float32 under ids. A row is never changed: it is added, and some day dead.
@@ -109,8 +113,9 @@ class Matrix:
         for start, part in self.parts():
             of_part = products[:, start : start + len(part)]
             if len(queries) < _BATCHED:
+                multiply = np.matmul if part.size >= _THREADED else np.vecdot
                 for query, out in zip(queries, of_part, strict=True):
-                    np.matmul(part, query, out=out)
+                    multiply(part, query, out=out)
             else:
                 np.matmul(queries, part.T, out=of_part)
         return products
