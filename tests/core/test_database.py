@@ -15,6 +15,7 @@ import peewee
 import pytest
 
 from semantic_core.database import PAGE_SIZE, Database
+from semantic_core.database.database import CACHE_SIZE, CHECKPOINT_PAGES
 from semantic_core.errors import (
     DatabaseBusyError,
     DatabaseCorruptError,
@@ -193,6 +194,8 @@ def test_a_connection_is_set_up(database: Database) -> None:
     assert pragma(connection, "foreign_keys") == 1
     assert pragma(connection, "synchronous") == 2
     assert pragma(connection, "busy_timeout") == 50
+    assert pragma(connection, "cache_size") == -CACHE_SIZE
+    assert pragma(connection, "wal_autocheckpoint") == CHECKPOINT_PAGES
     assert connection.execute("SELECT unicode_lower('ÄÖ')").fetchone() == ("äö",)
 
 
@@ -271,7 +274,9 @@ def test_a_database_closed_under_a_running_call_says_so(database: Database) -> N
 
 
 def test_a_ready_database_is_set_up_and_stays_open(database_path: Path) -> None:
-    ready = peewee.SqliteDatabase(database_path)
+    ready = peewee.SqliteDatabase(
+        database_path, pragmas={"cache_size": -64_000, "wal_autocheckpoint": 0}
+    )
     ready.connect()
     database = Database(ready)
     connection = database.connection()
@@ -280,6 +285,8 @@ def test_a_ready_database_is_set_up_and_stays_open(database_path: Path) -> None:
     assert pragma(connection, "synchronous") == 2
     database.use_write_ahead_log()
     assert pragma(connection, "page_size") == PAGE_SIZE
+    assert pragma(connection, "cache_size") == -64_000
+    assert pragma(connection, "wal_autocheckpoint") == 0
     database.close()
     assert ready.execute_sql("SELECT 1").fetchone() == (1,)
     ready.close()

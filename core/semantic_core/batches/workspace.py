@@ -46,7 +46,11 @@ class Workspace:
         folder = self._make_folder(job_id)
         try:
             yield folder / purpose
-        except FileNotFoundError as error:
+        except (FileNotFoundError, StorageError) as error:
+            if isinstance(error, StorageError) and not isinstance(
+                error.__cause__, FileNotFoundError
+            ):
+                raise
             raise TransitionError(
                 f"A temporary file of batch job {job_id} is gone: another process took the job "
                 "over. Nothing was changed here; sync_status() shows where it stands.",

@@ -22,11 +22,11 @@ DEFAULT_BUSY_TIMEOUT = 10.0
 # A 768-dimension vector wastes a quarter of a 4 KiB page; an existing file keeps its size.
 PAGE_SIZE = 16_384
 
-# KiB of pages that each connection may keep in memory. SQLite's own 2,000 are 125 pages of this
-# size: far fewer than a page of results changes, so that some are written twice.
+# KiB of pages that each connection, and so each thread, may keep in memory. SQLite's own 2,000 are
+# 125 pages of this size: far fewer than a page of results changes, so that some are written twice.
 CACHE_SIZE = 8_192
 
-# Pages in the log before they are moved into the database (64 MiB; SQLite's own is a quarter of
+# Pages in the log before they are moved into the database (62 MiB; SQLite's own is a quarter of
 # it): a page that several transactions change is moved once.
 CHECKPOINT_PAGES = 4000
 
@@ -138,7 +138,11 @@ class Database:
             StorageError: the subclass that says why the database could not do it.
         """
         with translated_errors(self.path), self._connections.in_use(self.path):
-            _use_write_ahead_log(self.connection(), self._busy_timeout)
+            connection = self.connection()
+            _use_write_ahead_log(connection, self._busy_timeout)
+            if self._is_ours:
+                # SQLite has counted it in pages of the size that a new file had before.
+                _limit_cache(connection)
 
     def close(self) -> None:
         """Close every connection this object opened, in whatever thread. Idempotent."""
@@ -158,8 +162,10 @@ class Database:
             )
         connection.execute(f"PRAGMA busy_timeout = {int(self._busy_timeout * 1000)}")
         connection.execute("PRAGMA foreign_keys = ON")
-        _limit_cache(connection)
-        connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+        if self._is_ours:
+            # Whoever passes a database in may have reasons of their own for other sizes.
+            _limit_cache(connection)
+            connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
         # The claim, the intent to create and the job id decide about money: a power cut must
         # not take them back.
         connection.execute("PRAGMA synchronous = FULL")
@@ -192,8 +198,6 @@ def _use_write_ahead_log(connection: sqlite3.Connection, patience: float) -> Non
             # Before there is a table and before WAL: afterwards it can no longer change.
             connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")
             connection.execute("PRAGMA journal_mode = WAL")
-            # SQLite has counted it in pages of the old size.
-            _limit_cache(connection)
         except sqlite3.OperationalError as error:
             code = error.sqlite_errorcode & 0xFF
             if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):

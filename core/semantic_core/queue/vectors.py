@@ -81,8 +81,10 @@ def serve_vectors(
 
 def _wanting(connection: sqlite3.Connection, content_hashes: Sequence[bytes]) -> list[_Wanting]:
     wanting: list[_Wanting] = []
-    for start in range(0, len(content_hashes), _LOOKUP):
-        page = content_hashes[start : start + _LOOKUP]
+    # Each hash once: found on two pages, its chunks would be counted twice.
+    hashes = list(dict.fromkeys(content_hashes))
+    for start in range(0, len(hashes), _LOOKUP):
+        page = hashes[start : start + _LOOKUP]
         wanting += map(
             _Wanting._make,
             connection.execute(

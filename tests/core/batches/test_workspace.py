@@ -11,6 +11,7 @@ import pytest
 
 from semantic_core.batches.workspace import Workspace
 from semantic_core.errors import StorageError, TransitionError
+from semantic_core.gemini.private_file import PrivateFile
 
 JOB, OTHER_JOB = "0b9d7d0e-job", "7f3c2a11-job"
 
@@ -72,6 +73,30 @@ def test_a_process_that_lost_its_job_leaves_its_successors_files_alone(
 def test_a_file_that_is_gone_tells_of_the_process_that_took_over(workspace: Workspace) -> None:
     with pytest.raises(TransitionError, match=JOB), workspace.file(JOB, "results") as path:
         path.read_text()
+
+
+def test_writing_for_a_job_that_was_taken_over_is_no_fault_of_the_disk(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    """A4: whoever took it over removed the folder, as it removes that of a killed process."""
+    with (
+        pytest.raises(TransitionError, match=JOB),
+        workspace.file(JOB, "results") as path,
+        PrivateFile(path.with_suffix(".part"), what="A test") as file,
+    ):
+        file.write(b"late")
+        workspace.forget(JOB)
+        file.move_to(path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_fault_of_the_disk_stays_one(workspace: Workspace) -> None:
+    with (
+        pytest.raises(StorageError, match="exists"),
+        workspace.file(JOB, "results") as path,
+    ):
+        path.touch()
+        PrivateFile(path, what="A test")
 
 
 def test_many_that_come_and_go_do_not_take_the_folder_from_each_other(

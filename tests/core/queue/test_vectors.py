@@ -18,6 +18,7 @@ from semantic_core.statuses import BudgetUse, EmbeddingStatus, VectorOrigin
 from semantic_core.store import PeeweeVectorStore
 from semantic_core.types import Chunk
 from support.chunks import OTHER_SPEC, SPEC, chunks_of, content_hash, embed, only, vector_of
+from support.invariants import check_invariants
 from support.jobs import claim_job, settle
 
 READY, PENDING, FAILED = EmbeddingStatus.READY, EmbeddingStatus.PENDING, EmbeddingStatus.FAILED
@@ -88,6 +89,24 @@ def test_more_texts_than_one_lookup_takes(store: PeeweeVectorStore) -> None:
     texts = [f"text {n}" for n in range(1234)]
     store.save(chunks_of(texts))
     assert _arrive(store, *texts) == 1234
+
+
+def test_a_text_that_comes_twice_is_counted_once(store: PeeweeVectorStore) -> None:
+    texts = [f"text {n}" for n in range(600)]
+    store.save(chunks_of(texts))
+    assert _arrive(store, *texts, *texts[:100]) == 600
+    check_invariants(store)
+
+
+def test_a_vector_that_nobody_used_is_used_when_it_arrives_again(store: PeeweeVectorStore) -> None:
+    """Or it would be pruned under the chunk that has come to want it."""
+    store.save(chunks_of(["wanted"]))
+    _arrive(store, "nobody's")
+    with store.database.transaction() as connection:
+        connection.execute("UPDATE embeddings SET key = ?", (_key("wanted"),))
+    assert _arrive(store, "wanted") == 1
+    row = store.database.connection().execute("SELECT unreferenced_since FROM embeddings")
+    assert row.fetchall() == [(None,)]
 
 
 def test_what_the_provider_counted_is_kept(store: PeeweeVectorStore) -> None:
