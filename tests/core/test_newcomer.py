@@ -428,7 +428,9 @@ def test_a_held_job_shows_the_command_that_gives_it_up(newcomer: Newcomer) -> No
     assert "--accept-rebilling" in said
 
 
-def test_a_budget_says_which_and_when_it_ends(newcomer: Newcomer) -> None:
+def test_a_budget_says_which_and_when_it_ends(
+    newcomer: Newcomer, caplog: pytest.LogCaptureFixture
+) -> None:
     with pytest.raises(BudgetExceededError, match=r"monthly_budget_usd=.*the texts wait.*month"):
         newcomer.flush(BatchConfig(monthly_budget_usd=1e-9))
     code, said = newcomer.terminal("flush", "--max-cost=0.000000001")
@@ -437,7 +439,9 @@ def test_a_budget_says_which_and_when_it_ends(newcomer: Newcomer) -> None:
     assert "month" not in said
     code, said = newcomer.terminal("flush", "--all", "--monthly-budget=0.000000001")
     assert code == 0
-    assert "the budget is used up" in said
+    # Nothing sets up logging in the command, so that Python shows a warning as it is.
+    assert "would pass monthly_budget_usd" in caplog.text
+    assert "1 distinct text waiting" in said
     assert newcomer.emulator.jobs() == []
 
 

@@ -7,7 +7,6 @@ import sqlite3
 from typing import Self
 
 from semantic_core.batches.adopting import adopt_unknown_jobs
-from semantic_core.batches.cleaning import clean_up
 from semantic_core.batches.config import BatchConfig
 from semantic_core.batches.context import BatchContext
 from semantic_core.batches.steering import cancel_job, release_job
@@ -16,7 +15,6 @@ from semantic_core.batches.syncing import (
     release_left_behind,
     sync_adopted,
     sync_all,
-    warn_of_expiring,
 )
 from semantic_core.batches.workspace import Workspace
 from semantic_core.clock import Clock
@@ -40,6 +38,7 @@ from semantic_core.store import PeeweeVectorStore
 from semantic_core.store.collections import get_collection
 from semantic_core.store.reading import read_failed
 from semantic_core.types import BatchJob, QueueStats, StoredChunk
+from semantic_core.wording import counted
 
 _log = logging.getLogger(__name__)
 
@@ -155,7 +154,7 @@ class BatchManager:
 
         Returns:
             The ids of the new jobs. A rate limit or the budget ends it without an error: what is
-            left waits.
+            left waits, and the log says why.
 
         Raises:
             SemanticCoreError: as `flush_queue`, but for those two; jobs sent before stay.
@@ -165,7 +164,7 @@ class BatchManager:
             try:
                 batch_id = self.flush_queue(min_size, max_cost=max_cost)
             except (RateLimitError, BudgetExceededError) as error:
-                _log.warning("Stopped after %d jobs: %s", len(sent), error)
+                _log.warning("Stopped after %s: %s", counted(len(sent), "job"), error)
                 return sent
             if batch_id is None:
                 return sent
@@ -200,15 +199,7 @@ class BatchManager:
             unlisted = error
         with self.store.database.snapshot() as connection:
             open_ids = [job.id for job in jobs.list_jobs(connection, only_open=True)]
-        fault = sync_all(context, open_ids)
-        clean_up(context)
-        warn_of_expiring(context)
-        if fault is not None:
-            raise fault
-        if unlisted is not None:
-            if not open_ids:
-                raise unlisted
-            _log.warning("The provider's jobs could not be listed: %s", unlisted)
+        sync_all(context, open_ids, unlisted=unlisted)
         with self.store.database.snapshot() as connection:
             return {job_id: jobs.read_job(connection, job_id).status for job_id in open_ids}
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from semantic_core.batches.cleaning import clean_up
 from semantic_core.batches.context import BatchContext, LeasedJob
 from semantic_core.batches.polling import poll
 from semantic_core.batches.recovering import UNSENT, release_unsent, resolve_uncertain
@@ -20,17 +21,47 @@ from semantic_core.statuses import JobStatus, JobStep
 _log = logging.getLogger(__name__)
 
 
-def sync_all(context: BatchContext, job_ids: Sequence[str]) -> ProviderError | StorageError | None:
-    """Move jobs on; return the fault that stopped every one of them, for the caller to raise.
+def sync_all(
+    context: BatchContext, job_ids: Sequence[str], *, unlisted: ProviderError | None = None
+) -> None:
+    """Move jobs on, clean up behind those that ended, warn of results that are about to be gone.
 
-    Any other fault is logged, and stops only its own job.
+    Args:
+        context: of the manager.
+        job_ids: those that are open.
+        unlisted: why the provider's jobs could not be listed before.
+
+    Raises:
+        ProviderError: it stopped every one of them. Any other fault stops its own job only, and
+            is logged.
+        StorageError: likewise; or it came while cleaning up.
     """
-    faults = {job_id: fault for job_id in job_ids if (fault := _sync_one(context, job_id))}
-    if len(faults) == len(job_ids) and len({type(fault) for fault in faults.values()}) == 1:
-        return next(iter(faults.values()))
-    for job_id, fault in faults.items():
-        _warn(job_id, fault)
-    return None
+    faults: dict[str, ProviderError | StorageError] = {}
+    common: ProviderError | StorageError | None = None
+    try:
+        for job_id in job_ids:
+            if fault := _sync_one(context, job_id):
+                faults[job_id] = fault
+        common = _common(faults, len(job_ids))
+        clean_up(context)
+        warn_of_expiring(context)
+    finally:
+        # Whatever else went wrong meanwhile: told here, or by whoever gets it, but once.
+        if unlisted is not None and job_ids and type(unlisted) is not type(common):
+            _log.warning("The provider's jobs could not be listed: %s", unlisted)
+        if common is not None:
+            raise common
+        for job_id, fault in faults.items():
+            _warn(job_id, fault)
+    if unlisted is not None and not job_ids:
+        raise unlisted
+
+
+def _common(
+    faults: Mapping[str, ProviderError | StorageError], jobs: int
+) -> ProviderError | StorageError | None:
+    is_common = len(faults) == jobs and len({type(fault) for fault in faults.values()}) == 1
+    return next(iter(faults.values())) if is_common else None
 
 
 def _sync_one(context: BatchContext, job_id: str) -> ProviderError | StorageError | None:
@@ -132,8 +163,13 @@ def _note_fault(job: LeasedJob, error: SemanticCoreError) -> None:
         if record.hold_reason is None and record.error_message != str(error):
             job.move(*JobStep, error_message=str(error))
     except StorageError as failure:
-        # A full disk does not take this either: the log has it, and the caller gets the error.
-        _log.warning("That could not be recorded: %s", failure)
+        # A full disk does not take this either.
+        _log.warning(
+            "Batch job %s could not be synced (%s), and that could not be recorded: %s",
+            job.id,
+            error,
+            failure,
+        )
 
 
 def _warn(job_id: str, error: SemanticCoreError) -> None:

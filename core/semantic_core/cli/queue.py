@@ -64,7 +64,7 @@ def flush(
     if as_json:
         print_json({"jobs": [by_id[batch_id] for batch_id in sent]})
     elif not sent:
-        say(_why_nothing(stats, min_size))
+        say(_why_nothing(stats, min_size, is_told=drain))
     for batch_id in [] if as_json else sent:
         job = by_id[batch_id]
         say(f"Sent {counted(job.request_count, 'text')} as batch job {batch_id}.")
@@ -193,7 +193,8 @@ def show_jobs(jobs: list[BatchJob] | tuple[BatchJob, ...]) -> None:
             say(f"   To give it up: semcore release {job.id[:ID_WIDTH]} --accept-rebilling")
 
 
-def _why_nothing(stats: QueueStats, min_size: int) -> str:
+def _why_nothing(stats: QueueStats, min_size: int, *, is_told: bool) -> str:
+    """Say why nothing was sent; a budget or a rate limit that stopped a drain is told already."""
     if not stats.waiting:
         return "Nothing to send: every text has its vector, is in a batch job, or failed."
     texts = counted(stats.waiting_texts, "distinct text")
@@ -201,7 +202,8 @@ def _why_nothing(stats: QueueStats, min_size: int) -> str:
         return f"Nothing sent: {texts} waiting, the first from {moment(stats.next_try)} on."
     if stats.waiting_texts < min_size:
         return f"Nothing sent: {texts} waiting, fewer than --min-size {min_size}."
+    start = "If nothing above says why, the" if is_told else "The"
     return (
-        f"Nothing sent: {texts} waiting. The provider said enough a short while ago, as many jobs "
-        "are open as it takes, or the budget is used up. A later flush sends them."
+        f"Nothing sent: {texts} waiting. {start} provider said enough a short while ago, or as many "
+        "jobs are open as it takes. A later flush sends them."
     )

@@ -134,11 +134,14 @@ def test_a_429_releases_the_claim_and_waits_as_long_as_asked(world: World) -> No
     assert world.creates() == 1
 
 
-def test_drain_ends_quietly_at_a_429(world: World) -> None:
+def test_drain_ends_at_a_429_without_an_error_and_says_so(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
     world.save("one", "two")
     world.emulator.add_fault(FaultRule(operation=Operation.CREATE, effect=Reply(code=429), skip=1))
     sent = world.manager(config=dataclasses.replace(CONFIG, max_requests=1)).drain_queue()
     assert len(sent) == 1
+    assert "Stopped after 1 job: " in caplog.text
     assert world.manager().get_queue_stats().waiting == 1
 
 

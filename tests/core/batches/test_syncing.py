@@ -366,7 +366,9 @@ def test_a_state_from_the_future_is_waited_for(world: World) -> None:
     assert manager.sync_status() == {batch_id: JobStatus.COMPLETED}
 
 
-def test_one_jobs_fault_does_not_stop_the_others(world: World) -> None:
+def test_one_jobs_fault_does_not_stop_the_others(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
     """C1"""
     world.save("one", "two", "three")
     manager = world.manager(config=dataclasses.replace(CONFIG, max_requests=1))
@@ -383,6 +385,9 @@ def test_one_jobs_fault_does_not_stop_the_others(world: World) -> None:
     statuses = manager.sync_status()
     assert sorted(statuses.values()) == ["COMPLETED", "COMPLETED", "SUBMITTED"]
     assert "503" in (manager.jobs()[1].error_message or "")
+    (warning,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert middle.id in warning
+    assert "503" in warning
     world.emulator.clear_faults()
     manager.sync_status()
     assert manager.jobs()[1].error_message is None
@@ -502,14 +507,15 @@ def test_another_projects_empty_list_is_no_sign_of_absence(world: World) -> None
     assert world.creates() == 1
 
 
-def test_a_refused_key_changes_nothing(world: World) -> None:
-    """B18"""
+def test_a_refused_key_changes_nothing(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """B18: and whoever gets the error is not told a second time by the log."""
     manager = flushed(world, "one")
     world.emulator.add_fault(FaultRule(effect=Reply(code=401), times=None))
     for _ in range(3):
         world.clock.advance(CONFIG.listing_grace + 1)
         with pytest.raises(AuthError):
             manager.sync_status()
+    assert [record for record in caplog.records if record.levelname == "WARNING"] == []
     assert manager.get_queue_stats().held_jobs == ()
     world.emulator.clear_faults()
     manager.sync_status()

@@ -79,24 +79,29 @@ def test_writing_for_a_job_that_was_taken_over_is_no_fault_of_the_disk(
     workspace: Workspace, tmp_path: Path
 ) -> None:
     """A4: whoever took it over removed the folder, as it removes that of a killed process."""
-    with (
-        pytest.raises(TransitionError, match=JOB),
-        workspace.file(JOB, "results") as path,
-        PrivateFile(path.with_suffix(".part"), what="A test") as file,
-    ):
-        file.write(b"late")
-        workspace.forget(JOB)
-        file.move_to(path)
+
+    def be_late() -> None:
+        with (
+            workspace.file(JOB, "results") as path,
+            PrivateFile(path.with_suffix(".part"), what="A test") as file,
+        ):
+            file.write(b"late")
+            workspace.forget(JOB)
+            file.move_to(path)
+
+    with pytest.raises(TransitionError, match=JOB):
+        be_late()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_fault_of_the_disk_stays_one(workspace: Workspace) -> None:
-    with (
-        pytest.raises(StorageError, match="exists"),
-        workspace.file(JOB, "results") as path,
-    ):
-        path.touch()
-        PrivateFile(path, what="A test")
+    def write() -> None:
+        with workspace.file(JOB, "results") as path:
+            path.touch()
+            PrivateFile(path, what="A test")
+
+    with pytest.raises(StorageError, match="exists"):
+        write()
 
 
 def test_many_that_come_and_go_do_not_take_the_folder_from_each_other(
