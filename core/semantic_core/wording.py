@@ -12,6 +12,8 @@ def money(dollars: float | None) -> str:
     """Return a price; embeddings are cheap enough to need more than cents."""
     if dollars is None:
         return "unknown"
+    if dollars < 0:
+        return f"-{money(-dollars)}"
     if dollars >= 1:
         return f"${dollars:,.2f}"
     if 0 < dollars < _LEAST_SHOWN:

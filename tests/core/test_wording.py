@@ -6,6 +6,10 @@ def test_money_shows_fractions_of_a_cent_only_below_a_dollar() -> None:
     assert shown == ["$1,234.50", "$1.00", "$0.0123", "$0", "unknown"]
 
 
+def test_a_loss_is_money_too() -> None:
+    assert [money(dollars) for dollars in (-1234.5, -0.00005)] == ["-$1,234.50", "-<$0.0001"]
+
+
 def test_what_costs_something_is_never_shown_as_nothing() -> None:
     assert [money(dollars) for dollars in (0.00009, 1e-9, 0.0001)] == [
         "<$0.0001",

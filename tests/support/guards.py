@@ -505,6 +505,31 @@ _SUBMITTING = (
     ),
     _guard(
         "batches/submitting.py",
+        "the lease is kept while an input file is uploaded",
+        "                on_progress=job.keep,\n",
+        "",
+        "tests/core/batches/test_context.py",
+    ),
+    _guard(
+        "queue/vectors.py",
+        "a vector that came before its chunk is not pruned under it",
+        "    if stored < len(arrived):\n        use_vectors(connection, wanted)\n",
+        "",
+    ),
+    _guard(
+        "queue/vectors.py",
+        "a text that comes twice is counted once",
+        "    hashes = list(dict.fromkeys(content_hashes))\n",
+        "    hashes = list(content_hashes)\n",
+    ),
+    _guard(
+        "batches/workspace.py",
+        "a job that was taken over is no fault of the disk",
+        "        except (FileNotFoundError, StorageError) as error:\n",
+        "        except FileNotFoundError as error:\n",
+    ),
+    _guard(
+        "batches/submitting.py",
         "an ambiguous answer keeps the claim",
         "        if not error.is_definite:\n",
         "        if False:\n",

@@ -229,6 +229,7 @@ class VectorIndex:
             return None
         count, depth = self.matrix.count, first_pass.depth_for(limit)
         beats_all = depth * FETCH_COST <= count
+        # Rows of a choice are closer together than the best by code, so fetching them costs half.
         beats_pool = 2 * (depth + count // _CODE_GAIN) < pool
         return first_pass if beats_all and beats_pool else None
 

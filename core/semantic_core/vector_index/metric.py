@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from semantic_core.vector_index.arrays import Flags, Floats
 
-# Rows that are made ready at once: their float64 copies stay within a core's own cache.
+# Rows that are made ready at once. With 1,024, making an index of 100,000 x 768 takes twice as long:
+# their float64 copies no longer stay in the cache, and each is memory that is new to the process.
 _PAGE = 256
 
 # Beyond this length a float32 product could overflow.
