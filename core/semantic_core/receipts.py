@@ -45,7 +45,7 @@ class Receipt:
     """What batch jobs cost. Live embeddings are not in it: the provider does not count them.
 
     Attributes:
-        jobs: the jobs since then, oldest first, each with its tokens.
+        jobs: the jobs created in that time, oldest first, each with its tokens.
         tokens: of jobs that are done, as the provider counted them.
         open_tokens: of jobs that still run, or whose cost nobody knows, estimated.
         texts: texts embedded by these jobs.
@@ -94,12 +94,22 @@ def estimate_waiting(
     )
 
 
-def write_receipt(connection: sqlite3.Connection, *, since: float, prices: PriceTable) -> Receipt:
-    """Sum up the jobs created since a moment."""
-    spent = spent_since(connection, since)
+def write_receipt(
+    connection: sqlite3.Connection,
+    *,
+    since: float,
+    until: float | None = None,
+    prices: PriceTable,
+) -> Receipt:
+    """Sum up the jobs created since a moment, and before another one."""
+    spent = spent_since(connection, since, until=until)
     counted = [part for part in spent if not part.is_estimated]
     costs = [prices.cost(part.model, part.tokens) for part in counted]
-    jobs = tuple(job for job in list_jobs(connection) if job.created_at >= since)
+    jobs = tuple(
+        job
+        for job in list_jobs(connection)
+        if job.created_at >= since and (until is None or job.created_at < until)
+    )
     chunks, tokens = reused_vectors(connection)
     return Receipt(
         jobs=jobs,

@@ -259,14 +259,16 @@ class BatchManager:
                 prices=self.config.prices,
             )
 
-    def receipt(self, since: float = 0.0) -> Receipt:
-        """Return what the jobs created since then cost, by the provider's count. Needs no key.
+    def receipt(self, since: float = 0.0, *, until: float | None = None) -> Receipt:
+        """Return what the jobs created in that time cost, by the provider's count. Needs no key.
 
         Args:
             since: epoch seconds; 0 for all jobs of the database.
+            until: epoch seconds, themselves not included; None for no end.
         """
+        prices = self.config.prices
         with self.store.database.snapshot() as connection:
-            return write_receipt(connection, since=since, prices=self.config.prices)
+            return write_receipt(connection, since=since, until=until, prices=prices)
 
     def jobs(self) -> list[BatchJob]:
         """Return every batch job of the database, oldest first. Needs no key."""

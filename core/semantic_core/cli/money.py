@@ -35,14 +35,17 @@ def estimate(
 def receipt(
     db: Db = DEFAULT_DB,
     month: Annotated[
-        str | None, typer.Option(help="Only jobs from this month on, such as 2026-11 (UTC).")
+        str | None, typer.Option(help="Only jobs sent in this month, such as 2026-11 (UTC).")
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Only jobs sent in this month or later, such as 2026-11.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Say what batch jobs cost, by the provider's own count. Needs no key."""
-    since = 0.0 if month is None else _start_of(month)
+    start, end = _time_of(month, since)
     with open_manager(db) as manager:
-        found = manager.receipt(since)
+        found = manager.receipt(start, until=end)
     if as_json:
         print_json({**_fields(found), "saved_usd": found.saved_usd})
     else:
@@ -53,11 +56,23 @@ def _fields(found: Receipt) -> dict[str, object]:
     return {name: getattr(found, name) for name in Receipt.__dataclass_fields__}
 
 
-def _start_of(month: str) -> float:
+def _time_of(month: str | None, since: str | None) -> tuple[float, float | None]:
+    """Return when what is asked for begins, and when it is over, in epoch seconds."""
+    if month is not None and since is not None:
+        raise typer.BadParameter("--month and --since exclude each other; give one of them.")
+    if month is not None:
+        return _bounds(month)
+    return (0.0, None) if since is None else (_bounds(since)[0], None)
+
+
+def _bounds(month: str) -> tuple[float, float]:
+    """Return the start of a calendar month in UTC, and that of the next one."""
     try:
-        return datetime.strptime(month, "%Y-%m").replace(tzinfo=UTC).timestamp()
+        start = datetime.strptime(month, "%Y-%m").replace(tzinfo=UTC)
+        end = datetime(start.year + start.month // 12, start.month % 12 + 1, 1, tzinfo=UTC)
     except ValueError as error:
         raise typer.BadParameter(f"{month!r} is no month; write it as 2026-11.") from error
+    return start.timestamp(), end.timestamp()
 
 
 def _show_estimate(found: Estimate) -> None:

@@ -88,8 +88,10 @@ def waiting_tokens(
     ]
 
 
-def spent_since(connection: sqlite3.Connection, since: float) -> list[SpentTokens]:
-    """Return what each job created since then cost, or may have."""
+def spent_since(
+    connection: sqlite3.Connection, since: float, *, until: float | None = None
+) -> list[SpentTokens]:
+    """Return what each job created since then, and before ``until``, cost, or may have."""
     return [
         SpentTokens(
             model=model,
@@ -99,8 +101,9 @@ def spent_since(connection: sqlite3.Connection, since: float) -> list[SpentToken
         )
         for model, counted, estimated, cost in connection.execute(
             "SELECT model, token_count, estimated_tokens, cost_usd FROM batch_jobs "
-            f"WHERE created_at >= ? AND {_MAY_HAVE_COST} ORDER BY created_at, id",
-            (since,),
+            "WHERE created_at >= :since AND (:until IS NULL OR created_at < :until) "
+            f"AND {_MAY_HAVE_COST} ORDER BY created_at, id",
+            {"since": since, "until": until},
         )
     ]
 

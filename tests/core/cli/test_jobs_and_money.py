@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +57,13 @@ def as_json(*arguments: str) -> Any:
     return json.loads(result.stdout)
 
 
+def change_jobs(db: str, assignment: str) -> None:
+    connection = sqlite3.connect(db)
+    with connection:
+        connection.execute(f"UPDATE batch_jobs SET {assignment}")
+    connection.close()
+
+
 def test_estimate_before_and_receipt_after(db: str, emulator: Emulator) -> None:
     assert as_json("estimate", "--db", db)["texts"] == 1
     assert "estimated" in run("estimate", "--db", db).output
@@ -69,8 +78,37 @@ def test_estimate_before_and_receipt_after(db: str, emulator: Emulator) -> None:
     assert "Spent <$" in run("status", "--db", db).output
 
 
-def test_a_month_that_is_none_is_wrong_usage(db: str) -> None:
-    assert run("receipt", "--db", db, "--month", "yesterday").exit_code == 2
+@pytest.mark.parametrize(
+    ("sent", "asked", "jobs"),
+    [
+        (datetime(2026, 9, 30, 23, 59, 59, tzinfo=UTC), "--month=2026-10", 0),
+        (datetime(2026, 10, 1, tzinfo=UTC), "--month=2026-10", 1),
+        (datetime(2026, 10, 31, 23, 59, 59, tzinfo=UTC), "--month=2026-10", 1),
+        (datetime(2026, 11, 1, tzinfo=UTC), "--month=2026-10", 0),
+        (datetime(2026, 12, 31, 23, 59, 59, tzinfo=UTC), "--month=2026-12", 1),
+        (datetime(2027, 1, 1, tzinfo=UTC), "--month=2026-12", 0),
+        (datetime(2026, 9, 30, 23, 59, 59, tzinfo=UTC), "--since=2026-10", 0),
+        (datetime(2027, 1, 1, tzinfo=UTC), "--since=2026-10", 1),
+    ],
+)
+def test_a_receipt_of_a_month_holds_what_was_sent_in_it(
+    db: str, sent: datetime, asked: str, jobs: int
+) -> None:
+    run("flush", "--db", db)
+    run("sync", "--db", db)
+    change_jobs(db, f"created_at = {sent.timestamp()}")
+    receipt = as_json("receipt", "--db", db, asked)
+    assert len(receipt["jobs"]) == jobs
+    assert receipt["texts"] == jobs
+    assert (receipt["tokens"] > 0) == jobs
+    assert (receipt["batch_usd"] > 0) == jobs
+
+
+@pytest.mark.parametrize(
+    "asked", [["--month=yesterday"], ["--since=2026-13"], ["--month=2026-10", "--since=2026-10"]]
+)
+def test_a_month_that_is_none_is_wrong_usage(db: str, asked: list[str]) -> None:
+    assert run("receipt", "--db", db, *asked).exit_code == 2
 
 
 def test_a_cost_limit_is_kept(db: str, emulator: Emulator) -> None:
