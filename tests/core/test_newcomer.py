@@ -294,7 +294,7 @@ CASES = [
         error=ProvenanceError,
         command=("flush",),
         code=FAILED,
-        happened="holds vectors from endpoint:127.0.0.1",
+        happened="was used with endpoint:localhost",
         means="so that test vectors never mix with paid ones",
         next_step="Use a new database file",
     ),

@@ -19,6 +19,14 @@ def cancel_job(context: BatchContext, batch_id: str) -> JobStatus:
     """Cancel a job; see ``BatchManager.cancel``."""
     with _leased(context, batch_id) as job:
         record = job.record()
+        if record.hold_reason is not None:
+            raise TransitionError(
+                f"Batch job {batch_id} is held ({record.hold_reason}): it may have been billed "
+                "already, and cancelling undoes no bill. Nothing was changed. To give it up, and "
+                "let its texts be paid for again: release(batch_id, accept_rebilling=True), or "
+                f"semcore release {batch_id} --accept-rebilling.",
+                batch_id=batch_id,
+            )
         if record.step in UNSENT:
             end_job(
                 job, steps=UNSENT, reason=FailureReason.CANCELLED, error="cancelled before sent"

@@ -20,6 +20,7 @@ from semantic_core.batches.requesting import requests_of
 from semantic_core.errors import (
     ProviderError,
     RateLimitError,
+    RemoteNotFoundError,
     SemanticCoreError,
     StorageError,
     SubmissionUncertainError,
@@ -242,6 +243,9 @@ def _refuse(job: LeasedJob, error: ProviderError) -> None:
         wait = error.retry_after or job.context.config.rate_limit_delay
         not_before = job.context.clock.now() + wait
         job.move(JobStep.CREATING, not_before=not_before)
+    elif isinstance(error, RemoteNotFoundError):
+        # Of a mistyped model, say. These texts wait, or those of no other collection were ever sent.
+        not_before = job.context.clock.now() + job.context.config.rate_limit_delay
     end_job(
         job,
         steps=[JobStep.CREATING],

@@ -70,10 +70,13 @@ class Endpoint:
     def provenance(self) -> str:
         """Names whose vectors these are: ``google``, or ``endpoint:<host>``.
 
-        Without the port: an emulator keeps its name from one run to the next.
+        Without the port: an emulator keeps its name from one run to the next. This machine has
+        one name, however it is spelled.
         """
         host = self.origin[1]
-        return "google" if host == _GOOGLE_HOST else f"endpoint:{host}"
+        if host == _GOOGLE_HOST:
+            return "google"
+        return f"endpoint:{'localhost' if _is_loopback(host) else host}"
 
 
 def _checked(url: str) -> str:

@@ -10,25 +10,40 @@ from semantic_core.schema import read_meta
 
 
 def fix_provenance(connection: sqlite3.Connection, provenance: str, path: Path) -> None:
-    """Bind the database to an endpoint at its first embedding; later only check.
+    """Bind the database to an endpoint at its first use; later only check.
 
     Raises:
         ProvenanceError: it is bound to another one.
     """
-    if check_provenance(connection, provenance, path) is None:
-        connection.execute("INSERT INTO meta (key, value) VALUES ('provenance', ?)", (provenance,))
+    check_provenance(connection, provenance, path)
+    connection.execute(
+        "INSERT INTO meta (key, value) VALUES ('provenance', ?) "
+        "ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+        (provenance,),
+    )
 
 
-def check_provenance(connection: sqlite3.Connection, provenance: str, path: Path) -> str | None:
-    """Return the endpoint that the database is bound to, or None.
+def check_provenance(connection: sqlite3.Connection, provenance: str, path: Path) -> None:
+    """Check that the database may be used with an endpoint.
+
+    It is bound once it has a vector of another one, or may have sent it a text: a try without a
+    key or a connection binds nothing.
 
     Raises:
         ProvenanceError: it is bound to another one.
     """
     known = read_meta(connection, "provenance")
-    if known not in (None, provenance):
-        raise ProvenanceError(
-            f"{path} holds vectors from {known}, and this would use {provenance}. Use a new "
-            "database file for that, so that test vectors never mix with paid ones."
-        )
-    return known
+    if known in (None, provenance) or not _is_bound(connection):
+        return
+    raise ProvenanceError(
+        f"{path} was used with {known}, and this would use {provenance}. Use a new database file "
+        "for that, so that test vectors never mix with paid ones."
+    )
+
+
+def _is_bound(connection: sqlite3.Connection) -> bool:
+    (is_bound,) = connection.execute(
+        "SELECT EXISTS (SELECT 1 FROM embeddings WHERE origin <> 'given') OR EXISTS "
+        "(SELECT 1 FROM batch_jobs WHERE google_job_id IS NOT NULL OR step = 'creating')"
+    ).fetchone()
+    return bool(is_bound)

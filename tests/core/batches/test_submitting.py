@@ -18,6 +18,7 @@ from semantic_core.errors import (
     NotBatchableError,
     ProviderUnavailableError,
     RateLimitError,
+    RemoteNotFoundError,
     RequestRefusedError,
     SubmissionUncertainError,
     TransitionError,
@@ -132,6 +133,21 @@ def test_a_429_releases_the_claim_and_waits_as_long_as_asked(world: World) -> No
     world.clock.advance(301)
     assert world.manager().flush_queue() is not None
     assert world.creates() == 1
+
+
+def test_a_mistyped_model_keeps_no_other_collection_from_being_sent(world: World) -> None:
+    world.store.collection("typo", EmbeddingSpec(model="gemini-embeding-001"))
+    world.store.save([Chunk(id="first", text="one")], collection="typo")
+    world.save("two")
+    manager = world.manager()
+    with pytest.raises(RemoteNotFoundError):
+        manager.flush_queue()
+    assert manager.flush_queue() is not None
+    assert world.chunk().batch_job_id is not None
+    assert manager.flush_queue() is None
+    world.clock.advance(CONFIG.rate_limit_delay + 1)
+    with pytest.raises(RemoteNotFoundError):
+        manager.flush_queue()
 
 
 def test_drain_ends_at_a_429_without_an_error_and_says_so(

@@ -560,6 +560,20 @@ def test_release_of_a_running_job_is_refused(tmp_path: object) -> None:
             manager.release(manager.jobs()[0].id, accept_rebilling=True)
 
 
+def test_cancelling_a_held_job_does_not_free_its_texts(world: World) -> None:
+    """It may have been billed: only release(accept_rebilling=True) says that this is accepted."""
+    manager = flushed(world, "one")
+    (job,) = manager.jobs()
+    world.emulator.cancel_job(str(job.google_job_id))
+    manager.sync_status()
+    assert manager.get_queue_stats().held_jobs[0].hold_reason is HoldReason.CANCELLED_ELSEWHERE
+    with pytest.raises(TransitionError, match=r"held.*--accept-rebilling"):
+        manager.cancel(job.id)
+    assert world.chunk().batch_job_id == job.id
+    assert manager.flush_queue() is None
+    assert world.creates() == 1
+
+
 def test_wait_reports_progress_until_everything_is_done(tmp_path: object) -> None:
     with open_world(tmp_path, pending_seconds=60, running_seconds=60) as world:  # type: ignore[arg-type]
         manager = flushed(world, "one", "two")

@@ -924,7 +924,7 @@ def test_the_provenance_is_that_of_the_endpoint(connect: Connect) -> None:
     client, _ = connect()
     assert client.provenance == "google"
     elsewhere = GeminiBatchClient(KEY, endpoint=Endpoint(base_url="http://127.0.0.1:1"))
-    assert elsewhere.provenance == "endpoint:127.0.0.1"
+    assert elsewhere.provenance == "endpoint:localhost"
 
 
 def test_the_lines_of_a_job_are_json(tmp_path: Path, connect: Connect) -> None:

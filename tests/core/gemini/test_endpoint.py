@@ -21,7 +21,7 @@ def test_the_environment_is_read_when_the_endpoint_is_built(
     endpoint = Endpoint()
     monkeypatch.delenv("GOOGLE_GEMINI_BASE_URL")
     assert endpoint.url == "http://127.0.0.1:9000"
-    assert endpoint.provenance == "endpoint:127.0.0.1"
+    assert endpoint.provenance == "endpoint:localhost"
 
 
 def test_an_argument_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,8 +44,8 @@ def test_a_bad_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         ("https://gemini.example:8443", "https://gemini.example:8443", "endpoint:gemini.example"),
         ("https://10.0.0.1", "https://10.0.0.1", "endpoint:10.0.0.1"),
         ("http://localhost:1", "http://localhost:1", "endpoint:localhost"),
-        ("http://127.1.2.3:80", "http://127.1.2.3", "endpoint:127.1.2.3"),
-        ("http://[::1]:8080/", "http://[::1]:8080", "endpoint:::1"),
+        ("http://127.1.2.3:80", "http://127.1.2.3", "endpoint:localhost"),
+        ("http://[::1]:8080/", "http://[::1]:8080", "endpoint:localhost"),
         (
             "https://generativelanguage.googleapis.com/",
             "https://generativelanguage.googleapis.com",
