@@ -31,7 +31,7 @@ from semantic_core.types import (
     SearchResults,
     StoredChunk,
 )
-from semantic_core.wording import moment, money
+from semantic_core.wording import moment
 from support.html import Page, read_html
 
 EVIL = "<script>alert('x')</script> & \"more\""

@@ -981,6 +981,13 @@ _APPLYING = (
     ),
     _guard(
         "batches/steering.py",
+        "cancelling a held job does not free its texts",
+        "        if record.hold_reason is not None:\n            raise",
+        "        if record.hold_reason is not None and False:\n            raise",
+        "tests/core/batches/test_syncing.py",
+    ),
+    _guard(
+        "batches/steering.py",
         "only a held or uncertain job is given up",
         "        if record.hold_reason is None and record.step is not JobStep.CREATING:\n",
         "        if False:\n",

@@ -12,6 +12,7 @@ from semantic_core.doctor.rows import (
     contradictions,
     counts,
     damage,
+    failed_chunks,
     free_vectors,
     full_text,
     leases,
@@ -67,6 +68,7 @@ def _beneath(manager: BatchManager, *, fix: bool) -> Iterator[Finding]:
         free_vectors(database, fix=fix, now=now),
         vector_index(manager.store, fix=fix),
         leases(database, fix=fix, now=now),
+        failed_chunks(database),
         temporary_files(manager, fix=fix),
     ):
         if found is not None:

@@ -22,6 +22,7 @@ class Trouble(StrEnum):
     UNKNOWN_JOB = "unknown job at the provider"
     DOUBLE_JOB = "job that stands twice at the provider"
     REMOTE_FILE = "input file at the provider"
+    FAILED_CHUNK = "failed chunk"
     HELD_JOB = "held job"
     UNCERTAIN_JOB = "uncertain job"
     LEFT_JOB = "job of a stopped process"

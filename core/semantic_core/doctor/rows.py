@@ -10,11 +10,13 @@ from semantic_core.doctor.findings import Finding, Trouble
 from semantic_core.errors import DatabaseCorruptError, DatabaseReadOnlyError
 from semantic_core.queue.counts import recount
 from semantic_core.queue.jobs import far_leases
+from semantic_core.queue.retries import count_failed_chunks
 from semantic_core.queue.vectors import serve_vectors
 from semantic_core.spec import EmbeddingSpec
 from semantic_core.store import PeeweeVectorStore
 from semantic_core.store.fulltext import check_index, rebuild_index
 from semantic_core.store.tags import count_wrong_tags, rebuild_tags
+from semantic_core.wording import counted
 
 # No lease is meant to last so long: the clock was wrong when it was taken.
 LONGEST_LEASE = 86_400.0
@@ -230,6 +232,20 @@ def free_vectors(database: Database, *, fix: bool, now: float) -> Finding | None
         "paid for again. They can be used at once.",
         is_fixable=True,
         is_fixed=fix,
+    )
+
+
+def failed_chunks(database: Database) -> Finding | None:
+    """Tell of chunks that the provider refused: nothing but a person brings their vectors."""
+    with database.snapshot() as connection:
+        count = count_failed_chunks(connection)
+    if not count:
+        return None
+    return Finding(
+        trouble=Trouble.FAILED_CHUNK,
+        count=count,
+        message=f"{counted(count, 'chunk')} failed at the provider, found by keyword alone. "
+        "`semcore failed` says why; mend the text, delete it, or `semcore retry`.",
     )
 
 

@@ -8,6 +8,18 @@ from semantic_core.queue.budget import USES_BUDGET, forgive
 from semantic_core.queue.counts import move_counts
 from semantic_core.statuses import EmbeddingStatus
 
+# Failed at the provider; what was saved as FAILED (a blank one, say) never reached it.
+_FAILED_THERE = (
+    "embedding_status = 'FAILED' AND EXISTS (SELECT 1 FROM batch_items i "
+    f"WHERE i.content_hash = c.content_hash AND {USES_BUDGET})"
+)
+
+
+def count_failed_chunks(connection: sqlite3.Connection) -> int:
+    """Return how many chunks `retry_failed_chunks` would let try again."""
+    row = connection.execute(f"SELECT count(*) FROM chunks c WHERE {_FAILED_THERE}").fetchone()
+    return int(row[0])
+
 
 def retry_failed_chunks(
     connection: sqlite3.Connection, *, collection_id: int | None, now: float
@@ -20,10 +32,8 @@ def retry_failed_chunks(
     hashes = [
         row[0]
         for row in connection.execute(
-            "SELECT DISTINCT content_hash FROM chunks c WHERE embedding_status = 'FAILED' "
-            "AND (:collection IS NULL OR collection_id = :collection) "
-            "AND EXISTS (SELECT 1 FROM batch_items i WHERE i.content_hash = c.content_hash "
-            f"AND {USES_BUDGET})",
+            f"SELECT DISTINCT content_hash FROM chunks c WHERE {_FAILED_THERE} "
+            "AND (:collection IS NULL OR collection_id = :collection)",
             {"collection": collection_id},
         )
     ]

@@ -11,7 +11,16 @@ import pytest
 
 from semantic_core.batches import BatchManager
 from semantic_core.doctor import Finding, Trouble, examine
-from semantic_core.emulator import Drop, EndJob, FaultRule, Operation, Reply, StickJob
+from semantic_core.emulator import (
+    Drop,
+    EndJob,
+    FailLines,
+    FaultRule,
+    Lines,
+    Operation,
+    Reply,
+    StickJob,
+)
 from semantic_core.errors import ProviderError, SubmissionUncertainError
 from semantic_core.failpoints import FailPoint, arm, disarm
 from semantic_core.gemini import EmbeddingRequest
@@ -139,6 +148,28 @@ def test_tags_that_differ_from_the_metadata_are_written_anew(finished: World) ->
     assert nines() == 1
     assert examine(manager).findings == ()
     check_invariants(finished.store)
+
+
+def test_chunks_that_the_provider_refused_are_told_of(finished: World) -> None:
+    finished.store.save(
+        [
+            Chunk(id="bad", text="bad"),
+            Chunk(id="ours", text="", error_message="x", embedding_status=EmbeddingStatus.FAILED),
+        ]
+    )
+    finished.emulator.add_fault(
+        FaultRule(effect=FailLines(code=400, message="No.", lines=Lines(containing="bad")))
+    )
+    manager = finished.manager()
+    manager.drain_queue()
+    manager.sync_status()
+    assert finished.chunk("bad").status is EmbeddingStatus.FAILED
+    finding = found(manager)[Trouble.FAILED_CHUNK]
+    assert (finding.count, finding.is_fixable) == (1, False)
+    assert not examine(manager).is_healthy
+    finished.emulator.clear_faults()
+    assert manager.retry_failed() == 1
+    assert examine(manager).is_healthy
 
 
 def test_a_stored_vector_is_used_instead_of_paid_for_again(finished: World) -> None:
