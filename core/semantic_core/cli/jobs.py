@@ -72,13 +72,19 @@ def retry(db: Db = DEFAULT_DB, collection: OnlyCollection = None, as_json: AsJso
     """Let what failed at the provider wait for the next flush again. Needs no key."""
     with open_manager(db, collection=collection) as manager:
         count = manager.retry_failed()
+        failed_count = manager.get_queue_stats().failed
     if as_json:
         print_json({"waiting_again": count})
-    else:
+    elif count:
+        verb = "waits" if count == 1 else "wait"
+        say(f"{counted(count, 'chunk')} {verb} again. Next: semcore flush --db {db}")
+    elif failed_count:
         say(
-            f"{counted(count, 'chunk')} {'waits' if count == 1 else 'wait'} again."
-            + (f" Next: semcore flush --db {db}" if count else "")
+            "What failed never reached the provider (a blank text, say), so there is nothing to "
+            f"retry. Next: semcore failed --db {db}"
         )
+    else:
+        say("Nothing failed, so there is nothing to retry.")
 
 
 def cancel(job: JobId, db: Db = DEFAULT_DB, base_url: BaseUrl = None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -87,6 +88,7 @@ def sync(
         if wait:
             manager.wait(timeout=timeout, progress=errors.is_terminal and not as_json)
         by_id = {job.id: job for job in manager.jobs()}
+        has_failed = manager.get_queue_stats().failed > 0
     touched = [by_id[batch_id] for batch_id in statuses]
     if as_json:
         print_json({"jobs": touched})
@@ -94,6 +96,14 @@ def sync(
         say("No batch job is open.")
     else:
         show_jobs(touched)
+        # A held job waits for a person: what to do about it stands below the table.
+        running = sum(job.is_open and job.hold_reason is None for job in touched)
+        if running:
+            verb = "runs" if running == 1 else "run"
+            say(f"{counted(running, 'job')} still {verb}. Later: semcore sync --db {db}")
+        # What failed for now only waits for the next flush.
+        if has_failed and any(job.failed_count for job in touched):
+            say(_next_for_failed(db))
 
 
 def status(
@@ -116,6 +126,8 @@ def status(
             else:
                 show_stats(stats)
                 show_cost(receipt)
+                if stats.failed:
+                    say(_next_for_failed(db))
             if watch is None:
                 return
             time.sleep(watch)
@@ -191,6 +203,10 @@ def show_jobs(jobs: list[BatchJob] | tuple[BatchJob, ...]) -> None:
             say(f"{job.id[:ID_WIDTH]}: {'. '.join(said)}.")
         if job.hold_reason not in (None, HoldReason.OTHER_PROJECT):
             say(f"   To give it up: semcore release {job.id[:ID_WIDTH]} --accept-rebilling")
+
+
+def _next_for_failed(db: Path) -> str:
+    return f"Next: semcore failed --db {db}"
 
 
 def _why_nothing(stats: QueueStats, min_size: int, *, is_told: bool) -> str:

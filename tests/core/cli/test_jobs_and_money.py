@@ -25,6 +25,7 @@ from semantic_core.errors import (
     SemanticCoreError,
     TransitionError,
 )
+from semantic_core.statuses import EmbeddingStatus
 from semantic_core.types import Chunk
 from support.keys import canary
 
@@ -151,6 +152,59 @@ def test_a_failed_chunk_is_found_explained_and_tried_again(db: str, emulator: Em
     assert as_json("failed", "--db", db)["failed"][0]["error_message"]
     assert "1 chunk waits again" in run("retry", "--db", db).output
     assert "Nothing failed" in run("failed", "--db", db).output
+
+
+def test_a_sync_says_how_it_goes_on(db: str, emulator: Emulator) -> None:
+    emulator.add_fault(FaultRule(effect=StickJob(), times=None))
+    run("flush", "--db", db)
+    with PeeweeVectorStore(db) as store:
+        store.save([Chunk(id="b", text="It rains.")])
+    assert f"1 job still runs. Later: semcore sync --db {db}" in run("sync", "--db", db).output
+    run("flush", "--db", db)
+    said = run("sync", "--db", db).output
+    assert "2 jobs still run. Later" in said
+    assert "semcore failed" not in said
+    as_json("sync", "--db", db)
+    emulator.clear_faults()
+    said = run("sync", "--db", db).output
+    assert "COMPLETED" in said
+    assert "still" not in said
+
+
+def test_a_held_job_is_not_said_to_run(db: str, emulator: Emulator) -> None:
+    emulator.add_fault(FaultRule(effect=EndJob(state="BATCH_STATE_CANCELLED")))
+    run("flush", "--db", db)
+    assert "still run" not in run("sync", "--db", db).output
+
+
+def test_a_failed_text_is_followed_by_the_command_that_explains_it(
+    db: str, emulator: Emulator
+) -> None:
+    hint = f"Next: semcore failed --db {db}"
+    assert hint not in run("status", "--db", db).output
+    emulator.add_fault(FaultRule(effect=FailLines(code=400, message="too rude")))
+    run("flush", "--db", db)
+    assert hint in run("sync", "--db", db).output
+    assert run("status", "--db", db).output.endswith(f"{hint}\n")
+    as_json("status", "--db", db)
+
+
+def test_a_text_that_failed_for_now_is_not_called_failed(db: str, emulator: Emulator) -> None:
+    emulator.add_fault(FaultRule(effect=FailLines(code=503, message="busy")))
+    run("flush", "--db", db)
+    said = run("sync", "--db", db).output
+    assert "semcore failed" not in said
+    assert "Nothing failed" in run("failed", "--db", db).output
+
+
+def test_a_retry_of_nothing_says_so(db: str) -> None:
+    assert run("retry", "--db", db).output == "Nothing failed, so there is nothing to retry.\n"
+    assert as_json("retry", "--db", db) == {"waiting_again": 0}
+    with PeeweeVectorStore(db) as store:
+        store.save([Chunk(id="b", text=" ", embedding_status=EmbeddingStatus.FAILED)])
+    said = run("retry", "--db", db).output
+    assert "never reached the provider" in said
+    assert f"Next: semcore failed --db {db}" in said
 
 
 def test_version() -> None:
