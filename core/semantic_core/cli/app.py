@@ -9,7 +9,7 @@ import typer
 
 from semantic_core import __version__
 from semantic_core.cli import caring, corpus, developing, jobs, money, queue, watching
-from semantic_core.cli.output import accept_any_text, fail, say
+from semantic_core.cli.output import INTERRUPTED, accept_any_text, fail, interrupted, say
 from semantic_core.errors import SemanticCoreError
 
 app = typer.Typer(
@@ -53,4 +53,9 @@ def main() -> None:
     except SemanticCoreError as error:
         sys.exit(fail(error))
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(interrupted())
+    except SystemExit as end:
+        # Within a command Typer has made this code of the interrupt, and said nothing.
+        if end.code == INTERRUPTED:
+            interrupted()
+        raise

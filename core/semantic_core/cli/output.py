@@ -24,6 +24,7 @@ from semantic_core.errors import (
 
 FAILED = 1
 TRY_AGAIN = 75  # EX_TEMPFAIL of sysexits.h: cron and mail programs know it
+INTERRUPTED = 130  # what a shell gives a program that SIGINT has ended
 
 _TRANSIENT = (
     RateLimitError,
@@ -95,6 +96,16 @@ def fail(error: SemanticCoreError) -> int:
     if isinstance(error, SubmissionUncertainError):
         errors.print("Next: semcore sync", markup=False, soft_wrap=True)
     return TRY_AGAIN if isinstance(error, _TRANSIENT) else FAILED
+
+
+def interrupted() -> int:
+    """Say what an interrupt means for what was done, and return its exit code."""
+    errors.print(
+        "Interrupted. What was saved or sent stays; run the command again to go on.",
+        markup=False,
+        soft_wrap=True,
+    )
+    return INTERRUPTED
 
 
 def age(since: float | None) -> str:

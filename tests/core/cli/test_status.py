@@ -1,8 +1,12 @@
-"""What `semcore status` says of jobs that take too long."""
+"""What `semcore status` says of jobs that take too long, and when it is interrupted."""
 
 from __future__ import annotations
 
+import os
+import signal
 import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from semantic_core.cli import app
+from semantic_core.cli.output import INTERRUPTED
 from semantic_core.emulator import Emulator, EmulatorConfig
 from semantic_core.limits import HOUR
 from support.keys import canary
@@ -41,6 +46,23 @@ def change(database: Path, assignment: str) -> None:
     with connection:
         connection.execute(f"UPDATE batch_jobs SET {assignment}")
     connection.close()
+
+
+def test_an_interrupt_says_what_it_means(database: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "semantic_core", "status", f"--db={database}", "--watch=0.1"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    ) as process:
+        assert process.stdout is not None
+        while "in flight" not in process.stdout.readline():
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == INTERRUPTED
+    assert errors == "Interrupted. What was saved or sent stays; run the command again to go on.\n"
 
 
 def test_a_job_that_hangs_is_shown_with_its_age(database: Path) -> None:
