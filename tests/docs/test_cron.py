@@ -20,23 +20,23 @@ BY_TITLE = {block.title: block.text for block in blocks(ROOT / "docs" / "how-to"
 KEYS = BY_TITLE["~/.semcore"]
 CRONTAB = BY_TITLE["crontab -e"]
 UNIT = BY_TITLE["~/.config/systemd/user/semcore.service"]
+BIN = Path(sys.executable).parent
 
 
 @pytest.fixture
 def home(tmp_path: Path, emulator: Emulator) -> Path:
     """A home with the file of keys, filled in, and a database where something waits."""
     keys = KEYS.replace("...", "a-key", 1).replace("...", "a-batch-key", 1)
+    keys = keys.replace("/home/you", str(tmp_path))
     (tmp_path / ".semcore").write_text(keys + f"GOOGLE_GEMINI_BASE_URL={emulator.url}\n")
-    (tmp_path / "notes").mkdir()
-    with PeeweeVectorStore(tmp_path / "notes" / "notes.db") as store:
+    with PeeweeVectorStore(tmp_path / "notes.db") as store:
         SemanticCore(store).ingest(Document(content="The cat sat on the mat."))
     return tmp_path
 
 
 def environ(home: Path) -> dict[str, str]:
     """As little as cron gives; a PATH that leads to semcore, as the guide asks for."""
-    bin_folder = Path(sys.executable).parent
-    return {"HOME": str(home), "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}"}
+    return {"HOME": str(home), "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
 
 
 def cron(home: Path) -> subprocess.CompletedProcess[str]:
@@ -53,7 +53,7 @@ def cron(home: Path) -> subprocess.CompletedProcess[str]:
 
 
 def ready(home: Path) -> int:
-    with PeeweeVectorStore(home / "notes" / "notes.db") as store:
+    with PeeweeVectorStore(home / "notes.db") as store:
         return store.stats().ready
 
 
@@ -85,7 +85,7 @@ def test_the_unit_runs_and_stops(home: Path, emulator: Emulator) -> None:
     assert settings["EnvironmentFile"] == "%h/.semcore"
     file = dict(line.split("=", 1) for line in (home / ".semcore").read_text().splitlines())
     process = subprocess.Popen(
-        shlex.split(settings["ExecStart"]),
+        shlex.split(settings["ExecStart"].replace("/path/to/env/bin", str(BIN))),
         cwd=settings["WorkingDirectory"].replace("%h", str(home)),
         env={**environ(home), **file},
         stdout=subprocess.PIPE,
@@ -93,7 +93,7 @@ def test_the_unit_runs_and_stops(home: Path, emulator: Emulator) -> None:
         text=True,
     )
     assert process.stdout is not None
-    assert "Watching notes/notes.db" in process.stdout.readline()
+    assert f"Watching {home / 'notes.db'}" in process.stdout.readline()
     # Its first round is over, so it has taken the signals upon itself.
     while "jobs open" not in process.stdout.readline():
         assert process.poll() is None
