@@ -10,6 +10,7 @@ import typer
 from semantic_core.cli.options import DEFAULT_DB, AsJson, Db, OnlyCollection, open_manager
 from semantic_core.cli.output import print_json, say, show_table
 from semantic_core.cli.queue import ID_WIDTH
+from semantic_core.cli.spending import spending
 from semantic_core.receipts import Estimate, Receipt
 from semantic_core.wording import counted, money
 
@@ -92,6 +93,19 @@ def _show_estimate(found: Estimate) -> None:
         say(f"Repeated texts are sent once: about {found.repeated_tokens:,} tokens less.")
 
 
+def _total(found: Receipt) -> str:
+    spent = spending(found)
+    start = f"{counted(found.texts, 'text')}, {counted(found.tokens, 'token')}: "
+    if spent.cost is None:
+        return f"{start}{spent.gap}."
+    known = f" for {counted(spent.cost.tokens, 'token')}; {spent.gap}" if spent.gap else ""
+    what = "the former" if spent.gap else "it"
+    return (
+        f"{start}{money(spent.cost.batch_usd)} by batch{known}. Live {what} would have been "
+        f"{money(spent.cost.live_usd)}: saved {money(spent.cost.saved_usd)}."
+    )
+
+
 def _show_receipt(found: Receipt) -> None:
     rows = [
         (
@@ -110,10 +124,7 @@ def _show_receipt(found: Receipt) -> None:
         rows,
         numbers=("texts", "tokens", "cost"),
     )
-    say(
-        f"{counted(found.texts, 'text')}, {counted(found.tokens, 'token')}: {money(found.batch_usd)} by batch. Live "
-        f"it would have been {money(found.live_usd)}: saved {money(found.saved_usd)}."
-    )
+    say(_total(found))
     if found.reused_chunks:
         say(
             f"{found.reused_chunks:,} chunks share the vector of an equal text: "

@@ -20,6 +20,7 @@ from semantic_core.cli.options import (
     open_manager,
 )
 from semantic_core.cli.output import age, console, errors, print_json, say, show_table
+from semantic_core.cli.spending import spending
 from semantic_core.limits import GEMINI_LIMITS, HOUR
 from semantic_core.receipts import Receipt
 from semantic_core.statuses import HoldReason
@@ -171,11 +172,17 @@ def show_stats(stats: QueueStats) -> None:
 
 def show_cost(receipt: Receipt) -> None:
     """Print what the jobs of the database cost, in one line."""
-    if receipt.tokens:
-        say(
-            f"Spent {money(receipt.batch_usd)} by batch for {receipt.tokens:,} tokens, "
-            f"{money(receipt.saved_usd)} less than live."
-        )
+    if not receipt.tokens:
+        return
+    spent = spending(receipt)
+    if spent.cost is None:
+        say(f"What was spent is not known: {spent.gap}.")
+        return
+    gap = f"; {spent.gap}" if spent.gap else ""
+    say(
+        f"Spent {money(spent.cost.batch_usd)} by batch for {counted(spent.cost.tokens, 'token')}, "
+        f"{money(spent.cost.saved_usd)} less than live{gap}."
+    )
 
 
 def show_jobs(jobs: list[BatchJob] | tuple[BatchJob, ...]) -> None:

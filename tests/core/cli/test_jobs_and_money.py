@@ -79,6 +79,26 @@ def test_estimate_before_and_receipt_after(db: str, emulator: Emulator) -> None:
     assert "Spent <$" in run("status", "--db", db).output
 
 
+def test_a_model_without_a_price_leaves_the_sum_of_the_others(db: str) -> None:
+    run("flush", "--db", db)
+    run("sync", "--db", db)
+    change_jobs(db, "model = 'some-model', token_count = 2")
+    gap = "2 tokens of some-model have no price here."
+    assert f"1 text, 2 tokens: {gap}" in run("receipt", "--db", db).output
+    assert f"What was spent is not known: {gap}" in run("status", "--db", db).output
+    with PeeweeVectorStore(db) as store:
+        store.save([Chunk(id="b", text="It rains.")])
+    run("flush", "--db", db)
+    run("sync", "--db", db)
+    change_jobs(db, "token_count = 5 WHERE model <> 'some-model'")
+    known = "<$0.0001 by batch for 5 tokens"
+    said = run("receipt", "--db", db).output
+    assert f"2 texts, 7 tokens: {known}; {gap} Live the former would have been <$0.0001" in said
+    assert f"Spent {known}, <$0.0001 less than live; {gap}" in run("status", "--db", db).output
+    # A script is not given a part as the whole.
+    assert as_json("receipt", "--db", db)["batch_usd"] is None
+
+
 @pytest.mark.parametrize(
     ("sent", "asked", "jobs"),
     [
