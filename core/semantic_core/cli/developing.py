@@ -18,7 +18,7 @@ from semantic_core.demo import Answers, Bill, Demo, DemoOptions, open_demo
 from semantic_core.emulator import Emulator, EmulatorConfig
 from semantic_core.statuses import SearchMode
 from semantic_core.types import IngestReport, QueueStats
-from semantic_core.wording import money
+from semantic_core.wording import counted, money
 
 
 def register(app: typer.Typer) -> None:
@@ -76,7 +76,8 @@ def _show_demo(run: Demo, options: DemoOptions) -> None:
     _show_ingest(report)
     _show_answers(run.search(SearchMode.KEYWORD), "found by keyword, before any vector exists")
     sent = run.flush()
-    say(f"Sent {len(sent)} batch jobs." if sent else "Nothing new to send: every text is known.")
+    number = counted(len(sent), "batch job")
+    say(f"Sent {number}." if sent else "Nothing new to send: every text is known.")
     _watch(run)
     _show_answers(run.search(SearchMode.VECTOR), "found by meaning, now that the vectors are here")
     _show_bill(run.bill(), report, run.stats())
@@ -103,11 +104,12 @@ def _own_name() -> str:
 def _show_ingest(report: IngestReport) -> None:
     chunks = report.chunks
     say(
-        f"Saved {report.documents:,} documents as {len_of(report):,} chunks; your program was "
-        f"blocked for {report.seconds:.2f} s."
+        f"Saved {counted(report.documents, 'document')} as {counted(len_of(report), 'chunk')}; "
+        f"your program was blocked for {report.seconds:.2f} s."
     )
     if chunks.unchanged:
-        say(f"{chunks.unchanged:,} of them were here already, {chunks.ready:,} with their vector.")
+        verb = "was" if chunks.unchanged == 1 else "were"
+        say(f"{chunks.unchanged:,} of them {verb} here already, {chunks.ready:,} with a vector.")
     say()
 
 
@@ -143,16 +145,20 @@ def _watch(run: Demo) -> None:
 
 def _show_bill(bill: Bill, report: IngestReport, stats: QueueStats) -> None:
     console.rule("receipt", align="left", style="dim")
-    say(f"{stats.ready:,} chunks have their vector, {stats.failed:,} failed.")
-    say(f"{bill.tokens:,} tokens in {bill.jobs} batch jobs, over all runs on this database.")
+    verb = "has" if stats.ready == 1 else "have"
+    say(f"{counted(stats.ready, 'chunk')} {verb} a vector, {stats.failed:,} failed.")
+    say(
+        f"{counted(bill.tokens, 'token')} in {counted(bill.jobs, 'batch job')}, over all runs on "
+        "this database."
+    )
     if bill.cost is not None:
         say(
             f"Live this costs {money(bill.cost.live_usd)}, by batch "
             f"{money(bill.cost.batch_usd)}: saved {money(bill.cost.saved_usd)}."
         )
-    if bill.texts_billed is not None:
+    if bill.texts_billed is not None and bill.times_billed is not None:
         say(
-            f"The ledger shows {bill.texts_billed:,} distinct texts, billed "
-            f"{bill.times_billed:,} times."
+            f"The ledger shows {counted(bill.texts_billed, 'distinct text')}, billed "
+            f"{counted(bill.times_billed, 'time')}."
         )
     say(f"You waited {report.seconds:.2f} s; the rest happened while you were free.")

@@ -83,14 +83,15 @@ def _show_estimate(found: Estimate) -> None:
     say(
         f"{counted(found.chunks, 'chunk')} {'waits' if found.chunks == 1 else 'wait'} with "
         f"{counted(found.texts, 'distinct text')} of about "
-        f"{found.tokens:,} tokens (estimated)."
+        f"{counted(found.tokens, 'token')} (estimated)."
     )
     say(
         f"By batch that is about {money(found.batch_usd)}, live about {money(found.live_usd)} "
         f"(prices of {found.priced_as_of})."
     )
     if found.repeated_tokens:
-        say(f"Repeated texts are sent once: about {found.repeated_tokens:,} tokens less.")
+        less = counted(found.repeated_tokens, "token")
+        say(f"Repeated texts are sent once: about {less} less.")
 
 
 def _total(found: Receipt) -> str:
@@ -126,10 +127,13 @@ def _show_receipt(found: Receipt) -> None:
     )
     say(_total(found))
     if found.reused_chunks:
+        share = "shares" if found.reused_chunks == 1 else "share"
+        were = "was" if found.reused_tokens == 1 else "were"
         say(
-            f"{found.reused_chunks:,} chunks share the vector of an equal text: "
-            f"{found.reused_tokens:,} tokens were not paid again."
+            f"{counted(found.reused_chunks, 'chunk')} {share} the vector of an equal text: "
+            f"{counted(found.reused_tokens, 'token')} {were} not paid again."
         )
     if found.open_tokens:
-        say(f"Not in it: about {found.open_tokens:,} tokens of jobs without a count yet.")
+        tokens = counted(found.open_tokens, "token")
+        say(f"Not in it: about {tokens} of jobs without a count yet.")
     say(f"Prices of {found.priced_as_of}; live embeddings are not in it.")

@@ -21,6 +21,7 @@ from semantic_core.cli.options import (
 )
 from semantic_core.cli.output import errors, say
 from semantic_core.types import QueueStats
+from semantic_core.wording import counted
 
 
 def register(app: typer.Typer) -> None:
@@ -74,7 +75,8 @@ class _Reporter:
 def _line(stats: QueueStats) -> str:
     return (
         f"{stats.ready:,} ready, {stats.waiting:,} waiting, {stats.in_flight:,} in flight, "
-        f"{stats.failed:,} failed, {len(stats.open_jobs)} jobs open, {len(stats.held_jobs)} held."
+        f"{stats.failed:,} failed, {counted(len(stats.open_jobs), 'job')} open, "
+        f"{len(stats.held_jobs)} held."
     )
 
 

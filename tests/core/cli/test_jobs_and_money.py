@@ -227,6 +227,26 @@ def test_a_retry_of_nothing_says_so(db: str) -> None:
     assert f"Next: semcore failed --db {db}" in said
 
 
+def test_one_of_a_thing_is_not_told_as_several(db: str, tmp_path: Path) -> None:
+    with PeeweeVectorStore(db) as store:
+        store.save([Chunk(id="a", text="cat"), Chunk(id="b", text="cat")])
+    said = run("estimate", "--db", db).output
+    assert "of about 1 token (estimated)" in said
+    assert "sent once: about 1 token less" in said
+    run("flush", "--db", db)
+    assert "Not in it: about 1 token of jobs" in run("receipt", "--db", db).output
+    run("sync", "--db", db)
+    assert "1 chunk shares the vector of an equal text" in run("receipt", "--db", db).output
+    cats = tmp_path / "cats.txt"
+    cats.write_text("The cat sat on the mat.")
+    said = run("demo", str(cats), "--folder", str(tmp_path / "demo"), "--ask", "cat").output
+    assert "Saved 1 document as 1 chunk;" in said
+    assert "Sent 1 batch job." in said
+    assert "1 chunk has a vector, 0 failed." in said
+    assert "in 1 batch job, over all runs" in said
+    assert "1 distinct text, billed 1 time." in said
+
+
 def test_version() -> None:
     assert run("--version").output.startswith("semcore ")
 
@@ -257,4 +277,5 @@ def test_watch_embeds_what_waits_and_stops_on_sigterm(db: str) -> None:
     assert process.returncode == 0, errors
     assert "Sent batch job" in output
     assert "1 ready" in output
+    assert "1 job open, 0 held" in output
     assert "Stopped" in output
