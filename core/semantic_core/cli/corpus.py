@@ -31,7 +31,8 @@ TEXT_WIDTH = 160
 def register(app: typer.Typer) -> None:
     """Add these commands."""
     app.command()(ingest)
-    app.command()(search)
+    # What is too much is answered by the command, which knows what was meant.
+    app.command(context_settings={"allow_extra_args": True})(search)
 
 
 def ingest(
@@ -83,6 +84,7 @@ def ingest(
 
 
 def search(
+    context: typer.Context,
     query: Annotated[str, typer.Argument(help="What to look for.")],
     db: Db = DEFAULT_DB,
     collection: CollectionName = DEFAULT_COLLECTION,
@@ -92,6 +94,12 @@ def search(
     as_json: AsJson = False,
 ) -> None:
     """Search by meaning and keyword; works while chunks still wait for their vectors."""
+    if context.args:
+        whole = " ".join((query, *context.args))
+        raise typer.BadParameter(
+            f'more than one was given. Put the question in quotes: semcore search "{whole}"',
+            param_hint="QUERY",
+        )
     with open_core(db, collection=collection, base_url=base_url) as core:
         results = core.search(query, limit, mode=mode)
     if as_json:

@@ -16,6 +16,7 @@ from semantic_core.cli.corpus import len_of, show_results
 from semantic_core.cli.output import console, say
 from semantic_core.demo import Answers, Bill, Demo, DemoOptions, open_demo
 from semantic_core.emulator import Emulator, EmulatorConfig
+from semantic_core.errors import ConfigurationError
 from semantic_core.statuses import SearchMode
 from semantic_core.types import IngestReport, QueueStats
 from semantic_core.wording import counted, money
@@ -61,7 +62,12 @@ def emulator(
 ) -> None:
     """Serve Gemini's batch and embedding API on this machine, for tests and demos."""
     config = EmulatorConfig(pending_seconds=pending, running_seconds=running)
-    server = Emulator(state, port=port, config=config).start()
+    try:
+        server = Emulator(state, port=port, config=config).start()
+    except ConfigurationError as error:
+        if not isinstance(error.__cause__, OSError):
+            raise
+        raise ConfigurationError(f"{error} --port 0 takes any free one.") from error
     say(f"Emulator of the Gemini API on {server.url} (any key works; Ctrl-C stops it).")
     say("In another terminal:")
     say(

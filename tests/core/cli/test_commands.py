@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -150,6 +151,25 @@ def test_a_file_that_is_no_database_is_refused_untouched(notes: Path) -> None:
 @pytest.mark.parametrize("arguments", [["frobnicate"], ["search"], ["ingest", "no-such-folder"]])
 def test_wrong_usage_exits_with_2(arguments: list[str]) -> None:
     assert in_a_process(*arguments).returncode == 2
+
+
+def test_a_question_without_quotes_is_told_of_them(notes: Path) -> None:
+    run(notes, "ingest", str(notes / "docs"))
+    result = run(notes, "search", "where", "is", "the", "cat")
+    assert result.exit_code == 2
+    assert 'Put the question in quotes: semcore search "where is the cat"' in result.output
+    assert run(notes, "search", "where", "--frobnicate").exit_code == 2
+
+
+def test_a_taken_port_is_told_with_what_takes_a_free_one(notes: Path) -> None:
+    state = str(notes / "emulator.db")
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = str(other.getsockname()[1])
+        result = in_a_process("emulator", "--port", port, "--state", state)
+    assert result.returncode == 1
+    assert "Choose another port. --port 0 takes any free one." in result.stderr
 
 
 def test_every_command_has_help() -> None:
