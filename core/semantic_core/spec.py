@@ -14,6 +14,9 @@ PLACEHOLDER = "{text}"
 # Input limits in tokens: https://ai.google.dev/gemini-api/docs/embeddings, read 2026-11.
 MODEL_TOKEN_LIMITS = {"gemini-embedding-001": 2048, "gemini-embedding-2": 8192}
 
+# What these models make at most: the same page.
+MOST_DIMENSIONS = 3072
+
 # A token of the Gemini models is about four characters, and more characters in plain English:
 # a text longer than this is over the limit for sure, anything shorter is the provider's call.
 SURE_CHARS_PER_TOKEN = 4
@@ -24,7 +27,7 @@ class EmbeddingSpec:
     """How texts and queries become vectors. Two different specs are two vector spaces.
 
     Attributes:
-        model: model id such as ``gemini-embedding-001``, without ``models/``.
+        model: model id such as ``gemini-embedding-001``; ``models/`` before it is left out.
         dimensions: length of a vector; None only for an external space that has none yet.
         document_task: task type sent with documents, or None where the model takes none.
         query_task: task type sent with queries, or None.
@@ -46,11 +49,19 @@ class EmbeddingSpec:
     def __post_init__(self) -> None:
         if not self.model.strip():
             raise ConfigurationError("EmbeddingSpec.model is blank. Name a model.")
+        if not self.is_external:
+            # Google's two spellings of one model must be one space, with one cache and one price.
+            object.__setattr__(self, "model", self.model.removeprefix("models/"))
         if self.dimensions is None and not self.is_external:
             raise ConfigurationError("EmbeddingSpec.dimensions is missing. Give the vector size.")
-        if self.dimensions is not None and not 1 <= self.dimensions <= 65_536:
+        is_known = self.model in MODEL_TOKEN_LIMITS and not self.is_external
+        most = MOST_DIMENSIONS if is_known else 65_536
+        if self.dimensions is not None and not (
+            isinstance(self.dimensions, int) and 1 <= self.dimensions <= most
+        ):
             raise ConfigurationError(
-                f"EmbeddingSpec.dimensions is {self.dimensions}. Give a size from 1 to 65536."
+                f"EmbeddingSpec.dimensions is {self.dimensions!r}. Give {self.model!r} a whole "
+                f"number from 1 to {most:,}."
             )
         for name in ("document_template", "query_template"):
             if getattr(self, name).count(PLACEHOLDER) != 1:

@@ -104,6 +104,12 @@ def test_equal_specs_give_equal_json_and_different_ones_differ() -> None:
     assert len({spec.to_json() for spec in SPECS}) == len(SPECS)
 
 
+def test_both_of_googles_spellings_are_one_model() -> None:
+    """Or the same text would be paid for under each, and one of them have no price."""
+    assert EmbeddingSpec(model="models/gemini-embedding-001") == EmbeddingSpec()
+    assert EmbeddingSpec.external("models/mine").model == "models/mine"
+
+
 def test_templates_go_around_the_text() -> None:
     spec = EmbeddingSpec.gemini_embedding_2()
     assert spec.document_text("{text} {x}") == "title: none | text: {text} {x}"
@@ -124,8 +130,11 @@ def test_limits_are_those_of_the_model() -> None:
     [
         ({"model": " "}, "model is blank"),
         ({"dimensions": None}, "dimensions is missing"),
-        ({"dimensions": 0}, "from 1 to 65536"),
-        ({"dimensions": 65_537}, "from 1 to 65536"),
+        ({"dimensions": 0}, "from 1 to 3,072"),
+        ({"dimensions": 3073}, "from 1 to 3,072"),
+        ({"dimensions": 65_537, "model": "another"}, "from 1 to 65,536"),
+        ({"dimensions": "768"}, "is '768'.*whole number"),
+        ({"dimensions": 2.5}, "is 2.5.*whole number"),
         ({"document_template": "no place"}, r"document_template must hold \{text\} once"),
         ({"query_template": "{text} {text}"}, r"query_template must hold \{text\} once"),
     ],
