@@ -47,7 +47,10 @@ def ingest(
     base_url: BaseUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Save documents at once; they are found by keyword from then on."""
+    """Save documents at once; they are found by keyword from then on.
+
+    Files of other kinds are passed over. What was saved of a file that is gone stays.
+    """
     refused = None
     with open_core(db, collection=collection, base_url=base_url, is_new_fine=True) as core:
         try:
@@ -76,7 +79,11 @@ def ingest(
             f"their vectors, {chunks.unchanged:,} unchanged, {report.removed:,} removed."
         )
         for rejected in report.rejected:
-            errors.print(f"Refused {rejected.name}: {rejected.reason}", markup=False)
+            errors.print(
+                f"Refused {rejected.name}: {rejected.reason}", markup=False, soft_wrap=True
+            )
+        if not report.documents and refused is None:
+            say("No .txt, .md, .rst or .html file was found there; others have to be converted.")
         if chunks.pending:
             say(f"Next: semcore flush --db {db}")
     if refused is not None:

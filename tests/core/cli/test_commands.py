@@ -61,6 +61,13 @@ def in_a_process(*arguments: str, **environ: str) -> subprocess.CompletedProcess
     )
 
 
+def test_a_folder_of_other_files_is_not_passed_over_in_silence(notes: Path) -> None:
+    folder = notes / "papers"
+    folder.mkdir()
+    (folder / "paper.pdf").write_bytes(b"%PDF")
+    assert "No .txt, .md, .rst or .html file was found" in run(notes, "ingest", str(folder)).output
+
+
 @pytest.mark.usefixtures("keys")
 def test_the_whole_way(notes: Path) -> None:
     assert "1 document as 1 chunk" in run(notes, "ingest", str(notes / "docs")).output
