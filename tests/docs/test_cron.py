@@ -27,7 +27,7 @@ BIN = Path(sys.executable).parent
 def home(tmp_path: Path, emulator: Emulator) -> Path:
     """A home with the file of keys, filled in, and a database where something waits."""
     keys = KEYS.replace("...", "a-key", 1).replace("...", "a-batch-key", 1)
-    keys = keys.replace("/home/you", str(tmp_path))
+    keys = keys.replace("/srv/notes", str(tmp_path))
     (tmp_path / ".semcore").write_text(keys + f"GOOGLE_GEMINI_BASE_URL={emulator.url}\n")
     with PeeweeVectorStore(tmp_path / "notes.db") as store:
         SemanticCore(store).ingest(Document(content="The cat sat on the mat."))

@@ -48,9 +48,18 @@ def change(database: Path, assignment: str) -> None:
     connection.close()
 
 
+# Whoever runs the tests in the background has its children ignore an interrupt.
+INTERRUPTIBLE = """
+import signal
+from semantic_core.cli import main
+signal.signal(signal.SIGINT, signal.default_int_handler)
+main()
+"""
+
+
 def test_an_interrupt_says_what_it_means(database: Path) -> None:
     with subprocess.Popen(
-        [sys.executable, "-m", "semantic_core", "status", f"--db={database}", "--watch=0.1"],
+        [sys.executable, "-c", INTERRUPTIBLE, "status", f"--db={database}", "--watch=0.1"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
