@@ -3,7 +3,7 @@
     python benchmarks/peers.py                     1k, 10k, 100k x 768 and 1k, 10k x 3,072
     python benchmarks/peers.py --seconds 240       long enough for each to add 100,000
     python benchmarks/peers.py --sizes 100000x768 --only semcore Chroma
-    python benchmarks/peers.py --sizes 1000000x768 --only semcore
+    python benchmarks/peers.py --sizes 1000000x768 --only semcore --seconds 240 --name million
 
 Each store runs in a process of its own, so that memory is its own, and one after another, so that
 none takes another's cores. Beside each time of a query stands that of one pass over the float32
