@@ -143,17 +143,15 @@ def measure(kind: type[Engine], count: int, dimensions: int, scratch: Path, seco
     if added < count:
         _say(stopped=f"stopped after {took:.0f} s with {added:,} rows")
     scores = scores[:, :added]
-    passes: list[float] = []
     plain = _ask(
         engine,
         queries=queries,
         scores=scores,
         tenant=None,
         vectors=vectors[:added],
-        passes=passes,
         seconds=seconds / 3,
     )
-    _say(**plain, pass_ms=round(1e3 * float(np.median(passes)), 3))
+    _say(**plain)
     if kind.can_filter:
         tenant = 3
         of_tenant = np.full(scores.shape, -np.inf, dtype=np.float32)
@@ -164,7 +162,6 @@ def measure(kind: type[Engine], count: int, dimensions: int, scratch: Path, seco
             scores=of_tenant,
             tenant=tenant,
             vectors=vectors[:added],
-            passes=[],
             seconds=seconds / 3,
         )
         _say(**{f"filtered_{name}": value for name, value in filtered.items()})
@@ -187,14 +184,13 @@ def _ask(
     scores: made.Floats,
     tenant: int | None,
     vectors: made.Floats,
-    passes: list[float],
     seconds: float,
 ) -> dict[str, Any]:
     """Ask alternately with passes over the matrix, so that a slow moment hits both; then in a row."""
     started = time.perf_counter()
     engine.query(queries[0], LIMIT, tenant)
     first = time.perf_counter() - started
-    times, recalls = [], []
+    passes, times, recalls = [], [], []
     for query, true in zip(queries, scores, strict=True):
         passes.append(min(machine.timed(vectors.max), machine.timed(lambda q=query: vectors @ q)))
         started = time.perf_counter()
@@ -216,6 +212,7 @@ def _ask(
         **{f"after_pass_{name}": value for name, value in alternately.items()},
         "recall": round(float(np.mean(recalls)), 4),
         "queries": len(times),
+        "pass_ms": round(1e3 * float(np.median(passes)), 3),
     }
 
 
