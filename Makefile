@@ -11,6 +11,8 @@ unexport PYTHONPATH PYTHONHOME
 
 PY := .venv/bin/python
 RUN := $(PY) -m
+# Each core of the machine runs tests of its own.
+WORKERS := -n logical --dist worksteal
 # lint-imports has no `python -m` form, and a script's own first line breaks when a checkout moves.
 # Its cache remembers what an import meant before a module was added or moved.
 LINT_IMPORTS := .venv/bin/python -c 'from importlinter.cli import lint_imports_command as run; run()' --no-cache
@@ -25,11 +27,11 @@ help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 test: check ## run every check and every test
-	$(RUN) pytest
+	$(RUN) pytest $(WORKERS)
 
 stress: .venv/.stamp ## crash at every failpoint, in every way and order, and break every guard, at length (an hour)
 	SEMCORE_TEST_STRESS=1 SEMCORE_TEST_DEMO_KILLS=40 SEMCORE_TEST_CROWD_SECONDS=60 \
-		SEMCORE_TEST_MACHINE_EXAMPLES=2000 $(RUN) pytest tests/crash
+		SEMCORE_TEST_MACHINE_EXAMPLES=2000 $(RUN) pytest $(WORKERS) tests/crash
 	$(PY) tests/mutations.py
 
 check: .venv/.stamp ## run the checks that run no code: format, lint, types, imports, documentation

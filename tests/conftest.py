@@ -16,6 +16,7 @@ from support.canary import (
     pytest_runtest_logreport,
     pytest_sessionfinish,
     pytest_terminal_summary,
+    pytest_testnodedown,
 )
 from support.clock import ManualClock
 from support.invariants import check_invariants
@@ -34,6 +35,7 @@ __all__ = [  # pytest takes them from here
     "pytest_runtest_logreport",
     "pytest_sessionfinish",
     "pytest_terminal_summary",
+    "pytest_testnodedown",
 ]
 
 

@@ -68,6 +68,7 @@ def test_nothing(tmp_path):
 CONFTEST = """
 from support.canary import (
     no_key_leaks, pytest_runtest_logreport, pytest_sessionfinish, pytest_terminal_summary,
+    pytest_testnodedown,
 )
 """
 
@@ -79,13 +80,14 @@ def elsewhere() -> Iterator[Path]:
         yield Path(folder)
 
 
-def run(folder: Path, test: str) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, test: str, *, workers: int = 0) -> subprocess.CompletedProcess[str]:
     (folder / "conftest.py").write_text(CONFTEST)
     (folder / "test_leaking.py").write_text(LEAKING)
     (folder / "pytest.ini").write_text("[pytest]\n")
     return subprocess.run(
         [
             *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"),
+            *("-n", str(workers)),
             *("--basetemp", str(folder / "tmp"), "-k", test),
         ],
         cwd=folder,
@@ -97,9 +99,10 @@ def run(folder: Path, test: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_every_kind_of_leak_is_caught_and_named(elsewhere: Path) -> None:
+@pytest.mark.parametrize("workers", [0, 2])
+def test_every_kind_of_leak_is_caught_and_named(elsewhere: Path, workers: int) -> None:
     """E21: the net can fail"""
-    done = run(elsewhere, "test_a_ or test_an_ or test_output")
+    done = run(elsewhere, "test_a_ or test_an_ or test_output", workers=workers)
     assert done.returncode == 1
     named = done.stdout.partition("keys leaked")[2]
     for leak in (

@@ -10,6 +10,7 @@ import logging
 import mmap
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -109,10 +110,20 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """Search the cassettes, and the folders that no single test owns."""
     base = session.config._tmp_path_factory._basetemp  # type: ignore[attr-defined]
     shared = [] if base is None else [path for path in base.iterdir() if path not in _searched]
-    for folder in [CASSETTES, *(path for path in shared if path.is_dir())]:
+    # A worker's folder is searched by the worker, which knows what was searched already.
+    own = [path for path in shared if path.is_dir() and not path.name.startswith("popen-")]
+    for folder in [CASSETTES, *own]:
         _leaks.extend(f"{path}: this file" for path in files_with_keys(folder))
-    if _leaks and session.exitstatus == pytest.ExitCode.OK:
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["leaks"] = _leaks
+    elif _leaks and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take over what a worker found."""
+    _leaks.extend(getattr(node, "workeroutput", {}).get("leaks", ()))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
