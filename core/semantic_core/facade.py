@@ -88,30 +88,40 @@ class SemanticCore:
         documents: Document | HasContent | Iterable[Document | HasContent],
         mode: str = "async",
         *,
+        replace_sources: bool = False,
         progress: IngestProgress = None,
     ) -> IngestReport:
         """Split documents and save their chunks; with ``mode="sync"`` embed them at once.
 
         Documents are read lazily and saved in pages of one transaction each, in bounded memory.
-        A document replaces the earlier one of the same id (or, without ids, of the same
-        content); chunks that did not change keep their vectors. Ingesting the same again
-        changes nothing and costs nothing. It may be interrupted at any time: whole pages are
-        saved, and ingesting the same again goes on from there.
+        A document replaces the earlier one of the same id; chunks that did not change keep
+        their vectors. Ingesting the same again changes nothing and costs nothing. It may be
+        interrupted at any time: whole pages are saved, and ingesting the same again goes on from
+        there.
+
+        A document without ``id`` gets one made of its source and content, and of n for the n-th
+        of one call that is equal in both. An edited document without ``id`` is therefore another
+        document, and the earlier text stays: pass an ``id`` to replace it, or
+        ``replace_sources=True``.
 
         Args:
             documents: one, or any iterable of them.
             mode: ``async`` returns as soon as everything is saved, PENDING where no vector is
                 known yet; ``sync`` embeds each page with the default key before saving it.
+            replace_sources: when all is saved, remove what earlier calls saved under the sources
+                that this call named, with or without ids; a source of which a document was
+                refused keeps it. Vectors stay as cache.
             progress: True shows a bar (tqdm) of the documents saved; a callable is given the
                 report so far after each page.
 
         Returns:
-            What was saved.
+            What was saved; ``documents + rejected_count`` is how many were handed in.
 
         Raises:
             InvalidInputError: the one document given cannot be saved.
-            IngestError: some of several documents were refused; its ``report`` names them, and
-                everything else is saved.
+            IngestError: some of several documents were refused, such as one with an id that
+                stands twice in this call; its ``report`` names them, and everything else is
+                saved.
             MissingDefaultKeyError: ``mode="sync"`` without a default key; nothing was saved.
             ProviderError: live embedding failed; earlier pages are saved.
             StorageError: the database could not be written; earlier pages are saved.
@@ -126,6 +136,7 @@ class SemanticCore:
             splitter=self.splitter,
             embedder=self.embedder if mode == "sync" else None,
             raise_at_once=is_one,
+            replace_sources=replace_sources,
         )
         total = len(items) if isinstance(items, Sized) else None
         with ingest_progress(progress, total=total) as tell:

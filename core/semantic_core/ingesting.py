@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
-from semantic_core.errors import BlankTextError, InvalidInputError
+from semantic_core.errors import BlankTextError, DuplicateIdError, InvalidInputError
 from semantic_core.gemini import GeminiEmbedder
 from semantic_core.live import embed_missing
 from semantic_core.metadata import dump_metadata
+from semantic_core.naming import Naming
 from semantic_core.splitting import Splitter
 from semantic_core.store import PeeweeVectorStore, SplitDocument
 from semantic_core.types import Chunk, Document, IngestReport, Rejected
@@ -32,6 +32,7 @@ class Ingestion:
         splitter: how documents become chunks.
         embedder: embeds each page before it is saved; None leaves that to the batch queue.
         raise_at_once: raise for a document that cannot be saved, instead of counting it.
+        replace_sources: at the end, remove what earlier calls saved under the same sources.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Ingestion:
         splitter: Splitter,
         embedder: GeminiEmbedder | None,
         raise_at_once: bool,
+        replace_sources: bool,
     ) -> None:
         self._store = store
         self._collection = collection
@@ -49,6 +51,8 @@ class Ingestion:
         self._splitter = splitter
         self._embedder = embedder
         self._raise_at_once = raise_at_once
+        self._replace_sources = replace_sources
+        self._naming = Naming()
         self._report = IngestReport()
 
     def run(self, documents: Iterable[Any], tell: Callable[[IngestReport], None]) -> IngestReport:
@@ -58,7 +62,11 @@ class Ingestion:
             documents: what to save.
             tell: is given the report so far after each page.
         """
-        started = time.perf_counter()
+        with self._naming:
+            return self._run(documents, tell)
+
+    def _run(self, documents: Iterable[Any], tell: Callable[[IngestReport], None]) -> IngestReport:
+        started, began_at = time.perf_counter(), self._store.clock.now()
         page: list[tuple[int, SplitDocument]] = []
         size = 0
         for position, item in enumerate(documents):
@@ -75,6 +83,9 @@ class Ingestion:
             size += len(entry.chunks)
         if page:
             self._save(page)
+        if self._replace_sources:
+            # Last of all: whatever ends the call before, nothing that stood there is gone.
+            self._remove_replaced(began_at)
         report = self._report_after(started)
         tell(report)
         return report
@@ -88,9 +99,10 @@ class Ingestion:
         check_text(document.content, what=name)
         # Refused here and not per chunk, so that an error names the document once.
         dump_metadata(dict(document.metadata), what=f"the metadata of {name}")
-        document_id = document.id or document.source
-        if document_id is None:
-            document_id = hashlib.sha256(document.content.encode()).hexdigest()[:32]
+        for field, value in (("id", document.id), ("source", document.source)):
+            if value is not None:
+                check_text(value, what=f"the {field} of {name}")
+        document_id = document.id or self._naming.make_id(document.content, document.source)
         chunks = tuple(
             Chunk(
                 id=f"{document_id}#{number}",
@@ -105,6 +117,14 @@ class Ingestion:
         )
         if not chunks:
             raise BlankTextError(f"{name} is blank: there is nothing to embed.")
+        taken_at = self._naming.take_id(document_id, position)
+        if taken_at != position:
+            raise DuplicateIdError(
+                f"{name} has the id of document number {taken_at} of the same call. Give each its "
+                "own id, or none; the first one is saved."
+            )
+        if self._replace_sources and document.source is not None:
+            self._naming.add_source(document.source, is_whole=True)
         return SplitDocument(id=document_id, document=document, chunks=chunks)
 
     def _save(self, page: list[tuple[int, SplitDocument]]) -> None:
@@ -137,10 +157,23 @@ class Ingestion:
         sources = (chunk.vector_source or chunk.text for entry in entries for chunk in entry.chunks)
         embed_missing(self._store, sources, spec=self._spec, embedder=embedder)
 
+    def _remove_replaced(self, began_at: float) -> None:
+        for sources in self._naming.whole_sources():
+            removed = self._store.delete_sources(
+                sources,
+                keep=self._naming.has_id,
+                until=began_at,
+                collection=self._collection,
+            )
+            self._report = replace(self._report, removed=self._report.removed + removed)
+
     def _reject(self, position: int, item: Any, error: InvalidInputError) -> None:
         if self._raise_at_once:
             raise error
-        name = _name(item, position)
+        name, source = _name(item, position), getattr(item, "source", None)
+        if self._replace_sources and isinstance(source, str):
+            # What was to take its place is not all there.
+            self._naming.add_source(source, is_whole=False)
         report = self._report
         kept = report.rejected
         if len(kept) < MOST_REJECTED:

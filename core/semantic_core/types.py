@@ -34,9 +34,9 @@ class Document:
     Attributes:
         content: the text.
         metadata: plain JSON values; copied to each chunk.
-        id: names the document, so that ingesting it again replaces it; made from the content
-            if absent.
-        source: where it came from, such as a path or URL.
+        id: names the document, so that ingesting it again replaces it; made from source and
+            content if absent, so that an edited one is another document.
+        source: where it came from, such as a path or URL; several documents may share one.
         format: ``text`` or ``markdown``: how it is split.
     """
 
@@ -159,7 +159,8 @@ class IngestReport:
     Attributes:
         documents: documents saved.
         chunks: what became of their chunks (``ids`` is empty, to stay small).
-        removed: chunks of earlier versions of these documents that are gone.
+        removed: chunks of earlier versions of these documents that are gone, or with
+            ``replace_sources`` of earlier documents of their sources.
         rejected: the first refused documents (at most 100 are kept).
         rejected_count: all refused documents.
         seconds: how long the caller was blocked.

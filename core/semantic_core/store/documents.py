@@ -96,6 +96,20 @@ def save_documents(
     return removed
 
 
+def documents_of(
+    connection: sqlite3.Connection, collection_id: int, sources: Sequence[str], *, until: float
+) -> list[str]:
+    """Return the ids of the documents of these sources that were first saved by then."""
+    return [
+        row[0]
+        for row in connection.execute(
+            "SELECT document_id FROM documents WHERE collection_id = ? AND created_at <= ? "
+            "AND source IN (SELECT value FROM json_each(?))",
+            (collection_id, until, json.dumps(sources)),
+        )
+    ]
+
+
 def drop_documents(
     connection: sqlite3.Connection, collection_id: int, document_ids: Iterable[str]
 ) -> None:
