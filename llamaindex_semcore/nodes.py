@@ -23,7 +23,10 @@ from llamaindex_semcore.found_nodes import RESULT_KEY, found_kind, unmark
 from semantic_core import Chunk, EmbeddingStatus, InvalidInputError, StoredChunk
 
 # In a chunk's payload, where other adapters keep other things.
-_FIELDS, _KIND = "llama_index", "llama_index_class"
+_FIELDS, _KIND, _BYTES = "llama_index", "llama_index_class", "llama_index_bytes"
+
+# LlamaIndex leaves the bytes of these out of its own JSON.
+_RESOURCES = ("text_resource", "image_resource", "audio_resource", "video_resource")
 
 _KINDS: dict[str, type[BaseNode]] = {
     kind.class_name(): kind
@@ -70,19 +73,21 @@ def to_node(chunk: StoredChunk, info: dict[str, Any] | None = None) -> BaseNode:
 
     A chunk that came in by another way than LlamaIndex becomes a TextNode of its document.
     """
-    kind, fields = _load(chunk)
+    kind, fields, media = _load(chunk)
     fields["metadata"] = chunk.metadata
     if info is not None:
         kind = found_kind(kind)
         fields["metadata"] = chunk.metadata | {RESULT_KEY: info}
         for name in ("excluded_embed_metadata_keys", "excluded_llm_metadata_keys"):
             fields[name] = [*fields.get(name, ()), RESULT_KEY]
-    return kind.from_dict(fields)
+    node = kind.from_dict(fields)
+    _put_bytes(node, media)
+    return node
 
 
 def is_copied(chunk: StoredChunk) -> bool:
     """Return whether an index of LlamaIndex keeps its own copy of this node: Index and Image."""
-    kind, _ = _load(chunk)
+    kind, *_ = _load(chunk)
     return kind.get_type() in (ObjectType.INDEX, ObjectType.IMAGE)
 
 
@@ -97,7 +102,30 @@ def _dump(node: BaseNode, *, has_text: bool) -> str:
         raise InvalidInputError(
             f"Node {node.node_id!r} cannot be written as JSON: {error}. Nothing was saved."
         ) from error
-    return f'{{"{_KIND}":"{kind}","{_FIELDS}":{fields}}}'
+    media = _bytes_of(node)
+    tail = f',"{_BYTES}":{json.dumps(media)}' if media else ""
+    return f'{{"{_KIND}":"{kind}","{_FIELDS}":{fields}{tail}}}'
+
+
+def _bytes_of(node: BaseNode) -> dict[str, Any]:
+    """Return the bytes of a node's media, and of the node that an IndexNode holds, as JSON has them."""
+    found: dict[str, Any] = {}
+    for name in _RESOURCES:
+        data = getattr(getattr(node, name, None), "data", None)
+        if data is not None:
+            found[name] = data.decode("latin-1")  # base64, as a rule; whatever it is, exactly
+    inner = getattr(node, "obj", None)
+    if isinstance(inner, BaseNode) and (media := _bytes_of(inner)):
+        found["obj"] = media
+    return found
+
+
+def _put_bytes(node: BaseNode, media: dict[str, Any]) -> None:
+    for name, value in media.items():
+        if isinstance(value, dict):
+            _put_bytes(getattr(node, name), value)
+        else:
+            getattr(node, name).data = value.encode("latin-1")
 
 
 def _class_name(node: BaseNode) -> str:
@@ -112,18 +140,18 @@ def _class_name(node: BaseNode) -> str:
     )
 
 
-def _load(chunk: StoredChunk) -> tuple[type[BaseNode], dict[str, Any]]:
-    """Return the class of a chunk's node, and its fields but for the metadata."""
+def _load(chunk: StoredChunk) -> tuple[type[BaseNode], dict[str, Any], dict[str, Any]]:
+    """Return the class of a chunk's node, its fields but for the metadata, and its media's bytes."""
     payload = {} if chunk.payload is None else json.loads(chunk.payload)
     if _KIND not in payload:
-        return TextNode, _new_fields(chunk)
+        return TextNode, _new_fields(chunk), {}
     kind, fields = _KINDS[payload[_KIND]], payload[_FIELDS]
     resource = fields.get("text_resource")
     if resource is not None:
         resource.setdefault("text", chunk.text)
     elif issubclass(kind, TextNode):
         fields["text"] = chunk.text
-    return kind, fields
+    return kind, fields, payload.get(_BYTES, {})
 
 
 def _new_fields(chunk: StoredChunk) -> dict[str, Any]:

@@ -54,7 +54,7 @@ class Chunk:
     Attributes:
         text: what is found and shown.
         metadata: plain JSON values. ``_vector_source`` is taken out of it, and
-            ``embedding_status`` where its value is an EmbeddingStatus.
+            ``embedding_status`` where its value is an EmbeddingStatus; a plain string stays.
         id: unique within the collection; made if absent.
         document_id: the document it belongs to, if any.
         vector_source: the exact text to embed; the text itself if absent.

@@ -22,8 +22,6 @@ from semantic_core.validation import check_length, check_not_blank, check_text, 
 VECTOR_SOURCE = "_vector_source"
 EMBEDDING_STATUS = "embedding_status"
 
-_STATUSES = frozenset(EmbeddingStatus)
-
 
 @dataclass(slots=True)
 class PreparedChunk:
@@ -129,10 +127,10 @@ def _take_ours(chunk: Chunk, metadata: dict[str, Any]) -> tuple[str | None, Embe
     if source is None:
         source = taken
     found = metadata.get(EMBEDDING_STATUS)
-    if isinstance(found, str) and found in _STATUSES:
+    # A plain string of the same letters is the user's own value.
+    if isinstance(found, EmbeddingStatus):
         del metadata[EMBEDDING_STATUS]
-        if status is None:
-            status = EmbeddingStatus(found)
+        status = status or found
     return source, status
 
 

@@ -138,6 +138,17 @@ def test_a_document_that_failed_is_still_found_by_keyword(
     assert world.statuses()["dog"] is READY
 
 
+@pytest.mark.parametrize("status", ["READY", "PENDING", "FAILED"])
+def test_an_embedding_status_of_the_users_own_comes_back(
+    world: World, vector_store: SemcoreVectorStore, status: str
+) -> None:
+    metadata = {"embedding_status": status}
+    vector_store.add_documents([Document(id="a", page_content="words", metadata=metadata)])
+    [found] = vector_store.get_by_ids(["a"])
+    assert found.metadata == metadata
+    assert world.statuses()["a"] is PENDING
+
+
 def test_blank_documents_are_failed_not_fatal(
     world: World, vector_store: SemcoreVectorStore
 ) -> None:

@@ -1,3 +1,4 @@
+import base64
 import json
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from llama_index.core.schema import (
     RelatedNodeInfo,
     TextNode,
 )
+from llama_index.core.vector_stores.types import VectorStoreQuery
 
 from llamaindex_semcore import SemcoreVectorStore
 from llamaindex_semcore.nodes import to_chunk, to_node
@@ -73,6 +75,76 @@ NODES: dict[str, BaseNode] = {
         audio_resource=MediaResource(url="https://host.test/a.mp3"),
     ),
 }
+
+
+BYTES = b"\x89PNG\r\n\x1a\n\0\xff"
+
+MEDIA: dict[str, BaseNode] = {
+    "image document": ImageDocument(id_="a", text="A cat.", image=base64.b64encode(BYTES).decode()),
+    "image document without text": ImageDocument(id_="a", image="aGVsbG8="),
+    "image resource": Document(id_="a", text="A cat.", image_resource=MediaResource(data=BYTES)),
+    "audio and video": Node(
+        id_="a",
+        text_resource=MediaResource(text="Spoken.", data=b"not base64!"),
+        audio_resource=MediaResource(data=BYTES, mimetype="audio/mpeg"),
+        video_resource=MediaResource(data=b"", url="https://host.test/a.mp4"),
+    ),
+    "within an index node": IndexNode(
+        id_="a", text="x", index_id="i", obj=Node(id_="b", image_resource=MediaResource(data=BYTES))
+    ),
+}
+
+
+def media_of(node: BaseNode | None) -> list[bytes | None]:
+    resources = [
+        getattr(node, f"{name}_resource", None) for name in ("text", "image", "audio", "video")
+    ]
+    found = [None if resource is None else resource.data for resource in resources]
+    return found + (media_of(node.obj) if isinstance(node, IndexNode) else [])
+
+
+@pytest.mark.parametrize("added", MEDIA.values(), ids=MEDIA)
+def test_the_bytes_of_media_come_back(offline_store: SemcoreVectorStore, added: BaseNode) -> None:
+    """LlamaIndex's own JSON leaves them out."""
+    offline_store.add([added])
+    [found] = offline_store.get_nodes(["a"])
+    assert any(media_of(added))
+    assert media_of(found) == media_of(added)
+    assert found == added
+    assert found.hash == added.hash
+    answer = offline_store.query(VectorStoreQuery(query_str="cat spoken x", mode="text_search"))
+    for hit in answer.nodes or []:
+        assert media_of(hit) == media_of(added)
+        assert hit.hash == added.hash
+
+
+def test_bytes_that_were_put_in_later_come_back_as_they_are(
+    offline_store: SemcoreVectorStore,
+) -> None:
+    added = ImageDocument(id_="a", text="A cat.", image="aGVsbG8=")
+    assert added.image_resource is not None
+    added.image_resource.data = BYTES  # unchecked by LlamaIndex, and no base64
+    offline_store.add([added])
+    assert media_of(offline_store.get_nodes(["a"])[0]) == media_of(added)
+
+
+@pytest.mark.parametrize("status", [status.value for status in EmbeddingStatus])
+def test_an_embedding_status_of_the_users_own_comes_back(
+    offline_store: SemcoreVectorStore, status: str
+) -> None:
+    """A docstore or a pipeline's JSON leaves a plain string of whatever stood there."""
+    added = TextNode(id_="a", text="words", metadata={"embedding_status": status})
+    offline_store.add([TextNode.from_json(added.to_json())])
+    assert offline_store.get_nodes(["a"]) == [added]
+    assert offline_store.client.stats().waiting == 1
+
+
+def test_our_enum_in_a_nodes_metadata_keeps_it_from_being_sent(
+    offline_store: SemcoreVectorStore,
+) -> None:
+    metadata = {"embedding_status": EmbeddingStatus.FAILED}
+    offline_store.add([TextNode(id_="a", text="words", metadata=metadata)])
+    assert offline_store.client.stats().failed == 1
 
 
 def stored(chunk: Chunk) -> StoredChunk:

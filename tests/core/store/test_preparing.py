@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -152,16 +153,19 @@ def test_vector_source_equal_to_the_text_is_no_other_content() -> None:
 @pytest.mark.parametrize("status", list(EmbeddingStatus))
 def test_embedding_status_is_taken_out_of_metadata(status: EmbeddingStatus) -> None:
     vector = None if status is EmbeddingStatus.FAILED else vector_of("a")
-    row = _prepared(metadata={"embedding_status": status.value, "k": 1}, vector=vector)
+    row = _prepared(metadata={"embedding_status": status, "k": 1}, vector=vector)
     assert row.metadata == '{"k":1}'
     assert (row.refusal is not None) == (status is EmbeddingStatus.FAILED)
 
 
-@pytest.mark.parametrize("value", ["done", "ready", 1, None, ["READY"], {"READY": 1}])
+@pytest.mark.parametrize(
+    "value", ["READY", "PENDING", "FAILED", "done", 1, None, ["READY"], {"READY": 1}]
+)
 def test_embedding_status_of_the_users_own_stays(value: object) -> None:
+    """Only our enum steers: a plain string of the same letters does not."""
     row = _prepared(metadata={"embedding_status": value})
-    assert "embedding_status" in row.metadata
-    assert row.refusal is None
+    assert json.loads(row.metadata) == {"embedding_status": value}
+    assert (row.refusal, row.status) == (None, EmbeddingStatus.PENDING)
 
 
 def test_chunk_saved_as_failed_may_be_blank() -> None:
@@ -171,9 +175,9 @@ def test_chunk_saved_as_failed_may_be_blank() -> None:
 
 
 def test_callers_metadata_is_left_alone() -> None:
-    metadata = {"_vector_source": "b", "embedding_status": "PENDING"}
+    metadata = {"_vector_source": "b", "embedding_status": EmbeddingStatus.PENDING}
     _prepared(metadata=metadata)
-    assert metadata == {"_vector_source": "b", "embedding_status": "PENDING"}
+    assert metadata == {"_vector_source": "b", "embedding_status": EmbeddingStatus.PENDING}
     frozen: Mapping[str, Any] = MappingProxyType({"k": 1})
     assert _prepared(metadata=frozen).metadata == '{"k":1}'
 
