@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import codecs
 import importlib
+import logging
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,9 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from semantic_core.decoding import decode
 from semantic_core.errors import InvalidInputError, UnreadableFileError
 from semantic_core.html_text import html_to_markdown
 from semantic_core.types import Document
+
+_log = logging.getLogger(__name__)
 
 FORMATS = {
     ".txt": "text",
@@ -60,29 +63,34 @@ class FileDocument:
 
     @property
     def content(self) -> str:
-        """The text; HTML as Markdown. What is neither UTF-8 nor UTF-16 becomes U+FFFD.
+        """The text; HTML as Markdown. Its encoding is what it declares, or is told from its bytes.
 
         Raises:
-            UnreadableFileError: it is gone, no file, too large, or may not be read.
+            UnreadableFileError: it is gone, no file, too large, may not be read, or is in an
+                encoding that nobody can tell.
         """
         try:
             if self.unlisted is not None:
                 raise self.unlisted
-            text = _decode(_read(self.path))
+            data = _read(self.path)
         except OSError as error:
             raise UnreadableFileError(
                 f"{self.source} cannot be read: {error.strerror or error}. Check that it is there "
                 "and may be read, then ingest it again."
             ) from error
-        return html_to_markdown(text) if self.path.suffix.lower().startswith(".htm") else text
+        is_html = self.path.suffix.lower().startswith(".htm")
+        text = decode(data, name=self.source, is_html=is_html)
+        return html_to_markdown(text) if is_html else text
 
 
 def read_documents(paths: Iterable[str | os.PathLike[str]]) -> Iterator[FileDocument]:
     """Find the text files that are named, or that lie under the folders that are named.
 
-    They come lazily, a folder's in the order of their paths. Hidden files and folders are left
-    out, and linked folders are not followed. What cannot be read raises when its content is
-    asked for, so that ``SemanticCore.ingest`` names it and goes on with the others.
+    They come lazily, a folder's in the order of their paths, and each once. Hidden files and
+    folders are left out. Links to folders are not followed, nor are links to files that lie
+    outside of the folder that is named: these are passed over with a warning in the log. A link
+    that is named itself is followed. What cannot be read raises when its content is asked for,
+    so that ``SemanticCore.ingest`` names it and goes on with the others.
 
     Raises:
         InvalidInputError: one of the paths is not there, or a file of another kind.
@@ -95,7 +103,7 @@ def read_documents(paths: Iterable[str | os.PathLike[str]]) -> Iterator[FileDocu
             raise InvalidInputError(
                 f"{_printable(root)} is none of {', '.join(FORMATS)}. Convert it to one of them."
             )
-    return (document for root in roots for document in _found(root))
+    return _once(document for root in roots for document in _found(root))
 
 
 def pydoc_topics() -> Iterator[Document]:
@@ -116,17 +124,42 @@ def pydoc_topics() -> Iterator[Document]:
         yield Document(id=f"python/{topic}", content=text, source=name)
 
 
+def _once(documents: Iterable[FileDocument]) -> Iterator[FileDocument]:
+    """Leave out what was found before: a file that is named, and so is its folder."""
+    seen: set[str] = set()
+    for document in documents:
+        if document.id not in seen:
+            seen.add(document.id)
+            yield document
+
+
 def _found(root: Path) -> Iterator[FileDocument]:
     if not root.is_dir():
         yield FileDocument(path=root)
         return
+    inside = os.path.join(os.path.realpath(root), "")  # noqa: PTH118  # pathlib drops the slash
     unlisted: list[OSError] = []
     for folder, folders, files in os.walk(root, onerror=unlisted.append):
         yield from _drain(unlisted)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in folders:
+            path = Path(folder, name)
+            if path.is_symlink():
+                _log.warning("%r is passed over: it is a link to a folder.", _printable(path))
         for name in sorted(files):
-            if not name.startswith(".") and Path(name).suffix.lower() in FORMATS:
-                yield FileDocument(path=Path(folder, name))
+            path = Path(folder, name)
+            if name.startswith(".") or path.suffix.lower() not in FORMATS:
+                continue
+            # What lies elsewhere was not named: it may be anything that this user can read.
+            if path.is_symlink() and not os.path.realpath(path).startswith(inside):
+                _log.warning(
+                    "%r is passed over: it is a link to a file outside of %r. Name it itself to "
+                    "ingest it.",
+                    _printable(path),
+                    _printable(root),
+                )
+                continue
+            yield FileDocument(path=path)
     yield from _drain(unlisted)
 
 
@@ -149,13 +182,6 @@ def _read(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def _decode(data: bytes) -> str:
-    is_utf_16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    text = data.decode("utf-16" if is_utf_16 else "utf-8-sig", errors="replace")
-    # No database takes a NUL, and no text means one.
-    return text.replace("\0", "\ufffd")
-
-
 def _printable(path: Path) -> str:
-    """Return the path with what the file system holds but UTF-8 does not as U+FFFD."""
-    return os.fsencode(path).decode(errors="replace")
+    """Return the path with the bytes that are no UTF-8 escaped: two names stay two."""
+    return os.fsencode(path).decode(errors="backslashreplace")

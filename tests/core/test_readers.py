@@ -110,24 +110,6 @@ def test_a_file_too_large_to_be_prose_is_refused(folder: Path) -> None:
         _ = by_name(folder)["dump.txt"].content
 
 
-@pytest.mark.parametrize(
-    ("data", "text"),
-    [
-        (b"caf\xc3\xa9", "café"),
-        (b"\xef\xbb\xbfcaf\xc3\xa9", "café"),
-        ("café".encode("utf-16"), "café"),
-        (b"caf\xe9!", "caf\ufffd!"),
-        (b"a\0b", "a\ufffdb"),
-    ],
-)
-def test_every_byte_sequence_becomes_a_text_that_can_be_stored(
-    tmp_path: Path, data: bytes, text: str
-) -> None:
-    path = tmp_path / "x.txt"
-    path.write_bytes(data)
-    assert FileDocument(path=path).content == text
-
-
 def test_a_file_name_that_is_no_utf_8_can_still_be_stored(tmp_path: Path) -> None:
     path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.txt"))
     try:
@@ -135,8 +117,65 @@ def test_a_file_name_that_is_no_utf_8_can_still_be_stored(tmp_path: Path) -> Non
     except OSError:
         pytest.skip("this file system takes UTF-8 names only")
     [document] = read_documents([tmp_path])
-    assert document.id.endswith("caf\ufffd.txt")
+    assert document.id.endswith("caf\\xe9.txt")
     assert document.content == "x"
+
+
+def test_an_encoding_that_nobody_can_tell_is_refused_by_name(folder: Path) -> None:
+    (folder / "noise.txt").write_bytes(bytes(range(256)))
+    with pytest.raises(UnreadableFileError, match=r"noise\.txt is no text in an encoding"):
+        _ = by_name(folder)["noise.txt"].content
+
+
+def test_html_is_read_as_it_declares(folder: Path) -> None:
+    page = '<meta charset="windows-1251"><p>Да</p>'
+    (folder / "p.html").write_bytes(page.encode("windows-1251"))
+    assert by_name(folder)["p.html"].content == "Да"
+
+
+# --- links -------------------------------------------------------------------------------
+
+
+def test_links_that_lead_out_of_a_folder_are_passed_over_and_named(
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "secret.txt").write_text("secret")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "g.txt").write_text("secret")
+    (tmp_path / "notes-2").mkdir()
+    (tmp_path / "notes-2" / "h.txt").write_text("a folder of which the name begins alike")
+    (folder / "deep" / "out.txt").symlink_to(tmp_path / "secret.txt")
+    (folder / "relative.txt").symlink_to("../notes-2/h.txt")
+    (folder / "broken.txt").symlink_to(tmp_path / "nothing.txt")
+    (folder / "out").symlink_to(tmp_path / "elsewhere")
+    (folder / "again").symlink_to(folder)
+    names = {document.path.name for document in read_documents([folder])}
+    assert names == {"a.TXT", "b.md", "c.rst", "d.html"}
+    for name in ("out.txt", "relative.txt", "broken.txt", "out", "again"):
+        assert any(f"{name}' is passed over" in line for line in caplog.messages), name
+
+
+def test_a_link_within_a_folder_and_one_that_is_named_are_followed(
+    folder: Path, tmp_path: Path
+) -> None:
+    (folder / "same.md").symlink_to("b.md")
+    (tmp_path / "link").symlink_to(folder)
+    (tmp_path / "link.md").symlink_to(folder / "b.md")
+    found = {document.path.name: document for document in read_documents([tmp_path / "link"])}
+    assert found["same.md"].content == found["b.md"].content
+    [named] = read_documents([tmp_path / "link.md"])
+    assert named.content == found["b.md"].content
+
+
+def test_a_link_to_itself_names_itself(folder: Path) -> None:
+    (folder / "loop.txt").symlink_to("loop.txt")
+    with pytest.raises(UnreadableFileError, match=r"loop\.txt cannot be read"):
+        _ = by_name(folder)["loop.txt"].content
+
+
+def test_a_file_that_is_found_twice_comes_once(folder: Path) -> None:
+    found = list(read_documents([folder / "b.md", folder, folder / "deep", folder]))
+    assert sorted(document.path.name for document in found) == ["a.TXT", "b.md", "c.rst", "d.html"]
 
 
 def test_the_language_reference_is_in_every_python() -> None:

@@ -68,6 +68,15 @@ def test_a_folder_of_other_files_is_not_passed_over_in_silence(notes: Path) -> N
     assert "No .txt, .md, .rst or .html file was found" in run(notes, "ingest", str(folder)).output
 
 
+def test_a_link_out_of_a_folder_is_passed_over_and_told(notes: Path) -> None:
+    (notes / "secret.txt").write_text("secret")
+    (notes / "docs" / "link\x1b[2J.txt").symlink_to(notes / "secret.txt")
+    done = in_a_process("ingest", str(notes / "docs"), "--db", str(notes / "notes.db"))
+    assert (done.returncode, "1 document as" in done.stdout) == (0, True)
+    assert "is passed over" in done.stderr
+    assert "\x1b" not in done.stderr
+
+
 @pytest.mark.usefixtures("keys")
 def test_the_whole_way(notes: Path) -> None:
     assert "1 document as 1 chunk" in run(notes, "ingest", str(notes / "docs")).output
