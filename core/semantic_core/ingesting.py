@@ -14,6 +14,7 @@ from semantic_core.metadata import dump_metadata
 from semantic_core.naming import Naming
 from semantic_core.splitting import Splitter
 from semantic_core.store import PeeweeVectorStore, SplitDocument
+from semantic_core.store.documents import delete_sources
 from semantic_core.types import Chunk, Document, IngestReport, Rejected
 from semantic_core.validation import check_text
 
@@ -159,11 +160,13 @@ class Ingestion:
 
     def _remove_replaced(self, began_at: float) -> None:
         for sources in self._naming.whole_sources():
-            removed = self._store.delete_sources(
+            removed = delete_sources(
+                self._store.database,
                 sources,
+                collection=self._collection,
                 keep=self._naming.has_id,
                 until=began_at,
-                collection=self._collection,
+                now=self._store.clock.now(),
             )
             self._report = replace(self._report, removed=self._report.removed + removed)
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from semantic_core.database import Database
 from semantic_core.errors import DuplicateIdError, InvalidInputError
 from semantic_core.metadata import copy_metadata, dump_metadata
-from semantic_core.store.collections import Collection
+from semantic_core.store.collections import Collection, find_collection
 from semantic_core.store.deleting import delete_chunks
 from semantic_core.store.fulltext import Restriction
+from semantic_core.store.reading import restrict
 from semantic_core.types import Chunk, Document
 from semantic_core.validation import check_text
 
@@ -96,18 +98,45 @@ def save_documents(
     return removed
 
 
-def documents_of(
-    connection: sqlite3.Connection, collection_id: int, sources: Sequence[str], *, until: float
-) -> list[str]:
-    """Return the ids of the documents of these sources that were first saved by then."""
-    return [
-        row[0]
-        for row in connection.execute(
+def delete_sources(
+    database: Database,
+    sources: Sequence[str],
+    *,
+    collection: str,
+    keep: Callable[[str], bool],
+    until: float,
+    now: float,
+) -> int:
+    """Delete the documents of these sources, in one transaction; their vectors stay as cache.
+
+    Args:
+        database: where they are.
+        sources: where the documents came from.
+        collection: where to look; one that does not exist has none.
+        keep: tells of a document's id whether it stays.
+        until: epoch seconds; documents that were first saved later stay, since another process
+            has saved them meanwhile.
+        now: epoch seconds.
+
+    Returns:
+        How many chunks were deleted.
+    """
+    if not sources:
+        return 0
+    with database.transaction() as connection:
+        target = find_collection(connection, collection)
+        if target is None:
+            return 0
+        found = connection.execute(
             "SELECT document_id FROM documents WHERE collection_id = ? AND created_at <= ? "
             "AND source IN (SELECT value FROM json_each(?))",
-            (collection_id, until, json.dumps(sources)),
-        )
-    ]
+            (target.id, until, json.dumps(sources)),
+        ).fetchall()
+        gone = [document_id for (document_id,) in found if not keep(document_id)]
+        chosen = restrict(target.id, document_ids=gone)
+        deleted = delete_chunks(connection, chosen, purge=False, now=now)
+        drop_documents(connection, target.id, gone)
+    return deleted.chunks
 
 
 def drop_documents(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from semantic_core.errors import InvalidInputError
 from semantic_core.filters import parse_filter
@@ -21,7 +21,6 @@ from semantic_core.store.deleting import delete_chunks
 from semantic_core.store.documents import (
     SplitDocument,
     check_documents,
-    documents_of,
     drop_documents,
     save_documents,
 )
@@ -141,39 +140,6 @@ class PeeweeVectorStore(OpenStore, BaseVectorStore):
             report = save_rows(connection, rows, collection=target, now=now)
             removed = save_documents(connection, page, checked, collection=target, now=now)
         return report, removed
-
-    def delete_sources(
-        self,
-        sources: Sequence[str],
-        *,
-        keep: Callable[[str], bool],
-        until: float,
-        collection: str = DEFAULT_COLLECTION,
-    ) -> int:
-        """Delete the documents of these sources, in one transaction; their vectors stay as cache.
-
-        Args:
-            sources: where the documents came from.
-            keep: tells of a document's id whether it stays.
-            until: epoch seconds; documents that were first saved later stay, since another
-                process has saved them meanwhile.
-            collection: where to look; one that does not exist has none.
-
-        Returns:
-            How many chunks were deleted.
-        """
-        if not sources:
-            return 0
-        with self.database.transaction() as connection:
-            target = find_collection(connection, collection)
-            if target is None:
-                return 0
-            found = documents_of(connection, target.id, sources, until=until)
-            gone = [document_id for document_id in found if not keep(document_id)]
-            chosen = restrict(target.id, document_ids=gone)
-            deleted = delete_chunks(connection, chosen, purge=False, now=self.clock.now())
-            drop_documents(connection, target.id, gone)
-        return deleted.chunks
 
     def delete(
         self,
