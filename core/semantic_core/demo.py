@@ -17,7 +17,7 @@ from semantic_core.emulator import Emulator, EmulatorConfig
 from semantic_core.facade import SemanticCore
 from semantic_core.gemini import Endpoint, GeminiBatchClient, GeminiEmbedder
 from semantic_core.keyring import GoogleKeyring
-from semantic_core.pricing import DEFAULT_PRICES, Cost
+from semantic_core.pricing import Cost
 from semantic_core.readers import FileDocument, pydoc_topics, read_documents
 from semantic_core.splitting import Splitter
 from semantic_core.statuses import SearchMode
@@ -83,7 +83,9 @@ class Bill:
     """What the corpus costs.
 
     Attributes:
-        tokens: as the provider reported them, over all jobs of the database.
+        tokens: as the provider counted them, and as estimated where it did not, over all jobs
+            of the database.
+        estimated_tokens: the estimated part of them.
         cost: of those tokens, live and in batch; None for a model without a known price.
         jobs: how many jobs brought them.
         texts_billed: distinct texts that the emulator's ledger shows; None for Google.
@@ -91,6 +93,7 @@ class Bill:
     """
 
     tokens: int
+    estimated_tokens: int
     cost: Cost | None
     jobs: int
     texts_billed: int | None
@@ -170,14 +173,13 @@ class Demo:
 
     def bill(self) -> Bill:
         """Return what the corpus costs."""
-        jobs = [job for job in self._manager.jobs() if job.token_count]
-        tokens = sum(job.token_count or 0 for job in jobs)
-        model = self._store.collection().spec.model
+        receipt = self._manager.receipt()
         texts, times = self._ledger() if self._ledger else (None, None)
         return Bill(
-            tokens=tokens,
-            cost=DEFAULT_PRICES.cost(model, tokens),
-            jobs=len(jobs),
+            tokens=receipt.tokens,
+            estimated_tokens=receipt.estimated_tokens,
+            cost=None if receipt.unpriced else receipt.priced,
+            jobs=sum(bool(job.token_count) for job in receipt.jobs),
             texts_billed=texts,
             times_billed=times,
         )

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 
 from semantic_core import html_view as html
 from semantic_core.html_view import Html, Share, Tone
-from semantic_core.wording import counted, moment, money, shorten
+from semantic_core.wording import (
+    HOW_FAR_OFF,
+    counted,
+    job_tokens,
+    moment,
+    money,
+    part_estimated,
+    shorten,
+    without_price,
+)
 
 if TYPE_CHECKING:
     from semantic_core.receipts import Estimate, Receipt
@@ -48,6 +57,7 @@ def show_queue(stats: QueueStats) -> str:
         parts.append(html.line(f"Of these later: {stats.backing_off:,}, the first from {first}."))
     if stats.stale:
         parts.append(html.line(f"Served by the vector of an older text: {stats.stale:,}."))
+    parts += [html.warning(caution) for caution in stats.cautions]
     if stats.open_jobs:
         parts.append(_jobs(stats.open_jobs[:MOST_ROWS]))
         parts += _left_out(len(stats.open_jobs), MOST_ROWS, "more jobs")
@@ -79,11 +89,10 @@ def show_queue(stats: QueueStats) -> str:
 
 def show_job(job: BatchJob) -> str:
     """Show one batch job."""
-    tokens = (
-        f"about {job.estimated_tokens:,} (estimated)"
-        if job.token_count is None
-        else f"{job.token_count:,} (estimated: {job.estimated_tokens:,})"
-    )
+    tokens = f"about {job.estimated_tokens:,} (estimated)"
+    if job.token_count is not None:
+        guess = part_estimated(job.token_count, job.uncounted_tokens)
+        tokens = f"{job.token_count:,} ({guess or f'estimated: {job.estimated_tokens:,}'})"
     rest = max(0, job.request_count - job.done_count - job.failed_count)
     progress = html.bar(
         [
@@ -101,7 +110,7 @@ def show_job(job: BatchJob) -> str:
                 ("id", html.code(job.id)),
                 ("model", job.model),
                 ("tokens", tokens),
-                ("cost", None if job.token_count is None else money(job.cost_usd)),
+                ("cost", None if job.token_count is None else _job_cost(job)),
                 ("created", moment(job.created_at)),
                 ("submitted", _known_moment(job.submitted_at)),
                 ("ended at the provider", _known_moment(job.finished_at)),
@@ -190,12 +199,17 @@ def show_estimate(estimate: Estimate) -> str:
                 ("prices of", estimate.priced_as_of),
             ]
         ),
+        html.line(HOW_FAR_OFF),
+        *map(html.warning, estimate.cautions),
     )
 
 
 def show_receipt(receipt: Receipt) -> str:
     """Show what batch jobs cost."""
     saved = None if receipt.saved_usd is None else f"{money(receipt.saved_usd)} less than live"
+    guess = part_estimated(receipt.tokens, receipt.estimated_tokens)
+    reused = part_estimated(receipt.reused_tokens, receipt.reused_estimated_tokens)
+    gap = without_price(receipt.unpriced)
     uncounted = f"about {receipt.open_tokens:,} tokens" if receipt.open_tokens else None
     shared = f"{counted(receipt.reused_chunks, 'chunk')} with the vector of an equal text"
     parts = [
@@ -203,16 +217,16 @@ def show_receipt(receipt: Receipt) -> str:
             [
                 ("by batch", _price(receipt.batch_usd, saved)),
                 ("live", f"{money(receipt.live_usd)} for the same"),
+                ("of it known", f"{_known(receipt)}; {gap}" if gap else None),
                 ("texts", receipt.texts),
-                ("tokens", f"{receipt.tokens:,} as the provider counted them"),
+                ("tokens", f"{receipt.tokens:,} {guess or 'as the provider counted them'}"),
                 ("not counted yet", uncounted),
                 (
                     "not paid again",
-                    f"{receipt.reused_tokens:,} tokens: {shared}"
+                    f"{receipt.reused_tokens:,} tokens{f' ({reused})' if reused else ''}: {shared}"
                     if receipt.reused_chunks
                     else None,
                 ),
-                ("prices of", receipt.priced_as_of),
             ]
         )
     ]
@@ -232,8 +246,8 @@ def _jobs(jobs: Sequence[BatchJob]) -> Html:
             job.request_count,
             job.done_count,
             job.failed_count,
-            f"~{job.estimated_tokens:,}" if job.token_count is None else job.token_count,
-            "-" if job.token_count is None else money(job.cost_usd),
+            job_tokens(job.token_count, job.uncounted_tokens, job.estimated_tokens),
+            "-" if job.token_count is None else _job_cost(job),
             moment(job.created_at),
         )
         for job in jobs
@@ -250,6 +264,15 @@ def _jobs(jobs: Sequence[BatchJob]) -> Html:
     return Html(
         html.table(columns, rows, numbers="texts done failed tokens cost") + "".join(messages)
     )
+
+
+def _job_cost(job: BatchJob) -> str:
+    return ("~" if job.uncounted_tokens else "") + money(job.cost_usd)
+
+
+def _known(receipt: Receipt) -> str:
+    priced = receipt.priced
+    return f"{money(priced.batch_usd)} for {counted(priced.tokens, 'token')}"
 
 
 def _status(job: BatchJob) -> Html:

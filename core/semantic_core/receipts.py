@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from semantic_core import notebook
-from semantic_core.pricing import PriceTable
-from semantic_core.queue.costs import reused_vectors, spent_since, waiting_tokens
+from semantic_core.pricing import Cost, PriceTable
+from semantic_core.queue.costs import reused_vectors, spent_since, waiting_models, waiting_tokens
 from semantic_core.queue.jobs import list_jobs
 from semantic_core.types import BatchJob
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """What sending everything that waits would cost. Tokens are estimated: 4 bytes each.
+    """What sending everything that waits would cost. Tokens are estimated by script.
 
     Attributes:
         chunks: waiting chunks.
@@ -26,6 +26,7 @@ class Estimate:
         batch_usd: their price by batch; None likewise.
         repeated_tokens: what is not sent, because its text is among them already.
         priced_as_of: date of the prices.
+        cautions: what is not known of a model, its price or its token limit, and what follows.
     """
 
     chunks: int
@@ -35,6 +36,7 @@ class Estimate:
     batch_usd: float | None
     repeated_tokens: int
     priced_as_of: str
+    cautions: tuple[str, ...] = ()
 
     def _repr_html_(self) -> str:
         return notebook.show_estimate(self)
@@ -42,29 +44,38 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
-    """What batch jobs cost. Live embeddings are not in it: the provider does not count them.
+    """What batch jobs cost, each at the price recorded when it was sent.
+
+    Live embeddings are not in it: the provider does not count them.
 
     Attributes:
         jobs: the jobs created in that time, oldest first, each with its tokens.
-        tokens: of jobs that are done, as the provider counted them.
+        tokens: of jobs whose results are stored: as the provider counted them, and where it
+            left texts out, as estimated.
+        estimated_tokens: the estimated part of ``tokens``.
         open_tokens: of jobs that still run, or whose cost nobody knows, estimated.
         texts: texts embedded by these jobs.
         batch_usd: price of ``tokens`` by batch; None if a model has no known price.
         live_usd: what the same would have cost live; None likewise.
+        priced: the part of ``tokens`` that has a known price, and what it cost.
+        unpriced: the other part, as (model, tokens) pairs.
         reused_chunks: chunks of the whole database that share a paid vector with another.
         reused_tokens: what those would have cost again.
-        priced_as_of: date of the prices.
+        reused_estimated_tokens: the estimated part of ``reused_tokens``.
     """
 
     jobs: tuple[BatchJob, ...]
     tokens: int
+    estimated_tokens: int
     open_tokens: int
     texts: int
     batch_usd: float | None
     live_usd: float | None
+    priced: Cost
+    unpriced: tuple[tuple[str, int], ...]
     reused_chunks: int
     reused_tokens: int
-    priced_as_of: str
+    reused_estimated_tokens: int
 
     def _repr_html_(self) -> str:
         return notebook.show_receipt(self)
@@ -72,9 +83,7 @@ class Receipt:
     @property
     def saved_usd(self) -> float | None:
         """What batching saved against embedding live, or None if a price is not known."""
-        if self.live_usd is None or self.batch_usd is None:
-            return None
-        return self.live_usd - self.batch_usd
+        return None if self.unpriced else self.priced.saved_usd
 
 
 def estimate_waiting(
@@ -83,15 +92,26 @@ def estimate_waiting(
     """Estimate what sending everything that waits would cost."""
     waiting = waiting_tokens(connection, collection_id=collection_id)
     costs = [prices.cost(part.model, part.tokens) for part in waiting]
+    known = Cost.sum(cost for cost in costs if cost is not None)
+    is_known = None not in costs
     return Estimate(
         chunks=sum(part.chunks for part in waiting),
         texts=sum(part.texts for part in waiting),
         tokens=sum(part.tokens for part in waiting),
-        live_usd=_sum([None if cost is None else cost.live_usd for cost in costs]),
-        batch_usd=_sum([None if cost is None else cost.batch_usd for cost in costs]),
+        live_usd=known.live_usd if is_known else None,
+        batch_usd=known.batch_usd if is_known else None,
         repeated_tokens=sum(part.repeated_tokens for part in waiting),
         priced_as_of=prices.as_of,
+        cautions=read_cautions(connection, collection_id=collection_id, prices=prices),
     )
+
+
+def read_cautions(
+    connection: sqlite3.Connection, *, collection_id: int | None, prices: PriceTable
+) -> tuple[str, ...]:
+    """Return what is not known of the models that texts wait for, a sentence each."""
+    models = waiting_models(connection, collection_id=collection_id)
+    return tuple(caution for model in models if (caution := prices.caution(model)) is not None)
 
 
 def write_receipt(
@@ -103,46 +123,44 @@ def write_receipt(
 ) -> Receipt:
     """Sum up the jobs created since a moment, and before another one."""
     spent = spent_since(connection, since, until=until)
-    counted = [part for part in spent if not part.is_estimated]
-    costs = [prices.cost(part.model, part.tokens) for part in counted]
+    known = [part for part in spent if part.is_known]
+    costs: list[Cost] = []
+    unpriced: Counter[str] = Counter()
+    for part in known:
+        cost = part.cost(prices)
+        if cost is not None:
+            costs.append(cost)
+        elif part.tokens:
+            unpriced[part.model] += part.tokens
+    priced = Cost.sum(costs)
     jobs = tuple(
         job
         for job in list_jobs(connection)
         if job.created_at >= since and (until is None or job.created_at < until)
     )
-    chunks, tokens = reused_vectors(connection)
+    chunks, tokens, guessed = reused_vectors(connection)
     return Receipt(
         jobs=jobs,
-        tokens=sum(part.tokens for part in counted),
-        open_tokens=sum(part.tokens for part in spent if part.is_estimated),
+        tokens=sum(part.tokens for part in known),
+        estimated_tokens=sum(part.uncounted for part in known),
+        open_tokens=sum(part.tokens for part in spent if not part.is_known),
         texts=sum(job.done_count for job in jobs if job.token_count is not None),
-        batch_usd=_sum([None if cost is None else cost.batch_usd for cost in costs]),
-        live_usd=_sum([None if cost is None else cost.live_usd for cost in costs]),
+        batch_usd=None if unpriced else priced.batch_usd,
+        live_usd=None if unpriced else priced.live_usd,
+        priced=priced,
+        unpriced=tuple(sorted(unpriced.items())),
         reused_chunks=chunks,
         reused_tokens=tokens,
-        priced_as_of=prices.as_of,
+        reused_estimated_tokens=guessed,
     )
 
 
-def spent_this_month(
-    connection: sqlite3.Connection, *, now: float, price: Callable[[str, int], float | None]
-) -> float:
+def spent_this_month(connection: sqlite3.Connection, *, now: float, prices: PriceTable) -> float:
     """Return what this month's jobs cost, or may: where nobody knows, they are taken as billed.
 
     A month is a calendar month in UTC.
     """
     moment = datetime.fromtimestamp(now, UTC)
     start = datetime(moment.year, moment.month, 1, tzinfo=UTC).timestamp()
-    return sum(
-        part.cost_usd if part.cost_usd is not None else price(part.model, part.tokens) or 0.0
-        for part in spent_since(connection, start)
-    )
-
-
-def _sum(parts: list[float | None]) -> float | None:
-    total = 0.0
-    for part in parts:
-        if part is None:
-            return None
-        total += part
-    return total
+    costs = [part.cost(prices) for part in spent_since(connection, start)]
+    return sum(cost.batch_usd for cost in costs if cost is not None)

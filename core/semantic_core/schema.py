@@ -251,7 +251,10 @@ _SCHEMA_001 = (
         byte_count INTEGER NOT NULL,
         estimated_tokens INTEGER NOT NULL,
         token_count INTEGER,
+        uncounted_tokens INTEGER NOT NULL DEFAULT 0,
         cost_usd REAL,
+        live_price REAL,
+        batch_price REAL,
         done_count INTEGER NOT NULL DEFAULT 0,
         failed_count INTEGER NOT NULL DEFAULT 0,
         error_message TEXT,
@@ -285,6 +288,7 @@ _SCHEMA_001 = (
         state TEXT NOT NULL
             CHECK ({_one_of("state", "open", "done", "failed", "missing", "released")}),
         attempt INTEGER NOT NULL,
+        tokens INTEGER NOT NULL,
         budget_use TEXT NOT NULL DEFAULT 'nothing'
             CHECK ({
         _one_of(

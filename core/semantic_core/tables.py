@@ -136,7 +136,10 @@ def build_tables(database: SqliteDatabase) -> Tables:
         byte_count = IntegerField()
         estimated_tokens = IntegerField()
         token_count = IntegerField(null=True)
+        uncounted_tokens = IntegerField(default=0)
         cost_usd = FloatField(null=True)
+        live_price = FloatField(null=True)
+        batch_price = FloatField(null=True)
         done_count = IntegerField()
         failed_count = IntegerField()
         error_message = TextField(null=True)
@@ -167,6 +170,7 @@ def build_tables(database: SqliteDatabase) -> Tables:
         content_hash = BlobField()
         state = TextField()
         attempt = IntegerField()
+        tokens = IntegerField()
         budget_use = TextField()
         error = TextField(null=True)
 

@@ -262,7 +262,11 @@ class SearchResults(Sequence[SearchResult]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchJob:
-    """One submission to the Batch API, as recorded here. Times are epoch seconds."""
+    """One submission to the Batch API, as recorded here. Times are epoch seconds.
+
+    ``token_count`` is what its texts have, known once its results are stored: the provider's
+    count, and where that leaves texts out, an estimate; ``uncounted_tokens`` is the latter part.
+    """
 
     id: str
     status: JobStatus
@@ -279,6 +283,7 @@ class BatchJob:
     failed_count: int
     estimated_tokens: int
     token_count: int | None
+    uncounted_tokens: int
     cost_usd: float | None
     created_at: float
     submitted_at: float | None
@@ -340,6 +345,7 @@ class QueueStats:
             removed there within a day.
         failures: FAILED chunks by error message, most frequent first.
         next_try: epoch seconds when the first of those that back off is due, or None.
+        cautions: what is not known of a model that texts wait for: its price or its token limit.
     """
 
     waiting: int
@@ -356,6 +362,7 @@ class QueueStats:
     expiring_jobs: tuple[BatchJob, ...] = ()
     failures: tuple[tuple[str, int], ...]
     next_try: float | None = None
+    cautions: tuple[str, ...] = ()
 
     def _repr_html_(self) -> str:
         return notebook.show_queue(self)

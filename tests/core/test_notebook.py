@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from semantic_core.notebook import MOST_ROWS, TEXT_WIDTH
+from semantic_core.pricing import Cost
 from semantic_core.receipts import Estimate, Receipt
 from semantic_core.statuses import (
     EmbeddingStatus,
@@ -53,6 +54,7 @@ JOB = BatchJob(
     failed_count=303,
     estimated_tokens=77_001,
     token_count=78_002,
+    uncounted_tokens=0,
     cost_usd=0.5151,
     created_at=NOW,
     submitted_at=NOW + 60,
@@ -99,6 +101,7 @@ STATS = QueueStats(
     expiring_jobs=(EXPIRING,),
     failures=(("too long", 40), ("blank", 6)),
     next_try=NOW + 7200,
+    cautions=("no price for a model",),
 )
 COVERAGE = Coverage(ready=6, stale=1, pending=2, failed=3)
 RESULTS = SearchResults((HIT,), COVERAGE, "no key")
@@ -110,17 +113,21 @@ ESTIMATE = Estimate(
     batch_usd=0.2222,
     repeated_tokens=8_004,
     priced_as_of="2026-11",
+    cautions=("no limit for a model",),
 )
 RECEIPT = Receipt(
     jobs=(JOB,),
     tokens=78_002,
+    estimated_tokens=0,
     open_tokens=66_003,
     texts=4_002,
     batch_usd=0.3333,
     live_usd=0.7777,
+    priced=Cost(tokens=78_002, live_usd=0.7777, batch_usd=0.3333),
+    unpriced=(),
     reused_chunks=55,
     reused_tokens=44_004,
-    priced_as_of="2026-11",
+    reused_estimated_tokens=0,
 )
 SAVED = SaveReport(inserted=3002, updated=403, unchanged=54, ready=2055, pending=1406, failed=7)
 REPORT = IngestReport(
@@ -152,6 +159,7 @@ def rows_of(job: BatchJob) -> list[str]:
             [
                 *("ready 30,005", "in flight 2,004", "waiting 1,001", "failed 46", "33,056 chunks"),
                 *("902 distinct texts", "later: 83", "57", moment(NOW), "1 job held"),
+                "no price for a model",
                 *("33333333-job: at the provider since " + moment(NOW + 600), moment(NOW + 7200)),
                 "44444444-job: its results are there since " + moment(NOW + 1200),
                 *(*rows_of(JOB), *rows_of(HELD), "FAILED", "held: lost", "it expired", "78,002"),
@@ -179,14 +187,14 @@ def rows_of(job: BatchJob) -> list[str]:
             ESTIMATE,
             [
                 *("1,101", "1,002", "about 90,003 (estimated)", "$0.4444", "2026-11", "8,004"),
-                "$0.2222, $0.2222 less than live",
+                *("$0.2222, $0.2222 less than live", "on the careful side", "no limit for a"),
             ],
         ),
         (
             RECEIPT,
             [
                 *rows_of(JOB),
-                *("78,002 as", "66,003", "4,002", "$0.7777", "55", "44,004", "2026-11"),
+                *("78,002 as", "66,003", "4,002", "$0.7777", "55", "44,004"),
                 "$0.3333, $0.4444 less than live",
             ],
         ),

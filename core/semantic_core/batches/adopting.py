@@ -8,22 +8,21 @@ from __future__ import annotations
 
 import logging
 import uuid
+from pathlib import Path
 
+from semantic_core.batches.applying import Tally, complete, doubt_of, fetched, hold_bad
 from semantic_core.batches.cleaning import remove_spent
 from semantic_core.batches.context import BatchContext, LeasedJob
-from semantic_core.batches.ending import end_job
+from semantic_core.batches.ending import Ending, end_job
 from semantic_core.batches.holding import HOLDABLE
 from semantic_core.batches.pages import pages
-from semantic_core.errors import RemoteNotFoundError
 from semantic_core.failpoints import FailPoint, reach
 from semantic_core.gemini import (
     RemoteJob,
-    RemoteStatus,
     ResultLine,
     find_conflicting_keys,
     read_results,
 )
-from semantic_core.queue import jobs
 from semantic_core.queue.adoption import (
     FoundJob,
     adopt,
@@ -31,8 +30,9 @@ from semantic_core.queue.adoption import (
     unknown_names,
     wanted_hashes,
 )
+from semantic_core.queue.costs import token_guesser
 from semantic_core.queue.vectors import ArrivedVector
-from semantic_core.statuses import FailureReason, JobStatus, JobStep, VectorOrigin
+from semantic_core.statuses import FailureReason, VectorOrigin
 from semantic_core.store.vectors import write_page
 
 _log = logging.getLogger(__name__)
@@ -52,9 +52,7 @@ def adopt_unknown_jobs(context: BatchContext) -> None:
     found = {
         remote.display_name: remote
         for remote in listed
-        if remote.display_name is not None
-        and remote.status is not RemoteStatus.FAILED
-        and is_ours(context, remote)
+        if remote.display_name is not None and not remote.is_barren and is_ours(context, remote)
     }
     reach(FailPoint.FOUND_LISTED)
     remove_spent(context, listed)
@@ -74,78 +72,89 @@ def adopt_unknown_jobs(context: BatchContext) -> None:
             fingerprint=context.fingerprint,
             submitted_at=remote.created_at or context.clock.now(),
         )
+        price = context.config.prices.prices.get(job.model)
         with context.store.database.transaction() as connection:
-            is_usable = adopt(connection, job, now=context.clock.now())
+            is_usable = adopt(connection, job, price=price, now=context.clock.now())
         reach(FailPoint.FOUND_RECORDED)
         if is_usable:
             _log.warning("Found batch job %s (%s), unknown here until now.", name, remote.name)
 
 
-def apply_adopted(job: LeasedJob, remote: RemoteJob) -> None:
+def apply_adopted(job: LeasedJob, remote: RemoteJob, ending: Ending | None) -> bool:
     """Store the results of an adopted job that chunks here are waiting for; complete it.
 
-    Only keys that a chunk wants are taken. May be interrupted anywhere and run again.
-
-    Raises:
-        ProviderError: the download failed; the job stays as it is.
+    Only keys that a chunk wants are taken. May be interrupted anywhere and run again. See
+    `apply_results` for the arguments, what is returned and what is raised; a job that may still
+    run is never completed, since nobody knows its texts.
     """
-    if remote.result_file is None:
-        _give_up(job, "it names no result file")
-        return
-    with job.context.workspace.file(job.id, "results") as path:
-        try:
-            job.context.client.retrieve_results(remote, path, on_progress=job.keep)
-        except RemoteNotFoundError:
-            _give_up(job, "its results are gone")
-            return
-        conflicting = find_conflicting_keys(path)
-        with job.context.store.database.snapshot() as connection:
-            spaces = possible_spaces(connection, job.record().model)
-        applied = 0
-        for space_id, spec in spaces:
-            for page in pages(read_results(path, spec=spec)):
-                by_key = {
-                    bytes.fromhex(line.key): line
-                    for line in page
-                    if line.key is not None
-                    and line.vector is not None
-                    and line.key not in conflicting
-                    and _is_hash(line.key)
-                }
-                with job.transaction() as connection:
-                    wanted = wanted_hashes(connection, space_id, list(by_key))
-                    arrived = [_arrived(key, by_key[key]) for key in sorted(wanted)]
-                    write_page(
-                        connection,
-                        arrived,
-                        spec=spec,
-                        origin=VectorOrigin.BATCH,
-                        job_id=None,
-                        now=job.context.clock.now(),
-                    )
-                    reach(FailPoint.APPLY_PAGE_WRITTEN)
-                reach(FailPoint.APPLY_PAGE_COMMITTED)
-                applied += len(arrived)
-    now = job.context.clock.now()
-    with job.transaction() as connection:
-        jobs.move(
-            connection,
-            job.id,
-            token=job.token,
-            steps=HOLDABLE,
-            step=JobStep.APPLIED,
-            status=JobStatus.COMPLETED,
-            hold_reason=None,
-            error_message=None,
-            result_file=remote.result_file,
-            fetched_at=now,
-            applied_at=now,
-            done_count=applied,
-        )
+    with fetched(job, remote) as path:
+        if path is None:
+            end_job(
+                job,
+                steps=HOLDABLE,
+                reason=FailureReason.EXPIRED,
+                error="a job found later: its results are gone",
+            )
+            return True
+        tally, stored = _store_wanted(job, path)
+    doubt = None if ending is None else doubt_of(job, remote, ending, tally)
+    if doubt is not None:
+        hold_bad(job, doubt)
+        return True
+    if ending is None or not tally.answered:
+        return False
+    complete(job, tally, ending, stored=stored)
+    return True
 
 
-def _give_up(job: LeasedJob, why: str) -> None:
-    end_job(job, steps=HOLDABLE, reason=FailureReason.EXPIRED, error=f"a job found later: {why}")
+def _store_wanted(job: LeasedJob, path: Path) -> tuple[Tally, int]:
+    """Store the vectors of a file that chunks want; return what it held, and how many were stored."""
+    tally, stored = Tally(), 0
+    conflicting = find_conflicting_keys(path)
+    database = job.context.store.database
+    with database.snapshot() as connection:
+        spaces = possible_spaces(connection, job.record().model)
+    for space_id, spec in spaces:
+        tally.lines = 0
+        for page in pages(read_results(path, spec=spec)):
+            tally.lines += len(page)
+            lines = {
+                bytes.fromhex(line.key): line
+                for line in page
+                if line.key is not None and _is_hash(line.key)
+            }
+            usable = {
+                key: _arrived(key, line)
+                for key, line in lines.items()
+                if line.vector is not None and line.key not in conflicting
+            }
+            with database.snapshot() as connection:
+                estimate = token_guesser(
+                    connection,
+                    space_id,
+                    spec,
+                    [key for key, line in lines.items() if line.token_count is None],
+                )
+            for key, line in lines.items():
+                tally.bill.add(key, line, estimate=estimate(key))
+                if key not in usable:
+                    tally.failures[key] = line
+            tally.served |= usable.keys()
+            with job.transaction() as connection:
+                wanted = wanted_hashes(connection, space_id, list(usable))
+                arrived = [usable[key] for key in sorted(wanted)]
+                write_page(
+                    connection,
+                    arrived,
+                    spec=spec,
+                    origin=VectorOrigin.BATCH,
+                    job_id=None,
+                    now=job.context.clock.now(),
+                )
+                reach(FailPoint.APPLY_PAGE_WRITTEN)
+            reach(FailPoint.APPLY_PAGE_COMMITTED)
+            stored += len(arrived)
+    return tally, stored
 
 
 def _arrived(key: bytes, line: ResultLine) -> ArrivedVector:

@@ -27,23 +27,19 @@ def affordable_tokens(
     if max_cost is None and config.monthly_budget_usd is None:
         return None
 
-    def price(name: str, tokens: int) -> float | None:
-        cost = config.prices.cost(name, tokens)
-        return None if cost is None else cost.batch_usd
-
-    million = price(model, 1_000_000)
-    if million is None:
+    price = config.prices.prices.get(model)
+    if price is None:
         raise BudgetExceededError(
             f"No price is known for {model!r}, so no budget can be kept. Pass "
             "BatchConfig(prices=...) with its price, or lift the budget. Nothing was sent."
         )
     left = [] if max_cost is None else [max_cost]
     if config.monthly_budget_usd is not None:
-        spent = spent_this_month(connection, now=now, price=price)
+        spent = spent_this_month(connection, now=now, prices=config.prices)
         left.append(config.monthly_budget_usd - spent)
     if min(left) <= 0:
         raise budget_exceeded(config, max_cost)
-    return None if million == 0 else int(min(left) / million * 1_000_000)
+    return None if price.batch == 0 else int(min(left) / price.batch * 1_000_000)
 
 
 def budget_exceeded(config: BatchConfig, max_cost: float | None) -> BudgetExceededError:

@@ -4,25 +4,33 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from semantic_core.batches.billing import Bill
 from semantic_core.batches.context import LeasedJob
-from semantic_core.batches.ending import settle_open
+from semantic_core.batches.ending import Ending, settle_open
 from semantic_core.batches.holding import HOLDABLE, hold
 from semantic_core.batches.pages import pages
 from semantic_core.errors import RemoteNotFoundError
 from semantic_core.failpoints import FailPoint, reach
 from semantic_core.gemini import (
     RemoteJob,
-    RemoteState,
     ResultLine,
     find_conflicting_keys,
     read_results,
 )
 from semantic_core.limits import GEMINI_LIMITS, HOUR
 from semantic_core.queue import jobs
-from semantic_core.queue.items import Outcome, carried_hashes, count_states, settle_items
+from semantic_core.queue.items import (
+    Outcome,
+    carried_tokens,
+    count_open,
+    count_states,
+    settle_items,
+)
 from semantic_core.queue.vectors import ArrivedVector
 from semantic_core.statuses import (
     BudgetUse,
@@ -40,37 +48,94 @@ _HASH_BYTES = 32
 
 
 @dataclass(slots=True)
-class _Tally:
-    """What a result file held, as far as it was read."""
+class Tally:
+    """What a result file held, as far as it was read.
+
+    Attributes:
+        lines: all of them.
+        unknown: of no text that was asked for.
+        served: texts with a usable vector.
+        failures: texts with a line that gives none; a text can be in both.
+        bill: what they cost.
+    """
 
     lines: int = 0
-    applied: int = 0
     unknown: int = 0
-    wrong_size: int = 0
-    tokens: int = 0
-    is_token_count_known: bool = False
+    served: set[bytes] = field(default_factory=set)
     failures: dict[bytes, ResultLine] = field(default_factory=dict)
+    bill: Bill = field(default_factory=Bill)
+
+    @property
+    def answered(self) -> int:
+        """How many texts the file has a line for."""
+        return len(self.served | self.failures.keys())
+
+    @property
+    def wrong_size(self) -> int:
+        """How many texts have nothing but a vector of another size."""
+        return sum(
+            line.is_wrong_size for key, line in self.failures.items() if key not in self.served
+        )
 
 
-def apply_results(job: LeasedJob, remote: RemoteJob) -> None:
-    """Download a finished job's results, store its vectors, settle the rest, complete the job.
+def apply_results(job: LeasedJob, remote: RemoteJob, ending: Ending | None) -> bool:
+    """Download a job's results, store its vectors, settle the rest, complete the job.
 
     May be interrupted anywhere and run again: a vector that is stored stays as it is, and an
     item that is settled stays settled. Nothing remote is deleted here.
+
+    Args:
+        job: the job, under lease.
+        remote: as the provider describes it, with a result file.
+        ending: how it ended; None if it may still run: then nothing is settled.
+
+    Returns:
+        Whether the job is completed or held; False where the file decides nothing: it is empty,
+        or the job may still run and texts of it are still open.
 
     Raises:
         ProviderError: the download failed; the job stays as it is.
         StorageError: the disk or the database failed; pages already written stay.
         TransitionError: another process took the job over.
     """
-    if remote.result_file is None:
-        _hold_bad(job, "the provider calls it finished but names no result file.")
-        return
+    with fetched(job, remote) as path:
+        if path is None:
+            _miss_results(job)
+            return True
+        tally = _store_vectors(job, path)
+    doubt = None if ending is None else doubt_of(job, remote, ending, tally)
+    if doubt is not None:
+        hold_bad(job, doubt)
+        return True
+    if ending is None:
+        with job.context.store.database.snapshot() as connection:
+            if count_open(connection, job.id):
+                return False
+    elif not tally.answered:
+        return False
+    else:
+        _settle_rest(job, tally, ending)
+    reach(FailPoint.APPLY_SETTLED)
+    complete(job, tally, ending)
+    reach(FailPoint.APPLY_RECORDED)
+    job.context.store.refresh_indexes()
+    return True
+
+
+@contextmanager
+def fetched(job: LeasedJob, remote: RemoteJob) -> Iterator[Path | None]:
+    """Give a job's downloaded results, or None if the provider no longer has them.
+
+    Raises:
+        ProviderError: the download failed; the job stays as it is.
+        StorageError: the disk failed.
+        TransitionError: another process took the job over.
+    """
     with job.context.workspace.file(job.id, "results") as path:
         try:
             job.context.client.retrieve_results(remote, path, on_progress=job.keep)
         except RemoteNotFoundError:
-            _miss_results(job)
+            yield None
             return
         reach(FailPoint.DOWNLOAD_DONE)
         job.move(
@@ -81,21 +146,12 @@ def apply_results(job: LeasedJob, remote: RemoteJob) -> None:
             fetched_at=job.context.clock.now(),
         )
         reach(FailPoint.DOWNLOAD_RECORDED)
-        tally = _store_vectors(job, path)
-    doubt = _doubt(job, remote, tally)
-    if doubt is not None:
-        _hold_bad(job, doubt)
-        return
-    _settle_rest(job, tally)
-    reach(FailPoint.APPLY_SETTLED)
-    _complete(job, tally)
-    reach(FailPoint.APPLY_RECORDED)
-    job.context.store.refresh_indexes()
+        yield path
 
 
-def _store_vectors(job: LeasedJob, path: Path) -> _Tally:
+def _store_vectors(job: LeasedJob, path: Path) -> Tally:
     """Store every trusted vector of a file, page by page."""
-    tally = _Tally()
+    tally = Tally()
     conflicting = find_conflicting_keys(path)
     if conflicting:
         _log.warning(
@@ -108,11 +164,12 @@ def _store_vectors(job: LeasedJob, path: Path) -> _Tally:
         arrived: dict[bytes, ArrivedVector] = {}
         for line in page:
             tally.lines += 1
-            tally.wrong_size += line.is_wrong_size
-            key = known.get(line.key or "")
-            if key is None:
+            if (line.key or "") not in known:
                 tally.unknown += 1
-            elif line.key in conflicting:
+                continue
+            key, estimate = known[line.key or ""]
+            tally.bill.add(key, line, estimate=estimate)
+            if line.key in conflicting:
                 tally.failures[key] = ResultLine(
                     key=line.key, error="two different vectors came back", is_transient=True
                 )
@@ -124,11 +181,8 @@ def _store_vectors(job: LeasedJob, path: Path) -> _Tally:
                     vector=line.vector.tobytes(),
                     token_count=line.token_count,
                 )
-                if line.token_count is not None:
-                    tally.is_token_count_known = True
-                    tally.tokens += line.token_count
         _write(job, list(arrived.values()))
-        tally.applied += len(arrived)
+        tally.served |= arrived.keys()
     # A text with a good line and a bad one is served by the good one.
     return tally
 
@@ -148,8 +202,11 @@ def _write(job: LeasedJob, arrived: list[ArrivedVector]) -> None:
     reach(FailPoint.APPLY_PAGE_COMMITTED)
 
 
-def _known_keys(job: LeasedJob, page: list[ResultLine]) -> dict[str, bytes]:
-    """Return the keys of a page that this job really sent: nothing else is ever stored."""
+def _known_keys(job: LeasedJob, page: list[ResultLine]) -> dict[str, tuple[bytes, int]]:
+    """Return the keys of a page that this job really sent: nothing else is ever stored.
+
+    Each with the content hash it spells, and the tokens estimated when it was sent.
+    """
     asked = {}
     for line in page:
         if line.key is None:
@@ -161,37 +218,37 @@ def _known_keys(job: LeasedJob, page: list[ResultLine]) -> dict[str, bytes]:
         if len(key) == _HASH_BYTES:
             asked[key] = line.key
     with job.context.store.database.snapshot() as connection:
-        return {asked[key]: key for key in carried_hashes(connection, job.id, list(asked))}
+        carried = carried_tokens(connection, job.id, list(asked))
+    return {asked[key]: (key, tokens) for key, tokens in carried.items()}
 
 
-def _doubt(job: LeasedJob, remote: RemoteJob, tally: _Tally) -> str | None:
+def doubt_of(job: LeasedJob, remote: RemoteJob, ending: Ending, tally: Tally) -> str | None:
     """Return why the file as a whole is not to be trusted, or None.
 
     Where it is not, nothing is sent again by itself: that could be paid for twice.
     """
-    config = job.context.config
-    if tally.wrong_size and (
-        tally.wrong_size == tally.lines
-        or (tally.wrong_size > 1 and tally.wrong_size > tally.lines * config.wrong_size_share)
+    wrong, answered, embedded = tally.wrong_size, tally.answered, tally.bill.texts
+    if wrong and (
+        wrong == answered or (wrong > 1 and wrong > answered * job.context.config.wrong_size_share)
     ):
-        return f"{tally.wrong_size} of {tally.lines} lines have vectors of another size."
-    if not tally.applied and not tally.failures:
+        return f"{wrong} of {answered} texts have vectors of another size."
+    if not answered and (tally.lines or ending.reason is None):
         return f"none of its {tally.lines} lines belongs to a text that was sent."
-    missing = remote.successful_count - tally.applied - len(tally.failures)
-    if remote.state is RemoteState.SUCCEEDED and missing > 0:
+    # A line with an error may be counted either way, or not be written at all.
+    counted = remote.successful_count + remote.failed_count
+    if min(counted - answered, remote.successful_count - embedded) > 0:
         return (
             f"the provider counts {remote.successful_count} embedded texts, the file holds "
-            f"{tally.applied}: it is cut short."
+            f"{embedded}: it is cut short."
         )
     sent = job.record().request_count
-    is_counted = remote.successful_count or remote.failed_count
-    if remote.state is RemoteState.SUCCEEDED and not is_counted and tally.lines < sent:
+    if ending.reason is None and not counted and answered < sent:
         # A file that lost its end at a line's end looks whole.
-        return f"it has {tally.lines} lines for {sent} texts, and the provider counts none of them."
+        return f"it has results for {answered} of {sent} texts, and the provider counts none."
     return None
 
 
-def _settle_rest(job: LeasedJob, tally: _Tally) -> None:
+def _settle_rest(job: LeasedJob, tally: Tally, ending: Ending) -> None:
     context = job.context
     for page in pages(tally.failures.items()):
         now = context.clock.now()
@@ -203,12 +260,7 @@ def _settle_rest(job: LeasedJob, tally: _Tally) -> None:
                 budget=context.config.budget,
                 now=now,
             )
-    settle_open(
-        job,
-        state=ItemState.MISSING,
-        use=BudgetUse.ATTEMPT,
-        error="the result has no usable line for this text",
-    )
+    settle_open(job, state=ending.item_state, use=ending.use, error=ending.error)
 
 
 def _outcome(key: bytes, line: ResultLine, now: float, quota_delay: float) -> Outcome:
@@ -227,10 +279,21 @@ def _outcome(key: bytes, line: ResultLine, now: float, quota_delay: float) -> Ou
     )
 
 
-def _complete(job: LeasedJob, tally: _Tally) -> None:
+def complete(
+    job: LeasedJob, tally: Tally, ending: Ending | None, *, stored: int | None = None
+) -> None:
+    """Record that a job's results are stored, and what they cost.
+
+    Args:
+        job: the job, under lease, at step ``fetched``.
+        tally: what its file held.
+        ending: how it ended.
+        stored: vectors taken from a job without items; None to count the items.
+    """
     record = job.record()
-    tokens = tally.tokens if tally.is_token_count_known else None
-    cost = None if tokens is None else job.context.config.prices.cost(record.model, tokens)
+    said = None
+    if ending is not None and ending.reason is not None:
+        said = f"{ending.error}; the results that it has are stored"
     with job.transaction() as connection:
         states = Counter(count_states(connection, job.id))
         jobs.move(
@@ -241,12 +304,11 @@ def _complete(job: LeasedJob, tally: _Tally) -> None:
             step=JobStep.APPLIED,
             status=JobStatus.COMPLETED,
             hold_reason=None,
-            error_message=None,
+            error_message=said,
             applied_at=job.context.clock.now(),
-            done_count=states[ItemState.DONE],
+            done_count=states[ItemState.DONE] if stored is None else stored,
             failed_count=states[ItemState.FAILED] + states[ItemState.MISSING],
-            token_count=tokens,
-            cost_usd=None if cost is None else cost.batch_usd,
+            **tally.bill.columns(record, job.context.config.prices),
         )
     if tally.unknown:
         _log.warning(
@@ -267,7 +329,8 @@ def _miss_results(job: LeasedJob) -> None:
     )
 
 
-def _hold_bad(job: LeasedJob, what: str) -> None:
+def hold_bad(job: LeasedJob, what: str) -> None:
+    """Hold a job whose results are missing or not to be trusted; they are looked at again later."""
     job.move(*HOLDABLE, fetched_at=job.context.clock.now())
     hold(
         job,

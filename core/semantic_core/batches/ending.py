@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from semantic_core.batches.context import LeasedJob
 from semantic_core.failpoints import FailPoint, reach
@@ -11,6 +12,28 @@ from semantic_core.queue.items import Outcome, open_hashes, settle_items
 from semantic_core.statuses import BudgetUse, FailureReason, ItemState, JobStep
 
 _PAGE = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ending:
+    """How the provider ended a job: what becomes of the texts that its results do not serve.
+
+    Attributes:
+        reason: why it ended; None where it calls the job succeeded, wholly or in part.
+        use: what that takes from the retry budget of each such text.
+        error: the same in words.
+    """
+
+    reason: FailureReason | None
+    use: BudgetUse
+    error: str
+
+    @property
+    def item_state(self) -> ItemState:
+        """What such a text's item becomes."""
+        if self.reason is None:
+            return ItemState.MISSING
+        return ItemState.RELEASED if self.use is BudgetUse.NOTHING else ItemState.FAILED
 
 
 def settle_open(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+from dataclasses import replace
 from typing import Self
 
 from semantic_core.batches.adopting import adopt_unknown_jobs
@@ -32,7 +33,13 @@ from semantic_core.progress import QueueProgress, queue_progress
 from semantic_core.queue import jobs
 from semantic_core.queue.costs import has_waiting
 from semantic_core.queue.retries import retry_failed_chunks
-from semantic_core.receipts import Estimate, Receipt, estimate_waiting, write_receipt
+from semantic_core.receipts import (
+    Estimate,
+    Receipt,
+    estimate_waiting,
+    read_cautions,
+    write_receipt,
+)
 from semantic_core.statuses import JobStatus
 from semantic_core.store import PeeweeVectorStore
 from semantic_core.store.collections import get_collection
@@ -81,6 +88,7 @@ class BatchManager:
         self._client = client
         self._owns_client = client is None
         self._listed_at: float | None = None
+        self._told: set[str] = set()
         self._workspace = Workspace(vector_store.database.path)
 
     def __enter__(self) -> Self:
@@ -134,6 +142,7 @@ class BatchManager:
         """
         context = self.context()
         self._check_batchable()
+        self._tell_cautions()
         self.store.fix_provenance(context.client.provenance)
         release_left_behind(context)
         if self._may_hold_our_texts(context):
@@ -248,7 +257,8 @@ class BatchManager:
 
     def get_queue_stats(self) -> QueueStats:
         """Return what waits, what runs and what failed. Needs no key."""
-        return self.store.stats(self.collection)
+        stats = self.store.stats(self.collection)
+        return replace(stats, cautions=self._cautions())
 
     def estimate(self) -> Estimate:
         """Return what sending everything that waits would cost, by estimate. Needs no key."""
@@ -260,7 +270,10 @@ class BatchManager:
             )
 
     def receipt(self, since: float = 0.0, *, until: float | None = None) -> Receipt:
-        """Return what the jobs created in that time cost, by the provider's count. Needs no key.
+        """Return what the jobs created in that time cost. Needs no key.
+
+        By the provider's count, and by estimate for texts that it left out, each job at the
+        price recorded when it was sent.
 
         Args:
             since: epoch seconds; 0 for all jobs of the database.
@@ -355,6 +368,21 @@ class BatchManager:
             prefix=f"semcore-{self.store.meta('install_id')}-",
             workspace=self._workspace,
         )
+
+    def _cautions(self) -> tuple[str, ...]:
+        with self.store.database.snapshot() as connection:
+            return read_cautions(
+                connection,
+                collection_id=self._collection_id(connection),
+                prices=self.config.prices,
+            )
+
+    def _tell_cautions(self) -> None:
+        """Say once, before any money, what is not known of the models that texts wait for."""
+        for caution in self._cautions():
+            if caution not in self._told:
+                self._told.add(caution)
+                _log.warning("%s", caution)
 
     def _collection_id(self, connection: sqlite3.Connection) -> int | None:
         if self.collection is None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 
 from semantic_core.batches.adopting import apply_adopted
-from semantic_core.batches.applying import apply_results
+from semantic_core.batches.applying import apply_results, hold_bad
 from semantic_core.batches.context import LeasedJob
-from semantic_core.batches.ending import end_job
+from semantic_core.batches.ending import Ending, end_job
 from semantic_core.batches.holding import HOLDABLE, hold, hold_if_still_absent
 from semantic_core.errors import AuthError, RemoteNotFoundError
 from semantic_core.failpoints import FailPoint, reach
@@ -32,37 +32,69 @@ def poll(job: LeasedJob, record: JobRecord) -> None:
         hold_if_still_absent(job, record)
         return
     _note_seen(job, record, remote)
-    state = remote.state
-    if state in (RemoteState.SUCCEEDED, RemoteState.PARTIALLY_SUCCEEDED):
-        (apply_adopted if record.is_adopted else apply_results)(job, remote)
-    elif state is RemoteState.FAILED:
-        _end_without_results(
-            job, remote, FailureReason.PROVIDER_FAILED, BudgetUse.JOB_FAILURE, "failed"
-        )
-    elif state is RemoteState.EXPIRED:
-        _end_without_results(job, remote, FailureReason.EXPIRED, BudgetUse.EXPIRY, "expired")
-    elif state is RemoteState.CANCELLED and record.cancel_requested_at is not None:
-        _end_without_results(
-            job, remote, FailureReason.CANCELLED, BudgetUse.NOTHING, "was cancelled"
-        )
-    elif state is RemoteState.CANCELLED:
+    ending = _ending(remote)
+    # Whatever the state says: what a result file holds was paid for.
+    if remote.result_file is not None and not _was_read_lately(job, record, ending):
+        apply = apply_adopted if record.is_adopted else apply_results
+        if apply(job, remote, ending):
+            return
+    if ending is None:
+        if remote.state is RemoteState.UNKNOWN:
+            _log.warning("Batch job %s is in a state not known here: %s", job.id, remote.raw_state)
+    elif ending.reason is None:
+        hold_bad(job, "the provider calls it finished but names no result file.")
+    elif ending.reason is FailureReason.CANCELLED and record.cancel_requested_at is None:
         hold(
             job,
             HoldReason.CANCELLED_ELSEWHERE,
             "somebody cancelled it at the provider. release(batch_id, accept_rebilling=True) "
             "sends its texts again.",
         )
-    elif state is RemoteState.UNKNOWN:
-        _log.warning("Batch job %s is in a state not known here: %s", job.id, remote.raw_state)
+    elif ending.reason is FailureReason.PROVIDER_FAILED and remote.successful_count:
+        hold_bad(
+            job,
+            f"the provider calls it failed, counts {remote.successful_count} embedded texts and "
+            "names no result file.",
+        )
+    else:
+        end_job(job, steps=HOLDABLE, reason=ending.reason, error=ending.error, use=ending.use)
+
+
+def _ending(remote: RemoteJob) -> Ending | None:
+    """Return how the provider ended a job, or None while it may still run."""
+    if remote.state in (RemoteState.SUCCEEDED, RemoteState.PARTIALLY_SUCCEEDED):
+        return Ending(
+            reason=None,
+            use=BudgetUse.ATTEMPT,
+            error="the result has no usable line for this text",
+        )
+    if remote.state not in _ENDS:
+        return None
+    reason, use, verb = _ENDS[remote.state]
+    words = f": {remote.error_message}" if remote.error_message else ""
+    return Ending(reason=reason, use=use, error=f"the job {verb} at the provider{words}")
+
+
+_ENDS = {
+    RemoteState.FAILED: (FailureReason.PROVIDER_FAILED, BudgetUse.JOB_FAILURE, "failed"),
+    RemoteState.EXPIRED: (FailureReason.EXPIRED, BudgetUse.EXPIRY, "expired"),
+    RemoteState.CANCELLED: (FailureReason.CANCELLED, BudgetUse.NOTHING, "was cancelled"),
+}
+
+
+def _was_read_lately(job: LeasedJob, record: JobRecord, ending: Ending | None) -> bool:
+    """Whether the file of a job that may still run was read too recently to read it again."""
+    return ending is None and _is_recent(job, record.fetched_at)
 
 
 def _rests(job: LeasedJob, record: JobRecord) -> bool:
     """Whether results that looked wrong were downloaded too recently to try again."""
-    return (
-        record.hold_reason is HoldReason.BAD_RESULTS
-        and record.fetched_at is not None
-        and 0 <= job.context.clock.now() - record.fetched_at < job.context.config.refetch_delay
-    )
+    return record.hold_reason is HoldReason.BAD_RESULTS and _is_recent(job, record.fetched_at)
+
+
+def _is_recent(job: LeasedJob, fetched_at: float | None) -> bool:
+    delay = job.context.config.refetch_delay
+    return fetched_at is not None and 0 <= job.context.clock.now() - fetched_at < delay
 
 
 def _look_up(job: LeasedJob, record: JobRecord) -> RemoteJob | None:
@@ -81,7 +113,7 @@ def _look_up(job: LeasedJob, record: JobRecord) -> RemoteJob | None:
 
 def _note_seen(job: LeasedJob, record: JobRecord, remote: RemoteJob) -> None:
     """Record what the provider says; a job that is seen again is no longer held for absence."""
-    has_results = remote.state in (RemoteState.SUCCEEDED, RemoteState.PARTIALLY_SUCCEEDED)
+    has_results = _ending(remote) is not None and not remote.is_barren
     is_running = has_results or remote.state is RemoteState.RUNNING
     now = job.context.clock.now()
     was_absent = record.hold_reason in (HoldReason.LOST, HoldReason.OTHER_PROJECT)
@@ -100,12 +132,3 @@ def _note_seen(job: LeasedJob, record: JobRecord, remote: RemoteJob) -> None:
         changes["error_message"] = None
     if any(getattr(record, name) != value for name, value in changes.items()):
         job.move(*HOLDABLE, **changes)
-
-
-def _end_without_results(
-    job: LeasedJob, remote: RemoteJob, reason: FailureReason, use: BudgetUse, verb: str
-) -> None:
-    words = f": {remote.error_message}" if remote.error_message else ""
-    end_job(
-        job, steps=HOLDABLE, reason=reason, error=f"the job {verb} at the provider{words}", use=use
-    )

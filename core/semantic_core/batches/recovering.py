@@ -9,7 +9,7 @@ from semantic_core.batches.ending import end_job
 from semantic_core.batches.holding import hold
 from semantic_core.errors import ProviderError
 from semantic_core.failpoints import FailPoint, reach
-from semantic_core.gemini import RemoteJob, RemoteStatus
+from semantic_core.gemini import RemoteJob
 from semantic_core.queue.jobs import JobRecord
 from semantic_core.statuses import FailureReason, HoldReason, JobStatus, JobStep
 
@@ -80,7 +80,7 @@ def _adopt(job: LeasedJob, found: list[RemoteJob]) -> None:
     ranked = sorted(
         found,
         key=lambda remote: (
-            remote.status is RemoteStatus.FAILED,
+            remote.is_barren,
             remote.created_at or 0.0,
             remote.name,
         ),

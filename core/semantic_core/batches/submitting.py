@@ -106,6 +106,7 @@ def _claim(context: BatchContext, options: FlushOptions) -> LeasedJob | None:
                 lease_token=token,
                 lease_until=now + context.config.lease,
                 created_at=now,
+                price=context.config.prices.prices.get(waiting.spec.model),
             ),
         )
     reach(FailPoint.CLAIM_COMMITTED)

@@ -101,7 +101,8 @@ def sync_adopted(context: BatchContext) -> int:
     if still_open:
         _log.warning(
             "Nothing sent: %d jobs were found at the provider whose texts are not known before "
-            "they end. sync_status() takes their results.",
+            "their results are here. sync_status() takes them; a job whose results look wrong is "
+            "held until they are whole, or until it is released.",
             still_open,
         )
     return still_open

@@ -19,7 +19,7 @@ from semantic_core.emulator import Emulator, EmulatorConfig
 from semantic_core.errors import ConfigurationError
 from semantic_core.statuses import SearchMode
 from semantic_core.types import IngestReport, QueueStats
-from semantic_core.wording import counted, money
+from semantic_core.wording import counted, money, part_estimated
 
 
 def register(app: typer.Typer) -> None:
@@ -152,10 +152,11 @@ def _watch(run: Demo) -> None:
 def _show_bill(bill: Bill, report: IngestReport, stats: QueueStats) -> None:
     console.rule("receipt", align="left", style="dim")
     verb = "has" if stats.ready == 1 else "have"
+    guess = part_estimated(bill.tokens, bill.estimated_tokens)
     say(f"{counted(stats.ready, 'chunk')} {verb} a vector, {stats.failed:,} failed.")
     say(
         f"{counted(bill.tokens, 'token')} in {counted(bill.jobs, 'batch job')}, over all runs on "
-        "this database."
+        f"this database{f'; {guess}' if guess else ''}."
     )
     if bill.cost is not None:
         say(

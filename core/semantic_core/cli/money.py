@@ -10,9 +10,15 @@ import typer
 from semantic_core.cli.options import DEFAULT_DB, AsJson, Db, OnlyCollection, open_manager
 from semantic_core.cli.output import print_json, say, show_table
 from semantic_core.cli.queue import ID_WIDTH
-from semantic_core.cli.spending import spending
 from semantic_core.receipts import Estimate, Receipt
-from semantic_core.wording import counted, money
+from semantic_core.wording import (
+    HOW_FAR_OFF,
+    counted,
+    job_tokens,
+    money,
+    part_estimated,
+    without_price,
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -43,7 +49,7 @@ def receipt(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say what batch jobs cost, by the provider's own count. Needs no key."""
+    """Say what batch jobs cost, by the provider's own count where it gives one. Needs no key."""
     start, end = _time_of(month, since)
     with open_manager(db) as manager:
         found = manager.receipt(start, until=end)
@@ -92,18 +98,24 @@ def _show_estimate(found: Estimate) -> None:
     if found.repeated_tokens:
         less = counted(found.repeated_tokens, "token")
         say(f"Repeated texts are sent once: about {less} less.")
+    say(HOW_FAR_OFF)
+    for caution in found.cautions:
+        say(caution)
 
 
 def _total(found: Receipt) -> str:
-    spent = spending(found)
-    start = f"{counted(found.texts, 'text')}, {counted(found.tokens, 'token')}: "
-    if spent.cost is None:
-        return f"{start}{spent.gap}."
-    known = f" for {counted(spent.cost.tokens, 'token')}; {spent.gap}" if spent.gap else ""
-    what = "the former" if spent.gap else "it"
+    guess = part_estimated(found.tokens, found.estimated_tokens)
+    tokens = counted(found.tokens, "token") + (f" ({guess})" if guess else "")
+    gap, priced = without_price(found.unpriced), found.priced
+    start = f"{counted(found.texts, 'text')}, {tokens}: "
+    if gap and not priced.tokens:
+        return f"{start}{gap}."
+    known = f" for {counted(priced.tokens, 'token')}; {gap}" if gap else ""
+    what = "the former" if gap else "it"
+    about = "about " if guess else ""
     return (
-        f"{start}{money(spent.cost.batch_usd)} by batch{known}. Live {what} would have been "
-        f"{money(spent.cost.live_usd)}: saved {money(spent.cost.saved_usd)}."
+        f"{start}{about}{money(priced.batch_usd)} by batch{known}. Live {what} would have been "
+        f"{money(priced.live_usd)}: saved {money(priced.saved_usd)}."
     )
 
 
@@ -114,8 +126,10 @@ def _show_receipt(found: Receipt) -> None:
             f"{datetime.fromtimestamp(job.created_at, UTC):%Y-%m-%d}",
             str(job.status),
             f"{job.done_count:,}",
-            "-" if job.token_count is None else f"{job.token_count:,}",
-            "-" if job.token_count is None else money(job.cost_usd),
+            job_tokens(job.token_count, job.uncounted_tokens, job.estimated_tokens),
+            "-"
+            if job.token_count is None
+            else ("~" if job.uncounted_tokens else "") + money(job.cost_usd),
         )
         for job in found.jobs
     ]
@@ -129,11 +143,13 @@ def _show_receipt(found: Receipt) -> None:
     if found.reused_chunks:
         share = "shares" if found.reused_chunks == 1 else "share"
         were = "was" if found.reused_tokens == 1 else "were"
+        guess = part_estimated(found.reused_tokens, found.reused_estimated_tokens)
         say(
             f"{counted(found.reused_chunks, 'chunk')} {share} the vector of an equal text: "
-            f"{counted(found.reused_tokens, 'token')} {were} not paid again."
+            f"{counted(found.reused_tokens, 'token')} {were} not paid again"
+            f"{f' ({guess})' if guess else ''}."
         )
     if found.open_tokens:
         tokens = counted(found.open_tokens, "token")
         say(f"Not in it: about {tokens} of jobs without a count yet.")
-    say(f"Prices of {found.priced_as_of}; live embeddings are not in it.")
+    say("Each job at the price recorded when it was sent; live embeddings are not in it.")

@@ -20,12 +20,11 @@ from semantic_core.cli.options import (
     open_manager,
 )
 from semantic_core.cli.output import age, console, errors, print_json, say, show_table
-from semantic_core.cli.spending import spending
 from semantic_core.limits import GEMINI_LIMITS, HOUR
 from semantic_core.receipts import Receipt
 from semantic_core.statuses import HoldReason
 from semantic_core.types import BatchJob, QueueStats
-from semantic_core.wording import counted, moment, money, shorten
+from semantic_core.wording import counted, moment, money, part_estimated, shorten, without_price
 
 # What is shown of a job's id; commands take any beginning that only one job has.
 ID_WIDTH = 8
@@ -166,6 +165,8 @@ def show_stats(stats: QueueStats) -> None:
             f"the provider removes them after {GEMINI_LIMITS.result_lifetime / HOUR:.0f} hours. "
             "Run semcore sync."
         )
+    for caution in stats.cautions:
+        say(caution)
     for message, count in stats.failures[:10]:
         say(f"{count:,} failed: {shorten(message, 200)}")
 
@@ -174,14 +175,15 @@ def show_cost(receipt: Receipt) -> None:
     """Print what the jobs of the database cost, in one line."""
     if not receipt.tokens:
         return
-    spent = spending(receipt)
-    if spent.cost is None:
-        say(f"What was spent is not known: {spent.gap}.")
+    gap, priced = without_price(receipt.unpriced), receipt.priced
+    if not priced.tokens:
+        say(f"What was spent is not known: {gap}.")
         return
-    gap = f"; {spent.gap}" if spent.gap else ""
+    guess = part_estimated(receipt.tokens, receipt.estimated_tokens)
     say(
-        f"Spent {money(spent.cost.batch_usd)} by batch for {counted(spent.cost.tokens, 'token')}, "
-        f"{money(spent.cost.saved_usd)} less than live{gap}."
+        f"Spent {'about ' if guess else ''}{money(priced.batch_usd)} by batch for "
+        f"{counted(priced.tokens, 'token')}{f' ({guess})' if guess else ''}, "
+        f"{money(priced.saved_usd)} less than live{f'; {gap}' if gap else ''}."
     )
 
 

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from semantic_core.batches.adopting import adopt_unknown_jobs, is_ours
 from semantic_core.batches.context import BatchContext
 from semantic_core.doctor.findings import Finding, Trouble
-from semantic_core.gemini import RemoteStatus
 from semantic_core.queue.jobs import ended_inputs, remote_ids
 
 
@@ -20,7 +19,7 @@ def remote_jobs(context: BatchContext, *, fix: bool) -> Iterator[Finding]:
     listed = [
         remote
         for remote in context.client.list_jobs(context.prefix)
-        if is_ours(context, remote) and remote.status is not RemoteStatus.FAILED
+        if is_ours(context, remote) and not remote.is_barren
     ]
     names = {str(remote.display_name) for remote in listed}
     with context.store.database.snapshot() as connection:

@@ -34,6 +34,7 @@ from semantic_core.emulator.effects import (
     Redirect,
     ReplaceLines,
     Reply,
+    SkipLines,
     StickJob,
 )
 from semantic_core.emulator.embedding import count_tokens, fake_embed
@@ -68,6 +69,7 @@ __all__ = [
     "Redirect",
     "ReplaceLines",
     "Reply",
+    "SkipLines",
     "StickJob",
     "TextKey",
     "Violation",

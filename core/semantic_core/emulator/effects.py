@@ -27,6 +27,7 @@ class Damage(StrEnum):
     MALFORMED = "malformed"  #: the line breaks off in its middle
     EMPTY = "empty"  #: neither a response nor an error
     SWAPPED = "swapped"  #: the vector of the next input line
+    UNCOUNTED = "uncounted"  #: without its token count, as seen of gemini-embedding-2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,7 +176,8 @@ class EndJob:
         code: code of its error, if any.
         message: the provider's words for it.
         has_results: whether there is a result file; by default for the two successes.
-        is_billed: whether its texts are billed although there is no result file.
+        is_billed: whether its texts are billed, and counted, although there is no result file.
+        is_counted: whether the job tells how many of its requests succeeded and failed.
     """
 
     state: str
@@ -183,6 +185,7 @@ class EndJob:
     message: str | None = None
     has_results: bool | None = None
     is_billed: bool = False
+    is_counted: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,6 +229,13 @@ class ReplaceLines:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SkipLines:
+    """End the job before it comes to these lines: no result, no count, no bill."""
+
+    lines: Lines = field(default_factory=Lines)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CutResult:
     """Store only the first bytes of a result file; lines not whole count as lost."""
 
@@ -233,8 +243,8 @@ class CutResult:
 
 
 CallEffect = Reply | Drop | Delay | Garbage | Redirect | CutDownload | Bomb
-LineEffect = FailLines | DamageLines | ReplaceLines | CutResult
+LineEffect = FailLines | DamageLines | ReplaceLines | SkipLines | CutResult
 Effect = CallEffect | CutUpload | HideJob | EndJob | StickJob | LineEffect
 
 CALL_EFFECTS = (Reply, Drop, Delay, Garbage, Redirect, CutDownload, Bomb)
-LINE_EFFECTS = (FailLines, DamageLines, ReplaceLines, CutResult)
+LINE_EFFECTS = (FailLines, DamageLines, ReplaceLines, SkipLines, CutResult)

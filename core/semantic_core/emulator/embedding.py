@@ -19,8 +19,11 @@ FloatVector = npt.NDArray[np.float32]
 
 _WORD = re.compile(r"\w+")
 _TOKEN = re.compile(r"\w+|[^\w\s]")
+_EAST_ASIAN = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7a3]")
 
 _BYTES_PER_TOKEN = 4
+# Han, Kana and Hangul: reports of real counts go from 1 to 1.5.
+_TOKENS_PER_EAST_ASIAN = 1.25
 _PLACES_PER_WORD = 8
 _GRAM_SIZES = (3, 4)
 _LONGEST_CACHED_WORD = 32
@@ -90,9 +93,15 @@ def fake_embed(
 
 
 def count_tokens(text: str) -> int:
-    """Estimate the tokens of a text: a quarter of its bytes, but at least its words."""
+    """Estimate the tokens of a text: a quarter of its bytes, but at least its words.
+
+    A Han, Kana or Hangul character is more than one token.
+    """
     size = len(text.encode("utf-8", "surrogatepass"))
-    return max(-(-size // _BYTES_PER_TOKEN), len(_TOKEN.findall(text)))
+    tokens = max(-(-size // _BYTES_PER_TOKEN), len(_TOKEN.findall(text)))
+    if text.isascii():
+        return tokens
+    return max(tokens, math.ceil(_TOKENS_PER_EAST_ASIAN * len(_EAST_ASIAN.findall(text))))
 
 
 def _features_of(text: str, model: str) -> _Features:

@@ -241,11 +241,14 @@ class Jobs:
             has_results = ending.has_results
         error = None if ending is None else _error_of(ending)
         if has_results:
-            self._run(row, state=state, ended_at=ended_at, error=error)
+            is_counted = ending is None or ending.is_counted
+            self._run(row, state=state, ended_at=ended_at, error=error, is_counted=is_counted)
             return
         with self._state.transaction():
-            is_ended = self._end(name, state=state, ended_at=ended_at, error=error)
-            if is_ended and ending is not None and ending.is_billed:
+            is_billed = ending is not None and ending.is_billed
+            counts = (row["request_count"], 0) if is_billed else (0, 0)
+            is_ended = self._end(name, state=state, ended_at=ended_at, error=error, counts=counts)
+            if is_ended and is_billed:
                 lines = [(number, True) for number in range(row["request_count"])]
                 self._ledger.bill(name, lines, at=ended_at)
 
@@ -256,6 +259,7 @@ class Jobs:
         state: str,
         ended_at: float,
         error: tuple[int, str] | None,
+        is_counted: bool,
     ) -> None:
         """Write the result file, and only when it is whole show it and bill it."""
         name = row["name"]
@@ -273,7 +277,7 @@ class Jobs:
             buffer += result.data
             if result.is_billed:
                 billed.append((result.number, result.is_lost))
-            else:
+            elif not result.is_skipped:
                 failed += 1
             if len(buffer) >= PART_SIZE:
                 self._files.contents.append(content, written, bytes(buffer))
@@ -287,7 +291,7 @@ class Jobs:
                 state=state,
                 ended_at=ended_at,
                 error=error,
-                counts=(len(billed), failed),
+                counts=(len(billed), failed) if is_counted else (0, 0),
                 result_file=result_file,
             ):
                 return  # cancelled meanwhile

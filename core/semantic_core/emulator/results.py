@@ -18,6 +18,7 @@ from semantic_core.emulator.effects import (
     FailLines,
     LineEffect,
     ReplaceLines,
+    SkipLines,
 )
 from semantic_core.emulator.embedding import FloatVector, count_tokens, fake_embed
 from semantic_core.emulator.inputs import InputLine
@@ -36,12 +37,14 @@ class ResultLine:
         data: bytes for the result file: usually one line, with a fault none or several.
         is_billed: it was embedded.
         is_lost: it was embedded, and a fault keeps its vector from the client.
+        is_skipped: the job ended before it came to this line.
     """
 
     number: int
     data: bytes
     is_billed: bool
     is_lost: bool
+    is_skipped: bool = False
 
 
 def embed(request: EmbedRequest, *, model: str, info: ModelInfo) -> FloatVector:
@@ -109,6 +112,10 @@ class Runner:
             None,
         )
         problem = objection(line.request, model=self._model, info=self._info)
+        if isinstance(effect, SkipLines):
+            return ResultLine(
+                number=number, data=b"", is_billed=False, is_lost=False, is_skipped=True
+            )
         error: dict[str, Any] | None = None
         if problem is not None:
             error = {"code": _INVALID_ARGUMENT, "message": problem}
@@ -148,6 +155,7 @@ class Runner:
             Damage.NO_KEY: lambda: _encode(success, replace(line, key=None)),
             Damage.MALFORMED: lambda: data[: len(data) // 2] + b"\n",
             Damage.EMPTY: lambda: _encode({}, line),
+            Damage.UNCOUNTED: lambda: _encode(_success(vector, None), line),
             Damage.SWAPPED: lambda: _encode(
                 _success(self._vector((number + 1) % len(self._lines)), ""), line
             ),
@@ -156,7 +164,7 @@ class Runner:
 
 
 # The client still gets the vector.
-_HARMLESS = (Damage.DUPLICATE, Damage.FOREIGN_KEY)
+_HARMLESS = (Damage.DUPLICATE, Damage.FOREIGN_KEY, Damage.UNCOUNTED)
 
 _SPOILED: dict[Damage, Callable[[list[float]], list[Any]]] = {
     Damage.WRONG_DIMENSION: lambda values: values[:-1],
@@ -169,8 +177,10 @@ _SPOILED: dict[Damage, Callable[[list[float]], list[Any]]] = {
 }
 
 
-def _success(vector: FloatVector, text: str) -> dict[str, Any]:
-    return {"response": {"tokenCount": str(count_tokens(text)), "embedding": {"values": vector}}}
+def _success(vector: FloatVector, text: str | None) -> dict[str, Any]:
+    """Return a good line's fields; without a text, no tokens are counted."""
+    count = {} if text is None else {"tokenCount": str(count_tokens(text))}
+    return {"response": {**count, "embedding": {"values": vector}}}
 
 
 def _encode(record: dict[str, Any], line: InputLine) -> bytes:

@@ -127,6 +127,11 @@ class RemoteJob:
     created_at: float | None = None
     ended_at: float | None = None
 
+    @property
+    def is_barren(self) -> bool:
+        """Whether it ended without results: a result file counts, whatever the state says."""
+        return self.status is RemoteStatus.FAILED and self.result_file is None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetrievedResults:
@@ -150,11 +155,12 @@ class ResultLine:
     Attributes:
         key: the content hash in hex, or None for a line that names none.
         vector: float32, finite, of the right size and not zero; normalised as the spec says.
-        token_count: tokens the provider counted, or None.
+        token_count: tokens the provider counted, or None; with an unusable vector, too.
         error: why there is no vector: the provider's words, or what is wrong with the line.
         is_transient: sending the text again may help.
         is_quota: the provider had no room for it, which says nothing about the text.
         is_wrong_size: the line held a vector of another dimension.
+        is_refused: the error is the provider's: the text was not embedded, and not billed.
     """
 
     key: str | None
@@ -164,3 +170,4 @@ class ResultLine:
     is_transient: bool = False
     is_quota: bool = False
     is_wrong_size: bool = False
+    is_refused: bool = False

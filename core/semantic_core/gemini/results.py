@@ -132,16 +132,17 @@ def _read_line(line: bytes, spec: EmbeddingSpec) -> ResultLine:
             error=error.words,
             is_transient=error.is_transient,
             is_quota=error.is_quota,
+            is_refused=True,
         )
-    values = _find_values(record)
+    values, tokens = _find_values(record), _find_token_count(record)
     if not isinstance(values, list):
-        return _unusable("the line holds neither a vector nor an error", key=key)
+        return _unusable("the line holds neither a vector nor an error", key=key, tokens=tokens)
     try:
         vector = to_vector(values, spec=spec, what="the line")
     except InvalidVectorError as refusal:
         is_wrong_size = len(values) != spec.dimensions
-        return _unusable(str(refusal), key=key, is_wrong_size=is_wrong_size)
-    return ResultLine(key=key, vector=vector, token_count=_find_token_count(record))
+        return _unusable(str(refusal), key=key, tokens=tokens, is_wrong_size=is_wrong_size)
+    return ResultLine(key=key, vector=vector, token_count=tokens)
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:
@@ -156,9 +157,17 @@ def _parse(line: bytes) -> dict[str, Any] | None:
     return record if isinstance(record, dict) else None
 
 
-def _unusable(error: str, *, key: str | None = None, is_wrong_size: bool = False) -> ResultLine:
+def _unusable(
+    error: str,
+    *,
+    key: str | None = None,
+    tokens: int | None = None,
+    is_wrong_size: bool = False,
+) -> ResultLine:
     # The text itself may be fine, so it may be sent again, within its budget.
-    return ResultLine(key=key, error=error, is_transient=True, is_wrong_size=is_wrong_size)
+    return ResultLine(
+        key=key, token_count=tokens, error=error, is_transient=True, is_wrong_size=is_wrong_size
+    )
 
 
 def _find_key(record: dict[str, Any]) -> str | None:

@@ -7,6 +7,8 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from semantic_core.pricing import Price
+from semantic_core.queue.costs import mean_tokens
 from semantic_core.spec import EmbeddingSpec
 
 
@@ -46,21 +48,25 @@ def unknown_names(connection: sqlite3.Connection, names: Iterable[str]) -> set[s
     }
 
 
-def adopt(connection: sqlite3.Connection, job: FoundJob, *, now: float) -> bool:
+def adopt(
+    connection: sqlite3.Connection, job: FoundJob, *, price: Price | None, now: float
+) -> bool:
     """Insert a row for a found job; return whether there is a vector space it can be for.
 
     It carries no items: nobody knows its texts before its results are here. It counts as
     cleaned from the start, since its remote files may belong to another copy of this database.
+    Until they are, it costs what so many texts of this database would.
     """
     spaces = possible_spaces(connection, job.model)
     if not spaces:
         return False
     space_id, spec = spaces[0]
+    tokens = job.request_count * mean_tokens(connection, space_id, spec)
     connection.execute(
         "INSERT INTO batch_jobs (id, google_job_id, status, step, display_name, space_id, spec, "
         "model, fingerprint, provider_state, request_count, byte_count, estimated_tokens, "
-        "is_adopted, created_at, submitted_at, cleaned_at) "
-        "VALUES (?, ?, 'SUBMITTED', 'submitted', ?, ?, ?, ?, ?, ?, ?, 0, 0, 1, ?, ?, ?) "
+        "live_price, batch_price, is_adopted, created_at, submitted_at, cleaned_at) "
+        "VALUES (?, ?, 'SUBMITTED', 'submitted', ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, 1, ?, ?, ?) "
         "ON CONFLICT DO NOTHING",
         (
             job.id,
@@ -72,6 +78,9 @@ def adopt(connection: sqlite3.Connection, job: FoundJob, *, now: float) -> bool:
             job.fingerprint,
             job.provider_state,
             job.request_count,
+            tokens,
+            None if price is None else price.live,
+            None if price is None else price.batch,
             job.submitted_at,
             job.submitted_at,
             now,
@@ -81,12 +90,15 @@ def adopt(connection: sqlite3.Connection, job: FoundJob, *, now: float) -> bool:
 
 
 def open_adopted(connection: sqlite3.Connection) -> list[str]:
-    """Return adopted jobs that still run: nobody knows which texts they hold."""
+    """Return adopted jobs that still run, or whose results look wrong.
+
+    Nobody knows which texts they hold, so that any text that is sent may be paid for twice.
+    """
     return [
         row[0]
         for row in connection.execute(
-            "SELECT id FROM batch_jobs WHERE is_adopted AND hold_reason IS NULL "
-            "AND status NOT IN ('COMPLETED', 'FAILED')"
+            "SELECT id FROM batch_jobs WHERE is_adopted AND (hold_reason IS NULL "
+            "OR hold_reason = 'bad results') AND status NOT IN ('COMPLETED', 'FAILED')"
         )
     ]
 

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from semantic_core.pricing import Price, token_estimator
 from semantic_core.queue.budget import USES_BUDGET, RetryBudget, used_budget
 from semantic_core.queue.items import fail_chunks
 from semantic_core.spec import EmbeddingSpec
@@ -34,22 +35,30 @@ class Waiting:
         space_id: their vector space.
         spec: how they become vectors.
         hashes: which texts.
+        text_tokens: estimated tokens of each of them, in the same order.
         source_bytes: UTF-8 bytes of them.
-        tokens: estimated tokens of them.
         is_full: more are waiting, but a limit of the job is reached.
     """
 
     space_id: int
     spec: EmbeddingSpec
     hashes: tuple[bytes, ...]
+    text_tokens: tuple[int, ...]
     source_bytes: int
-    tokens: int
     is_full: bool
+
+    @property
+    def tokens(self) -> int:
+        """Estimated tokens of all of them."""
+        return sum(self.text_tokens)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewJob:
-    """The columns of a job about to be claimed."""
+    """The columns of a job about to be claimed.
+
+    ``price`` is the one that it is billed by, whatever later tables say; None if none is known.
+    """
 
     id: str
     display_name: str
@@ -57,10 +66,8 @@ class NewJob:
     lease_token: str
     lease_until: float
     created_at: float
+    price: Price | None = None
 
-
-# A token of English prose is about four characters; nothing is billed by this number.
-_BYTES_PER_TOKEN = 4
 
 _WAITS = "embedding_status = 'PENDING' AND batch_job_id IS NULL"
 
@@ -125,13 +132,13 @@ def _queues(connection: sqlite3.Connection, collection: str | None, now: float) 
 
 def _due_texts(
     connection: sqlite3.Connection, queues: Sequence[_Queue], now: float
-) -> Iterator[tuple[bytes, int, bool]]:
-    """Yield (content hash, UTF-8 bytes, whether its retry budget was used) of due chunks."""
+) -> Iterator[tuple[bytes, bytes, bool]]:
+    """Yield (content hash, vector source in UTF-8, whether its retry budget was used), as due."""
     for queue in queues:
         for due, order in _DUE:
             # A chunk saved while its text backs off elsewhere waits with it.
             yield from connection.execute(
-                "SELECT content_hash, length(CAST(coalesce(vector_source, text) AS BLOB)), "
+                "SELECT content_hash, CAST(coalesce(vector_source, text) AS BLOB), "
                 "EXISTS (SELECT 1 FROM batch_items i WHERE i.content_hash = c.content_hash "
                 f"AND {USES_BUDGET}) FROM chunks c WHERE collection_id = :collection "
                 f"AND {_WAITS} AND {due} AND NOT EXISTS (SELECT 1 FROM chunks o "
@@ -150,17 +157,19 @@ def _fill_job(
     now: float,
 ) -> Waiting | None:
     """Take due texts of one space up to a limit; fail those that have no tries left."""
-    hashes: dict[bytes, None] = {}
+    spec = EmbeddingSpec.from_json(queues[0].spec)
+    estimate = token_estimator(spec)
+    hashes: dict[bytes, int] = {}
     spent: dict[bytes, None] = {}
     source_bytes = tokens = 0
     is_full = False
-    for content_hash, size, has_uses in _due_texts(connection, queues, now):
+    for content_hash, source, has_uses in _due_texts(connection, queues, now):
         if content_hash in hashes or content_hash in spent:
             continue
         if has_uses and budget.is_spent(used_budget(connection, content_hash)):
             spent[content_hash] = None
             continue
-        text_tokens = max(1, -(-size // _BYTES_PER_TOKEN))
+        size, text_tokens = len(source), estimate(source)
         # A single text over a limit still goes, alone: the provider decides about it.
         is_full = bool(hashes) and (
             len(hashes) >= limits.requests
@@ -169,7 +178,7 @@ def _fill_job(
         )
         if is_full:
             break
-        hashes[content_hash] = None
+        hashes[content_hash] = text_tokens
         source_bytes += size
         tokens += text_tokens
     # After the loop: it reads from the index that this changes.
@@ -179,10 +188,10 @@ def _fill_job(
         return None
     return Waiting(
         space_id=queues[0].space_id,
-        spec=EmbeddingSpec.from_json(queues[0].spec),
+        spec=spec,
         hashes=tuple(hashes),
+        text_tokens=tuple(hashes.values()),
         source_bytes=source_bytes,
-        tokens=tokens,
         is_full=is_full,
     )
 
@@ -195,7 +204,8 @@ def claim(connection: sqlite3.Connection, waiting: Waiting, job: NewJob) -> None
     connection.execute(
         "INSERT INTO batch_jobs (id, status, step, display_name, space_id, spec, model, "
         "fingerprint, request_count, byte_count, estimated_tokens, lease_token, lease_until, "
-        "created_at) VALUES (?, 'CREATED', 'claimed', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "created_at, live_price, batch_price) "
+        "VALUES (?, 'CREATED', 'claimed', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             job.id,
             job.display_name,
@@ -209,12 +219,18 @@ def claim(connection: sqlite3.Connection, waiting: Waiting, job: NewJob) -> None
             job.lease_token,
             job.lease_until,
             job.created_at,
+            None if job.price is None else job.price.live,
+            None if job.price is None else job.price.batch,
         ),
     )
     connection.executemany(
-        "INSERT INTO batch_items (job_id, content_hash, state, attempt) VALUES (?, ?, 'open', "
+        "INSERT INTO batch_items (job_id, content_hash, tokens, state, attempt) "
+        "VALUES (?, ?, ?, 'open', "
         f"(SELECT count(*) + 1 FROM batch_items WHERE content_hash = ? AND {USES_BUDGET}))",
-        [(job.id, content_hash, content_hash) for content_hash in waiting.hashes],
+        [
+            (job.id, content_hash, tokens, content_hash)
+            for content_hash, tokens in zip(waiting.hashes, waiting.text_tokens, strict=True)
+        ],
     )
     connection.executemany(
         "UPDATE chunks SET batch_job_id = ?, not_before = NULL "

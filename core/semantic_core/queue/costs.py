@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from semantic_core.pricing import tokens_in_bytes
-from semantic_core.spec import EmbeddingSpec
+from semantic_core.pricing import Cost, Price, PriceTable, token_estimator, tokens_in
+from semantic_core.spec import MODEL_TOKEN_LIMITS, EmbeddingSpec
 
 _WAITS = "k.embedding_status = 'PENDING' AND k.batch_job_id IS NULL"
+
+_SOURCE = "CAST(coalesce(k.vector_source, k.text) AS BLOB)"
 
 # A job that the provider refused, or that never reached it, cost nothing for sure.
 _MAY_HAVE_COST = (
@@ -43,14 +46,21 @@ class SpentTokens:
     Attributes:
         model: model id.
         tokens: as the provider counted them, else as estimated.
-        is_estimated: the provider's count is not known (yet).
-        cost_usd: what the job cost by the prices when it ended, or None.
+        uncounted: those of them that are estimated.
+        is_known: its results are here, so that these are the texts that were embedded.
+        price: what it is billed by, as recorded with the job; None if none was known then.
     """
 
     model: str
     tokens: int
-    is_estimated: bool
-    cost_usd: float | None
+    uncounted: int
+    is_known: bool
+    price: Price | None
+
+    def cost(self, prices: PriceTable) -> Cost | None:
+        """Return what it cost, at the recorded price; a table serves where there is none."""
+        price = self.price or prices.prices.get(self.model)
+        return None if price is None else price.cost(self.tokens)
 
 
 def has_waiting(connection: sqlite3.Connection) -> bool:
@@ -63,21 +73,43 @@ def has_waiting(connection: sqlite3.Connection) -> bool:
     )
 
 
+def waiting_models(connection: sqlite3.Connection, *, collection_id: int | None) -> list[str]:
+    """Return the models whose texts wait to be sent."""
+    return [
+        row[0]
+        for row in connection.execute(
+            "SELECT DISTINCT s.model FROM collections c "
+            "JOIN spaces s ON s.id = c.space_id AND NOT s.is_external "
+            "WHERE (:collection IS NULL OR c.id = :collection) AND EXISTS "
+            f"(SELECT 1 FROM chunks k WHERE k.collection_id = c.id AND {_WAITS}) ORDER BY 1",
+            {"collection": collection_id},
+        )
+    ]
+
+
 def waiting_tokens(
     connection: sqlite3.Connection, *, collection_id: int | None
 ) -> list[WaitingTokens]:
     """Estimate what waits, by model. The work is proportional to what waits."""
     found: dict[str, list[int]] = {}
+    estimators: dict[str, tuple[str, Callable[[bytes], int]]] = {}
+    # The texts are read after the grouping, which would sort them, too.
     rows = connection.execute(
-        "SELECT c.spec, count(*), max(length(CAST(coalesce(k.vector_source, k.text) AS BLOB))) "
+        f"SELECT g.spec, g.chunks, {_SOURCE} FROM ("
+        "SELECT c.spec, count(*) AS chunks, min(k.pk) AS pk "
         "FROM collections c JOIN spaces s ON s.id = c.space_id AND NOT s.is_external "
         f"JOIN chunks k ON k.collection_id = c.id WHERE {_WAITS} "
-        "AND (:collection IS NULL OR c.id = :collection) GROUP BY k.content_hash",
+        "AND (:collection IS NULL OR c.id = :collection) GROUP BY k.content_hash) g "
+        "JOIN chunks k ON k.pk = g.pk",
         {"collection": collection_id},
     )
-    for spec, chunks, size in rows:
-        sums = found.setdefault(EmbeddingSpec.from_json(spec).model, [0, 0, 0, 0])
-        tokens = tokens_in_bytes(size)
+    for spec, chunks, source in rows:
+        if spec not in estimators:
+            parsed = EmbeddingSpec.from_json(spec)
+            estimators[spec] = (parsed.model, token_estimator(parsed))
+        model, estimate = estimators[spec]
+        sums = found.setdefault(model, [0, 0, 0, 0])
+        tokens = estimate(source)
         for place, value in enumerate((chunks, 1, tokens, (chunks - 1) * tokens)):
             sums[place] += value
     return [
@@ -95,12 +127,14 @@ def spent_since(
     return [
         SpentTokens(
             model=model,
-            tokens=estimated if counted is None else counted,
-            is_estimated=counted is None,
-            cost_usd=cost,
+            tokens=estimated if tokens is None else tokens,
+            uncounted=estimated if tokens is None else uncounted,
+            is_known=tokens is not None,
+            price=None if batch is None or live is None else Price(live=live, batch=batch),
         )
-        for model, counted, estimated, cost in connection.execute(
-            "SELECT model, token_count, estimated_tokens, cost_usd FROM batch_jobs "
+        for model, tokens, uncounted, estimated, live, batch in connection.execute(
+            "SELECT model, token_count, uncounted_tokens, estimated_tokens, live_price, "
+            "batch_price FROM batch_jobs "
             "WHERE created_at >= :since AND (:until IS NULL OR created_at < :until) "
             f"AND {_MAY_HAVE_COST} ORDER BY created_at, id",
             {"since": since, "until": until},
@@ -108,12 +142,72 @@ def spent_since(
     ]
 
 
-def reused_vectors(connection: sqlite3.Connection) -> tuple[int, int]:
-    """Return how many chunks share a paid vector with another, and the tokens that saved."""
-    row = connection.execute(
-        "SELECT coalesce(sum(n - 1), 0), coalesce(sum((n - 1) * tokens), 0) FROM ("
-        "SELECT count(*) AS n, coalesce(e.token_count, 0) AS tokens FROM chunks k "
-        "JOIN embeddings e ON e.key = k.vector_key AND e.origin <> 'given' "
-        "WHERE k.vector_key IS NOT NULL GROUP BY k.vector_key HAVING count(*) > 1)"
-    ).fetchone()
-    return int(row[0]), int(row[1])
+def reused_vectors(connection: sqlite3.Connection) -> tuple[int, int, int]:
+    """Return how many chunks share a paid vector with another, and the tokens that saved.
+
+    The third number is how many of those tokens are estimated: the provider did not count them.
+    """
+    chunks = saved = guessed = 0
+    # What is counted is summed up there; only texts that nobody counted are looked at here.
+    for more, tokens, source in connection.execute(
+        "WITH shared AS (SELECT count(*) - 1 AS more, e.token_count AS tokens, min(k.pk) AS pk "
+        "FROM chunks k JOIN embeddings e ON e.key = k.vector_key AND e.origin <> 'given' "
+        "WHERE k.vector_key IS NOT NULL GROUP BY k.vector_key HAVING count(*) > 1) "
+        "SELECT coalesce(sum(more), 0), coalesce(sum(more * tokens), 0), NULL FROM shared "
+        "WHERE tokens IS NOT NULL UNION ALL "
+        f"SELECT more, 0, {_SOURCE} FROM shared JOIN chunks k USING (pk) WHERE tokens IS NULL"
+    ):
+        chunks += more
+        saved += tokens
+        guessed += 0 if source is None else more * tokens_in(source)
+    return chunks, saved + guessed, guessed
+
+
+# --- texts of jobs that others sent ------------------------------------------------------
+
+
+def mean_tokens(connection: sqlite3.Connection, space_id: int, spec: EmbeddingSpec) -> int:
+    """Return the estimated tokens of an average text of a space, by its first thousand chunks.
+
+    Without any, the most that the model takes: nobody knows better.
+    """
+    estimate = token_estimator(spec)
+    sample = [
+        estimate(source)
+        for (source,) in connection.execute(
+            f"SELECT {_SOURCE} FROM chunks k JOIN collections c ON c.id = k.collection_id "
+            "WHERE c.space_id = ? LIMIT 1000",
+            (space_id,),
+        )
+    ]
+    if sample:
+        return -(-sum(sample) // len(sample))
+    return spec.token_limit or max(MODEL_TOKEN_LIMITS.values())
+
+
+def token_guesser(
+    connection: sqlite3.Connection,
+    space_id: int,
+    spec: EmbeddingSpec,
+    content_hashes: Sequence[bytes],
+) -> Callable[[bytes], int]:
+    """Return a function from content hash to estimated tokens, for texts sent by somebody else.
+
+    A text that a chunk of the space has is estimated; of another one, the average is taken.
+    """
+    if not content_hashes:
+        return lambda _: 0
+    marks = ", ".join("?" * len(content_hashes))
+    estimate = token_estimator(spec)
+    known = {
+        key: estimate(source)
+        for key, source in connection.execute(
+            f"SELECT k.content_hash, {_SOURCE} FROM chunks k "
+            f"WHERE k.embedding_status <> 'READY' AND k.content_hash IN ({marks}) UNION ALL "
+            f"SELECT k.vector_key, {_SOURCE} FROM chunks k "
+            f"WHERE k.vector_key = k.content_hash AND k.vector_key IN ({marks})",
+            (*content_hashes, *content_hashes),
+        )
+    }
+    mean = mean_tokens(connection, space_id, spec)
+    return lambda key: known.get(key, mean)

@@ -53,18 +53,18 @@ def count_open(connection: sqlite3.Connection, job_id: str) -> int:
     return int(row[0])
 
 
-def carried_hashes(
+def carried_tokens(
     connection: sqlite3.Connection, job_id: str, content_hashes: Sequence[bytes]
-) -> set[bytes]:
-    """Return which of these hashes the job carries or carried, whatever became of them."""
+) -> dict[bytes, int]:
+    """Return which of these hashes the job carries or carried, each with its estimated tokens."""
     marks = ", ".join("?" * len(content_hashes))
-    return {
-        row[0]
-        for row in connection.execute(
-            f"SELECT content_hash FROM batch_items WHERE job_id = ? AND content_hash IN ({marks})",
+    return dict(
+        connection.execute(
+            "SELECT content_hash, tokens FROM batch_items "
+            f"WHERE job_id = ? AND content_hash IN ({marks})",
             (job_id, *content_hashes),
-        )
-    }
+        ).fetchall()
+    )
 
 
 def count_states(connection: sqlite3.Connection, job_id: str) -> dict[ItemState, int]:

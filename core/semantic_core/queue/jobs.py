@@ -43,6 +43,7 @@ class JobRecord:
     done_count: int
     failed_count: int
     error_message: str | None
+    batch_price: float | None
 
     @classmethod
     def read(cls, connection: sqlite3.Connection, job_id: str) -> Self:

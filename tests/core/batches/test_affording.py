@@ -8,7 +8,7 @@ import pytest
 
 from semantic_core.emulator import EndJob, FaultRule, Operation, Reply
 from semantic_core.errors import BudgetExceededError, RequestRefusedError
-from semantic_core.pricing import DEFAULT_PRICES, Price, PriceTable
+from semantic_core.pricing import DEFAULT_PRICES, Price, PriceTable, estimate_tokens
 from semantic_core.types import Chunk
 from support.world import CONFIG, World
 
@@ -17,7 +17,9 @@ PER_TOKEN = DEFAULT_PRICES.prices["gemini-embedding-001"].batch / 1_000_000
 
 
 def text_of(tokens: int, name: str) -> str:
-    return (name + " ").ljust(4 * tokens, "x")
+    """Return a text of so many tokens by estimate."""
+    start = name + " "
+    return start + "xxxx" * (tokens - estimate_tokens(start))
 
 
 # --- before ------------------------------------------------------------------------------

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
-from semantic_core.batches.applying import _doubt, _Tally
-from semantic_core.batches.context import LeasedJob
 from semantic_core.emulator import (
     Damage,
     DamageLines,
@@ -17,7 +13,6 @@ from semantic_core.emulator import (
     Operation,
     ReplaceLines,
 )
-from semantic_core.gemini import RemoteJob, RemoteState, RemoteStatus
 from semantic_core.statuses import EmbeddingStatus, HoldReason
 from semantic_core.types import Chunk
 from support.chunks import content_hash
@@ -84,33 +79,3 @@ def test_a_job_that_is_seen_again_is_no_longer_held(tmp_path: object) -> None:
         world.manager().sync_status()
         assert world.manager().get_queue_stats().held_jobs == ()
         assert world.manager().jobs()[0].error_message is None
-
-
-@pytest.mark.parametrize(
-    ("lines", "counted", "state", "is_held"),
-    [
-        (2, 0, RemoteState.SUCCEEDED, True),
-        (3, 0, RemoteState.SUCCEEDED, False),
-        (2, 2, RemoteState.SUCCEEDED, False),
-        (2, 0, RemoteState.PARTIALLY_SUCCEEDED, False),
-    ],
-)
-def test_a_short_file_that_nobody_counts_is_not_trusted_to_be_whole(
-    world: World, *, lines: int, counted: int, state: RemoteState, is_held: bool
-) -> None:
-    """C10: the texts that it lacks may have been billed."""
-    world.save("one", "two", "three")
-    manager = world.manager()
-    batch_id = manager.flush_queue()
-    assert batch_id is not None
-    remote = RemoteJob(
-        name="batches/x",
-        status=RemoteStatus.SUCCEEDED,
-        state=state,
-        raw_state=state,
-        successful_count=counted,
-    )
-    with LeasedJob.take(manager.context(), batch_id) as job:
-        assert job is not None
-        doubt = _doubt(job, remote, _Tally(lines=lines, applied=lines))
-    assert (doubt is not None) is is_held

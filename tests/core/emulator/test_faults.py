@@ -30,6 +30,7 @@ from semantic_core.emulator import (
     Redirect,
     ReplaceLines,
     Reply,
+    SkipLines,
     StickJob,
     fake_embed,
     text_sha256,
@@ -445,6 +446,29 @@ def test_a_line_is_replaced(emulator: Emulator, api: RawApi) -> None:
     assert b"[" * 5000 in api.results(api.create(LINES)).split(b"\n")
 
 
+def test_a_skipped_line_has_no_result_no_count_and_no_bill(emulator: Emulator, api: RawApi) -> None:
+    emulator.add_fault(FaultRule(effect=SkipLines(lines=Lines(numbers=(0,)))))
+    job = api.create(LINES)
+    assert len(api.results(job).splitlines()) == 2
+    assert api.get(job)["metadata"]["batchStats"] == {
+        "requestCount": "3",
+        "successfulRequestCount": "2",
+    }
+    assert emulator.ledger.billed().total() == 2
+
+
+def test_a_token_count_may_be_left_out(emulator: Emulator, api: RawApi) -> None:
+    lines = [json.loads(one) for one in damaged(emulator, api, Damage.UNCOUNTED)]
+    counts = {one["key"]: one["response"].get("tokenCount") for one in lines}
+    assert counts == {"a": "2", "b": None, "c": "2"}
+    assert emulator.ledger.lost().total() == 0
+
+
+def test_a_job_may_keep_its_counts_to_itself(emulator: Emulator, api: RawApi) -> None:
+    emulator.add_fault(FaultRule(effect=EndJob(state="BATCH_STATE_SUCCEEDED", is_counted=False)))
+    assert api.get(api.create(LINES))["metadata"]["batchStats"] == {"requestCount": "3"}
+
+
 def test_a_result_file_that_breaks_off_is_whole_for_http(emulator: Emulator, api: RawApi) -> None:
     whole = api.results(api.create(LINES))
     emulator.add_fault(FaultRule(effect=CutResult(at=len(whole) // 2)))
@@ -474,6 +498,7 @@ EVERY_RULE = [
     FaultRule(effect=FailLines(code=400, lines=Lines(keys=("a", "b"), containing="x"))),
     FaultRule(effect=DamageLines(damage=Damage.NAN, lines=Lines(numbers=(1, 2)))),
     FaultRule(effect=ReplaceLines(text="x")),
+    FaultRule(effect=SkipLines(lines=Lines(containing="x"))),
     FaultRule(effect=CutResult(at=1)),
 ]
 

@@ -75,7 +75,7 @@ def test_job_row_says_what_it_holds(store: PeeweeVectorStore, clock: ManualClock
     job_id = _claim(store)
     (job,) = store.stats().open_jobs
     assert (job.id, job.status, job.step) == (job_id, "CREATED", "claimed")
-    assert (job.request_count, job.estimated_tokens) == (2, 1 + 2)
+    assert (job.request_count, job.estimated_tokens) == (2, 1 + 6)
     assert (job.model, job.created_at) == (SPEC.model, clock.now())
     row = store.database.connection().execute("SELECT byte_count, spec FROM batch_jobs").fetchone()
     assert row == (4 + 6, SPEC.to_json())

@@ -6,7 +6,7 @@ import pytest
 
 from semantic_core.queue.budget import RetryBudget
 from semantic_core.queue.items import (
-    carried_hashes,
+    carried_tokens,
     count_open,
     count_states,
     fail_chunks,
@@ -159,9 +159,9 @@ def test_open_items_are_listed_counted_and_finished(store: PeeweeVectorStore) ->
         assert finish_items(connection, job_id, keys[:1]) == 0
         assert finish_items(connection, "unknown", keys) == 0
         assert open_hashes(connection, job_id, 10) == keys[1:]
-        assert carried_hashes(connection, job_id, [*keys, bytes(32)]) == set(keys)
-        assert carried_hashes(connection, job_id, []) == set()
-        assert carried_hashes(connection, "another-job", keys) == set()
+        assert carried_tokens(connection, job_id, [*keys, bytes(32)]).keys() == set(keys)
+        assert carried_tokens(connection, job_id, []) == {}
+        assert carried_tokens(connection, "another-job", keys) == {}
         assert count_states(connection, job_id) == {ItemState.DONE: 1, ItemState.OPEN: 2}
     embed(store, "a")
 
