@@ -83,7 +83,9 @@ class Receipt:
     @property
     def saved_usd(self) -> float | None:
         """What batching saved against embedding live, or None if a price is not known."""
-        return None if self.unpriced else self.priced.saved_usd
+        if self.live_usd is None or self.batch_usd is None:
+            return None
+        return self.live_usd - self.batch_usd
 
 
 def estimate_waiting(

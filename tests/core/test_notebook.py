@@ -124,7 +124,7 @@ RECEIPT = Receipt(
     batch_usd=0.3333,
     live_usd=0.7777,
     priced=Cost(tokens=78_002, live_usd=0.7777, batch_usd=0.3333),
-    unpriced=(),
+    unpriced=(("another-model", 13),),
     reused_chunks=55,
     reused_tokens=44_004,
     reused_estimated_tokens=0,
@@ -195,6 +195,7 @@ def rows_of(job: BatchJob) -> list[str]:
             [
                 *rows_of(JOB),
                 *("78,002 as", "66,003", "4,002", "$0.7777", "55", "44,004"),
+                "$0.3333 for 78,002 tokens; 13 tokens of another-model have no price here",
                 "$0.3333, $0.4444 less than live",
             ],
         ),

@@ -20,6 +20,7 @@ from semantic_core.emulator import (
     Lines,
     Operation,
     Reply,
+    SkipLines,
     StickJob,
     fake_embed,
 )
@@ -328,9 +329,7 @@ def test_an_expired_job_is_sent_again_and_gives_up_after_three(world: World) -> 
 def test_a_partly_successful_job_sends_only_the_rest_again(world: World) -> None:
     """C6"""
     world.emulator.add_fault(FaultRule(effect=EndJob(state="BATCH_STATE_PARTIALLY_SUCCEEDED")))
-    world.emulator.add_fault(
-        FaultRule(effect=DamageLines(damage=Damage.MISSING, lines=Lines(containing="left out")))
-    )
+    world.emulator.add_fault(FaultRule(effect=SkipLines(lines=Lines(containing="left out"))))
     manager = flushed(world, "one", "left out")
     manager.sync_status()
     assert world.statuses() == {"c0": READY, "c1": PENDING}

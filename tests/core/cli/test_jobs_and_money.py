@@ -82,7 +82,7 @@ def test_estimate_before_and_receipt_after(db: str, emulator: Emulator) -> None:
 def test_a_model_without_a_price_leaves_the_sum_of_the_others(db: str) -> None:
     run("flush", "--db", db)
     run("sync", "--db", db)
-    change_jobs(db, "model = 'some-model', token_count = 2")
+    change_jobs(db, "model = 'some-model', token_count = 2, live_price = NULL, batch_price = NULL")
     gap = "2 tokens of some-model have no price here."
     assert f"1 text, 2 tokens: {gap}" in run("receipt", "--db", db).output
     assert f"What was spent is not known: {gap}" in run("status", "--db", db).output
