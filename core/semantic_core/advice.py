@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from semantic_core.statuses import FailureReason, JobStatus, JobStep
 
 _UNCERTAIN = (
@@ -28,12 +30,21 @@ _ENDED = {
 
 
 def job_advice(
-    *, status: JobStatus, step: JobStep, failure_reason: FailureReason | None
+    *,
+    status: JobStatus,
+    step: JobStep,
+    failure_reason: FailureReason | None,
+    unreadable: Sequence[str] = (),
 ) -> str | None:
     """Return what a job's state means and what to do, or None where there is nothing to add.
 
     A held job says so by itself, in its ``error_message``.
     """
+    if unreadable:
+        return (
+            f"Its row in the database is damaged ({', '.join(unreadable)}), so what is shown of "
+            "it is not all true. Other jobs are not touched by it."
+        )
     if failure_reason is not None:
         return _ENDED[failure_reason]
     if status is JobStatus.CREATED and step is JobStep.CREATING:

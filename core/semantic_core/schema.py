@@ -237,6 +237,7 @@ _SCHEMA_001 = (
             "result expired",
             "other project",
             "bad results",
+            "unreadable",
         )
     }),
         display_name TEXT NOT NULL UNIQUE,

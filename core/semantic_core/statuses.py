@@ -62,6 +62,7 @@ class HoldReason(_State):
     RESULT_EXPIRED = "result expired"
     OTHER_PROJECT = "other project"
     BAD_RESULTS = "bad results"
+    UNREADABLE = "unreadable"
 
 
 class FailureReason(_State):

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self, overload
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from semantic_core import notebook
 from semantic_core.advice import job_advice
-from semantic_core.errors import DatabaseCorruptError
 from semantic_core.statuses import (
     EmbeddingStatus,
     FailureReason,
@@ -266,6 +265,10 @@ class BatchJob:
 
     ``token_count`` is what its texts have, known once its results are stored: the provider's
     count, and where that leaves texts out, an estimate; ``uncounted_tokens`` is the latter part.
+
+    Attributes:
+        unreadable: names of those above that are damaged in the database, so that another value
+            stands in for them.
     """
 
     id: str
@@ -288,6 +291,7 @@ class BatchJob:
     created_at: float
     submitted_at: float | None
     finished_at: float | None
+    unreadable: tuple[str, ...] = ()
 
     def _repr_html_(self) -> str:
         return notebook.show_job(self)
@@ -303,25 +307,12 @@ class BatchJob:
 
         A held job says that in ``error_message``.
         """
-        return job_advice(status=self.status, step=self.step, failure_reason=self.failure_reason)
-
-    @classmethod
-    def columns(cls) -> tuple[str, ...]:
-        """Return the names of its columns, in order."""
-        return tuple(cls.__dataclass_fields__)
-
-    @classmethod
-    def from_row(cls, row: Sequence[Any]) -> Self:
-        """Build from a database row that holds `columns` in order."""
-        values = dict(zip(cls.columns(), row, strict=True))
-        for name in ("created_at", "request_count", "done_count", "failed_count"):
-            if not isinstance(values[name], int | float):
-                raise DatabaseCorruptError.unreadable("A batch job", TypeError(name))
-        values["status"] = JobStatus.read(values["status"])
-        values["step"] = JobStep.read(values["step"])
-        for name, enum in (("failure_reason", FailureReason), ("hold_reason", HoldReason)):
-            values[name] = None if values[name] is None else enum.read(values[name])
-        return cls(**values)
+        return job_advice(
+            status=self.status,
+            step=self.step,
+            failure_reason=self.failure_reason,
+            unreadable=self.unreadable,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -61,7 +61,12 @@ def without_price(tokens_by_model: Iterable[tuple[str, int]]) -> str:
 
 def moment(epoch: float | None) -> str:
     """Return a moment in UTC to the minute; it stays true in a notebook that is opened later."""
-    return "-" if epoch is None else f"{datetime.fromtimestamp(epoch, UTC):%Y-%m-%d %H:%M} UTC"
+    if epoch is None:
+        return "-"
+    try:
+        return f"{datetime.fromtimestamp(epoch, UTC):%Y-%m-%d %H:%M} UTC"
+    except (ValueError, OverflowError, OSError):  # no moment of any calendar
+        return "unknown"
 
 
 def shorten(text: str, width: int) -> str:

@@ -7,14 +7,18 @@ vectors from there, instead of paying for them again.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 
 from semantic_core.batches.context import BatchContext
+from semantic_core.errors import InvalidInputError
 from semantic_core.failpoints import FailPoint, reach
 from semantic_core.gemini import RemoteJob
 from semantic_core.limits import GEMINI_LIMITS
 from semantic_core.queue.jobs import JobRecord, ended_names, jobs_to_clean, mark_cleaned
 from semantic_core.statuses import JobStatus
+
+_log = logging.getLogger(__name__)
 
 # So that the first listing after a long time does not take long.
 _MOST_REMOVED = 20
@@ -36,10 +40,15 @@ def clean_up(context: BatchContext) -> None:
             continue
         reach(FailPoint.CLEANUP_STARTED)
         has_results = record.status is JobStatus.COMPLETED
-        is_clean = context.client.cleanup(
-            job=None if has_results else record.google_job_id,
-            files=[record.input_file] if record.input_file else [],
-        )
+        try:
+            is_clean = context.client.cleanup(
+                job=None if has_results else record.google_job_id,
+                files=[record.input_file] if record.input_file else [],
+            )
+        except InvalidInputError as error:
+            # What its row names is no name at the provider, and one such row stops no other.
+            _log.warning("What batch job %s left at the provider stays there: %s", job_id, error)
+            is_clean = False
         reach(FailPoint.CLEANUP_REMOVED)
         with context.store.database.transaction() as connection:
             mark_cleaned(connection, job_id, now=context.clock.now(), is_clean=is_clean)

@@ -13,10 +13,12 @@ from typing import Any, Self
 from semantic_core.batches.config import BatchConfig
 from semantic_core.batches.workspace import Workspace
 from semantic_core.clock import Clock
-from semantic_core.errors import StorageError
+from semantic_core.errors import DatabaseCorruptError, StorageError
 from semantic_core.failpoints import FailPoint, reach
 from semantic_core.gemini import GeminiBatchClient
+from semantic_core.gemini.names import is_remote_name
 from semantic_core.queue import jobs
+from semantic_core.queue.job_rows import job_spec
 from semantic_core.queue.jobs import JobRecord
 from semantic_core.spec import EmbeddingSpec
 from semantic_core.statuses import JobStep
@@ -127,8 +129,29 @@ class LeasedJob:
             return JobRecord.read(connection, self.id)
 
     def spec(self) -> EmbeddingSpec:
-        """Return the spec the job was submitted with."""
-        return EmbeddingSpec.from_json(self.record().spec)
+        """Return the spec the job was submitted with.
+
+        Where that is damaged, a collection of the same vector space has the same.
+
+        Raises:
+            DatabaseCorruptError: none of them can be read.
+        """
+        with self.context.store.database.snapshot() as connection:
+            return job_spec(connection, self.id)
+
+    def trouble(self, record: JobRecord) -> str | None:
+        """Return what of the job's row is damaged and needed to go on, or None."""
+        damaged = list(record.unreadable)
+        if record.step in (JobStep.SUBMITTED, JobStep.FETCHED):
+            if not is_remote_name(record.google_job_id, kind="batches"):
+                damaged.append("google_job_id")
+            # The results of an adopted job are read for every space that they can be of.
+            if not record.is_adopted:
+                try:
+                    self.spec()
+                except DatabaseCorruptError:
+                    damaged.append("spec")
+        return ", ".join(dict.fromkeys(damaged)) or None
 
     def move(self, *steps: JobStep, **values: Any) -> None:
         """Change the job's columns in one transaction, guarded by lease and expected steps."""

@@ -83,7 +83,7 @@ def settle_open(
 def end_job(
     job: LeasedJob,
     *,
-    steps: Sequence[JobStep],
+    steps: Sequence[JobStep] | None,
     reason: FailureReason,
     error: str,
     use: BudgetUse = BudgetUse.NOTHING,
@@ -96,7 +96,7 @@ def end_job(
 
     Args:
         job: the job, under lease.
-        steps: where it must stand.
+        steps: where it must stand; None for wherever its row says, even where that is no step.
         reason: why it ends.
         error: the same in words; kept on the job, and on chunks that have no tries left.
         use: what this takes from the retry budget of each text.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 from semantic_core.batches.context import LeasedJob
 from semantic_core.queue import jobs
@@ -14,7 +15,13 @@ _log = logging.getLogger(__name__)
 HOLDABLE = (JobStep.CREATING, JobStep.SUBMITTED, JobStep.FETCHED)
 
 
-def hold(job: LeasedJob, reason: HoldReason, why: str) -> None:
+def hold(
+    job: LeasedJob,
+    reason: HoldReason,
+    why: str,
+    *,
+    steps: Sequence[JobStep] | None = HOLDABLE,
+) -> None:
     """Hold a job with a reason that ``status`` shows; holding it again changes nothing."""
     record = job.record()
     message = f"held ({reason}): {why}"
@@ -22,9 +29,21 @@ def hold(job: LeasedJob, reason: HoldReason, why: str) -> None:
         return
     with job.transaction() as connection:
         jobs.hold_job(
-            connection, job.id, token=job.token, steps=HOLDABLE, reason=reason, error=message
+            connection, job.id, token=job.token, steps=steps, reason=reason, error=message
         )
     _log.warning("Batch job %s is %s", job.id, message)
+
+
+def hold_unreadable(job: LeasedJob, damaged: str) -> None:
+    """Hold a job whose row cannot be read; its step may be what is damaged."""
+    hold(
+        job,
+        HoldReason.UNREADABLE,
+        f"its row in the database is damaged ({damaged}), so nobody can go on with it. It may have "
+        "been billed: its results, if the provider has them, are under the display name of the "
+        "job. release(batch_id, accept_rebilling=True) ends it and sends its texts again.",
+        steps=None,
+    )
 
 
 def hold_if_still_absent(job: LeasedJob, record: JobRecord) -> None:

@@ -13,6 +13,7 @@ from semantic_core.batches.context import BatchContext
 from semantic_core.batches.steering import cancel_job, release_job
 from semantic_core.batches.submitting import FlushOptions, submit_one
 from semantic_core.batches.syncing import (
+    mend_ids,
     release_left_behind,
     sync_adopted,
     sync_all,
@@ -200,6 +201,7 @@ class BatchManager:
                 waits at the provider.
         """
         context = self.context()
+        mend_ids(self.store.database)
         unlisted: ProviderError | None = None
         try:
             self._adopt_daily(context)
@@ -207,7 +209,7 @@ class BatchManager:
             # What is known can still be polled; what is not known is looked for the next time.
             unlisted = error
         with self.store.database.snapshot() as connection:
-            open_ids = [job.id for job in jobs.list_jobs(connection, only_open=True)]
+            open_ids = jobs.open_ids(connection)
         sync_all(context, open_ids, unlisted=unlisted)
         with self.store.database.snapshot() as connection:
             return {job_id: jobs.read_job(connection, job_id).status for job_id in open_ids}

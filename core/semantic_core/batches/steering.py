@@ -19,9 +19,11 @@ def cancel_job(context: BatchContext, batch_id: str) -> JobStatus:
     """Cancel a job; see ``BatchManager.cancel``."""
     with _leased(context, batch_id) as job:
         record = job.record()
-        if record.hold_reason is not None:
+        damaged = job.trouble(record)
+        if record.hold_reason is not None or damaged:
+            why = f"is held ({record.hold_reason})" if record.hold_reason else "cannot be read"
             raise TransitionError(
-                f"Batch job {batch_id} is held ({record.hold_reason}): it may have been billed "
+                f"Batch job {batch_id} {why}: it may have been billed "
                 "already, and cancelling undoes no bill. Nothing was changed. To give it up, and "
                 "let its texts be paid for again: release(batch_id, accept_rebilling=True), or "
                 f"semcore release {batch_id} --accept-rebilling.",
@@ -50,7 +52,8 @@ def release_job(context: BatchContext, batch_id: str) -> None:
     """Give up a job that is held or uncertain; see ``BatchManager.release``."""
     with _leased(context, batch_id) as job:
         record = job.record()
-        if record.hold_reason is None and record.step is not JobStep.CREATING:
+        is_stuck = record.hold_reason is not None or job.trouble(record) is not None
+        if not is_stuck and record.step is not JobStep.CREATING:
             raise TransitionError(
                 f"Batch job {batch_id} is {record.status} and not held, so it is not given up. "
                 "Wait for it, or cancel(batch_id).",
@@ -58,7 +61,7 @@ def release_job(context: BatchContext, batch_id: str) -> None:
             )
         end_job(
             job,
-            steps=tuple(JobStep),
+            steps=None,
             reason=FailureReason.RELEASED,
             error=f"released; before that: {record.error_message or record.step}",
         )

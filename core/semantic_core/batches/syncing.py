@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 from collections.abc import Mapping, Sequence
 
 from semantic_core.batches.cleaning import clean_up
 from semantic_core.batches.context import BatchContext, LeasedJob
+from semantic_core.batches.holding import hold_unreadable
 from semantic_core.batches.polling import poll
 from semantic_core.batches.recovering import UNSENT, release_unsent, resolve_uncertain
+from semantic_core.database import Database
 from semantic_core.errors import ProviderError, SemanticCoreError, StorageError, TransitionError
 from semantic_core.failpoints import FailPoint, reach
 from semantic_core.limits import GEMINI_LIMITS, HOUR
 from semantic_core.queue import jobs
 from semantic_core.queue.adoption import open_adopted
+from semantic_core.queue.job_rows import name_again
 from semantic_core.queue.jobs import JobRecord
 from semantic_core.queue.stats import is_expiring
 from semantic_core.statuses import JobStatus, JobStep
@@ -57,6 +61,15 @@ def sync_all(
         raise unlisted
 
 
+def mend_ids(database: Database) -> None:
+    """Let a job whose id is damaged be worked on and ended like any other."""
+    with database.snapshot() as connection:
+        is_needed = any("id" in job.unreadable for job in jobs.list_jobs(connection))
+    if is_needed:
+        with database.transaction() as connection:
+            name_again(connection)
+
+
 def _common(
     faults: Mapping[str, ProviderError | StorageError], jobs: int
 ) -> ProviderError | StorageError | None:
@@ -82,6 +95,9 @@ def _sync_one(context: BatchContext, job_id: str) -> ProviderError | StorageErro
                 if isinstance(error, (ProviderError, StorageError)):
                     return error
                 _warn(job_id, error)
+            except sqlite3.IntegrityError as error:
+                # No step of ours breaks a rule of the table: its row contradicts itself.
+                hold_unreadable(job, str(error))
     except TransitionError as error:
         # Another process has it now, and does what this one would have done.
         _log.info("%s", error)
@@ -111,7 +127,7 @@ def sync_adopted(context: BatchContext) -> int:
 def release_left_behind(context: BatchContext) -> None:
     """Free the texts of processes that died before their create call."""
     with context.store.database.snapshot() as connection:
-        left = [job.id for job in jobs.list_jobs(connection, only_open=True) if job.step in UNSENT]
+        left = jobs.open_ids(connection, UNSENT)
     reach(FailPoint.LEFT_LISTED)
     for job_id in left:
         try:
@@ -148,7 +164,9 @@ def _is_unsent(record: JobRecord) -> bool:
 def _advance(job: LeasedJob, record: JobRecord) -> None:
     if record.status in (JobStatus.COMPLETED, JobStatus.FAILED):
         return
-    if record.step in UNSENT:
+    if damaged := job.trouble(record):
+        hold_unreadable(job, damaged)
+    elif record.step in UNSENT:
         release_unsent(job)
     elif record.step is JobStep.CREATING:
         if resolve_uncertain(job, record):

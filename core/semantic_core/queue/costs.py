@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from semantic_core.pricing import Cost, Price, PriceTable, token_estimator, tokens_in
+from semantic_core.queue.job_rows import any_text, read_columns
 from semantic_core.spec import MODEL_TOKEN_LIMITS, EmbeddingSpec
 
 _WAITS = "k.embedding_status = 'PENDING' AND k.batch_job_id IS NULL"
@@ -124,6 +125,19 @@ def spent_since(
     connection: sqlite3.Connection, since: float, *, until: float | None = None
 ) -> list[SpentTokens]:
     """Return what each job created since then, and before ``until``, cost, or may have."""
+    names = (
+        *("model", "token_count", "uncounted_tokens", "estimated_tokens"),
+        *("live_price", "batch_price"),
+    )
+    with any_text(connection):
+        rows = connection.execute(
+            f"SELECT {', '.join(names)} FROM batch_jobs "
+            "WHERE created_at >= :since AND (:until IS NULL OR created_at < :until) "
+            f"AND {_MAY_HAVE_COST} ORDER BY created_at, id",
+            {"since": since, "until": until},
+        ).fetchall()
+    # A damaged number is not known: the estimate stands in for a count, the table for a price.
+    read = [read_columns(names, row)[0].values() for row in rows]
     return [
         SpentTokens(
             model=model,
@@ -132,13 +146,7 @@ def spent_since(
             is_known=tokens is not None,
             price=None if batch is None or live is None else Price(live=live, batch=batch),
         )
-        for model, tokens, uncounted, estimated, live, batch in connection.execute(
-            "SELECT model, token_count, uncounted_tokens, estimated_tokens, live_price, "
-            "batch_price FROM batch_jobs "
-            "WHERE created_at >= :since AND (:until IS NULL OR created_at < :until) "
-            f"AND {_MAY_HAVE_COST} ORDER BY created_at, id",
-            {"since": since, "until": until},
-        )
+        for model, tokens, uncounted, estimated, live, batch in read
     ]
 
 

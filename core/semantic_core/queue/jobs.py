@@ -4,21 +4,35 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 from semantic_core.errors import BatchNotFoundError, TransitionError
+from semantic_core.queue.job_rows import any_text, read_columns
 from semantic_core.statuses import FailureReason, HoldReason, JobStatus, JobStep
 from semantic_core.types import BatchJob
 
-_COLUMNS = ", ".join(BatchJob.columns())
+_SHOWN = tuple(name for name in BatchJob.__dataclass_fields__ if name != "unreadable")
+_COLUMNS = ", ".join(_SHOWN)
 _IS_OPEN = "status NOT IN ('COMPLETED', 'FAILED')"
+
+# Without these nobody can say where a job stands, whose it is, or whether its results are whole.
+_NEEDED = frozenset(
+    {
+        *("step", "status", "hold_reason", "display_name", "model", "fingerprint"),
+        *("google_job_id", "request_count"),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobRecord:
-    """What working on a job needs to know beyond what users see."""
+    """What working on a job needs to know beyond what users see.
+
+    Attributes:
+        unreadable: what of it is damaged in the database and is needed to go on.
+    """
 
     id: str
     step: JobStep
@@ -44,6 +58,7 @@ class JobRecord:
     failed_count: int
     error_message: str | None
     batch_price: float | None
+    unreadable: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, connection: sqlite3.Connection, job_id: str) -> Self:
@@ -52,21 +67,18 @@ class JobRecord:
         Raises:
             BatchNotFoundError: there is none with this id.
         """
-        names = tuple(cls.__dataclass_fields__)
-        row = connection.execute(
-            f"SELECT {', '.join(names)} FROM batch_jobs WHERE id = ?", (job_id,)
-        ).fetchone()
+        names = tuple(name for name in cls.__dataclass_fields__ if name != "unreadable")
+        with any_text(connection):
+            row = connection.execute(
+                f"SELECT {', '.join(names)} FROM batch_jobs WHERE id = ?", (job_id,)
+            ).fetchone()
         if row is None:
             raise BatchNotFoundError(
                 f"There is no batch job {job_id!r}. `semcore status` lists those there are.",
                 batch_id=job_id,
             )
-        values = dict(zip(names, row, strict=True))
-        values["step"] = JobStep.read(values["step"])
-        values["status"] = JobStatus.read(values["status"])
-        if values["hold_reason"] is not None:
-            values["hold_reason"] = HoldReason.read(values["hold_reason"])
-        return cls(**values)
+        values, unreadable = read_columns(names, row)
+        return cls(**values, unreadable=tuple(name for name in unreadable if name in _NEEDED))
 
 
 def read_job(connection: sqlite3.Connection, job_id: str) -> BatchJob:
@@ -76,17 +88,37 @@ def read_job(connection: sqlite3.Connection, job_id: str) -> BatchJob:
         BatchNotFoundError: there is none with this id.
     """
     JobRecord.read(connection, job_id)
-    row = connection.execute(
-        f"SELECT {_COLUMNS} FROM batch_jobs WHERE id = ?", (job_id,)
-    ).fetchone()
-    return BatchJob.from_row(row)
+    return _shown(connection, "WHERE id = ?", (job_id,))[0]
 
 
 def list_jobs(connection: sqlite3.Connection, *, only_open: bool = False) -> list[BatchJob]:
     """Return jobs as users see them, oldest first."""
-    where = f"WHERE {_IS_OPEN}" if only_open else ""
-    rows = connection.execute(f"SELECT {_COLUMNS} FROM batch_jobs {where} ORDER BY created_at, id")
-    return [BatchJob.from_row(row) for row in rows]
+    return _shown(connection, f"WHERE {_IS_OPEN}" if only_open else "")
+
+
+def open_ids(
+    connection: sqlite3.Connection, steps: Collection[JobStep] = tuple(JobStep)
+) -> list[str]:
+    """Return the jobs at one of these steps that can be worked on, oldest first.
+
+    One whose id is damaged cannot be named, until `name_again` gave it another.
+    """
+    return [
+        job.id
+        for job in list_jobs(connection, only_open=True)
+        if "id" not in job.unreadable and job.step in steps
+    ]
+
+
+def _shown(
+    connection: sqlite3.Connection, where: str, values: Sequence[object] = ()
+) -> list[BatchJob]:
+    with any_text(connection):
+        rows = connection.execute(
+            f"SELECT {_COLUMNS} FROM batch_jobs {where} ORDER BY created_at, id", values
+        ).fetchall()
+    found = [read_columns(_SHOWN, row) for row in rows]
+    return [BatchJob(**columns, unreadable=unreadable) for columns, unreadable in found]
 
 
 def jobs_to_clean(connection: sqlite3.Connection, *, most_tries: int) -> list[str]:
@@ -132,13 +164,14 @@ def ended_inputs(connection: sqlite3.Connection, files: Iterable[tuple[str, str]
 
 def remote_ids(connection: sqlite3.Connection, names: Iterable[str]) -> dict[str, str | None]:
     """Return the provider's ids of those jobs, among these display names, that have a row."""
-    return dict(
-        connection.execute(
-            "SELECT display_name, google_job_id FROM batch_jobs WHERE display_name IN "
-            "(SELECT value FROM json_each(?))",
-            (json.dumps(list(names)),),
-        ).fetchall()
-    )
+    with any_text(connection):
+        return dict(
+            connection.execute(
+                "SELECT display_name, google_job_id FROM batch_jobs WHERE display_name IN "
+                "(SELECT value FROM json_each(?))",
+                (json.dumps(list(names)),),
+            ).fetchall()
+        )
 
 
 def count_at_provider(connection: sqlite3.Connection) -> int:
@@ -152,7 +185,9 @@ def count_at_provider(connection: sqlite3.Connection) -> int:
 def rate_limited_until(connection: sqlite3.Connection, model: str, *, now: float) -> float | None:
     """Return until when the provider wants no new job of this model (429), or None."""
     row = connection.execute(
-        "SELECT max(not_before) FROM batch_jobs WHERE model = ? AND not_before > ?", (model, now)
+        "SELECT max(not_before) FROM batch_jobs WHERE model = ? AND not_before > ? "
+        "AND typeof(not_before) IN ('integer', 'real')",
+        (model, now),
     ).fetchone()
     return None if row[0] is None else float(row[0])
 
@@ -167,7 +202,9 @@ def take_lease(
     return bool(
         connection.execute(
             "UPDATE batch_jobs SET lease_token = ?, lease_until = ? "
-            "WHERE id = ? AND (lease_token IS NULL OR lease_until <= ?)",
+            # A time that is none ends no lease, and a job nobody can work on ends never.
+            "WHERE id = ? AND (lease_token IS NULL OR lease_until <= ? "
+            "OR typeof(lease_until) NOT IN ('integer', 'real'))",
             (token, until, job_id, now),
         ).rowcount
     )
@@ -205,7 +242,9 @@ def leased_jobs(connection: sqlite3.Connection, *, now: float) -> set[str]:
     return {
         row[0]
         for row in connection.execute(
-            "SELECT id FROM batch_jobs WHERE lease_token IS NOT NULL AND lease_until > ?", (now,)
+            "SELECT id FROM batch_jobs WHERE lease_token IS NOT NULL AND lease_until > ? "
+            "AND typeof(lease_until) IN ('integer', 'real')",
+            (now,),
         )
     }
 
@@ -229,25 +268,25 @@ def move(
     job_id: str,
     *,
     token: str,
-    steps: Sequence[JobStep],
+    steps: Sequence[JobStep] | None,
     **values: Any,
 ) -> None:
-    """Change an open job's columns, guarded by lease and expected steps.
+    """Change an open job's columns, guarded by lease and expected steps (None: whatever it says).
 
     Raises:
         TransitionError: the job is not ours, not at one of these steps, or already ended.
     """
     assignments = ", ".join(f"{column} = ?" for column in values)
-    marks = ", ".join("?" for _ in steps)
+    guard = "" if steps is None else f"AND step IN ({', '.join('?' for _ in steps)})"
     changed = connection.execute(
         f"UPDATE batch_jobs SET {assignments} WHERE id = ? AND lease_token = ? "
-        f"AND step IN ({marks}) AND {_IS_OPEN}",
-        (*values.values(), job_id, token, *steps),
+        f"{guard} AND {_IS_OPEN}",
+        (*values.values(), job_id, token, *(steps or ())),
     ).rowcount
     if changed != 1:
         raise TransitionError(
-            f"Batch job {job_id} is no longer at step {' or '.join(steps)}, or another process "
-            "has it. Nothing was changed; call sync_status() and look at it again.",
+            f"Batch job {job_id} is no longer at step {' or '.join(steps or ['it was'])}, or "
+            "another process has it. Nothing was changed; call sync_status() and look at it again.",
             batch_id=job_id,
         )
 
@@ -257,7 +296,7 @@ def fail_job(
     job_id: str,
     *,
     token: str,
-    steps: Sequence[JobStep],
+    steps: Sequence[JobStep] | None,
     reason: FailureReason,
     error: str,
 ) -> None:
@@ -271,6 +310,13 @@ def fail_job(
     ).fetchone():
         raise TransitionError(
             f"Batch job {job_id} still carries texts and cannot end.", batch_id=job_id
+        )
+    if steps is None:
+        # What is no step, or one that only a COMPLETED job has, no job can end with.
+        connection.execute(
+            "UPDATE batch_jobs SET step = 'creating' WHERE id = ? AND lease_token = ? AND step "
+            f"NOT IN ('claimed', 'uploaded', 'creating', 'submitted', 'fetched') AND {_IS_OPEN}",
+            (job_id, token),
         )
     move(
         connection,
@@ -289,7 +335,7 @@ def hold_job(
     job_id: str,
     *,
     token: str,
-    steps: Sequence[JobStep],
+    steps: Sequence[JobStep] | None,
     reason: HoldReason,
     error: str,
 ) -> None:

@@ -1,0 +1,193 @@
+"""Job rows as values, whatever stands in one of their columns: one bad row hides no other."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import re
+import sqlite3
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from semantic_core.errors import DatabaseCorruptError
+from semantic_core.spec import EmbeddingSpec
+from semantic_core.statuses import FailureReason, HoldReason, JobStatus, JobStep
+
+_log = logging.getLogger(__name__)
+
+_UUID_LENGTH = 36
+
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9-]{1,64}")
+
+# The year 10000, which no date can say.
+_END_OF_TIME = 253_402_300_800.0
+
+
+@contextmanager
+def any_text(connection: sqlite3.Connection) -> Iterator[None]:
+    """Read text that is no UTF-8 as well, with lone surrogates for what cannot be read.
+
+    Otherwise one damaged byte makes every row of a statement unreadable.
+    """
+    factory = connection.text_factory
+    connection.text_factory = lambda data: data.decode("utf-8", "surrogateescape")
+    try:
+        yield
+    finally:
+        connection.text_factory = factory
+
+
+def read_columns(
+    names: Sequence[str], row: Sequence[Any]
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return a row's values, and the names of those for which something else had to stand in."""
+    values: dict[str, Any] = {}
+    unreadable = []
+    for name, raw in zip(names, row, strict=True):
+        read, stand_in = _COLUMNS[name]
+        try:
+            values[name] = read(raw)
+        except ValueError:
+            values[name] = stand_in
+            unreadable.append(name)
+    return values, tuple(unreadable)
+
+
+def name_again(connection: sqlite3.Connection) -> None:
+    """Give every job whose id is damaged one by which it can be worked on, and ended.
+
+    Its display name ends with the one it had.
+    """
+    with any_text(connection):
+        rows = connection.execute("SELECT rowid, id, display_name FROM batch_jobs").fetchall()
+    taken = {job_id for _, job_id, _ in rows}
+    for rowid, job_id, display_name in rows:
+        if "id" not in read_columns(["id"], [job_id])[1]:
+            continue
+        own = str(display_name)[-_UUID_LENGTH:]
+        new = own if _is_uuid(own) and own not in taken else str(uuid.uuid4())
+        connection.execute("PRAGMA defer_foreign_keys = ON")
+        for table, column in (("batch_items", "job_id"), ("chunks", "batch_job_id")):
+            connection.execute(
+                f"UPDATE {table} SET {column} = ? WHERE {column} = "
+                "(SELECT id FROM batch_jobs WHERE rowid = ?)",
+                (new, rowid),
+            )
+        connection.execute("UPDATE batch_jobs SET id = ? WHERE rowid = ?", (new, rowid))
+        _log.warning("A batch job whose id was damaged is called %s now.", new)
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        return str(uuid.UUID(text)) == text
+    except ValueError:
+        return False
+
+
+def job_spec(connection: sqlite3.Connection, job_id: str) -> EmbeddingSpec:
+    """Return the spec of a job, from its row or from a collection of its vector space.
+
+    Only a spec of that space counts: under another one its vectors would serve other texts.
+
+    Raises:
+        DatabaseCorruptError: none can be read.
+    """
+    with any_text(connection):
+        rows = connection.execute(
+            "SELECT s.digest, j.spec FROM batch_jobs j JOIN spaces s ON s.id = j.space_id "
+            "WHERE j.id = ?1 UNION ALL "
+            "SELECT s.digest, c.spec FROM batch_jobs j JOIN spaces s ON s.id = j.space_id "
+            "JOIN collections c ON c.space_id = s.id WHERE j.id = ?1",
+            (job_id,),
+        ).fetchall()
+    for digest, text in rows:
+        with contextlib.suppress(DatabaseCorruptError):
+            spec = EmbeddingSpec.from_json(text)
+            if spec.space_digest == digest:
+                return spec
+    raise DatabaseCorruptError(
+        f"The spec of batch job {job_id} in the database cannot be read: it is damaged, or "
+        "another program changed it. Keep the file."
+    )
+
+
+def _text(raw: object) -> str:
+    # A surrogate stands for a byte that is no text; encoding it is refused with a ValueError.
+    if not isinstance(raw, str) or not raw.encode():
+        raise ValueError(raw)
+    return raw
+
+
+def _plain_name(raw: object) -> str:
+    # It names files here.
+    if not _PLAIN_NAME.fullmatch(_text(raw)):
+        raise ValueError(raw)
+    return str(raw)
+
+
+def _any_string(raw: object) -> str:
+    return "" if raw == "" else _text(raw)
+
+
+def _count(raw: object) -> int:
+    if not isinstance(raw, int) or raw < 0:
+        raise ValueError(raw)
+    return raw
+
+
+def _dollars(raw: object) -> float:
+    if not isinstance(raw, int | float) or not (0 <= raw < math.inf):
+        raise ValueError(raw)
+    return float(raw)
+
+
+def _time(raw: object) -> float:
+    moment = _dollars(raw)
+    if moment >= _END_OF_TIME:
+        raise ValueError(raw)
+    return moment
+
+
+def _yes(raw: object) -> bool:
+    if raw not in (0, 1):
+        raise ValueError(raw)
+    return bool(raw)
+
+
+def _or_none(read: Callable[[Any], Any]) -> Callable[[object], Any]:
+    return lambda raw: None if raw is None else read(raw)
+
+
+# How each column is read, and what stands in for one that cannot be: never what would end a job
+# or free its texts.
+_COLUMNS: dict[str, tuple[Callable[[Any], Any], Any]] = {
+    "id": (_plain_name, "?"),
+    "status": (JobStatus, JobStatus.CREATED),
+    "step": (JobStep, JobStep.CREATING),
+    "failure_reason": (_or_none(FailureReason), None),
+    "hold_reason": (_or_none(HoldReason), None),
+    "display_name": (_text, "?"),
+    "model": (_any_string, "?"),
+    "fingerprint": (_text, "?"),
+    "spec": (_text, "?"),
+    "is_adopted": (_yes, False),
+    **dict.fromkeys(("space_id", "request_count", "estimated_tokens"), (_count, 0)),
+    **dict.fromkeys(("done_count", "failed_count", "uncounted_tokens"), (_count, 0)),
+    "token_count": (_or_none(_count), None),
+    **dict.fromkeys(("cost_usd", "live_price", "batch_price"), (_or_none(_dollars), None)),
+    "created_at": (_time, 0.0),
+    **dict.fromkeys(
+        ("google_job_id", "input_file", "result_file", "provider_state", "error_message"),
+        (_or_none(_any_string), None),
+    ),
+    **dict.fromkeys(
+        (
+            *("absent_since", "cancel_requested_at", "creating_at", "submitted_at"),
+            *("finished_at", "fetched_at"),
+        ),
+        (_or_none(_time), None),
+    ),
+}
