@@ -48,7 +48,7 @@ COLUMNS = [
     "request_count",
     "byte_count",
     "estimated_tokens",
-    "token_count",
+    *("token_count", "uncounted_tokens", "live_price", "batch_price"),
     "cost_usd",
     "done_count",
     "failed_count",
