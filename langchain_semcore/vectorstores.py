@@ -240,7 +240,9 @@ class SemcoreVectorStore(SearchableVectorStore):
     ) -> list[str]:
         """Add texts, or replace those of the same ids, in one transaction: all of them or none.
 
-        Adding the same again changes nothing. A blank text is stored as FAILED and never sent.
+        Adding the same again changes nothing. One odd text refuses no other: a text that is blank
+        or cannot fit the model, or whose vector cannot be used (all zero, say, or of another size
+        than the others'), is stored as FAILED with the reason, and found by keyword.
 
         Args:
             texts: what to add; a whole call is held in memory.
@@ -273,6 +275,8 @@ class SemcoreVectorStore(SearchableVectorStore):
     ) -> list[str]:
         """Add texts with vectors that were made elsewhere, which are used as they are.
 
+        A text whose vector cannot be used is stored as FAILED; see `add_texts`.
+
         Args:
             texts: what to add.
             embeddings: one vector of the collection's size for each text.
@@ -283,11 +287,11 @@ class SemcoreVectorStore(SearchableVectorStore):
             The ids, in the order of the texts.
 
         Raises:
-            InvalidInputError: as `add_texts`, or a vector that does not fit. Nothing was saved.
+            InvalidInputError: as `add_texts`, or no vector fits. Nothing was saved.
             StorageError: the database could not be written.
         """
         chunks = with_vectors(to_chunks(texts, metadatas, ids), embeddings)
-        return list(self.store.save(chunks, collection=self.collection).ids)
+        return list(self.store.save(chunks, collection=self.collection, keep_refused=True).ids)
 
     async def aadd_embeddings(
         self, texts: Iterable[str], embeddings: Iterable[VectorLike], **kwargs: Any
@@ -366,17 +370,17 @@ class SemcoreVectorStore(SearchableVectorStore):
         return True
 
     def _save(self, chunks: list[Chunk]) -> SaveReport:
-        if self.mode == "async" or self._embedding is None:
-            return self.store.save(chunks, collection=self.collection)
-        if isinstance(self._embedding, DeferredEmbeddings):
+        if self.mode == "sync" and isinstance(self._embedding, DeferredEmbeddings):
             return save_embedded(
                 self.store,
                 chunks,
                 embedder=self._embedding.embedder,
                 collection=self.collection,
+                keep_refused=True,
             )
-        embedded = embed_chunks(chunks, self._embedding)
-        return self.store.save(embedded, collection=self.collection)
+        if self.mode == "sync" and self._embedding is not None:
+            chunks = embed_chunks(chunks, self._embedding)
+        return self.store.save(chunks, collection=self.collection, keep_refused=True)
 
 
 def _check_mode(mode: str, embedding: Embeddings | None) -> None:

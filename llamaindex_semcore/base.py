@@ -194,7 +194,9 @@ class SemcoreVectorStore(BasePydanticVectorStore):
 
         A node replaces that of the same id. Adding the same again changes nothing and costs
         nothing; a node without an embedding whose text was embedded before has its vector at
-        once.
+        once. One odd node refuses no other: a node that is blank or cannot fit the model, or
+        whose embedding cannot be used (all zero, say, or of another size than the others'), is
+        saved as FAILED with the reason and found by keyword.
 
         Args:
             nodes: what to add.
@@ -205,14 +207,15 @@ class SemcoreVectorStore(BasePydanticVectorStore):
 
         Raises:
             InvalidInputError: the subclass for the first node that cannot be saved: an id that
-                stands twice, metadata that is not JSON, a vector of another size than the
-                collection's.
-            NotBatchableError: a node without an embedding, for an external spec.
+                stands twice, metadata that is not JSON, no vector of the collection's size.
+            NotBatchableError: no node has an embedding, for an external spec.
             StorageError: the database could not be written.
         """
         chunks = [to_chunk(node) for node in nodes]
         try:
-            return list(self._client.save(chunks, collection=self.collection).ids)
+            return list(
+                self._client.save(chunks, collection=self.collection, keep_refused=True).ids
+            )
         except InvalidVectorError as error:
             if self._all_fit(chunks):
                 raise

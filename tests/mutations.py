@@ -31,6 +31,8 @@ COPIED = ("core", "tests", "cassettes", "llamaindex_semcore", "langchain_semcore
 PLACES = {
     "queue": ("tests/core/queue", "tests/core/store", "tests/core/batches"),
     "batches": ("tests/core/batches",),
+    "store": ("tests/core/store",),
+    "gemini": ("tests/core/gemini",),
     "": ("tests/core/test_schema.py",),
 }
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from semantic_core.errors import BlankTextError, DuplicateIdError, InvalidInputError
 from semantic_core.gemini import GeminiEmbedder
-from semantic_core.live import embed_missing
+from semantic_core.live import embed_missing, fail_if_too_long
 from semantic_core.metadata import dump_metadata
 from semantic_core.naming import Naming
 from semantic_core.splitting import Splitter
@@ -144,7 +144,7 @@ class Ingestion:
 
     def _write(self, entries: list[SplitDocument]) -> None:
         if self._embedder is not None:
-            self._embed(entries, self._embedder)
+            entries = self._embed(entries, self._embedder)
         saved, removed = self._store.save_documents(entries, collection=self._collection)
         report = self._report
         self._report = replace(
@@ -154,9 +154,23 @@ class Ingestion:
             removed=report.removed + removed,
         )
 
-    def _embed(self, entries: list[SplitDocument], embedder: GeminiEmbedder) -> None:
+    def _embed(self, entries: list[SplitDocument], embedder: GeminiEmbedder) -> list[SplitDocument]:
+        """Embed what has no vector; return the documents, chunks that are too long as FAILED."""
         sources = (chunk.vector_source or chunk.text for entry in entries for chunk in entry.chunks)
-        embed_missing(self._store, sources, spec=self._spec, embedder=embedder)
+        too_long = embed_missing(self._store, sources, spec=self._spec, embedder=embedder)
+        if not too_long:
+            return entries
+        hash_of = self._spec.hasher()
+        return [
+            replace(
+                entry,
+                chunks=tuple(
+                    fail_if_too_long(chunk, hash_of(chunk.vector_source or chunk.text), too_long)
+                    for chunk in entry.chunks
+                ),
+            )
+            for entry in entries
+        ]
 
     def _remove_replaced(self, began_at: float) -> None:
         for sources in self._naming.whole_sources():

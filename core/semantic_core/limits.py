@@ -6,6 +6,10 @@ from dataclasses import dataclass
 
 HOUR = 3600.0
 
+# How the reason begins for which a text is FAILED that its model does not take whole: it is never
+# sent again by itself.
+TOO_LONG = "too long"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderLimits:

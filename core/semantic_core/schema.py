@@ -310,6 +310,13 @@ _SCHEMA_001 = (
     "CREATE INDEX batch_items_job_open ON batch_items (job_id, id) WHERE state = 'open'",
     """CREATE INDEX batch_items_budget ON batch_items (content_hash, budget_use)
         WHERE budget_use NOT IN ('nothing', 'forgiven')""",
+    # Apart from the items of jobs: these are freed by time.
+    """CREATE TABLE live_claims (
+        content_hash BLOB PRIMARY KEY CHECK (length(content_hash) = 32),
+        space_id INTEGER NOT NULL REFERENCES spaces (id),
+        lease_token TEXT NOT NULL,
+        lease_until REAL NOT NULL
+    ) WITHOUT ROWID""",
     f"""CREATE TABLE chunks (
         pk INTEGER PRIMARY KEY AUTOINCREMENT,
         collection_id INTEGER NOT NULL REFERENCES collections (id),

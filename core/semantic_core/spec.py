@@ -17,9 +17,13 @@ MODEL_TOKEN_LIMITS = {"gemini-embedding-001": 2048, "gemini-embedding-2": 8192}
 # What these models make at most: the same page.
 MOST_DIMENSIONS = 3072
 
-# A token of the Gemini models is about four characters, and more characters in plain English:
-# a text longer than this is over the limit for sure, anything shorter is the provider's call.
-SURE_CHARS_PER_TOKEN = 4
+# A token of the Gemini models is about four characters of plain English: what is split here is
+# split below that.
+CHARS_PER_TOKEN = 4
+
+# No token is longer, so a text of more bytes cannot fit; whether a shorter one does is the
+# provider's call, since a table of 8,909 characters was seen to have 549 tokens.
+LONGEST_TOKEN = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,9 +141,14 @@ class EmbeddingSpec:
         return MODEL_TOKEN_LIMITS.get(self.model)
 
     @property
-    def sure_character_limit(self) -> int | None:
-        """Characters above which a text is refused before it is sent, or None."""
-        return None if self.token_limit is None else self.token_limit * SURE_CHARS_PER_TOKEN
+    def character_limit(self) -> int | None:
+        """Characters of plain English that fit the model's limit, or None."""
+        return None if self.token_limit is None else self.token_limit * CHARS_PER_TOKEN
+
+    @property
+    def byte_limit(self) -> int | None:
+        """UTF-8 bytes above which a text cannot fit the model's limit, or None."""
+        return None if self.token_limit is None else self.token_limit * LONGEST_TOKEN
 
     def document_text(self, text: str) -> str:
         """Return what is sent to embed this document text."""

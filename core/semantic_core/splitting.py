@@ -85,7 +85,7 @@ class Splitter:
             text: the document.
             format: ``markdown``, or ``text``, whose headings are titles that stand alone above
                 a line of ``===``, ``---``, ``***`` and the like.
-            spec: no vector source is made that is surely over this model's limit.
+            spec: no vector source is made that is longer than this model's limit in plain English.
 
         Raises:
             InvalidInputError: an unknown format.
@@ -94,7 +94,7 @@ class Splitter:
         if format not in FORMATS:
             raise InvalidInputError(f"format={format!r}: use one of {', '.join(FORMATS)}.")
         check_text(text, what="the text")
-        limit = None if spec is None else spec.sure_character_limit
+        limit = None if spec is None else spec.character_limit
         if format == "markdown":
             return self._pieces(text, _markdown_titles(text), MarkdownSplitter, limit)
         return self._pieces(text, _underlined_titles(text), TextSplitter, limit)

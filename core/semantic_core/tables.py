@@ -32,6 +32,7 @@ class Tables:
     EmbeddingModel: Any
     BatchJobModel: Any
     BatchItemModel: Any
+    LiveClaimModel: Any
     ChunkModel: Any
     ChunkCountModel: Any
     ChangeModel: Any
@@ -177,6 +178,17 @@ def build_tables(database: SqliteDatabase) -> Tables:
         class Meta:
             table_name = "batch_items"
 
+    class LiveClaimModel(Base):
+        """A content hash that is being embedded live; freed by its lease."""
+
+        content_hash = BlobField(primary_key=True)
+        space = ForeignKeyField(SpaceModel)
+        lease_token = TextField()
+        lease_until = FloatField()
+
+        class Meta:
+            table_name = "live_claims"
+
     class ChunkModel(Base):
         """A piece of text that gets one vector."""
 
@@ -243,6 +255,7 @@ def build_tables(database: SqliteDatabase) -> Tables:
         EmbeddingModel,
         BatchJobModel,
         BatchItemModel,
+        LiveClaimModel,
         ChunkModel,
         ChunkCountModel,
         ChangeModel,

@@ -57,17 +57,21 @@ def check_not_blank(text: str, *, what: str) -> None:
 
 
 def check_length(text: str, spec: EmbeddingSpec, *, what: str) -> None:
-    """Check that a text is not surely over the model's limit.
+    """Check that a text can fit the model's limit.
 
     Raises:
-        TextTooLongError: it has more than four characters for each token of the limit; what
-            is shorter than that is the provider's call.
+        TextTooLongError: it has more UTF-8 bytes than that many tokens can hold; whether what
+            is shorter fits is the provider's call.
     """
-    limit = spec.sure_character_limit
-    if limit is not None and len(text) > limit:
+    limit = spec.byte_limit
+    # No character has more than four bytes, so most texts need not be encoded.
+    if limit is None or 4 * len(text) <= limit:
+        return
+    size = len(text.encode())
+    if size > limit:
         raise TextTooLongError(
-            f"{what} has {len(text):,} characters; {spec.model} takes {spec.token_limit:,} tokens, "
-            f"which is at most about {limit:,} characters. Split it before saving."
+            f"{what} has {size:,} bytes; {spec.model} takes {spec.token_limit:,} tokens, which is "
+            f"never more than {limit:,} bytes. Split it before saving."
         )
 
 

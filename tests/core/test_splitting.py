@@ -197,7 +197,7 @@ def test_an_endless_title_is_cut_in_the_path() -> None:
 
 def test_no_vector_source_is_over_the_limit_of_the_spec() -> None:
     spec = EmbeddingSpec.gemini_embedding_001()
-    limit = spec.sure_character_limit
+    limit = spec.character_limit
     assert limit is not None
     text = f"# A title that takes its share\n\nText.\n\n## B\n\n{'All in one line, ' * 2_000}"
     found = list(Splitter(max_chars=100_000).split(text, format="markdown", spec=spec))

@@ -74,11 +74,17 @@ def test_a_text_with_anything_in_it_is_not_blank() -> None:
     check_not_blank(" . ", what="the text")
 
 
-def test_only_a_surely_too_long_text_is_refused() -> None:
+def test_only_a_text_that_cannot_fit_is_refused() -> None:
     spec = EmbeddingSpec()
-    check_length("x" * 8192, spec, what="the text")
-    with pytest.raises(TextTooLongError, match=r"8,193 characters.*2,048 tokens.*Split it"):
-        check_length("x" * 8193, spec, what="the text")
+    check_length("x" * 131_072, spec, what="the text")
+    with pytest.raises(TextTooLongError, match=r"131,073 bytes.*2,048 tokens.*Split it"):
+        check_length("x" * 131_073, spec, what="the text")
+
+
+def test_length_is_counted_in_bytes() -> None:
+    check_length("ы" * 65_536, EmbeddingSpec(), what="the text")
+    with pytest.raises(TextTooLongError, match="131,074 bytes"):
+        check_length("ы" * 65_537, EmbeddingSpec(), what="the text")
 
 
 def test_a_model_without_a_known_limit_takes_any_length() -> None:

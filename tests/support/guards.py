@@ -1107,6 +1107,94 @@ _APPLYING = (
     ),
 )
 
+# --- live calls and texts that are too long --------------------------------------------------
+
+_LIVE = (
+    _guard(
+        "queue/claims.py",
+        "what is embedded live at this moment is not claimed",
+        "AND NOT {IS_EMBEDDED_LIVE} AND NOT EXISTS",
+        "AND NOT EXISTS",
+        "tests/core/queue/test_live_claims.py",
+    ),
+    _guard(
+        "queue/claims.py",
+        "a text whose vector is stored is served, not sent",
+        "        if is_stored:\n",
+        "        if False:\n",
+        "tests/core/test_live.py",
+    ),
+    _guard(
+        "queue/live_claims.py",
+        "a text that a job carries is not embedded live",
+        "\"AND NOT EXISTS (SELECT 1 FROM batch_items WHERE state = 'open' AND content_hash = :hash) \"",
+        '""',
+    ),
+    _guard(
+        "queue/live_claims.py",
+        "a text whose vector is stored is not embedded live",
+        '"WHERE NOT EXISTS (SELECT 1 FROM embeddings WHERE key = :hash) "',
+        '"WHERE 1 "',
+    ),
+    _guard(
+        "queue/live_claims.py",
+        "a text is in one live call at a time",
+        '"ON CONFLICT (content_hash) DO NOTHING"',
+        '"ON CONFLICT (content_hash) DO UPDATE SET lease_token = excluded.lease_token"',
+    ),
+    _guard(
+        "queue/live_claims.py",
+        "a claim of a dead live call ends",
+        '"DELETE FROM live_claims WHERE lease_until <= ?"',
+        '"DELETE FROM live_claims WHERE lease_until <= ? - 1e12"',
+    ),
+    _guard(
+        "queue/live_claims.py",
+        "a live call that slept past its lease sends nothing",
+        "    if kept != count:\n",
+        "    if False:\n",
+    ),
+    _guard(
+        "live.py",
+        "what failed live is not sent by a flush",
+        "                    fail_chunks(connection, key, reason, now=store.clock.now())\n",
+        "                    pass\n",
+    ),
+    _guard(
+        "live.py",
+        "what was too long once is not sent live again",
+        "    refused = _refused_before(store, texts)\n",
+        "    refused: dict[bytes, str] = {}\n",
+    ),
+    _guard(
+        "store/saving.py",
+        "what was too long once is not sent under another id",
+        "        elif row.content_hash in too_long:\n",
+        "        elif False:\n",
+        "tests/core/test_live.py",
+    ),
+    _guard(
+        "gemini/results.py",
+        "a vector of only the beginning is not stored",
+        "    if _is_truncated(record) or is_full(tokens, spec):\n",
+        "    if False:\n",
+    ),
+    _guard(
+        "gemini/embedder.py",
+        "a live vector of only the beginning is not stored",
+        "    return too_long(spec, CUT) if is_full(tokens, spec) else None\n",
+        "    return None\n",
+        "tests/core/test_live.py",
+    ),
+    _guard(
+        "gemini/embedder.py",
+        "a text that may be too long goes alone, so that its tokens are its own",
+        "        if limit is not None and estimate_tokens(text) >= limit:\n",
+        "        if False:\n",
+        "tests/core/test_live.py",
+    ),
+)
+
 GUARDS: tuple[Guard, ...] = (
     *_CLAIMS,
     *_ITEMS,
@@ -1115,4 +1203,5 @@ GUARDS: tuple[Guard, ...] = (
     *_SUBMITTING,
     *_RECOVERING,
     *_APPLYING,
+    *_LIVE,
 )

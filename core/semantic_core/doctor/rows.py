@@ -264,8 +264,8 @@ def leases(database: Database, *, fix: bool, now: float) -> Finding | None:
     return Finding(
         trouble=Trouble.FAR_LEASE,
         count=count,
-        message=f"{count:,} batch jobs are reserved for more than a day: the clock was wrong when "
-        "they were worked on. The reservation can be ended.",
+        message=f"{count:,} batch jobs or live texts are reserved for more than a day: the clock was "
+        "wrong when they were worked on. The reservation can be ended.",
         is_fixable=True,
         is_fixed=fix,
     )

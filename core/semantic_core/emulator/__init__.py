@@ -36,6 +36,7 @@ from semantic_core.emulator.effects import (
     Reply,
     SkipLines,
     StickJob,
+    SwapResults,
 )
 from semantic_core.emulator.embedding import count_tokens, fake_embed
 from semantic_core.emulator.faults import FaultRule
@@ -71,6 +72,7 @@ __all__ = [
     "Reply",
     "SkipLines",
     "StickJob",
+    "SwapResults",
     "TextKey",
     "Violation",
     "ViolationKind",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from semantic_core.emulator.embedding import count_tokens
+
 HOUR = 3600.0
 
 
@@ -17,12 +19,26 @@ class ModelInfo:
         largest_dimensions: its biggest, and default, vector size.
         takes_task: whether it accepts ``taskType``.
         always_normalized: whether vectors below the biggest size have length 1 too.
+        truncates: whether it embeds the beginning of a text over the limit, and counts the
+            limit, instead of refusing it.
     """
 
     token_limit: int
     largest_dimensions: int = 3072
     takes_task: bool = True
     always_normalized: bool = False
+    truncates: bool = False
+
+    def taken(self, text: str) -> str:
+        """Return as much of a text as is embedded."""
+        if not self.truncates or count_tokens(text) <= self.token_limit:
+            return text
+        return text[: self.token_limit]
+
+    def tokens(self, text: str) -> int:
+        """Return the tokens that are counted for a text."""
+        tokens = count_tokens(text)
+        return min(tokens, self.token_limit) if self.truncates else tokens
 
 
 _SECOND = ModelInfo(token_limit=8192, takes_task=False, always_normalized=True)

@@ -242,9 +242,24 @@ class CutResult:
     at: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SwapResults:
+    """Let two results come back, each whole and well formed, under the key of the other.
+
+    Both are billed, and count as lost.
+
+    Attributes:
+        first: the place of one in the input file, from 0.
+        second: that of the other.
+    """
+
+    first: int = 0
+    second: int = 1
+
+
 CallEffect = Reply | Drop | Delay | Garbage | Redirect | CutDownload | Bomb
-LineEffect = FailLines | DamageLines | ReplaceLines | SkipLines | CutResult
+LineEffect = FailLines | DamageLines | ReplaceLines | SkipLines | CutResult | SwapResults
 Effect = CallEffect | CutUpload | HideJob | EndJob | StickJob | LineEffect
 
 CALL_EFFECTS = (Reply, Drop, Delay, Garbage, Redirect, CutDownload, Bomb)
-LINE_EFFECTS = (FailLines, DamageLines, ReplaceLines, SkipLines, CutResult)
+LINE_EFFECTS = (FailLines, DamageLines, ReplaceLines, SkipLines, CutResult, SwapResults)

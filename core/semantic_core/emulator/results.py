@@ -19,8 +19,9 @@ from semantic_core.emulator.effects import (
     LineEffect,
     ReplaceLines,
     SkipLines,
+    SwapResults,
 )
-from semantic_core.emulator.embedding import FloatVector, count_tokens, fake_embed
+from semantic_core.emulator.embedding import FloatVector, fake_embed
 from semantic_core.emulator.inputs import InputLine
 from semantic_core.emulator.validation import EmbedRequest, objection
 
@@ -50,7 +51,7 @@ class ResultLine:
 def embed(request: EmbedRequest, *, model: str, info: ModelInfo) -> FloatVector:
     """Return the vector of a request."""
     return fake_embed(
-        request.embedded_text,
+        info.taken(request.embedded_text),
         model=model,
         dimensions=request.dimensions or info.largest_dimensions,
         task_type=request.task_type,
@@ -81,7 +82,13 @@ class Runner:
         self._lines = lines
         self._model = model
         self._info = info
-        self._effects = [effect for effect in effects if not isinstance(effect, CutResult)]
+        self._effects = [
+            effect for effect in effects if not isinstance(effect, CutResult | SwapResults)
+        ]
+        self._swaps: dict[int, int] = {}
+        for one in effects:
+            if isinstance(one, SwapResults):
+                self._swaps |= {one.first: one.second, one.second: one.first}
         self._cut = min((one.at for one in effects if isinstance(one, CutResult)), default=None)
         self._shuffle = shuffle
 
@@ -129,8 +136,12 @@ class Runner:
         if isinstance(effect, ReplaceLines):
             data = effect.text.encode() + b"\n"
             return ResultLine(number=number, data=data, is_billed=True, is_lost=True)
-        vector = self._vector(number)
-        data, is_lost = _encode(_success(vector, text), line), False
+        other = self._swaps.get(number, number)
+        vector = self._vector(other if other < len(self._lines) else number)
+        data, is_lost = (
+            _encode(_success(vector, self._info.tokens(text)), line),
+            number in self._swaps,
+        )
         if isinstance(effect, DamageLines):
             data = self._damaged(effect.damage, number, vector, data)
             is_lost = effect.damage not in _HARMLESS
@@ -146,18 +157,18 @@ class Runner:
             record = {"response": {"embedding": {"values": values}}, "key": line.key}
             # The standard library writes NaN and Infinity, which are no JSON.
             return json.dumps(record).encode() + b"\n"
-        success = _success(vector, line.request.embedded_text)
+        success = _success(vector, self._info.tokens(line.request.embedded_text))
         makers: dict[Damage, Callable[[], bytes]] = {
             Damage.MISSING: bytes,
             Damage.DUPLICATE: lambda: data + data,
-            Damage.CONFLICT: lambda: data + _encode(_success(-vector, ""), line),
+            Damage.CONFLICT: lambda: data + _encode(_success(-vector, 0), line),
             Damage.FOREIGN_KEY: lambda: data + _encode(success, replace(line, key="f" * 64)),
             Damage.NO_KEY: lambda: _encode(success, replace(line, key=None)),
             Damage.MALFORMED: lambda: data[: len(data) // 2] + b"\n",
             Damage.EMPTY: lambda: _encode({}, line),
             Damage.UNCOUNTED: lambda: _encode(_success(vector, None), line),
             Damage.SWAPPED: lambda: _encode(
-                _success(self._vector((number + 1) % len(self._lines)), ""), line
+                _success(self._vector((number + 1) % len(self._lines)), 0), line
             ),
         }
         return makers[damage]()
@@ -177,9 +188,9 @@ _SPOILED: dict[Damage, Callable[[list[float]], list[Any]]] = {
 }
 
 
-def _success(vector: FloatVector, text: str | None) -> dict[str, Any]:
-    """Return a good line's fields; without a text, no tokens are counted."""
-    count = {} if text is None else {"tokenCount": str(count_tokens(text))}
+def _success(vector: FloatVector, tokens: int | None) -> dict[str, Any]:
+    """Return a good line's fields; without a number, no tokens are counted."""
+    count = {} if tokens is None else {"tokenCount": str(tokens)}
     return {"response": {**count, "embedding": {"values": vector}}}
 
 

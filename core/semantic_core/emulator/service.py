@@ -307,7 +307,13 @@ class Service:
             job=None,
             at=self.clock.now(),
         )
-        return Answer(body={"embeddings": [{"values": vector} for vector in vectors]})
+        tokens = sum(info.tokens(request.embedded_text) for request in requests)
+        return Answer(
+            body={
+                "embeddings": [{"values": vector} for vector in vectors],
+                "usageMetadata": {"promptTokenCount": tokens},
+            }
+        )
 
     def _check_live(self, requests: list[EmbedRequest], *, model: str, info: ModelInfo) -> None:
         prefix = "* BatchEmbedContentsRequest.requests"

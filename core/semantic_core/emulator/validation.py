@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from semantic_core.emulator.config import ModelInfo
-from semantic_core.emulator.embedding import count_tokens
 from semantic_core.emulator.messages import (
     FieldError,
     Fields,
@@ -98,7 +97,7 @@ def _objections(request: EmbedRequest, *, model: str, info: ModelInfo) -> Iterat
         yield f"task_type is not supported by models/{model}."
     if request.title is not None and request.task_type != "RETRIEVAL_DOCUMENT":
         yield "title is only supported with task_type RETRIEVAL_DOCUMENT."
-    tokens = count_tokens(request.embedded_text)
+    tokens = info.tokens(request.embedded_text)
     if tokens > info.token_limit:
         yield (
             f"The input token count ({tokens}) exceeds the maximum number of tokens allowed "

@@ -1,7 +1,7 @@
 """Everything that talks to Google's Gemini API."""
 
 from semantic_core.gemini.client import GeminiBatchClient
-from semantic_core.gemini.embedder import GROUP_SIZE, GeminiEmbedder
+from semantic_core.gemini.embedder import GROUP_SIZE, LONGEST_WAIT, GeminiEmbedder
 from semantic_core.gemini.endpoint import Endpoint
 from semantic_core.gemini.remote import (
     EmbeddingRequest,
@@ -20,6 +20,7 @@ from semantic_core.gemini.vectors import normalize
 
 __all__ = [
     "GROUP_SIZE",
+    "LONGEST_WAIT",
     "EmbeddingRequest",
     "Endpoint",
     "GeminiBatchClient",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from types import TracebackType
 from typing import Any, Self
@@ -17,12 +17,16 @@ from semantic_core.errors import (
     InvalidVectorError,
     NotBatchableError,
     ProviderProtocolError,
+    RequestRefusedError,
+    TextTooLongError,
 )
 from semantic_core.gemini.connection import Connection, sdk_errors
 from semantic_core.gemini.endpoint import Endpoint
 from semantic_core.gemini.retrying import RetryPolicy
+from semantic_core.gemini.too_long import CUT, is_full, says_too_long, too_long
 from semantic_core.gemini.vectors import to_vector
 from semantic_core.keyring import DEFAULT_KEY_VARIABLES, GoogleKeyring
+from semantic_core.pricing import estimate_tokens
 from semantic_core.spec import EmbeddingSpec
 from semantic_core.types import Vector
 from semantic_core.validation import check_not_blank, check_text
@@ -30,13 +34,17 @@ from semantic_core.validation import check_not_blank, check_text
 # More are refused with 400: "at most 100 requests can be in one batch".
 GROUP_SIZE = 100
 
-# A quota per minute is free again within one.
-_DOCUMENTS = RetryPolicy(attempts=5, first_wait=1.0, longest_wait=60.0)
+# Seconds between two tries of one request, at most: a quota per minute is free again within one.
+LONGEST_WAIT = 60.0
+
+_DOCUMENTS = RetryPolicy(attempts=5, first_wait=1.0, longest_wait=LONGEST_WAIT)
 
 # Somebody is waiting, and search can answer by keyword instead.
 _QUERIES = RetryPolicy(attempts=2, first_wait=0.5, longest_wait=2.0)
 
 _LONGEST_QUERY = 10.0
+
+_PAYLOAD_TOO_LARGE = 413
 
 
 class GeminiEmbedder:
@@ -94,8 +102,10 @@ class GeminiEmbedder:
             task=spec.query_task,
             timeout=min(self.endpoint.timeout, _LONGEST_QUERY),
         )
-        vectors = _QUERIES.run(embed, clock=self._clock)
-        return vectors[0]
+        (vector,) = _QUERIES.run(embed, clock=self._clock)
+        if isinstance(vector, str):
+            raise TextTooLongError(f"The query is {vector}. Ask a shorter one.")
+        return vector
 
     def embed_documents(
         self, texts: Sequence[str], *, spec: EmbeddingSpec
@@ -111,22 +121,66 @@ class GeminiEmbedder:
         Raises:
             MissingDefaultKeyError: the keyring has no default key.
             InvalidInputError: a text is blank or cannot be sent. None was sent.
+            TextTooLongError: the model does not take a text, or took only its beginning.
             NotBatchableError: the spec belongs to a foreign embedder.
             ProviderError: the provider refused a group, or did not answer.
         """
-        _check_texts(texts, spec, what="Text")
         vectors = np.empty((len(texts), spec.dimensions or 0), dtype=np.float32)
-        for start in range(0, len(texts), GROUP_SIZE):
-            group = [spec.document_text(text) for text in texts[start : start + GROUP_SIZE]]
+        for answered in self.embed_in_parts(texts, spec=spec):
+            for position, outcome in answered.items():
+                if isinstance(outcome, str):
+                    raise TextTooLongError(f"Text {position} is {outcome}. Split it.")
+                vectors[position] = outcome
+        return vectors
+
+    def embed_in_parts(
+        self,
+        texts: Sequence[str],
+        *,
+        spec: EmbeddingSpec,
+        before_each: Callable[[], None] | None = None,
+    ) -> Iterator[dict[int, Vector | str]]:
+        """Embed texts, one request at a time, and tell of each what became of it.
+
+        A text that is too long costs no other one its vector. Where the provider refuses a group
+        for it, which costs nothing, the group is halved until it stands alone; one that may be
+        too long goes alone, since an answer counts the tokens of all its texts together.
+
+        Args:
+            texts: as in `embed_documents`.
+            spec: likewise.
+            before_each: called before each request is sent; what it raises passes through.
+
+        Yields:
+            For each answered request: by position in ``texts``, the vector, float32 of shape
+            (dimensions,), or why the text is too long.
+
+        Raises:
+            SemanticCoreError: as `embed_documents`; what was yielded before was paid for.
+        """
+        _check_texts(texts, spec, what="Text")
+        parts = list(_parts(texts, spec))
+        while parts:
+            part = parts.pop(0)
             embed = partial(
                 self._embed,
-                group,
+                [spec.document_text(texts[position]) for position in part],
                 spec=spec,
                 task=spec.document_task,
                 timeout=self.endpoint.timeout,
+                before=before_each,
             )
-            vectors[start : start + len(group)] = _DOCUMENTS.run(embed, clock=self._clock)
-        return vectors
+            try:
+                outcomes = _DOCUMENTS.run(embed, clock=self._clock)
+            except RequestRefusedError as error:
+                if error.code != _PAYLOAD_TOO_LARGE and not says_too_long(str(error)):
+                    raise
+                if len(part) > 1:
+                    middle = len(part) // 2
+                    parts[:0] = [part[:middle], part[middle:]]
+                    continue
+                outcomes = [too_long(spec, "the provider refused it")]
+            yield dict(zip(part, outcomes, strict=True))
 
     def close(self) -> None:
         """Close the connection. A later call opens a new one."""
@@ -159,8 +213,15 @@ class GeminiEmbedder:
             return self._connection
 
     def _embed(
-        self, texts: Sequence[str], *, spec: EmbeddingSpec, task: str | None, timeout: float
-    ) -> list[Vector]:
+        self,
+        texts: Sequence[str],
+        *,
+        spec: EmbeddingSpec,
+        task: str | None,
+        timeout: float,
+        before: Callable[[], None] | None = None,
+    ) -> list[Vector | str]:
+        """Send one request; return for each text its vector, or why it is too long."""
         # Plain strings would become the parts of one content, and so one vector.
         contents: Any = [{"parts": [{"text": text}]} for text in texts]
         config: Any = {
@@ -169,6 +230,8 @@ class GeminiEmbedder:
             "http_options": {"timeout": round(timeout * 1000)},
         }
         sdk = self._connect().sdk
+        if before is not None:
+            before()
         with sdk_errors("an embedding call"):
             answer = sdk.models.embed_content(model=spec.model, contents=contents, config=config)
         embeddings = answer.embeddings or []
@@ -177,9 +240,14 @@ class GeminiEmbedder:
                 f"The provider sent {len(embeddings)} vectors for {len(texts)} texts, so none can "
                 "be told to be anyone's. None was used."
             )
+        usage = answer.usage_metadata
+        # The answer counts all of its texts together.
+        counted = usage.prompt_token_count if usage is not None and len(texts) == 1 else None
         try:
             return [
                 to_vector(embedding.values or [], spec=spec, what=f"text {position}")
+                if (cut := _cut_short(embedding.statistics, counted, spec)) is None
+                else cut
                 for position, embedding in enumerate(embeddings)
             ]
         except InvalidVectorError as error:
@@ -196,3 +264,26 @@ def _check_texts(texts: Sequence[str], spec: EmbeddingSpec, *, what: str) -> Non
         name = f"{what} {position}" if len(texts) > 1 else what
         check_text(text, what=name)
         check_not_blank(text, what=name)
+
+
+def _cut_short(statistics: Any, counted: int | None, spec: EmbeddingSpec) -> str | None:
+    """Return that only the beginning of a text was embedded, or None; see `too_long`."""
+    tokens = counted
+    if statistics is not None:
+        if statistics.truncated:
+            return too_long(spec, CUT)
+        tokens = statistics.token_count if tokens is None else tokens
+    return too_long(spec, CUT) if is_full(tokens, spec) else None
+
+
+def _parts(texts: Sequence[str], spec: EmbeddingSpec) -> Iterator[list[int]]:
+    """Yield the positions of each request's texts."""
+    limit = spec.token_limit
+    together: list[int] = []
+    for position, text in enumerate(texts):
+        if limit is not None and estimate_tokens(text) >= limit:
+            yield [position]
+        else:
+            together.append(position)
+    for start in range(0, len(together), GROUP_SIZE):
+        yield together[start : start + GROUP_SIZE]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Self
 
+from semantic_core.gemini.too_long import says_too_long
+
 # Longer ones are clipped: an error may quote the whole text.
 LONGEST_WORDS = 500
 
@@ -54,11 +56,13 @@ class LineError:
         is_transient: sending the text again may help. True for what is not known here: a text
             has a budget, so a wrong guess costs a few tries and no more.
         is_quota: the provider had no room, which says nothing about the text.
+        is_too_long: the model does not take a text of this length, now or later.
     """
 
     words: str
     is_transient: bool
     is_quota: bool
+    is_too_long: bool = False
 
     @classmethod
     def find(cls, record: dict[str, Any]) -> Self | None:
@@ -88,10 +92,12 @@ class LineError:
         label = " ".join(str(part) for part in (code, status) if part is not None)
         message = error.get("message")
         message = message if isinstance(message, str) else "no message"
+        is_permanent = _is_permanent(code, status)
         return cls(
             words=clip(f"{label}: {message}" if label else message),
-            is_transient=not _is_permanent(code, status),
+            is_transient=not is_permanent,
             is_quota=code == 429 or status == "RESOURCE_EXHAUSTED",
+            is_too_long=is_permanent and says_too_long(clip(message)),
         )
 
 

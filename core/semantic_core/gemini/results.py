@@ -18,7 +18,9 @@ import orjson
 from semantic_core.errors import InvalidVectorError
 from semantic_core.gemini.line_errors import LineError
 from semantic_core.gemini.remote import ResultLine
+from semantic_core.gemini.too_long import CUT, is_full, too_long
 from semantic_core.gemini.vectors import to_vector
+from semantic_core.limits import TOO_LONG
 from semantic_core.spec import EmbeddingSpec
 
 # A number of a vector has up to 25 characters, and the largest vector Gemini makes 3,072 of
@@ -129,7 +131,7 @@ def _read_line(line: bytes, spec: EmbeddingSpec) -> ResultLine:
     if error is not None:
         return ResultLine(
             key=key,
-            error=error.words,
+            error=f"{TOO_LONG}: {error.words}" if error.is_too_long else error.words,
             is_transient=error.is_transient,
             is_quota=error.is_quota,
             is_refused=True,
@@ -142,7 +144,26 @@ def _read_line(line: bytes, spec: EmbeddingSpec) -> ResultLine:
     except InvalidVectorError as refusal:
         is_wrong_size = len(values) != spec.dimensions
         return _unusable(str(refusal), key=key, tokens=tokens, is_wrong_size=is_wrong_size)
+    if _is_truncated(record) or is_full(tokens, spec):
+        # It was billed, and is the vector of another text than the one that was sent.
+        return ResultLine(key=key, error=too_long(spec, CUT), token_count=tokens)
     return ResultLine(key=key, vector=vector, token_count=tokens)
+
+
+def _is_truncated(record: dict[str, Any]) -> bool:
+    """Return whether the provider says that it embedded only the beginning."""
+    response = record.get("response")
+    if not isinstance(response, dict):
+        return False
+    holders = [response, *_embeddings(response)]
+    said = [*holders, *(holder.get("statistics") for holder in holders)]
+    return any(isinstance(one, dict) and one.get("truncated") is True for one in said)
+
+
+def _embeddings(response: dict[str, Any]) -> list[dict[str, Any]]:
+    several = response.get("embeddings")
+    found = [response.get("embedding"), *(several if isinstance(several, list) else ())]
+    return [one for one in found if isinstance(one, dict)]
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from semantic_core.pricing import Price, token_estimator
 from semantic_core.queue.budget import USES_BUDGET, RetryBudget, used_budget
 from semantic_core.queue.items import fail_chunks
+from semantic_core.queue.live_claims import IS_EMBEDDED_LIVE
+from semantic_core.queue.vectors import serve_vectors
 from semantic_core.spec import EmbeddingSpec
 
 
@@ -132,16 +134,20 @@ def _queues(connection: sqlite3.Connection, collection: str | None, now: float) 
 
 def _due_texts(
     connection: sqlite3.Connection, queues: Sequence[_Queue], now: float
-) -> Iterator[tuple[bytes, bytes, bool]]:
-    """Yield (content hash, vector source in UTF-8, whether its retry budget was used), as due."""
+) -> Iterator[tuple[bytes, bytes, bool, bool]]:
+    """Yield (content hash, vector source in UTF-8, is its budget used, is its vector stored).
+
+    What is being embedded live is left out: it waits on.
+    """
     for queue in queues:
         for due, order in _DUE:
             # A chunk saved while its text backs off elsewhere waits with it.
             yield from connection.execute(
                 "SELECT content_hash, CAST(coalesce(vector_source, text) AS BLOB), "
                 "EXISTS (SELECT 1 FROM batch_items i WHERE i.content_hash = c.content_hash "
-                f"AND {USES_BUDGET}) FROM chunks c WHERE collection_id = :collection "
-                f"AND {_WAITS} AND {due} AND NOT EXISTS (SELECT 1 FROM chunks o "
+                f"AND {USES_BUDGET}), EXISTS (SELECT 1 FROM embeddings e WHERE e.key = c.content_hash) "
+                "FROM chunks c WHERE collection_id = :collection "
+                f"AND {_WAITS} AND {due} AND NOT {IS_EMBEDDED_LIVE} AND NOT EXISTS (SELECT 1 FROM chunks o "
                 "WHERE o.content_hash = c.content_hash AND o.embedding_status <> 'READY' "
                 f"AND o.not_before > :now) ORDER BY {order}",
                 {"collection": queue.collection_id, "now": now},
@@ -156,15 +162,22 @@ def _fill_job(
     budget: RetryBudget,
     now: float,
 ) -> Waiting | None:
-    """Take due texts of one space up to a limit; fail those that have no tries left."""
+    """Take due texts of one space up to a limit; fail those that have no tries left.
+
+    A text whose vector is stored is served by it: the cache is asked once more before money.
+    """
     spec = EmbeddingSpec.from_json(queues[0].spec)
     estimate = token_estimator(spec)
     hashes: dict[bytes, int] = {}
     spent: dict[bytes, None] = {}
+    stored: dict[bytes, None] = {}
     source_bytes = tokens = 0
     is_full = False
-    for content_hash, source, has_uses in _due_texts(connection, queues, now):
+    for content_hash, source, has_uses, is_stored in _due_texts(connection, queues, now):
         if content_hash in hashes or content_hash in spent:
+            continue
+        if is_stored:
+            stored[content_hash] = None
             continue
         if has_uses and budget.is_spent(used_budget(connection, content_hash)):
             spent[content_hash] = None
@@ -182,6 +195,7 @@ def _fill_job(
         source_bytes += size
         tokens += text_tokens
     # After the loop: it reads from the index that this changes.
+    serve_vectors(connection, list(stored), now=now)
     for content_hash in spent:
         fail_chunks(connection, content_hash, _last_error(connection, content_hash), now=now)
     if not hashes:

@@ -6,9 +6,12 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from semantic_core.limits import TOO_LONG
 from semantic_core.queue.budget import RetryBudget, used_budget
 from semantic_core.queue.counts import move_counts
 from semantic_core.statuses import BudgetUse, EmbeddingStatus, ItemState
+
+_LOOKUP = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,3 +145,22 @@ def fail_chunks(
     ).fetchall()
     move_counts(connection, failed, to=EmbeddingStatus.FAILED)
     return len(failed)
+
+
+def known_too_long(
+    connection: sqlite3.Connection, content_hashes: Sequence[bytes]
+) -> dict[bytes, str]:
+    """Return which texts their model did not take whole, under whatever id, and the reason."""
+    found: dict[bytes, str] = {}
+    for start in range(0, len(content_hashes), _LOOKUP):
+        page = content_hashes[start : start + _LOOKUP]
+        found |= dict(
+            connection.execute(
+                "SELECT content_hash, error_message FROM chunks "
+                f"WHERE content_hash IN ({', '.join('?' * len(page))}) "
+                "AND embedding_status <> 'READY' AND embedding_status = 'FAILED' "
+                f"AND error_message LIKE '{TOO_LONG}%'",
+                page,
+            ).fetchall()
+        )
+    return found

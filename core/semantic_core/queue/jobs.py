@@ -250,13 +250,21 @@ def leased_jobs(connection: sqlite3.Connection, *, now: float) -> set[str]:
 
 
 def far_leases(connection: sqlite3.Connection, *, after: float, end: bool) -> int:
-    """Return how many leases end after a moment, and end them now if asked."""
+    """Return how many leases, of jobs and live calls, end after a moment; end them now if asked."""
     where = "lease_token IS NOT NULL AND lease_until > ?"
     if end:
-        return connection.execute(
-            f"UPDATE batch_jobs SET lease_token = NULL, lease_until = NULL WHERE {where}", (after,)
-        ).rowcount
-    row = connection.execute(f"SELECT count(*) FROM batch_jobs WHERE {where}", (after,)).fetchone()
+        return sum(
+            connection.execute(statement, (after,)).rowcount
+            for statement in (
+                f"UPDATE batch_jobs SET lease_token = NULL, lease_until = NULL WHERE {where}",
+                f"DELETE FROM live_claims WHERE {where}",
+            )
+        )
+    row = connection.execute(
+        f"SELECT (SELECT count(*) FROM batch_jobs WHERE {where}) "
+        f"+ (SELECT count(*) FROM live_claims WHERE {where})",
+        (after, after),
+    ).fetchone()
     return int(row[0])
 
 

@@ -36,8 +36,17 @@ class BaseVectorStore(ABC):
         """
 
     @abstractmethod
-    def save(self, chunks: Iterable[Chunk], *, collection: str = DEFAULT_COLLECTION) -> SaveReport:
-        """Save chunks, with or without vectors, in one transaction: all or nothing."""
+    def save(
+        self,
+        chunks: Iterable[Chunk],
+        *,
+        collection: str = DEFAULT_COLLECTION,
+        keep_refused: bool = False,
+    ) -> SaveReport:
+        """Save chunks, with or without vectors, in one transaction: all or nothing.
+
+        With ``keep_refused``, a chunk that cannot get a vector is saved as FAILED instead.
+        """
 
     @abstractmethod
     def get(self, ids: Sequence[str], *, collection: str = DEFAULT_COLLECTION) -> list[StoredChunk]:

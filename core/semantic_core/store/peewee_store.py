@@ -90,7 +90,13 @@ class PeeweeVectorStore(OpenStore, BaseVectorStore):
 
     # --- writing -------------------------------------------------------------------------
 
-    def save(self, chunks: Iterable[Chunk], *, collection: str = DEFAULT_COLLECTION) -> SaveReport:
+    def save(
+        self,
+        chunks: Iterable[Chunk],
+        *,
+        collection: str = DEFAULT_COLLECTION,
+        keep_refused: bool = False,
+    ) -> SaveReport:
         """Save chunks in one transaction: all of them or, on any error, none.
 
         A chunk whose vector is known is READY at once, and free; one whose text a batch job
@@ -100,6 +106,10 @@ class PeeweeVectorStore(OpenStore, BaseVectorStore):
         Args:
             chunks: what to save; a whole call is held in memory.
             collection: created with the default spec if it does not exist.
+            keep_refused: save a chunk that cannot get a vector (it is blank, or too long), or
+                whose vector cannot be used (it is all zero, or of another size than that of
+                others in this call), as FAILED with the reason, found by keyword, instead of
+                refusing all of them.
 
         Raises:
             InvalidInputError: the subclass for the first chunk that cannot be saved.
@@ -107,7 +117,7 @@ class PeeweeVectorStore(OpenStore, BaseVectorStore):
             StorageError: the database could not be written.
         """
         spec = self._spec(collection)
-        rows = prepare_chunks(chunks, spec)
+        rows = prepare_chunks(chunks, spec, keep_refused=keep_refused)
         if not rows:
             return SaveReport()
         with self.database.transaction() as connection:

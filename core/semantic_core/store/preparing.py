@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sized
+from dataclasses import dataclass, replace
 from typing import Any
 
 from semantic_core.errors import (
+    BlankTextError,
     DuplicateIdError,
     InvalidInputError,
     InvalidVectorError,
     NotBatchableError,
+    SemanticCoreError,
+    TextTooLongError,
 )
+from semantic_core.limits import TOO_LONG
 from semantic_core.metadata import copy_metadata, dump_metadata
 from semantic_core.spec import ContentHasher, EmbeddingSpec
 from semantic_core.statuses import EmbeddingStatus
 from semantic_core.types import Chunk
 from semantic_core.validation import check_length, check_not_blank, check_text, check_vector
+
+_log = logging.getLogger(__name__)
 
 VECTOR_SOURCE = "_vector_source"
 EMBEDDING_STATUS = "embedding_status"
@@ -54,15 +61,46 @@ class PreparedChunk:
         return (self.text, self.metadata, self.document_id, self.vector_source, self.payload)
 
 
-def prepare_chunks(chunks: Iterable[Chunk], spec: EmbeddingSpec) -> list[PreparedChunk]:
+def prepare_chunks(
+    chunks: Iterable[Chunk], spec: EmbeddingSpec, *, keep_refused: bool = False
+) -> list[PreparedChunk]:
     """Check chunks and compute their hashes; nothing is written.
+
+    Args:
+        chunks: what is to be saved.
+        spec: how their texts become vectors.
+        keep_refused: see ``PeeweeVectorStore.save``.
 
     Raises:
         InvalidInputError: the subclass for the first chunk that cannot be saved.
         NotBatchableError: a chunk without a vector for an external space.
     """
     hasher = spec.hasher()
-    rows = [_prepare(chunk, position, spec, hasher) for position, chunk in enumerate(chunks)]
+    batch = list(chunks)
+    given_sizes = [len(chunk.vector) for chunk in batch if isinstance(chunk.vector, Sized)]
+    # Where no vector fits, it is the collection that is wrong, and nobody waits for these.
+    has_fitting = bool(given_sizes) if spec.dimensions is None else spec.dimensions in given_sizes
+    rows: list[PreparedChunk] = []
+    kept: list[str] = []
+    for position, chunk in enumerate(batch):
+        try:
+            rows.append(_prepare(chunk, position, spec, hasher))
+        except _REFUSALS as error:
+            reason = _reason(error, chunk, position, spec, has_fitting=has_fitting)
+            if not keep_refused or reason is None:
+                raise
+            failed = replace(
+                chunk,
+                vector=None,
+                embedding_status=EmbeddingStatus.FAILED,
+                error_message=reason,
+            )
+            rows.append(_prepare(failed, position, spec, hasher))
+            kept.append(reason)
+    if kept:
+        _log.warning(
+            "%d of %d chunks are saved as FAILED, the first for: %s", len(kept), len(rows), kept[0]
+        )
     seen: set[str] = set()
     for row in rows:
         if row.chunk_id in seen:
@@ -79,10 +117,38 @@ def prepare_chunks(chunks: Iterable[Chunk], spec: EmbeddingSpec) -> list[Prepare
     return rows
 
 
+# What makes one chunk FAILED, where those that are refused are kept: its text and id are good.
+_REFUSALS = (BlankTextError, TextTooLongError, InvalidVectorError, NotBatchableError)
+
+
+def _reason(
+    error: SemanticCoreError, chunk: Chunk, position: int, spec: EmbeddingSpec, *, has_fitting: bool
+) -> str | None:
+    """Return why a chunk is FAILED, or None where all are wrong alike and it is to be refused.
+
+    It names no chunk, so that equal reasons are counted together.
+    """
+    if isinstance(error, BlankTextError):
+        return "blank text: nothing to embed"
+    if isinstance(error, TextTooLongError):
+        return f"{TOO_LONG} for {spec.model}: more than {spec.byte_limit:,} bytes"
+    if isinstance(error, NotBatchableError):
+        return f"no vector, and {spec.model} is a foreign embedder" if has_fitting else None
+    size = len(chunk.vector) if isinstance(chunk.vector, Sized) else None
+    is_of_wrong_size = spec.dimensions is not None and size != spec.dimensions
+    if is_of_wrong_size and not has_fitting:
+        return None
+    return str(error).replace(_what(chunk, position), "the chunk")
+
+
+def _what(chunk: Chunk, position: int) -> str:
+    return f"chunk number {position}" if chunk.id is None else f"chunk {chunk.id!r}"
+
+
 def _prepare(
     chunk: Chunk, position: int, spec: EmbeddingSpec, hasher: ContentHasher
 ) -> PreparedChunk:
-    what = f"chunk number {position}" if chunk.id is None else f"chunk {chunk.id!r}"
+    what = _what(chunk, position)
     metadata = copy_metadata(chunk.metadata, what=f"the metadata of {what}")
     source, status = _take_ours(chunk, metadata)
     for name, text in (("id", chunk.id), ("document_id", chunk.document_id)):

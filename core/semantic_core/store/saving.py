@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from semantic_core.errors import InvalidVectorError
 from semantic_core.queue.changes import note_changed, note_inserted
 from semantic_core.queue.counts import ChunkState, count_changes
+from semantic_core.queue.items import known_too_long
 from semantic_core.queue.vectors import release_vectors, use_vectors
 from semantic_core.spec import given_vector_key
 from semantic_core.statuses import EmbeddingStatus, VectorOrigin
@@ -107,6 +108,7 @@ def _decide(connection: sqlite3.Connection, rows: list[PreparedChunk]) -> None:
                 page,
             ).fetchall()
         )
+    too_long = known_too_long(connection, wanted)
     for row in rows:
         if row.refusal is not None:
             row.status, row.error, row.vector_key = EmbeddingStatus.FAILED, row.refusal, None
@@ -114,8 +116,11 @@ def _decide(connection: sqlite3.Connection, rows: list[PreparedChunk]) -> None:
             row.status = EmbeddingStatus.READY
         elif row.content_hash in cached:
             row.status, row.vector_key = EmbeddingStatus.READY, row.content_hash
-        else:
-            row.batch_job_id = carried.get(row.content_hash)
+        elif row.content_hash in carried:
+            row.batch_job_id = carried[row.content_hash]
+        elif row.content_hash in too_long:
+            # It was tried, and perhaps billed, under another id.
+            row.status, row.error = EmbeddingStatus.FAILED, too_long[row.content_hash]
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,7 @@ def apply_vectors(
             "Save its chunks with their vectors."
         )
     with database.snapshot() as connection:
-        _space_id(connection, spec)
+        space_of(connection, spec)
     applied = ready = 0
     refused: list[RefusedVector] = []
     source = iter(items)
@@ -73,7 +73,7 @@ def write_page(
     now: float,
 ) -> int:
     """Store a page of checked vectors, serve them, finish their items; return chunks made READY."""
-    space_id = _space_id(connection, spec)
+    space_id = space_of(connection, spec)
     ready = store_vectors(connection, arrived, space_id=space_id, origin=origin, now=now)
     if job_id is not None:
         finish_items(connection, job_id, [vector.content_hash for vector in arrived])
@@ -98,7 +98,12 @@ def known_vectors(connection: sqlite3.Connection, content_hashes: Sequence[str])
     return known
 
 
-def _space_id(connection: sqlite3.Connection, spec: EmbeddingSpec) -> int:
+def space_of(connection: sqlite3.Connection, spec: EmbeddingSpec) -> int:
+    """Return the vector space of a spec.
+
+    Raises:
+        UnknownCollectionError: no collection has it.
+    """
     row = connection.execute(
         "SELECT id FROM spaces WHERE digest = ?", (spec.space_digest,)
     ).fetchone()

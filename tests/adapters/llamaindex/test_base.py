@@ -15,6 +15,7 @@ from llama_index.core.vector_stores.types import (
     MetadataFilters,
     VectorStore,
     VectorStoreQuery,
+    VectorStoreQueryMode,
 )
 from pydantic import ValidationError
 
@@ -30,7 +31,6 @@ from semantic_core import (
     NotBatchableError,
     PeeweeVectorStore,
     SpecMismatchError,
-    TextTooLongError,
 )
 from support.keys import canary
 from support.llamaindex import embed_all, node
@@ -151,12 +151,9 @@ def test_a_text_that_was_embedded_before_is_ready_at_once(
         ([node("a"), node("a", n=2)], DuplicateIdError, "'a' stands twice"),
         ([node("a", when=object())], InvalidMetadataError, "'a'.*object"),
         ([node("a", t=(1, 2))], InvalidMetadataError, "tuple"),
-        ([node("x" * 10_000, node_id="a")], TextTooLongError, "'a' has 10,000 characters"),
-        ([node("a", embedding=[0.0] * 768)], InvalidVectorError, "'a' is all zero"),
-        ([node("a", embedding=[float("nan")] * 768)], InvalidVectorError, "'a' holds NaN"),
         ([node("a", embedding=[1.0] * 8)], InvalidVectorError, "8 dimensions, not 768"),
     ],
-    ids=["same id", "no JSON", "tuple", "too long", "zero", "NaN", "another size"],
+    ids=["same id", "no JSON", "tuple", "another size"],
 )
 def test_what_cannot_be_added_is_refused_and_nothing_half_written(
     offline_store: SemcoreVectorStore,
@@ -172,9 +169,51 @@ def test_what_cannot_be_added_is_refused_and_nothing_half_written(
 def test_vectors_of_another_model_are_told_where_to_go(offline_store: SemcoreVectorStore) -> None:
     with pytest.raises(InvalidVectorError, match=r"EmbeddingSpec\.external\('its name'\)"):
         offline_store.add([node("a", embedding=[1.0] * 8)])
-    with pytest.raises(InvalidVectorError) as caught:
-        offline_store.add([node("a", embedding=[0.0] * 768)])
-    assert "external" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("odd", "reason"),
+    [
+        (node(" \n", node_id="odd"), "blank text: nothing to embed"),
+        (node("odd " * 40_000, node_id="odd"), "too long for gemini-embedding-001"),
+        (node("odd", embedding=[0.0] * 768), "The vector of the chunk is all zero"),
+        (node("odd", embedding=[float("nan")] * 768), "The vector of the chunk holds NaN"),
+        (node("odd", embedding=[float("inf")] * 768), "The vector of the chunk holds NaN"),
+        (node("odd", embedding=[1.0] * 8), "The vector of the chunk has 8 dimensions, not 768"),
+    ],
+    ids=["blank", "too long", "zero", "NaN", "infinite", "another size"],
+)
+def test_one_odd_node_refuses_no_other(
+    offline_store: SemcoreVectorStore, odd: TextNode, reason: str
+) -> None:
+    """A15: it is FAILED with the reason, found by keyword, and comes back as it was added."""
+    good = node("good", embedding=[1.0] * 768)
+    ids = offline_store.add([good, odd, node("waits")])
+    assert ids == [good.node_id, odd.node_id, "waits"]
+    statuses = [chunk.status for chunk in offline_store.client.chunks()]
+    assert statuses == ["READY", "FAILED", "PENDING"]
+    (failed,) = offline_store.client.get([odd.node_id])
+    assert (failed.error_message or "").startswith(reason)
+    assert offline_store.get_nodes([odd.node_id])[0].get_content() == odd.get_content()
+    if odd.get_content().strip():
+        query = VectorStoreQuery(query_str="odd", mode=VectorStoreQueryMode.TEXT_SEARCH)
+        assert offline_store.query(query).ids == [odd.node_id]
+
+
+def test_of_nodes_for_a_foreign_embedder_one_may_have_no_vector(
+    external_store: SemcoreVectorStore,
+) -> None:
+    external_store.add([node("a", embedding=[1.0] * 8), node("b")])
+    chunks = external_store.client.chunks(collection="external")
+    assert [chunk.status for chunk in chunks] == ["READY", "FAILED"]
+    with pytest.raises(NotBatchableError):
+        external_store.add([node("c")])
+
+
+def test_equal_reasons_are_counted_together(offline_store: SemcoreVectorStore) -> None:
+    offline_store.add([node(text, embedding=[0.0] * 768) for text in ("a", "b")])
+    ((_, count),) = offline_store.client.stats().failures
+    assert count == 2
 
 
 def test_an_external_collection_takes_vectors_of_its_first_size(

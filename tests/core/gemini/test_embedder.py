@@ -22,6 +22,7 @@ from semantic_core.errors import (
     ProviderUnavailableError,
     RateLimitError,
     RequestRefusedError,
+    TextTooLongError,
 )
 from semantic_core.gemini.embedder import GROUP_SIZE, GeminiEmbedder
 from semantic_core.gemini.endpoint import Endpoint
@@ -252,7 +253,9 @@ def test_a_query_does_not_hang(clock: ManualClock) -> None:
     [
         (refusal(400, "INVALID_ARGUMENT", "API key not valid."), AuthError),
         (refusal(403, "PERMISSION_DENIED", "no"), AuthError),
-        (refusal(400, "INVALID_ARGUMENT", "too long"), RequestRefusedError),
+        (refusal(400, "INVALID_ARGUMENT", "no"), RequestRefusedError),
+        (refusal(400, "INVALID_ARGUMENT", "too long"), TextTooLongError),
+        (refusal(413, "", "Request Entity Too Large"), TextTooLongError),
     ],
 )
 def test_a_refusal_is_not_tried_again(

@@ -221,15 +221,64 @@ def test_errors_in_any_form_are_read(error: object, is_transient: bool) -> None:
 @pytest.mark.parametrize(
     "record",
     [
-        {"key": KEY, "error": {"code": 3, "message": "too long"}},
-        {"key": KEY, "status": {"code": 3, "message": "too long"}},
-        {"key": KEY, "response": {"error": {"code": 3, "message": "too long"}}},
+        {"key": KEY, "error": {"code": 3, "message": "not this"}},
+        {"key": KEY, "status": {"code": 3, "message": "not this"}},
+        {"key": KEY, "response": {"error": {"code": 3, "message": "not this"}}},
     ],
 )
 def test_every_known_spelling_of_an_error_keeps_the_provider_s_words(
     record: dict[str, Any],
 ) -> None:
-    assert read_one(record).error == "3 INVALID_ARGUMENT: too long"
+    assert read_one(record).error == "3 INVALID_ARGUMENT: not this"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "The input token count (3000) exceeds the maximum number of tokens allowed (2048).",
+        "The text is too long.",
+        "Too many tokens in the input.",
+    ],
+)
+def test_a_refusal_for_length_is_called_too_long(words: str) -> None:
+    line = read_one({"key": KEY, "error": {"code": 400, "message": words}})
+    assert line.error == f"too long: 400: {words}"
+    assert not line.is_transient
+
+
+def test_a_busy_provider_that_speaks_of_tokens_makes_no_text_too_long() -> None:
+    line = read_one({"key": KEY, "error": {"code": 429, "message": "too many tokens a minute"}})
+    assert line.error == "429: too many tokens a minute"
+    assert line.is_quota
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"tokenCount": "2048"},
+        {"tokenCount": 5000},
+        {"truncated": True},
+        {"embedding": {"values": [1, 2, 3], "truncated": True}},
+        {"embedding": {"values": [1, 2, 3], "statistics": {"truncated": True}}},
+        {"usageMetadata": {"promptTokenCount": 2048}},
+    ],
+)
+def test_a_vector_of_only_the_beginning_is_not_that_of_the_text(said: dict[str, Any]) -> None:
+    line = read_one({"key": KEY, "response": {"embedding": {"values": [1, 2, 3]}, **said}})
+    assert line.vector is None
+    assert (line.error or "").startswith("too long for gemini-embedding-001")
+    assert not line.is_transient
+
+
+def test_one_token_below_the_limit_is_the_whole_text() -> None:
+    response = {"embedding": {"values": [1, 2, 3]}, "tokenCount": "2047", "truncated": False}
+    assert read_one({"key": KEY, "response": response}).vector is not None
+
+
+def test_a_model_of_unknown_limit_has_no_full_count() -> None:
+    spec = EmbeddingSpec(model="another", dimensions=3)
+    response = {"embedding": {"values": [1, 2, 3]}, "tokenCount": "99999"}
+    assert read_one({"key": KEY, "response": response}, spec).vector is not None
 
 
 def test_an_error_wins_over_a_vector() -> None:

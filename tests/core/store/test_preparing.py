@@ -30,7 +30,7 @@ from semantic_core.store.preparing import PreparedChunk, prepare_chunks
 from semantic_core.types import Chunk
 from support.chunks import SPEC, vector_of
 
-LIMIT = SPEC.sure_character_limit or 0
+LIMIT = SPEC.byte_limit or 0
 
 BAD = {
     "empty": (BlankTextError, lambda: Chunk(text="")),
