@@ -222,6 +222,12 @@ def show_receipt(receipt: Receipt) -> str:
                 ("tokens", f"{receipt.tokens:,} {guess or 'as the provider counted them'}"),
                 ("not counted yet", uncounted),
                 (
+                    "spot checks",
+                    f"about {receipt.check_tokens:,} tokens live again, {money(receipt.check_usd)}"
+                    if receipt.check_tokens
+                    else None,
+                ),
+                (
                     "not paid again",
                     f"{receipt.reused_tokens:,} tokens{f' ({reused})' if reused else ''}: {shared}"
                     if receipt.reused_chunks

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from semantic_core import notebook
 from semantic_core.pricing import Cost, PriceTable
+from semantic_core.queue.checks import spent_on_checks
 from semantic_core.queue.costs import reused_vectors, spent_since, waiting_models, waiting_tokens
 from semantic_core.queue.jobs import list_jobs
 from semantic_core.types import BatchJob
@@ -62,6 +63,8 @@ class Receipt:
         reused_chunks: chunks of the whole database that share a paid vector with another.
         reused_tokens: what those would have cost again.
         reused_estimated_tokens: the estimated part of ``reused_tokens``.
+        check_tokens: of texts that spot checks embedded live again, estimated.
+        check_usd: their price at the live rate; None if a model has no known price.
     """
 
     jobs: tuple[BatchJob, ...]
@@ -76,6 +79,8 @@ class Receipt:
     reused_chunks: int
     reused_tokens: int
     reused_estimated_tokens: int
+    check_tokens: int = 0
+    check_usd: float | None = 0.0
 
     def _repr_html_(self) -> str:
         return notebook.show_receipt(self)
@@ -141,6 +146,7 @@ def write_receipt(
         if job.created_at >= since and (until is None or job.created_at < until)
     )
     chunks, tokens, guessed = reused_vectors(connection)
+    checks = spent_on_checks(connection, since, until=until)
     return Receipt(
         jobs=jobs,
         tokens=sum(part.tokens for part in known),
@@ -154,15 +160,20 @@ def write_receipt(
         reused_chunks=chunks,
         reused_tokens=tokens,
         reused_estimated_tokens=guessed,
+        check_tokens=checks.tokens,
+        check_usd=checks.cost_usd,
     )
 
 
 def spent_this_month(connection: sqlite3.Connection, *, now: float, prices: PriceTable) -> float:
-    """Return what this month's jobs cost, or may: where nobody knows, they are taken as billed.
+    """Return what this month's jobs and spot checks cost, or may.
+
+    Where nobody knows, they are taken as billed.
 
     A month is a calendar month in UTC.
     """
     moment = datetime.fromtimestamp(now, UTC)
     start = datetime(moment.year, moment.month, 1, tzinfo=UTC).timestamp()
     costs = [part.cost(prices) for part in spent_since(connection, start)]
-    return sum(cost.batch_usd for cost in costs if cost is not None)
+    checks = spent_on_checks(connection, start).cost_usd or 0.0
+    return checks + sum(cost.batch_usd for cost in costs if cost is not None)

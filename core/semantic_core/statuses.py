@@ -63,6 +63,7 @@ class HoldReason(_State):
     OTHER_PROJECT = "other project"
     BAD_RESULTS = "bad results"
     UNREADABLE = "unreadable"
+    SPOT_CHECK = "spot check failed"
 
 
 class FailureReason(_State):

@@ -32,6 +32,7 @@ class Tables:
     EmbeddingModel: Any
     BatchJobModel: Any
     BatchItemModel: Any
+    SpotCheckModel: Any
     LiveClaimModel: Any
     ChunkModel: Any
     ChunkCountModel: Any
@@ -178,6 +179,22 @@ def build_tables(database: SqliteDatabase) -> Tables:
         class Meta:
             table_name = "batch_items"
 
+    class SpotCheckModel(Base):
+        """Texts embedded live again, to compare; priced by estimate, recorded before it is due."""
+
+        id = IntegerField(primary_key=True)
+        job = ForeignKeyField(BatchJobModel, null=True)
+        model = TextField()
+        texts = IntegerField()
+        tokens = IntegerField()
+        cost_usd = FloatField(null=True)
+        worst_cosine = FloatField(null=True)
+        is_passed = BooleanField(null=True)
+        created_at = FloatField()
+
+        class Meta:
+            table_name = "spot_checks"
+
     class LiveClaimModel(Base):
         """A content hash that is being embedded live; freed by its lease."""
 
@@ -255,6 +272,7 @@ def build_tables(database: SqliteDatabase) -> Tables:
         EmbeddingModel,
         BatchJobModel,
         BatchItemModel,
+        SpotCheckModel,
         LiveClaimModel,
         ChunkModel,
         ChunkCountModel,

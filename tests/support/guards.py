@@ -1189,7 +1189,7 @@ _LIVE = (
     _guard(
         "gemini/embedder.py",
         "a text that may be too long goes alone, so that its tokens are its own",
-        "        if limit is not None and estimate_tokens(text) >= limit:\n",
+        "        if limit is not None and estimate(text.encode()) >= limit:\n",
         "        if False:\n",
         "tests/core/test_live.py",
     ),

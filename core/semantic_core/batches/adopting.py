@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import logging
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 
 from semantic_core.batches.applying import Tally, complete, doubt_of, fetched, hold_bad
+from semantic_core.batches.checking import is_hash, passes_check
 from semantic_core.batches.cleaning import remove_spent
 from semantic_core.batches.context import BatchContext, LeasedJob
 from semantic_core.batches.ending import Ending, end_job
@@ -32,12 +34,11 @@ from semantic_core.queue.adoption import (
 )
 from semantic_core.queue.costs import token_guesser
 from semantic_core.queue.vectors import ArrivedVector
+from semantic_core.spec import EmbeddingSpec
 from semantic_core.statuses import FailureReason, VectorOrigin
 from semantic_core.store.vectors import write_page
 
 _log = logging.getLogger(__name__)
-
-_HASH_HEX = 64
 
 
 def adopt_unknown_jobs(context: BatchContext) -> None:
@@ -96,7 +97,11 @@ def apply_adopted(job: LeasedJob, remote: RemoteJob, ending: Ending | None) -> b
                 error="a job found later: its results are gone",
             )
             return True
-        tally, stored = _store_wanted(job, path)
+        with job.context.store.database.snapshot() as connection:
+            spaces = possible_spaces(connection, job.record().model)
+        if not passes_check(job, path, [spec for _, spec in spaces]):
+            return True
+        tally, stored = _store_wanted(job, path, spaces)
     doubt = None if ending is None else doubt_of(job, remote, ending, tally)
     if doubt is not None:
         hold_bad(job, doubt)
@@ -107,22 +112,18 @@ def apply_adopted(job: LeasedJob, remote: RemoteJob, ending: Ending | None) -> b
     return True
 
 
-def _store_wanted(job: LeasedJob, path: Path) -> tuple[Tally, int]:
+def _store_wanted(
+    job: LeasedJob, path: Path, spaces: Sequence[tuple[int, EmbeddingSpec]]
+) -> tuple[Tally, int]:
     """Store the vectors of a file that chunks want; return what it held, and how many were stored."""
     tally, stored = Tally(), 0
     conflicting = find_conflicting_keys(path)
     database = job.context.store.database
-    with database.snapshot() as connection:
-        spaces = possible_spaces(connection, job.record().model)
     for space_id, spec in spaces:
         tally.lines = 0
         for page in pages(read_results(path, spec=spec)):
             tally.lines += len(page)
-            lines = {
-                bytes.fromhex(line.key): line
-                for line in page
-                if line.key is not None and _is_hash(line.key)
-            }
+            lines = {bytes.fromhex(line.key): line for line in page if is_hash(line.key)}
             usable = {
                 key: _arrived(key, line)
                 for key, line in lines.items()
@@ -174,7 +175,3 @@ def is_ours(context: BatchContext, remote: RemoteJob) -> bool:
         return str(uuid.UUID(text)) == text
     except ValueError:
         return False
-
-
-def _is_hash(key: str) -> bool:
-    return len(key) == _HASH_HEX and all(letter in "0123456789abcdef" for letter in key)

@@ -6,7 +6,9 @@ import sqlite3
 
 from semantic_core.batches.config import BatchConfig
 from semantic_core.errors import BudgetExceededError
+from semantic_core.queue.jobs import count_at_provider
 from semantic_core.receipts import spent_this_month
+from semantic_core.spec import MODEL_TOKEN_LIMITS
 
 
 def affordable_tokens(
@@ -33,13 +35,54 @@ def affordable_tokens(
             f"No price is known for {model!r}, so no budget can be kept. Pass "
             "BatchConfig(prices=...) with its price, or lift the budget. Nothing was sent."
         )
-    left = [] if max_cost is None else [max_cost]
+    check = _set_aside(model, config)
+    left = [] if max_cost is None else [max_cost - check]
     if config.monthly_budget_usd is not None:
         spent = spent_this_month(connection, now=now, prices=config.prices)
-        left.append(config.monthly_budget_usd - spent)
+        # Jobs that are open have their checks still before them.
+        checks = check * (1 + count_at_provider(connection))
+        left.append(config.monthly_budget_usd - spent - checks)
     if min(left) <= 0:
         raise budget_exceeded(config, max_cost)
     return None if price.batch == 0 else int(min(left) / price.batch * 1_000_000)
+
+
+def price_of_check(
+    connection: sqlite3.Connection,
+    model: str,
+    tokens: int,
+    *,
+    config: BatchConfig,
+    now: float,
+    is_set_aside: bool,
+) -> float | None:
+    """Return what embedding this many tokens live costs, or None where no price is known.
+
+    Asked within the transaction that records it. What was set aside when a job was claimed is
+    not refused now: its results are paid for, and the provider keeps them for two days only.
+
+    Raises:
+        BudgetExceededError: it would pass the monthly budget, or there is one and no price.
+    """
+    cost = config.prices.cost(model, tokens)
+    live = None if cost is None else cost.live_usd
+    if is_set_aside or config.monthly_budget_usd is None:
+        return live
+    spent = spent_this_month(connection, now=now, prices=config.prices)
+    if live is None or spent + live > config.monthly_budget_usd:
+        raise BudgetExceededError(
+            f"A spot check of about {tokens:,} tokens of {model!r} would pass monthly_budget_usd="
+            f"${config.monthly_budget_usd:g}, or has no known price. Nothing was sent. Raise the "
+            "limit, check fewer texts, or wait for the next month (UTC)."
+        )
+    return live
+
+
+def _set_aside(model: str, config: BatchConfig) -> float:
+    """Return what the spot check of one job can cost at most."""
+    tokens = config.spot_check * MODEL_TOKEN_LIMITS.get(model, max(MODEL_TOKEN_LIMITS.values()))
+    cost = config.prices.cost(model, tokens)
+    return 0.0 if cost is None else cost.live_usd
 
 
 def budget_exceeded(config: BatchConfig, max_cost: float | None) -> BudgetExceededError:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from semantic_core.batches.billing import Bill
+from semantic_core.batches.checking import passes_check
 from semantic_core.batches.context import LeasedJob
 from semantic_core.batches.ending import Ending, settle_open
 from semantic_core.batches.holding import HOLDABLE, hold
@@ -101,6 +102,8 @@ def apply_results(job: LeasedJob, remote: RemoteJob, ending: Ending | None) -> b
     with fetched(job, remote) as path:
         if path is None:
             _miss_results(job)
+            return True
+        if not passes_check(job, path, [job.spec()]):
             return True
         tally = _store_vectors(job, path)
     doubt = None if ending is None else doubt_of(job, remote, ending, tally)

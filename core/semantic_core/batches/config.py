@@ -37,6 +37,9 @@ class BatchConfig:
             dimension is held instead of paid for again.
         monthly_budget_usd: most that the jobs of one calendar month (UTC) may cost, by the
             provider's count where it is known and by the estimate where not; None for no limit.
+        spot_check: texts of each finished job that are embedded live once more, with the default
+            key, before any of its vectors is used; it is held where one is not that of its
+            text. They are paid for again, at the live price; 0 checks nothing.
         prices: what tokens cost.
         max_cleanup_tries: how often removing remote files is tried; they expire by themselves
             after 48 hours.
@@ -55,6 +58,7 @@ class BatchConfig:
     poll_interval: float = 30.0
     wrong_size_share: float = 0.1
     monthly_budget_usd: float | None = None
+    spot_check: int = 0
     prices: PriceTable = DEFAULT_PRICES
     max_cleanup_tries: int = 10
 
@@ -71,6 +75,8 @@ class BatchConfig:
         for name in ("listing_grace", "lease", "poll_interval"):
             if getattr(self, name) <= 0:
                 raise ConfigurationError(f"BatchConfig.{name} must be above 0 seconds.")
+        if self.spot_check < 0:
+            raise ConfigurationError("BatchConfig.spot_check is below 0: give a number of texts.")
         if self.monthly_budget_usd is not None and self.monthly_budget_usd < 0:
             raise ConfigurationError("BatchConfig.monthly_budget_usd is below 0.")
 

@@ -15,7 +15,7 @@ from semantic_core.batches.workspace import Workspace
 from semantic_core.clock import Clock
 from semantic_core.errors import DatabaseCorruptError, StorageError
 from semantic_core.failpoints import FailPoint, reach
-from semantic_core.gemini import GeminiBatchClient
+from semantic_core.gemini import GeminiBatchClient, GeminiEmbedder
 from semantic_core.gemini.names import is_remote_name
 from semantic_core.queue import jobs
 from semantic_core.queue.job_rows import job_spec
@@ -34,6 +34,7 @@ class BatchContext:
     Attributes:
         store: where chunks and jobs are.
         client: how the provider is asked.
+        embedder: embeds texts again for spot checks; connects when it is used.
         config: limits and delays.
         clock: where time comes from.
         fingerprint: names the batch key without giving it away.
@@ -43,6 +44,7 @@ class BatchContext:
 
     store: PeeweeVectorStore
     client: GeminiBatchClient
+    embedder: GeminiEmbedder
     config: BatchConfig
     clock: Clock
     fingerprint: str

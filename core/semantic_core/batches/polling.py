@@ -88,8 +88,13 @@ def _was_read_lately(job: LeasedJob, record: JobRecord, ending: Ending | None) -
 
 
 def _rests(job: LeasedJob, record: JobRecord) -> bool:
-    """Whether results that looked wrong were downloaded too recently to try again."""
-    return record.hold_reason is HoldReason.BAD_RESULTS and _is_recent(job, record.fetched_at)
+    """Whether results that looked wrong were downloaded too recently to try again.
+
+    A spot check that failed is never repeated by itself: each one is paid for.
+    """
+    return record.hold_reason is HoldReason.SPOT_CHECK or (
+        record.hold_reason is HoldReason.BAD_RESULTS and _is_recent(job, record.fetched_at)
+    )
 
 
 def _is_recent(job: LeasedJob, fetched_at: float | None) -> bool:

@@ -7,7 +7,15 @@ from typing import Annotated
 
 import typer
 
-from semantic_core.cli.options import DEFAULT_DB, AsJson, BaseUrl, Db, check_there, open_manager
+from semantic_core.cli.options import (
+    DEFAULT_DB,
+    AsJson,
+    BaseUrl,
+    Db,
+    MonthlyBudget,
+    check_there,
+    open_manager,
+)
 from semantic_core.cli.output import FAILED, print_json, say
 from semantic_core.doctor import examine
 from semantic_core.store import PeeweeVectorStore
@@ -38,16 +46,24 @@ def doctor(
     fix: Annotated[
         bool, typer.Option("--fix", help="Mend what can neither lose anything nor cost anything.")
     ] = False,
+    sample: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Embed so many texts live again and compare; they are paid for again."
+        ),
+    ] = 0,
+    monthly_budget: MonthlyBudget = None,
     base_url: BaseUrl = None,
     as_json: AsJson = False,
 ) -> None:
     """Look for what is wrong with a database, its files and its jobs.
 
-    Reads the whole database; with a batch key it asks the provider, too, which costs nothing.
+    Reads the whole database; with a batch key it asks the provider, too, which costs nothing
+    without --sample.
     Exits with 1 if something is left that somebody should do something about.
     """
-    with open_manager(db, base_url=base_url) as manager:
-        found = examine(manager, fix=fix)
+    with open_manager(db, base_url=base_url, monthly_budget=monthly_budget) as manager:
+        found = examine(manager, fix=fix, sample=sample)
     if as_json:
         print_json({"is_healthy": found.is_healthy, "findings": found.findings})
     else:

@@ -152,4 +152,7 @@ def _show_receipt(found: Receipt) -> None:
     if found.open_tokens:
         tokens = counted(found.open_tokens, "token")
         say(f"Not in it: about {tokens} of jobs without a count yet.")
-    say("Each job at the price recorded when it was sent; live embeddings are not in it.")
+    if found.check_tokens:
+        tokens = counted(found.check_tokens, "token")
+        say(f"Spot checks embedded about {tokens} live again: about {money(found.check_usd)}.")
+    say("Each job at the price recorded when it was sent; other live embeddings are not in it.")

@@ -93,7 +93,9 @@ def open_manager(
             )
         store = opened.enter_context(PeeweeVectorStore(db))
         config = BatchConfig(monthly_budget_usd=monthly_budget)
-        yield BatchManager(keyring, store, collection=collection, client=client, config=config)
+        yield opened.enter_context(
+            BatchManager(keyring, store, collection=collection, client=client, config=config)
+        )
 
 
 def check_there(db: Path) -> None:

@@ -20,10 +20,11 @@ from semantic_core.doctor.rows import (
     tags,
     vector_index,
 )
+from semantic_core.doctor.sampling import sampled_vectors
 from semantic_core.errors import DatabaseCorruptError, ProviderError
 
 
-def examine(manager: BatchManager, *, fix: bool = False) -> Examination:
+def examine(manager: BatchManager, *, fix: bool = False, sample: int = 0) -> Examination:
     """Look for everything that may be wrong with a database, its files and its jobs.
 
     Reads the whole database; asks the provider only if there is a batch key. Nothing is
@@ -34,14 +35,22 @@ def examine(manager: BatchManager, *, fix: bool = False) -> Examination:
         fix: mend what can neither lose nor cost anything: rebuild what follows from the rows,
             use vectors that are stored, end impossible leases, remove files of nobody, adopt
             unknown jobs. Claims that may have been sent are never released.
+        sample: embed so many texts live once more, with the default key and within the monthly
+            budget, and compare their vectors with those that are stored. It is paid for.
 
     Raises:
+        MissingBatchKeyError: a sample is asked for, which tells its endpoint by this key.
+        MissingDefaultKeyError: likewise; nothing was sent.
         StorageError: the database could not be read.
     """
-    return Examination(findings=tuple(_findings(manager, fix=fix)))
+    if sample:
+        # Before the long reading, and before anything is paid for.
+        manager.context()
+        manager.keyring.get_default_key()
+    return Examination(findings=tuple(_findings(manager, fix=fix, sample=sample)))
 
 
-def _findings(manager: BatchManager, *, fix: bool) -> Iterator[Finding]:
+def _findings(manager: BatchManager, *, fix: bool, sample: int) -> Iterator[Finding]:
     found = damage(manager.store.database)
     if found is not None:
         # Nothing else that it says can be trusted, and nothing may be written to it.
@@ -54,6 +63,7 @@ def _findings(manager: BatchManager, *, fix: bool) -> Iterator[Finding]:
         yield Finding(trouble=Trouble.DAMAGE, message=str(error))
         return
     yield from _at_provider(manager, fix=fix)
+    yield from sampled_vectors(manager, texts=sample)
     yield from waiting_jobs(manager)
 
 

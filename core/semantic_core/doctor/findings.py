@@ -28,6 +28,8 @@ class Trouble(StrEnum):
     LEFT_JOB = "job of a stopped process"
     OVERDUE_JOB = "job that takes long"
     EXPIRING_RESULT = "results about to be removed"
+    WRONG_VECTOR = "vector of another text"
+    SPOT_CHECK = "spot check"
     NOT_LOOKED = "not looked at"
 
 
@@ -38,6 +40,7 @@ _NOTES = frozenset(
         Trouble.UNCERTAIN_JOB,
         Trouble.LEFT_JOB,
         Trouble.OVERDUE_JOB,
+        Trouble.SPOT_CHECK,
         Trouble.NOT_LOOKED,
     }
 )

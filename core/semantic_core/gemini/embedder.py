@@ -26,7 +26,7 @@ from semantic_core.gemini.retrying import RetryPolicy
 from semantic_core.gemini.too_long import CUT, is_full, says_too_long, too_long
 from semantic_core.gemini.vectors import to_vector
 from semantic_core.keyring import DEFAULT_KEY_VARIABLES, GoogleKeyring
-from semantic_core.pricing import estimate_tokens
+from semantic_core.pricing import token_estimator
 from semantic_core.spec import EmbeddingSpec
 from semantic_core.types import Vector
 from semantic_core.validation import check_not_blank, check_text
@@ -278,10 +278,10 @@ def _cut_short(statistics: Any, counted: int | None, spec: EmbeddingSpec) -> str
 
 def _parts(texts: Sequence[str], spec: EmbeddingSpec) -> Iterator[list[int]]:
     """Yield the positions of each request's texts."""
-    limit = spec.token_limit
+    limit, estimate = spec.token_limit, token_estimator(spec)
     together: list[int] = []
     for position, text in enumerate(texts):
-        if limit is not None and estimate_tokens(text) >= limit:
+        if limit is not None and estimate(text.encode()) >= limit:
             yield [position]
         else:
             together.append(position)

@@ -271,6 +271,22 @@ def claimed_texts(
     )
 
 
+def wanted_sources(
+    connection: sqlite3.Connection, content_hashes: Sequence[bytes]
+) -> dict[bytes, str]:
+    """Return the vector sources of those hashes that chunks want and do not have."""
+    found = {}
+    for content_hash in content_hashes:
+        row = connection.execute(
+            "SELECT coalesce(vector_source, text) FROM chunks "
+            "WHERE content_hash = ? AND embedding_status <> 'READY' LIMIT 1",
+            (content_hash,),
+        ).fetchone()
+        if row is not None:
+            found[content_hash] = row[0]
+    return found
+
+
 def _last_error(connection: sqlite3.Connection, content_hash: bytes) -> str:
     row = connection.execute(
         "SELECT error FROM batch_items WHERE content_hash = ? AND error IS NOT NULL "

@@ -79,6 +79,24 @@ def test_with_a_key_the_provider_is_asked(
     assert emulator.requests != []
 
 
+def test_a_sample_is_embedded_again_and_told(
+    database: Path, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GEMINI_API_KEY", canary("default"))
+    monkeypatch.setenv("GEMINI_BATCH_API_KEY", canary("batch"))
+    assert run(database, "flush", "--base-url", emulator.url).exit_code == 0
+    assert run(database, "sync", "--base-url", emulator.url).exit_code == 0
+    result = run(database, "doctor", "--sample", "3", "--base-url", emulator.url)
+    assert result.exit_code == 0
+    assert "[note] spot check: 1 text embedded live again" in result.output
+    result = run(database, "receipt")
+    assert "Spot checks embedded about" in result.output
+    result = run(
+        database, "doctor", "--sample", "3", "--monthly-budget", "0", "--base-url", emulator.url
+    )
+    assert "would pass monthly_budget_usd" in result.output
+
+
 @pytest.mark.parametrize("command", [["doctor"], ["backup", "copy.db"]])
 def test_a_database_that_is_not_there_is_not_made(tmp_path: Path, command: list[str]) -> None:
     missing = tmp_path / "typo.db"

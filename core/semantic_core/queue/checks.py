@@ -1,0 +1,76 @@
+"""Spot checks: what was embedded live once more to see whether stored vectors can be trusted."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpentOnChecks:
+    """What spot checks cost, by estimate: the provider does not count live calls.
+
+    Attributes:
+        tokens: estimated tokens.
+        cost_usd: their price at the live rate; None if a model had no known price.
+    """
+
+    tokens: int = 0
+    cost_usd: float | None = 0.0
+
+
+def record_check(
+    connection: sqlite3.Connection,
+    *,
+    job_id: str | None,
+    model: str,
+    texts: int,
+    tokens: int,
+    cost_usd: float | None,
+    now: float,
+) -> int:
+    """Record a check before it is sent, so that no crash hides its price; return its number."""
+    number = connection.execute(
+        "INSERT INTO spot_checks (job_id, model, texts, tokens, cost_usd, created_at) "
+        "VALUES (?, ?, ?, ?, ?, ?)",
+        (job_id, model, texts, tokens, cost_usd, now),
+    ).lastrowid
+    assert number is not None  # noqa: S101  # an INSERT always has one
+    return number
+
+
+def forget_check(connection: sqlite3.Connection, number: int) -> None:
+    """Remove a check that the provider refused: it cost nothing."""
+    connection.execute("DELETE FROM spot_checks WHERE id = ?", (number,))
+
+
+def finish_check(
+    connection: sqlite3.Connection, number: int, *, worst_cosine: float | None, is_passed: bool
+) -> None:
+    """Record the outcome of a check."""
+    connection.execute(
+        "UPDATE spot_checks SET worst_cosine = ?, is_passed = ? WHERE id = ?",
+        (worst_cosine, is_passed, number),
+    )
+
+
+def has_passed(connection: sqlite3.Connection, job_id: str) -> bool:
+    """Return whether a job was checked and found good, so that it is not paid for again."""
+    return bool(
+        connection.execute(
+            "SELECT EXISTS (SELECT 1 FROM spot_checks WHERE job_id = ? AND is_passed)", (job_id,)
+        ).fetchone()[0]
+    )
+
+
+def spent_on_checks(
+    connection: sqlite3.Connection, since: float, *, until: float | None = None
+) -> SpentOnChecks:
+    """Return what the checks since then, and before ``until``, cost."""
+    tokens, cost, unpriced = connection.execute(
+        "SELECT coalesce(sum(tokens), 0), coalesce(sum(cost_usd), 0.0), "
+        "coalesce(sum(cost_usd IS NULL), 0) FROM spot_checks "
+        "WHERE created_at >= :since AND (:until IS NULL OR created_at < :until)",
+        {"since": since, "until": until},
+    ).fetchone()
+    return SpentOnChecks(tokens=tokens, cost_usd=None if unpriced else cost)
