@@ -631,7 +631,7 @@ _SUBMITTING = (
     _guard(
         "batches/affording.py",
         "what this month cost counts",
-        "        left.append(config.monthly_budget_usd - spent)\n",
+        "        left.append(config.monthly_budget_usd - spent - checks)\n",
         "        left.append(config.monthly_budget_usd)\n",
         "tests/core/batches/test_affording.py",
     ),
@@ -1107,6 +1107,57 @@ _APPLYING = (
     ),
 )
 
+# --- the spot check -----------------------------------------------------------------------
+
+_CHECKING = (
+    _guard(
+        "batches/applying.py",
+        "results are checked before any is used, where asked for",
+        "        if not passes_check(job, path, [job.spec()]):\n",
+        "        if False:\n",
+        "tests/core/batches/test_checking.py",
+    ),
+    _guard(
+        "batches/adopting.py",
+        "results of a found job are checked, too",
+        "        if not passes_check(job, path, [spec for _, spec in spaces]):\n",
+        "        if False:\n",
+        "tests/core/batches/test_checking.py",
+    ),
+    _guard(
+        "batches/polling.py",
+        "a check that failed is not paid for again, and its results not taken",
+        "    return record.hold_reason is HoldReason.SPOT_CHECK or (",
+        "    return False or (",
+        "tests/core/batches/test_checking.py",
+    ),
+    _guard(
+        "batches/checking.py",
+        "a job that passed is not checked again",
+        "        if has_passed(connection, job.id):\n",
+        "        if False:\n",
+    ),
+    _guard(
+        "batches/checking.py",
+        "a vector nearer to another text is wrong",
+        "        return self.cosine >= LEAST_COSINE and lead <= MOST_LEAD\n",
+        "        return self.cosine >= LEAST_COSINE\n",
+    ),
+    _guard(
+        "batches/checking.py",
+        "a check that was refused costs nothing",
+        "        if error.is_definite and not found:\n",
+        "        if False:\n",
+    ),
+    _guard(
+        "batches/affording.py",
+        "the price of checks is set aside when a job is claimed",
+        "        checks = check * (1 + count_at_provider(connection))\n",
+        "        checks = 0.0\n",
+        "tests/core/batches/test_checking.py",
+    ),
+)
+
 # --- live calls and texts that are too long --------------------------------------------------
 
 _LIVE = (
@@ -1203,5 +1254,6 @@ GUARDS: tuple[Guard, ...] = (
     *_SUBMITTING,
     *_RECOVERING,
     *_APPLYING,
+    *_CHECKING,
     *_LIVE,
 )
