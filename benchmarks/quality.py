@@ -10,8 +10,6 @@ folder only recall is measured, on made vectors. Ends with an error below a floo
 
 from __future__ import annotations
 
-import gzip
-import json
 import os
 import statistics
 import sys
@@ -24,13 +22,11 @@ import numpy as np
 
 from semantic_core.spec import EmbeddingSpec
 from semantic_core.store import PeeweeVectorStore
-from semantic_core.types import Chunk, SearchResults
-from shared import machine, made
+from shared import machine, made, real
 
 PAGE = 1000
-LIMIT = 10
 LIMITS = (10, 30, 100)
-FLOORS = {"keyword": 0.285, "vector": 0.32, "hybrid": 0.35}
+FLOORS = {"keyword": 0.292, "vector": 0.32, "hybrid": 0.355}
 RECALL_FLOOR = 0.999
 MADE = 50_000
 
@@ -55,38 +51,33 @@ def _made(path: Path, count: int) -> dict[str, Any]:
     vectors = made.vectors(count, 768)
     queries = made.vectors(100, 768, seed=2)
     with PeeweeVectorStore(path) as store:
-        _fill(store, [str(number) for number in range(count)], ["text"] * count, vectors)
+        names = [str(number) for number in range(count)]
+        _fill(store, real.Corpus(names, ["text"] * count, vectors, []))
         measured, times = _recall(store, vectors, queries)
     return _report(measured, times, {"recall@10, exact": 1.0})
 
 
 def _real(path: Path, folder: Path) -> dict[str, Any]:
-    vectors, query_vectors = (
-        np.load(folder / name).astype(np.float32)
-        for name in ("vectors.f16.npy", "query_vectors.f16.npy")
-    )
-    with gzip.open(folder / "chunks.jsonl.gz", "rt", encoding="utf-8") as file:
-        rows = [json.loads(line) for line in file]
-    queries = [json.loads(line) for line in (folder / "queries.jsonl").open(encoding="utf-8")]
+    corpus = real.load(folder)
+    query_vectors = np.stack([question.vector for question in corpus.questions])
     measured, times = {}, {}
     with PeeweeVectorStore(path) as store:
-        ids = [str(row["id"]) for row in rows]
-        _fill(store, ids, [row["text"] for row in rows], vectors)
-        measured, times = _recall(store, vectors, query_vectors)
+        _fill(store, corpus)
+        measured, times = _recall(store, corpus.vectors, query_vectors)
         for mode in FLOORS:
             gains, seconds = [], []
-            for query, vector in zip(queries, query_vectors, strict=True):
-                if not query.get("relevant"):
+            for question in corpus.questions:
+                if not question.relevant:
                     continue
                 started = time.perf_counter()
                 found = store.search(
-                    text=query["text"],
-                    vector=None if mode == "keyword" else vector,
+                    text=question.text,
+                    vector=None if mode == "keyword" else question.vector,
                     mode=mode,
-                    limit=LIMIT,
+                    limit=real.LIMIT,
                 )
                 seconds.append(time.perf_counter() - started)
-                gains.append(_gain(found, set(map(str, query["relevant"]))))
+                gains.append(real.gain([hit.chunk.id for hit in found], question.relevant))
             measured[f"nDCG@10, {mode}"] = statistics.fmean(gains)
             times[f"nDCG@10, {mode}"] = seconds
     floors = {f"nDCG@10, {mode}": floor for mode, floor in FLOORS.items()}
@@ -96,16 +87,10 @@ def _real(path: Path, folder: Path) -> dict[str, Any]:
     return _report(measured, times, floors)
 
 
-def _fill(store: PeeweeVectorStore, ids: list[str], texts: list[str], vectors: made.Floats) -> None:
-    store.collection(spec=EmbeddingSpec.external("quality", vectors.shape[1]))
-    for start in range(0, len(ids), PAGE):
-        page = slice(start, start + PAGE)
-        store.save(
-            [
-                Chunk(id=name, text=text, vector=vector)
-                for name, text, vector in zip(ids[page], texts[page], vectors[page], strict=True)
-            ]
-        )
+def _fill(store: PeeweeVectorStore, corpus: real.Corpus) -> None:
+    store.collection(spec=EmbeddingSpec.external("quality", corpus.vectors.shape[1]))
+    for start in range(0, len(corpus.ids), PAGE):
+        store.save(corpus.chunks(range(start, min(start + PAGE, len(corpus.ids)))))
 
 
 def _recall(
@@ -132,12 +117,6 @@ def _recall(
             near = sum(hit.score >= last - 1e-6 for hit in found)
             recalls[name].append(near / limit)
     return {name: statistics.fmean(some) for name, some in recalls.items()}, times
-
-
-def _gain(found: SearchResults, relevant: set[str]) -> float:
-    gains = [1 / np.log2(rank + 2) for rank, hit in enumerate(found) if hit.chunk.id in relevant]
-    best = sum(1 / np.log2(rank + 2) for rank in range(min(LIMIT, len(relevant))))
-    return float(sum(gains) / best)
 
 
 def _report(

@@ -37,30 +37,8 @@ class QueryEmbedder:
         self._collection = collection
         self._embedding = embedding
 
-    def vector(self, query: str) -> list[float] | None:
-        """Embed a query for a search that cannot do without.
-
-        Returns:
-            The vector, or None where no vector is stored that it could be compared with.
-
-        Raises:
-            ConfigurationError: there is no embedding; the subclass says what else is missing.
-            Exception: whatever the embedding raises.
-        """
-        if not self._store.has_vectors(self._collection):
-            # A live call would only cost time and money.
-            return None
-        if self._embedding is None:
-            raise ConfigurationError(
-                "This vector store has no embedding for queries. Pass one, such as "
-                "SemcoreVectorStore(..., embedding=DeferredEmbeddings())."
-            )
-        if isinstance(self._embedding, DeferredEmbeddings) and self._embedding.is_live:
-            self._store.check_provenance(self._embedding.embedder.provenance)
-        return self._embedding.embed_query(query)
-
     def vector_or_reason(self, query: str) -> tuple[list[float] | None, str | None]:
-        """Embed a query for a search that can answer by keyword instead.
+        """Embed a query, for a search that can answer by keyword instead.
 
         Returns:
             The vector, or None and the reason why there is none.
@@ -71,7 +49,7 @@ class QueryEmbedder:
             StorageError: the database cannot be read, not even by keyword.
         """
         try:
-            vector = self.vector(query)
+            vector = self._vector(query)
         except BlankTextError:
             return None, f"the query is blank: {_KEYWORD_ALONE}"
         except ProvenanceError:
@@ -89,3 +67,17 @@ class QueryEmbedder:
         if vector is None:
             return None, f"no vector is stored yet: {_KEYWORD_ALONE}"
         return vector, None
+
+    def _vector(self, query: str) -> list[float] | None:
+        """Embed a query, unless no vector is stored that it could be compared with."""
+        if not self._store.has_vectors(self._collection):
+            # A live call would only cost time and money.
+            return None
+        if self._embedding is None:
+            raise ConfigurationError(
+                "This vector store has no embedding for queries. Pass one, such as "
+                "SemcoreVectorStore(..., embedding=DeferredEmbeddings())."
+            )
+        if isinstance(self._embedding, DeferredEmbeddings) and self._embedding.is_live:
+            self._store.check_provenance(self._embedding.embedder.provenance)
+        return self._embedding.embed_query(query)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, TypedDict
 
 from langchain_core.documents import Document
@@ -14,15 +14,16 @@ from langchain_semcore.queries import QueryEmbedder
 from semantic_core import (
     Filter,
     InvalidInputError,
-    Match,
     PeeweeVectorStore,
     SearchMode,
     SearchResult,
     SearchResults,
     VectorLike,
-    maximal_marginal_relevance,
+    diversify,
     parse_filter,
 )
+
+_log = logging.getLogger(__name__)
 
 MetadataFilter = Mapping[str, Any] | Filter | Callable[[Document], bool] | None
 """A dict of operators, a filter tree, or a function that picks the documents to look at."""
@@ -82,18 +83,6 @@ class Searcher:
         """
         return self._by_vector(vector, limit, self._choose(filter))
 
-    def near(self, query: str, limit: int, filter: MetadataFilter = None) -> SearchResults:
-        """Search by the vector of a text and nothing else.
-
-        Raises:
-            InvalidInputError: an argument that cannot be used.
-            ConfigurationError: there is no embedding; the subclass says what else is missing.
-            Exception: whatever the embedding raises.
-        """
-        choice = self._choose(filter)
-        vector = self._queries.vector(query)
-        return SearchResults() if vector is None else self._by_vector(vector, limit, choice)
-
     def diverse_by_text(
         self, query: str, limit: int, filter: MetadataFilter, *, fetch: int, relevance: float
     ) -> list[SearchResult]:
@@ -147,40 +136,26 @@ class Searcher:
             alpha=alpha,
             **choice,
         )
-        return vector, found if reason is None else replace(found, degraded=reason)
+        return vector, _told(found.because(reason))
 
     def _by_vector(self, vector: VectorLike, limit: int, choice: _Choice) -> SearchResults:
-        return self._store.search(
-            vector=vector,
-            collection=self._collection,
-            limit=limit,
-            mode=SearchMode.VECTOR,
-            **choice,
+        return _told(
+            self._store.search(
+                vector=vector,
+                collection=self._collection,
+                limit=limit,
+                mode=SearchMode.VECTOR,
+                **choice,
+            )
         )
 
     def _diversify(
         self, vector: VectorLike | None, found: SearchResults, limit: int, relevance: float
     ) -> list[SearchResult]:
-        """Choose again, among all that was found by vector, for the places of the vector hits.
-
-        Keyword hits have no vector to compare, so each keeps the place that its rank gave it.
-        """
-        top = found[:limit]
-        near = {hit.chunk.id: hit for hit in found if hit.match is Match.VECTOR}
-        # What was deleted meanwhile has none any more.
-        vectors = self._store.vectors(list(near), collection=self._collection)
-        if vector is None or not vectors:
-            return list(top)
-        picked = maximal_marginal_relevance(
-            vector,
-            list(vectors.values()),
-            limit=sum(hit.match is Match.VECTOR for hit in top),
-            relevance=relevance,
-        )
-        ids = list(vectors)
-        chosen = iter([near[ids[position]] for position, _ in picked])
-        diverse = (hit if hit.match is not Match.VECTOR else next(chosen, None) for hit in top)
-        return [hit for hit in diverse if hit is not None]
+        if vector is None:
+            return list(found[:limit])
+        vectors = self._store.vectors([hit.chunk.id for hit in found], collection=self._collection)
+        return diversify(found, vectors, vector, limit=limit, relevance=relevance)
 
     def _choose(self, filter: MetadataFilter) -> _Choice:
         """Check a filter, before anything is paid for a query.
@@ -192,6 +167,13 @@ class Searcher:
             return {"filters": parse_filter(filter)}
         chunks = self._store.chunks(collection=self._collection)
         return {"ids": [chunk.id for chunk in chunks if filter(to_document(chunk))]}
+
+
+def _told(found: SearchResults) -> SearchResults:
+    """Log why nothing was found: LangChain's list of documents has no place for it."""
+    if not found and found.degraded is not None:
+        _log.warning("Nothing was found: %s.", found.degraded)
+    return found
 
 
 def _check_limit(limit: int) -> None:

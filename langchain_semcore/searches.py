@@ -41,8 +41,8 @@ class SearchableVectorStore(VectorStore):
     ) -> list[tuple[Document, float]]:
         """Return the documents most similar to a text with their cosine, in [-1, 1].
 
-        Scores never rise down the list. A document without a vector has that of the next one
-        below it which has; where there is none at all, the scores are 1 / (1 + position).
+        Scores never rise down the list. A document without a vector was found by keyword and
+        has no cosine: it has that of the one above it, and 1 where there is none.
         """
         refuse_options("similarity_search_with_score()", kwargs)
         return _scored(self.searcher.by_text(query, k, filter))
@@ -84,25 +84,16 @@ class SearchableVectorStore(VectorStore):
             query: what to look for.
             k: how many at most.
             filter: where to look.
-            score_threshold: only documents of at least this relevance, by vector alone.
+            score_threshold: only documents of at least this relevance. It drops none for having
+                no vector yet, unless it drops one above it.
             **kwargs: refused.
-
-        Raises:
-            InvalidInputError: an argument that cannot be used.
-            ConfigurationError: with a threshold, there is no embedding; the subclass says what
-                else is missing.
-            Exception: with a threshold, whatever the embedding raises.
         """
         refuse_options("similarity_search_with_relevance_scores()", kwargs)
-        if score_threshold is None:
-            return [
-                (doc, _relevance(s)) for doc, s in _scored(self.searcher.by_text(query, k, filter))
-            ]
-        near = _scored(self.searcher.near(query, k, filter))
+        least = float("-inf") if score_threshold is None else score_threshold
         return [
             (document, relevance)
-            for document, score in near
-            if (relevance := _relevance(score)) >= score_threshold
+            for document, score in _scored(self.searcher.by_text(query, k, filter))
+            if (relevance := _relevance(score)) >= least
         ]
 
     async def asimilarity_search_with_relevance_scores(

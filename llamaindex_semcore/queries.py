@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from llama_index.core.vector_stores.types import (
@@ -21,11 +22,14 @@ from semantic_core import (
     InvalidInputError,
     PeeweeVectorStore,
     SearchMode,
+    SearchResult,
     SearchResults,
     SpecMismatchError,
     StoredChunk,
-    maximal_marginal_relevance,
+    diversify,
 )
+
+_log = logging.getLogger(__name__)
 
 _DEFAULT_ALPHA = 0.5
 _DEFAULT_MMR_THRESHOLD = 0.5
@@ -109,6 +113,9 @@ class QueryRun:
     def result(self) -> VectorStoreQueryResult:
         """Return the nodes found, with what they rest on in their metadata."""
         hits, degraded = self._ask(self)
+        if not hits and degraded is not None:
+            # LlamaIndex's result has no place for it but in its nodes.
+            _log.warning("Nothing was found: %s.", degraded)
         nodes = [to_node(hit.chunk, _info(hit, degraded)) for hit in hits]
         return VectorStoreQueryResult(
             nodes=nodes,
@@ -139,30 +146,33 @@ class QueryRun:
     def by_mmr(self) -> tuple[list[Hit], str | None]:
         """Rank by vector and by how little a hit repeats those before it.
 
-        Hits without a vector cannot be compared; they fill what is left of the limit.
+        Hits without a vector cannot be compared: they keep the place that their rank gives them.
         """
         limit = self._query.similarity_top_k
         if self._vector is None:
             return self.by_default()
         depth = self._options.mmr_prefetch_k or max(_LEAST_MMR_DEPTH, _MMR_DEPTH * limit)
-        hits, degraded = self._search(SearchMode.VECTOR, max(limit, depth))
-        vectors = self._store.vectors([hit.chunk.id for hit in hits], collection=self._collection)
-        near = [hit for hit in hits if hit.chunk.id in vectors]
-        bare = [hit for hit in hits if hit.chunk.id not in vectors]
+        found = self._found(SearchMode.VECTOR, max(limit, depth))
+        vectors = self._store.vectors([hit.chunk.id for hit in found], collection=self._collection)
         threshold = self._options.mmr_threshold
         if threshold is None:
             threshold = self._query.mmr_threshold
-        picks = maximal_marginal_relevance(
+        picked = diversify(
+            found,
+            vectors,
             self._vector,
-            [vectors[hit.chunk.id] for hit in near],
             limit=limit,
             relevance=_DEFAULT_MMR_THRESHOLD if threshold is None else threshold,
         )
-        return ([near[position] for position, _ in picks] + bare)[:limit], degraded
+        return _hits(picked), found.degraded
 
     # --- inside ------------------------------------------------------------------------------
 
     def _search(self, mode: SearchMode, limit: int) -> tuple[list[Hit], str | None]:
+        found = self._found(mode, limit)
+        return _hits(found), found.degraded
+
+    def _found(self, mode: SearchMode, limit: int) -> SearchResults:
         alpha = self._query.alpha
         found = self._store.search(
             text=self._text,
@@ -174,8 +184,10 @@ class QueryRun:
             exact=self._options.exact,
             **self._where,
         )
-        hits = [Hit(result.chunk, result.score, result.match.value) for result in found]
-        return hits, self._degraded(found)
+        problem = getattr(self._query.query_embedding, "problem", None)
+        if found.degraded is None or problem is None:
+            return found
+        return found.because(f"answered by keyword alone: {problem}")
 
     def _by_filter(self) -> tuple[list[Hit], str | None]:
         """Return what meets the restriction, oldest first; nothing if there is none."""
@@ -183,12 +195,6 @@ class QueryRun:
             return [], None
         chunks = self._store.chunks(limit=self._query.similarity_top_k, **self._where)
         return [Hit(chunk, 1.0, _BY_FILTER) for chunk in chunks], None
-
-    def _degraded(self, found: SearchResults) -> str | None:
-        problem = getattr(self._query.query_embedding, "problem", None)
-        if found.degraded is None or problem is None:
-            return found.degraded
-        return f"answered by keyword alone: {problem}"
 
     def _need_text(self) -> None:
         if self._query.query_str is None:
@@ -223,6 +229,10 @@ _MODES: dict[VectorStoreQueryMode, Callable[[QueryRun], tuple[list[Hit], str | N
     VectorStoreQueryMode.HYBRID: QueryRun.by_both,
     VectorStoreQueryMode.MMR: QueryRun.by_mmr,
 }
+
+
+def _hits(found: Sequence[SearchResult]) -> list[Hit]:
+    return [Hit(result.chunk, result.score, result.match.value) for result in found]
 
 
 def _mode(query: VectorStoreQuery) -> Callable[[QueryRun], tuple[list[Hit], str | None]]:

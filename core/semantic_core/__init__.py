@@ -55,7 +55,7 @@ from semantic_core.filters import And, Condition, Filter, Not, Operator, Or, par
 from semantic_core.gemini import Endpoint, GeminiBatchClient, GeminiEmbedder
 from semantic_core.keyring import GoogleKeyring
 from semantic_core.live import save_embedded
-from semantic_core.mmr import cosines, maximal_marginal_relevance
+from semantic_core.mmr import cosines, diversify, maximal_marginal_relevance
 from semantic_core.pricing import DEFAULT_PRICES, Cost, Price, PriceTable, estimate_tokens
 from semantic_core.queue.budget import RetryBudget
 from semantic_core.readers import pydoc_topics, read_documents
@@ -199,6 +199,7 @@ __all__ = [
     "WatchRound",
     "__version__",
     "cosines",
+    "diversify",
     "estimate_tokens",
     "maximal_marginal_relevance",
     "parse_filter",

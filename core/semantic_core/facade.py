@@ -188,9 +188,7 @@ class SemanticCore:
             filters=filters,
             alpha=alpha,
         )
-        if degraded is None:
-            return results
-        return SearchResults(results.hits, results.coverage, degraded)
+        return results.because(degraded)
 
     def delete(
         self,

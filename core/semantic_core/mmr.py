@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from semantic_core.errors import InvalidInputError
-from semantic_core.types import VectorLike
+from semantic_core.statuses import Match
+from semantic_core.types import SearchResult, VectorLike
 
 
 def cosines(query: VectorLike, vectors: Sequence[VectorLike]) -> list[float]:
@@ -62,6 +63,41 @@ def maximal_marginal_relevance(
         position = int(np.argmax(merit))
         chosen.append(position)
     return [(position, float(similarity[position])) for position in chosen]
+
+
+def diversify(
+    hits: Sequence[SearchResult],
+    vectors: Mapping[str, VectorLike],
+    query: VectorLike,
+    *,
+    limit: int,
+    relevance: float,
+) -> list[SearchResult]:
+    """Choose again, among all that was found by vector, for the places of the vector hits.
+
+    Keyword hits have no vector to compare: each keeps the place that its rank gave it.
+
+    Args:
+        hits: more than ``limit``, best first.
+        vectors: by chunk id; a hit by vector that has none any more is left out.
+        query: of shape (dimensions,).
+        limit: how many to return at most.
+        relevance: see `maximal_marginal_relevance`.
+
+    Raises:
+        InvalidInputError: ``relevance`` is not from 0 to 1.
+    """
+    top = hits[:limit]
+    near = [hit for hit in hits if hit.match is Match.VECTOR and hit.chunk.id in vectors]
+    picked = maximal_marginal_relevance(
+        query,
+        [vectors[hit.chunk.id] for hit in near],
+        limit=sum(hit.match is Match.VECTOR for hit in top),
+        relevance=relevance,
+    )
+    chosen = iter([near[position] for position, _ in picked])
+    diverse = (hit if hit.match is not Match.VECTOR else next(chosen, None) for hit in top)
+    return [hit for hit in diverse if hit is not None]
 
 
 def _unit(vectors: Sequence[VectorLike]) -> npt.NDArray[np.float64]:

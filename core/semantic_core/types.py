@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, overload
+from dataclasses import dataclass, field, replace
+from typing import Any, Self, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,8 @@ from semantic_core.statuses import (
 
 Vector = npt.NDArray[np.float32]
 """One embedding: a one-dimensional float32 array of shape (dimensions,)."""
+
+NO_QUERY_VECTOR = "no query vector: answered by keyword alone"
 
 VectorLike = Sequence[float] | npt.NDArray[Any]
 
@@ -207,9 +209,8 @@ class SearchResult:
     Attributes:
         chunk: the chunk.
         score: never rises down the list. By vector it is the cosine in [-1, 1], in hybrid mode
-            the sum of weighted reciprocal ranks; where nothing was found by vector it is
-            1 / (1 + position). A keyword hit within a vector search takes the score of the
-            next vector hit, so that no threshold drops it for having none.
+            the sum of weighted reciprocal ranks. A keyword hit has no cosine: it scores as the
+            hit above it, and 1 where there is none, so that no threshold drops it for that.
         match: what it was found by.
         stale: found by the vector of an older text of this chunk.
     """
@@ -245,6 +246,13 @@ class SearchResults(Sequence[SearchResult]):
 
     def _repr_html_(self) -> str:
         return notebook.show_results(self)
+
+    def because(self, reason: str | None) -> Self:
+        """Return the same with the reason why there was no vector of the query, if there is one."""
+        if reason is None:
+            return self
+        degraded = (self.degraded or NO_QUERY_VECTOR).replace(NO_QUERY_VECTOR, reason)
+        return replace(self, degraded=degraded)
 
     def __len__(self) -> int:
         return len(self.hits)

@@ -25,7 +25,7 @@ SaveReport SchemaOptions SchemaTooNewError SearchMode SearchResult SearchResults
 SemanticCoreError SpecMismatchError Splitter StorageError StorageFullError StoredChunk
 SubmissionUncertainError SystemClock TextTooLongError TransitionError UnknownCollectionError
 UnreadableFileError UnsupportedDatabaseError Vector VectorLike WaitTimeoutError Watch WatchOptions
-WatchRound __version__ cosines estimate_tokens maximal_marginal_relevance
+WatchRound __version__ cosines diversify estimate_tokens maximal_marginal_relevance
 parse_filter pydoc_topics read_documents save_embedded
 """
 

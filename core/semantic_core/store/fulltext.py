@@ -8,16 +8,18 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from semantic_core.queue.counts import count_chunks
+import numpy as np
 
-# A word found in more than about a fifth of the rows tells nothing apart and costs the most.
+from semantic_core.vector_index import Ids
+
+# A word found in more than a fifth of what is asked tells nothing apart and costs the most.
 COMMON_SHARE = 5
 
-# In a small store no word is common enough to cost anything, and every row counts.
-NEVER_COMMON = 100
-
-# SQLite limits the size of an expression; nobody types this many words.
+# Each word of an expression costs time in every row, and nobody types this many.
 MOST_WORDS = 128
+
+# Counted to the end below this; above it only as far as it takes to know that a word is common.
+_COUNTED = 1000
 
 # With accents that stand apart from their letter, which the tokenizer takes off itself.
 _WORD = re.compile(r"\w[\w\u0300-\u036f]*")
@@ -71,68 +73,117 @@ def rebuild_index(connection: sqlite3.Connection) -> None:
     connection.execute("INSERT INTO chunks_fts (chunks_fts) VALUES ('rebuild')")
 
 
-def search_rows(
-    connection: sqlite3.Connection, text: str, *, restriction: Restriction | None, limit: int
-) -> list[int]:
-    """Return the keys of the rows that match best by BM25, best first.
+class Scope:
+    """The rows among which words are looked for.
 
-    Words are joined by OR; a query that stands in double quotes as a whole is one phrase; a
-    blank query matches nothing. No query text is a syntax error.
+    Args:
+        total: how many they are.
+        keys: theirs, ascending; None for every row of the database.
+    """
+
+    def __init__(self, total: int, keys: Ids | None = None) -> None:
+        self.total = total
+        self.sql = "1"
+        self.values: dict[str, object] = {}
+        if keys is None or not total:
+            return
+        low, high = int(keys[0]), int(keys[-1])
+        # The full-text index skips what is outside of a range.
+        self.sql = "f.rowid BETWEEN :low AND :high"
+        self.values = {"low": low, "high": high}
+        if len(keys) <= high - low:
+            mask = np.zeros(high - low + 1, dtype=np.uint8)
+            mask[keys - low] = 1
+            # One byte to look at for each row that matches: a join would read the row itself, and
+            # a list of keys be made a tree first.
+            self.sql += " AND substr(:mask, f.rowid - :low + 1, 1) = x'01'"
+            self.values["mask"] = mask.tobytes()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Words:
+    """What a text asks of the index.
+
+    Attributes:
+        ranking: the FTS5 expression whose matches have a rank.
+        filling: expressions whose matches come after those, in this order.
+        left_out: how many words have no part in the ranking because there are too many.
+    """
+
+    ranking: str
+    filling: tuple[str, ...] = ()
+    left_out: int = 0
+
+
+def choose_words(connection: sqlite3.Connection, text: str, scope: Scope) -> Words | None:
+    """Return what to look for, or None if no row can hold it.
+
+    Words are joined by OR. A word in more than a fifth of the rows has no part in the ranking
+    unless no other is left, and of the others at most `MOST_WORDS` have one, the rarest. The rest
+    is for where that finds too little: one more word never leaves fewer hits. A text in double
+    quotes as a whole is one phrase. No text is a syntax error.
+    """
+    stripped = text.strip()
+    words = _WORD.findall(stripped)
+    if not words or not scope.total:
+        return None
+    if len(stripped) > 2 and stripped[0] == stripped[-1] == '"' and '"' not in stripped[1:-1]:
+        return Words(ranking=_quoted(" ".join(words)))
+    # As typed: the tokenizer folds case itself, for fewer letters than Python does.
+    quoted = [_quoted(word) for word in {word.lower(): word for word in words}.values()]
+    if len(quoted) == 1:
+        return Words(ranking=quoted[0])
+    most = scope.total // COMMON_SHARE
+    counts = _count_words(connection, quoted, scope, bound=max(most, _COUNTED) + 1)
+    # sorted() is stable: of equally rare words the first comes first.
+    found = sorted((word for word in quoted if counts[word]), key=counts.__getitem__)
+    telling = [word for word in found if counts[word] <= most] or found
+    if not telling:
+        return None
+    pages = [telling[i : i + MOST_WORDS] for i in range(0, len(telling), MOST_WORDS)]
+    rest = found[len(telling) :]
+    pages += [rest[i : i + MOST_WORDS] for i in range(0, len(rest), MOST_WORDS)]
+    ranking, *filling = (" OR ".join(page) for page in pages)
+    return Words(
+        ranking=ranking, filling=tuple(filling), left_out=max(0, len(telling) - MOST_WORDS)
+    )
+
+
+def search_rows(
+    connection: sqlite3.Connection, expression: str, *, scope: Scope, limit: int
+) -> list[int]:
+    """Return the keys of the rows that match best by BM25, best first, equals oldest first.
 
     Args:
         connection: within a transaction.
-        text: what the user typed.
-        restriction: which rows may be returned; None for all, which takes half the time, since
-            then no row is looked at.
+        expression: one of `Words`.
+        scope: which rows may be returned.
         limit: how many at most.
     """
     if limit <= 0:
         return []
-    match = match_expression(connection, text)
-    if match is None:
-        return []
-    chosen = restriction or Restriction("1")
-    # CROSS JOIN keeps the order: the other way round each row would ask the index anew.
-    join = "" if restriction is None else "CROSS JOIN chunks c ON c.pk = f.rowid "
     return [
         row[0]
         for row in connection.execute(
-            f"SELECT f.rowid FROM chunks_fts f {join}"
-            f"WHERE chunks_fts MATCH ? AND {chosen.sql} ORDER BY f.rank, f.rowid LIMIT ?",
-            (match, *chosen.values, limit),
+            "SELECT f.rowid FROM chunks_fts f WHERE chunks_fts MATCH :expression "
+            f"AND {scope.sql} ORDER BY f.rank, f.rowid LIMIT :limit",
+            {"expression": expression, "limit": limit, **scope.values},
         )
     ]
 
 
-def match_expression(connection: sqlite3.Connection, text: str) -> str | None:
-    """Return the FTS5 expression for a user's text, or None if it holds no word."""
-    stripped = text.strip()
-    words = _WORD.findall(stripped)[:MOST_WORDS]
-    if not words:
-        return None
-    if len(stripped) > 2 and stripped[0] == stripped[-1] == '"' and '"' not in stripped[1:-1]:
-        return _quoted(" ".join(words))
-    # As typed: the tokenizer folds case itself, for fewer letters than Python does.
-    different = list({word.lower(): word for word in words}.values())
-    return " OR ".join(_quoted(word) for word in _telling(connection, different))
-
-
-def _telling(connection: sqlite3.Connection, words: list[str]) -> list[str]:
-    """Drop words that stand in too many rows, unless no other is left."""
-    if len(words) == 1:
-        return words
-    # The full-text index is one for all collections, and so is what counts as common.
-    most = max(NEVER_COMMON, count_chunks(connection) // COMMON_SHARE)
-    telling = []
-    for word in words:
-        # The LIMIT bounds the cost: counting stops where the word is known to be common.
-        (count,) = connection.execute(
-            "SELECT count(*) FROM (SELECT 1 FROM chunks_fts WHERE chunks_fts MATCH ? LIMIT ?)",
-            (_quoted(word), most + 1),
-        ).fetchone()
-        if 0 < count <= most:
-            telling.append(word)
-    return telling or words
+def _count_words(
+    connection: sqlite3.Connection, quoted: list[str], scope: Scope, *, bound: int
+) -> dict[str, int]:
+    """Return in how many rows each word stands, counted no further than ``bound``."""
+    return dict(
+        connection.execute(
+            "SELECT w.value, (SELECT count(*) FROM (SELECT 1 FROM chunks_fts f "
+            f"WHERE chunks_fts MATCH w.value AND {scope.sql} LIMIT :bound)) "
+            "FROM json_each(:words) w",
+            {"words": json.dumps(quoted), "bound": bound, **scope.values},
+        ).fetchall()
+    )
 
 
 def _quoted(word: str) -> str:

@@ -6,6 +6,7 @@ import json
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -16,12 +17,19 @@ from semantic_core.queue.counts import count_chunks
 from semantic_core.statuses import SearchMode
 from semantic_core.store.base import FilterLike
 from semantic_core.store.collections import Collection
-from semantic_core.store.fulltext import Restriction, search_rows
+from semantic_core.store.fulltext import MOST_WORDS, Restriction, Scope, choose_words, search_rows
 from semantic_core.store.indexes import IndexCache
-from semantic_core.store.ranking import Ranked, by_both, by_keyword, by_vector
+from semantic_core.store.ranking import Ranked, by_both, by_keyword, by_vector, filled
 from semantic_core.store.reading import read_chunks, read_coverage, restrict, rows_by_key
 from semantic_core.store.tags import TagQuery, tag_query
-from semantic_core.types import Coverage, SearchResult, SearchResults, Vector, VectorLike
+from semantic_core.types import (
+    NO_QUERY_VECTOR,
+    Coverage,
+    SearchResult,
+    SearchResults,
+    Vector,
+    VectorLike,
+)
 from semantic_core.validation import check_vector
 from semantic_core.vector_index import Hits, Ids
 
@@ -30,6 +38,10 @@ PENDING_RULES = ("keyword", "skip")
 # Fusion needs more of each list than is returned: a row in the middle of both can win.
 _FUSION_DEPTH = 4
 _LEAST_FUSION_DEPTH = 100
+
+_NOTHING_TO_COMPARE = (
+    "nothing that was asked for has a vector to compare yet, and nothing was found by keyword"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,20 +144,32 @@ def search(
 ) -> SearchResults:
     """Answer a query from one snapshot of the database."""
     with database.snapshot() as connection:
-        vectors = _nearest(connection, indexes, collection, query) if query.is_by_vector else []
+        rows = _Rows(connection, collection, query)
+        vectors = (
+            _nearest(connection, indexes, collection, query, rows) if query.is_by_vector else []
+        )
         coverage = read_coverage(connection, collection.id)
-        ranked = _rank(connection, query, vectors, coverage)
+        ranked, left_out = _rank(connection, query, vectors, rows, coverage)
         chunks = read_chunks(connection, rows_by_key([hit.pk for hit in ranked]))
+        is_blind = (
+            query.is_by_vector and not ranked and query.limit > 0 and rows.count(coverage) > 0
+        )
     if query.is_by_vector:
         indexes.save_read(collection)
-    degraded = None
+    reasons = []
     if query.mode is not SearchMode.KEYWORD and query.vector is None:
-        degraded = "no query vector: answered by keyword alone"
+        reasons.append(NO_QUERY_VECTOR)
+    if is_blind:
+        reasons.append(_NOTHING_TO_COMPARE)
+    if left_out:
+        reasons.append(
+            f"too many words: ranked by the {MOST_WORDS} rarest, without {left_out} more"
+        )
     try:
         hits = tuple(SearchResult(chunk=chunks[h.pk], score=h.score, match=h.match) for h in ranked)
     except KeyError as error:
         raise DatabaseCorruptError.unreadable("A row that a search found", error) from error
-    return SearchResults(hits, coverage, degraded)
+    return SearchResults(hits, coverage, "; ".join(reasons) or None)
 
 
 def search_many(
@@ -157,40 +181,44 @@ def search_many(
 ) -> list[SearchResults]:
     """Answer one query for several vectors, by vector alone, from one snapshot."""
     with database.snapshot() as connection:
+        rows = _Rows(connection, collection, query)
         with indexes.current(connection, collection) as index:
             found: list[Hits] = []
             if index is not None and vectors:
                 found = index.search_many(
                     np.stack(vectors),
                     query.limit,
-                    allowed=_allowed(connection, query),
+                    allowed=rows.chosen,
                     exact=query.exact,
                 )
         hits = [by_vector(_pairs(one), [], limit=query.limit) for one in found]
         pks = {hit.pk for one in hits for hit in one}
         chunks = read_chunks(connection, rows_by_key(sorted(pks)))
         coverage = read_coverage(connection, collection.id)
+        is_blind = not pks and query.limit > 0 and rows.count(coverage) > 0
     indexes.save_read(collection)
-    if not found:
-        return [SearchResults((), coverage)] * len(vectors)
+    degraded = _NOTHING_TO_COMPARE if is_blind else None
     return [
         SearchResults(
             tuple(SearchResult(chunk=chunks[h.pk], score=h.score, match=h.match) for h in one),
             coverage,
+            degraded,
         )
-        for one in hits
+        for one in hits or [[]] * len(vectors)
     ]
 
 
 def _nearest(
-    connection: sqlite3.Connection, indexes: IndexCache, collection: Collection, query: Query
+    connection: sqlite3.Connection,
+    indexes: IndexCache,
+    collection: Collection,
+    query: Query,
+    rows: _Rows,
 ) -> list[tuple[int, float]]:
     with indexes.current(connection, collection) as index:
         if index is None or query.vector is None:
             return []
-        hits = index.search(
-            query.vector, query.depth, allowed=_allowed(connection, query), exact=query.exact
-        )
+        hits = index.search(query.vector, query.depth, allowed=rows.chosen, exact=query.exact)
     return _pairs(hits)
 
 
@@ -198,67 +226,101 @@ def _pairs(hits: Hits) -> list[tuple[int, float]]:
     return list(zip(hits.ids.tolist(), hits.scores.tolist(), strict=True))
 
 
-def _allowed(connection: sqlite3.Connection, query: Query) -> Ids | None:
-    """Return the keys of the rows that may be found, ascending; None for all."""
-    if not query.is_restricted:
-        return None
-    sql, values = "SELECT c.pk FROM chunks c WHERE ", query.restriction.values
-    if query.tags is not None and query.tags.is_exact:
-        # Rows without a vector among them are in no index.
-        sql, values = query.tags.sql, query.tags.values
-    elif query.tags is not None:
-        sql += f"c.pk IN ({query.tags.sql}) AND {query.restriction.sql}"
-        values = (*query.tags.values, *values)
-    else:
-        sql += f"{query.restriction.sql} AND c.vector_key IS NOT NULL"
-    # As one text, which numpy reads: a Python object for each of thousands of rows takes four
-    # times as long.
-    (listed,) = connection.execute(
-        f"WITH chosen (pk) AS ({sql}) SELECT group_concat(pk) FROM chosen", values
-    ).fetchone()
-    if listed is None:
-        return np.empty(0, dtype=np.int64)
-    keys = np.fromstring(listed, dtype=np.int64, sep=",")
-    keys.sort()
-    return keys
+class _Rows:
+    """The rows that one search may return; each list of them is read at most once."""
+
+    def __init__(
+        self, connection: sqlite3.Connection, collection: Collection, query: Query
+    ) -> None:
+        self._connection = connection
+        self._collection = collection
+        self._query = query
+
+    @cached_property
+    def chosen(self) -> Ids | None:
+        """Their keys, ascending; None for all of the collection."""
+        query = self._query
+        if not query.is_restricted:
+            return None
+        sql, values = "SELECT c.pk FROM chunks c WHERE ", query.restriction.values
+        if query.tags is not None and query.tags.is_exact:
+            return self._keys(query.tags.sql, query.tags.values)
+        if query.tags is not None:
+            sql += f"c.pk IN ({query.tags.sql}) AND "
+            values = (*query.tags.values, *values)
+        return self._keys(sql + query.restriction.sql, values)
+
+    def count(self, coverage: Coverage) -> int:
+        """Return how many they are."""
+        return coverage.total if self.chosen is None else len(self.chosen)
+
+    def scope(self, coverage: Coverage) -> Scope:
+        """Return them as the full-text index, which is one for all collections, is asked."""
+        keys = self.chosen
+        if keys is None and coverage.total < count_chunks(self._connection):
+            keys = self._keys(
+                "SELECT c.pk FROM chunks c WHERE c.collection_id = ?", (self._collection.id,)
+            )
+        return Scope(self.count(coverage), keys)
+
+    def _keys(self, sql: str, values: Sequence[object]) -> Ids:
+        # As one text, which numpy reads: a Python object for each of thousands of rows takes four
+        # times as long.
+        (listed,) = self._connection.execute(
+            f"WITH chosen (pk) AS ({sql}) SELECT group_concat(pk) FROM chosen", values
+        ).fetchone()
+        if listed is None:
+            return np.empty(0, dtype=np.int64)
+        keys = np.fromstring(listed, dtype=np.int64, sep=",")
+        keys.sort()
+        return keys
 
 
 def _rank(
     connection: sqlite3.Connection,
     query: Query,
     vectors: list[tuple[int, float]],
+    rows: _Rows,
     coverage: Coverage,
-) -> list[Ranked]:
-    if not query.is_by_vector:
-        return by_keyword(_by_words(connection, query, coverage))
-    if query.is_fused:
-        return by_both(
-            [pk for pk, _ in vectors],
-            _by_words(connection, query, coverage),
-            alpha=query.alpha,
-            limit=query.limit,
-        )
-    pending: list[tuple[int, int]] = []
+) -> tuple[list[Ranked], int]:
+    """Return the hits, and how many words were left out of their ranking."""
     # With a vector for every chunk there is nobody to look for by words.
-    if query.fill_pending and coverage.by_vector < 1.0:
-        pending = _without_vector(connection, _by_words(connection, query, coverage))
-    return by_vector(vectors, pending, limit=query.limit)
+    joins = query.fill_pending and coverage.by_vector < 1.0
+    is_plain = query.is_by_vector and not query.is_fused
+    words = None
+    if query.text is not None and query.limit and (joins or not is_plain):
+        scope = rows.scope(coverage)
+        words = choose_words(connection, query.text, scope)
+    if words is None:
+        return by_vector(vectors, [], limit=query.limit), 0
+
+    def find(expression: str, limit: int) -> list[int]:
+        return search_rows(connection, expression, scope=scope, limit=limit)
+
+    best = find(words.ranking, query.depth)
+    waiting = _without_vector(connection, best) if query.is_by_vector else set()
+    if not query.is_by_vector:
+        ranked = by_keyword(best)
+    elif query.is_fused:
+        ranked = by_both(
+            [pk for pk, _ in vectors], best, waiting=waiting, alpha=query.alpha, limit=query.limit
+        )
+    else:
+        joining = [(pk, rank) for rank, pk in enumerate(best, start=1) if pk in waiting]
+        ranked = by_vector(vectors, joining, limit=query.limit)
+    for expression in words.filling:
+        if len(ranked) >= query.limit:
+            break
+        more = find(expression, query.limit)
+        if is_plain:
+            bare = _without_vector(connection, more)
+            more = [pk for pk in more if pk in bare]
+        ranked = filled(ranked, more, limit=query.limit)
+    return ranked, words.left_out
 
 
-def _by_words(connection: sqlite3.Connection, query: Query, coverage: Coverage) -> list[int]:
-    if query.text is None:
-        return []
-    is_whole = not query.is_restricted and coverage.total == count_chunks(connection)
-    return search_rows(
-        connection,
-        query.text,
-        restriction=None if is_whole else query.restriction,
-        limit=query.depth,
-    )
-
-
-def _without_vector(connection: sqlite3.Connection, pks: list[int]) -> list[tuple[int, int]]:
-    bare = {
+def _without_vector(connection: sqlite3.Connection, pks: list[int]) -> set[int]:
+    return {
         row[0]
         for row in connection.execute(
             "SELECT pk FROM chunks WHERE vector_key IS NULL "
@@ -266,7 +328,6 @@ def _without_vector(connection: sqlite3.Connection, pks: list[int]) -> list[tupl
             (json.dumps(pks),),
         )
     }
-    return [(pk, rank) for rank, pk in enumerate(pks, start=1) if pk in bare]
 
 
 def checked_vector(vector: VectorLike, collection: Collection) -> Vector:

@@ -11,15 +11,12 @@ from langchain_core.documents import Document
 
 from langchain_semcore import DeferredEmbeddings, SemcoreVectorStore
 from semantic_core import (
-    ConfigurationError,
     GoogleKeyring,
     InvalidFilterError,
     InvalidInputError,
     InvalidVectorError,
-    MissingDefaultKeyError,
     PeeweeVectorStore,
     ProvenanceError,
-    ProviderUnavailableError,
     StorageError,
 )
 from semantic_core.emulator import FaultRule, Operation, Reply
@@ -56,21 +53,20 @@ def test_pending_documents_are_found_by_keyword(
     vector_store.add_documents([*DOCUMENTS, LION])
     found = vector_store.similarity_search_with_score("cat", k=4)
     assert {document.id for document, _ in found} == {"cat", "lion"}
-    assert [score for _, score in found] == [1.0, 0.5]
+    assert [score for _, score in found] == [1.0, 1.0]
     assert world.emulator.calls(Operation.EMBED) == []
 
 
-def test_a_pending_document_joins_the_nearest_with_a_borrowed_score(
-    half: SemcoreVectorStore,
-) -> None:
+def test_a_pending_document_joins_the_nearest_by_its_rank(half: SemcoreVectorStore) -> None:
     found = half.similarity_search_with_score("large lion", k=4)
     scores = [score for _, score in found]
     assert scores == sorted(scores, reverse=True)
-    place = [document.id for document, _ in found].index("lion")
-    assert scores[place] == scores[place + 1]
+    assert found[0][0].id == "lion"
+    assert scores[0] == 1.0
+    assert ids(half.similarity_search("large lion", k=1)) == ["lion"]
 
 
-def test_with_everything_embedded_nothing_is_borrowed(
+def test_with_everything_embedded_every_score_is_a_cosine(
     world: World, half: SemcoreVectorStore
 ) -> None:
     embed_all(world)
@@ -88,14 +84,21 @@ def test_relevance_without_a_threshold_follows_the_same_rule(half: SemcoreVector
     ]
 
 
-def test_by_vector_and_with_a_threshold_only_vectors_count(half: SemcoreVectorStore) -> None:
+def test_by_vector_only_vectors_count(half: SemcoreVectorStore) -> None:
     vector = half.embeddings.embed_query("large lion")
-    expected = ids(half.similarity_search_by_vector(vector, k=4))
-    assert sorted(expected) == ["car", "cat", "dog"]
-    relevant = half.similarity_search_with_relevance_scores("large lion", k=4, score_threshold=0.0)
-    assert [document.id for document, _ in relevant] == expected
+    assert sorted(ids(half.similarity_search_by_vector(vector, k=4))) == ["car", "cat", "dog"]
     diverse = half.max_marginal_relevance_search_by_vector(vector, k=4)
     assert sorted(ids(diverse)) == ["car", "cat", "dog"]
+
+
+def test_a_threshold_drops_no_document_for_having_no_vector(half: SemcoreVectorStore) -> None:
+    plain = half.similarity_search_with_relevance_scores("large lion", k=4)
+    for threshold in (0.0, 0.53, 0.99):
+        assert half.similarity_search_with_relevance_scores(
+            "large lion", k=4, score_threshold=threshold
+        ) == [pair for pair in plain if pair[1] >= threshold]
+    [(only, _)] = half.similarity_search_with_relevance_scores("large lion", score_threshold=0.99)
+    assert only.id == "lion"
 
 
 def test_mmr_keeps_the_place_of_a_pending_document(half: SemcoreVectorStore) -> None:
@@ -112,12 +115,22 @@ def test_mmr_answers_by_keyword_while_nothing_is_embedded(
     assert sorted(ids(vector_store.max_marginal_relevance_search("cat"))) == ["cat", "lion"]
 
 
-def test_a_threshold_finds_nothing_while_nothing_is_embedded(
+def test_a_threshold_finds_by_keyword_while_nothing_is_embedded(
     world: World, vector_store: SemcoreVectorStore
 ) -> None:
-    vector_store.add_documents(DOCUMENTS)
-    assert vector_store.similarity_search_with_relevance_scores("cat", score_threshold=0.1) == []
+    vector_store.add_documents([*DOCUMENTS, LION])
+    found = vector_store.similarity_search_with_relevance_scores("cat", score_threshold=0.9)
+    assert {document.id for document, _ in found} == {"cat", "lion"}
     assert world.emulator.calls(Operation.EMBED) == []
+
+
+def test_an_empty_answer_by_vector_says_why(
+    vector_store: SemcoreVectorStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A list of documents has no place for it."""
+    vector_store.add_documents(DOCUMENTS)
+    assert vector_store.similarity_search_by_vector([1.0] * 768) == []
+    assert "Nothing was found: nothing that was asked for has a vector" in caplog.text
 
 
 def test_filters_hold_for_pending_documents_too(half: SemcoreVectorStore) -> None:
@@ -181,26 +194,25 @@ def test_a_failing_query_embedding_degrades_to_keyword(
     with caplog.at_level(logging.WARNING, logger="langchain_semcore"):
         found = broken.similarity_search_with_score("cat", k=4)
     assert {document.id for document, _ in found} == {"cat", "lion"}
-    assert [score for _, score in found] == [1.0, 0.5]
+    assert [score for _, score in found] == [1.0, 1.0]
     assert "answered by keyword alone" in caplog.text
     assert {d.id for d in broken.max_marginal_relevance_search("cat")} == {"cat", "lion"}
-    assert [s for _, s in broken.similarity_search_with_relevance_scores("cat")] == [1.0, 0.75]
+    assert [s for _, s in broken.similarity_search_with_relevance_scores("cat")] == [1.0, 1.0]
 
 
-def test_a_threshold_does_not_hide_that_the_query_could_not_be_embedded(
+def test_a_threshold_does_not_hide_what_a_search_without_one_finds(
     broken: SemcoreVectorStore,
 ) -> None:
     """An empty list would say that nothing is relevant."""
-    with pytest.raises(ProviderUnavailableError):
-        broken.similarity_search_with_relevance_scores("cat", score_threshold=0.5)
+    found = broken.similarity_search_with_relevance_scores("cat", score_threshold=0.5)
+    assert {document.id for document, _ in found} == {"cat", "lion"}
 
 
 def test_without_a_key_the_answer_comes_by_keyword(world: World, half: SemcoreVectorStore) -> None:
     embeddings = DeferredEmbeddings(embedder=world.embedder(GoogleKeyring()))
     keyless = SemcoreVectorStore(world.store, embedding=embeddings)
     assert set(ids(keyless.similarity_search("cat"))) == {"cat", "lion"}
-    with pytest.raises(MissingDefaultKeyError, match="GEMINI_API_KEY"):
-        keyless.similarity_search_with_relevance_scores("cat", score_threshold=0.5)
+    assert "GEMINI_API_KEY" in str(keyless.searcher.by_text("cat", 4).degraded)
 
 
 def test_without_an_embedding_the_answer_comes_by_keyword(
@@ -209,8 +221,7 @@ def test_without_an_embedding_the_answer_comes_by_keyword(
     plain = SemcoreVectorStore(world.store)
     assert plain.embeddings is None
     assert set(ids(plain.similarity_search("cat"))) == {"cat", "lion"}
-    with pytest.raises(ConfigurationError, match="DeferredEmbeddings"):
-        plain.similarity_search_with_relevance_scores("cat", score_threshold=0.5)
+    assert "DeferredEmbeddings" in str(plain.searcher.by_text("cat", 4).degraded)
 
 
 def test_whatever_a_foreign_embedding_raises_degrades_too(
@@ -222,8 +233,6 @@ def test_whatever_a_foreign_embedding_raises_degrades_too(
     assert ids(vector_store.similarity_search("secret cat")) == ["cat"]
     assert "KeyError" in caplog.text
     assert "secret" not in caplog.text
-    with pytest.raises(KeyError):
-        vector_store.similarity_search_with_relevance_scores("secret cat", score_threshold=0.5)
 
 
 def test_another_embedding_may_embed_the_queries(world: World, half: SemcoreVectorStore) -> None:

@@ -211,6 +211,25 @@ def test_every_mode_keeps_to_every_restriction(compass: SemcoreVectorStore, mode
     assert ask(compass, filters=few, doc_ids=["y"], node_ids=["north"], **query).ids == ["north"]
 
 
+@pytest.mark.parametrize("mode", ["default", "hybrid", "mmr"])
+def test_what_is_new_is_found_within_a_small_limit(
+    mixed: SemcoreVectorStore, embed_model: DeferredEmbedding, mode: str
+) -> None:
+    words = "what fuel do the cat and the dog need"
+    vector = embed_model.get_query_embedding(words)
+    query = {"mode": VectorStoreQueryMode(mode), "query_embedding": vector, "query_str": words}
+    assert ask(mixed, similarity_top_k=1, **query).ids == [CAR]
+
+
+def test_an_empty_answer_says_why(
+    offline_store: SemcoreVectorStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A result without nodes has no place for it."""
+    offline_store.add([node(CAT)])
+    assert ask(offline_store, query_embedding=[1.0] * 768).ids == []
+    assert "Nothing was found: nothing that was asked for has a vector" in caplog.text
+
+
 # --- against brute force --------------------------------------------------------------------
 
 SIZE = 6
@@ -379,7 +398,7 @@ def test_mmr_reports_cosines(compass: SemcoreVectorStore) -> None:
     assert result.similarities == pytest.approx([1.0, 0.0, 0.5**0.5])
 
 
-def test_mmr_fills_up_with_what_has_no_vector(
+def test_mmr_keeps_the_place_of_what_has_no_vector(
     mixed: SemcoreVectorStore, embed_model: DeferredEmbedding
 ) -> None:
     words = "fuel"
@@ -388,8 +407,9 @@ def test_mmr_fills_up_with_what_has_no_vector(
         "query_embedding": embed_model.get_query_embedding(words),
         "query_str": words,
     }
-    assert (ask(mixed, **query).ids or ())[-1] == CAR
-    assert set(ask(mixed, similarity_top_k=2, **query).ids or ()) == {CAT, DOG}
+    assert (ask(mixed, **query).ids or ())[0] == CAR
+    assert len(ask(mixed, similarity_top_k=2, **query).ids or ()) == 2
+    assert ask(mixed, similarity_top_k=1, **query).ids == [CAR]
     assert set(ask(mixed, options={"pending": "skip"}, **query).ids or ()) == {CAT, DOG}
 
 

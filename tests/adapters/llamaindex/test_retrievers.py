@@ -107,14 +107,14 @@ async def test_an_async_query_engine_does_too(index: VectorStoreIndex) -> None:
 
 
 def test_a_cutoff_drops_no_node_for_having_no_vector(index: VectorStoreIndex) -> None:
-    """A hit by keyword has the score of the vector hit below it: both stay, or both go."""
+    """A hit by keyword goes with the vector hit above it, and stays where there is none."""
     hits = index.as_retriever(similarity_top_k=4).retrieve("A bird sang to the barking dog.")
     scores = {hit.node_id: hit.score or -1.0 for hit in hits}
-    assert list(scores)[:2] == ["dog", "bird"]
+    assert list(scores)[:3] == ["bird", "dog", "cat"]
     assert list(scores.values()) == sorted(scores.values(), reverse=True)
-    assert scores["bird"] == scores["cat"]
-    kept = SimilarityPostprocessor(similarity_cutoff=scores["cat"]).postprocess_nodes(hits)
-    assert matches(kept) == {"dog": "vector", "bird": "keyword", "cat": "vector"}
+    assert scores["bird"] == 1.0
+    kept = SimilarityPostprocessor(similarity_cutoff=scores["dog"]).postprocess_nodes(hits)
+    assert matches(kept) == {"bird": "keyword", "dog": "vector"}
 
 
 def test_a_reranker_sees_the_texts_and_nothing_else(index: VectorStoreIndex) -> None:

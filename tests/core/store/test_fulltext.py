@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from semantic_core.schema import SchemaOptions
 from semantic_core.store import PeeweeVectorStore
-from semantic_core.store.fulltext import MOST_WORDS, match_expression
+from semantic_core.store.fulltext import MOST_WORDS, Scope, choose_words
 from semantic_core.types import Chunk
-from support.chunks import SPEC, chunks_of, embed, embed_all
+from support.chunks import SPEC, chunks_of, embed, embed_all, vector_of
 from support.invariants import check_full_text
 
 
@@ -24,9 +26,11 @@ def _found(store: PeeweeVectorStore, text: str, collection: str = "default") -> 
     return [hit.chunk.id for hit in results]
 
 
-def _expression(store: PeeweeVectorStore, text: str) -> str | None:
+def _expressions(store: PeeweeVectorStore, text: str) -> list[str]:
+    """Return what is asked for a rank, then what fills up."""
     with store.database.snapshot() as connection:
-        return match_expression(connection, text)
+        words = choose_words(connection, text, Scope(len(store.chunks())))
+    return [] if words is None else [words.ranking, *words.filling]
 
 
 def test_index_is_in_step_after_every_kind_of_change(store: PeeweeVectorStore) -> None:
@@ -82,37 +86,48 @@ def test_query_in_quotes_is_a_phrase(store: PeeweeVectorStore) -> None:
 
 
 def test_quotes_inside_a_query_are_no_phrase(store: PeeweeVectorStore) -> None:
-    assert _expression(store, '"red" "apple"') == '"red" OR "apple"'
-    assert _expression(store, '"red apple') == '"red" OR "apple"'
+    store.save(chunks_of(["red apple"]))
+    assert _expressions(store, '"red" "apple"') == ['"red" OR "apple"']
+    assert _expressions(store, '"red apple') == ['"red" OR "apple"']
 
 
 @pytest.mark.parametrize("text", ["", "  ", "?!", '""', '"', "“”", "\0", "\u0301"])
 def test_query_without_a_word_finds_nothing(store: PeeweeVectorStore, text: str) -> None:
     store.save(chunks_of(["apple"]))
-    assert _expression(store, text) is None
+    assert _expressions(store, text) == []
     assert _found(store, text) == []
 
 
-def test_common_words_are_dropped_when_others_remain(store: PeeweeVectorStore) -> None:
+def test_a_common_word_has_no_part_in_the_ranking_when_others_remain(
+    store: PeeweeVectorStore,
+) -> None:
     store.save([Chunk(text=f"common word {n}" + " rare" * (n == 7)) for n in range(600)])
-    assert _expression(store, "common rare") == '"rare"'
-    assert _expression(store, "common rare missing") == '"rare"'
-    assert _expression(store, "common word") == '"common" OR "word"'
-    assert _expression(store, "common missing") == '"common" OR "missing"'
+    assert _expressions(store, "common rare") == ['"rare"', '"common"']
+    assert _expressions(store, "common rare missing") == ['"rare"', '"common"']
+    assert _expressions(store, "common word") == ['"common" OR "word"']
+    assert _expressions(store, "common missing") == ['"common"']
+    assert _expressions(store, "missing nowhere") == []
     assert len(_found(store, "common")) == 600
+    assert len(_found(store, "common rare")) == 600
 
 
-def test_no_word_is_common_in_a_small_store(store: PeeweeVectorStore) -> None:
-    store.save([Chunk(text=f"common {n}") for n in range(50)])
-    assert _expression(store, "common 7") == '"common" OR "7"'
+def test_a_fifth_is_not_yet_common(store: PeeweeVectorStore) -> None:
+    store.save([Chunk(text="pie" + " apple" * (n < 2) + " pear" * (n < 3)) for n in range(10)])
+    assert _expressions(store, "pie apple pear") == ['"apple"', '"pear" OR "pie"']
 
 
-def test_what_is_common_is_counted_over_all_collections(store: PeeweeVectorStore) -> None:
-    """The index is one for all: a word in all rows of a small collection may be a rare one."""
+def test_what_is_common_is_counted_among_what_is_asked(store: PeeweeVectorStore) -> None:
+    """The index is one for all collections, and a filter leaves few of its rows."""
     store.collection("small", SPEC)
-    store.save([Chunk(text=f"filler {n}") for n in range(2000)])
-    store.save([Chunk(text=f"topic {n}") for n in range(150)], collection="small")
-    assert _expression(store, "topic 7") == '"topic" OR "7"'
+    store.save(
+        [Chunk(text=f"report {n}", metadata={"n": n % 40}) for n in range(400)]
+        + [Chunk(id="zebra", text="zebra", metadata={"n": 0})]
+    )
+    store.save([Chunk(text=f"zebra {n}") for n in range(150)], collection="small")
+    for filters in (None, {"n": 0}):
+        results = store.search(text="report zebra", mode="keyword", filters=filters)
+        assert results[0].chunk.id == "zebra"
+        assert len(results) == 10
 
 
 def test_collections_do_not_see_each_other(store: PeeweeVectorStore) -> None:
@@ -122,11 +137,73 @@ def test_collections_do_not_see_each_other(store: PeeweeVectorStore) -> None:
     assert _found(store, "apple", "other") == ["apple pie"]
 
 
-def test_long_query_is_cut(store: PeeweeVectorStore) -> None:
-    store.save(chunks_of(["w0", f"w{MOST_WORDS}"]))
-    words = [f"w{n}" for n in range(10_000)]
-    assert _found(store, " ".join(words)) == ["w0"]
-    assert _found(store, '"' + " ".join(words) + '"') == []
+def test_of_a_long_query_the_rarest_words_count(store: PeeweeVectorStore) -> None:
+    """A pasted log with the question at its end, of which most words stand somewhere."""
+    log = [f"w{n}" for n in range(1000)]
+    store.save([Chunk(text=f"{word} line {n}") for word in log for n in range(2)])
+    store.save([Chunk(id="answer", text="what zebra")])
+    asked = " ".join([*log, *log, "what about the zebra"])
+    results = store.search(text=asked, mode="keyword", limit=1500)
+    assert results[0].chunk.id == "answer"
+    assert len(results) == 1500
+    assert results.degraded == "too many words: ranked by the 128 rarest, without 874 more"
+    assert store.search(text="zebra " * 10_000, mode="keyword").degraded is None
+    assert store.search(text=" ".join(log[:MOST_WORDS]), mode="keyword").degraded is None
+
+
+def test_a_phrase_is_never_cut(store: PeeweeVectorStore) -> None:
+    words = [f"w{n}" for n in range(2 * MOST_WORDS)]
+    store.save([Chunk(id="whole", text=" ".join(words)), Chunk(text=" ".join(words[:-1]))])
+    assert _found(store, '"' + " ".join(words) + '"') == ["whole"]
+
+
+_WORDS = ["report", "zebra", "apple", "pear", "the", "rare", "nowhere"]
+_TEXTS = st.lists(st.sampled_from(_WORDS[:-1]), min_size=1, max_size=4).map(" ".join)
+_FILTERS: list[Any] = [None, {"n": 0}, {"n": {"$in": [0, 1]}}, {"n": {"$ne": 0}}]
+_FILTERS += [{"tags": {"$contains": "x"}}, {"n": 0, "tags": {"$contains": "x"}}]
+
+
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100, deadline=None
+)
+@given(data=st.data())
+def test_one_more_word_never_leaves_fewer_hits(
+    store: PeeweeVectorStore, data: st.DataObject
+) -> None:
+    """Whatever the collection, the filter, the way of asking, and what has a vector."""
+    for name in ("default", "small"):
+        store.collection(name, SPEC)
+        store.clear(name)
+        most = 60 if name == "default" else 6
+        texts = data.draw(st.lists(_TEXTS, min_size=1, max_size=most), label=name)
+        store.save(
+            [
+                Chunk(text=text, metadata={"n": n % 3, "tags": ["x"] if n % 2 else []})
+                for n, text in enumerate(texts)
+            ],
+            collection=name,
+        )
+    embed(store, *data.draw(st.lists(_TEXTS, max_size=5), label="embedded"))
+    words = data.draw(st.lists(st.sampled_from(_WORDS), min_size=1, max_size=6), label="words")
+    arguments = data.draw(
+        st.fixed_dictionaries(
+            {
+                "filters": st.sampled_from(_FILTERS),
+                "collection": st.sampled_from(["default", "small"]),
+                "limit": st.integers(1, 30),
+                "mode": st.sampled_from(["keyword", "vector", "hybrid"]),
+                "vector": st.sampled_from([None, vector_of("q")]),
+            }
+        ),
+        label="arguments",
+    )
+    before = store.search(text=words[0], **arguments)
+    for count in range(2, len(words) + 1):
+        after = store.search(text=" ".join(words[:count]), **arguments)
+        assert len(after) >= len(before)
+        if len(after) < arguments["limit"]:
+            assert {hit.chunk.id for hit in after} >= {hit.chunk.id for hit in before}
+        before = after
 
 
 def test_another_tokenizer_may_be_chosen(tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -99,9 +99,9 @@ def test_pending_keyword_hit_joins_a_vector_search(store: PeeweeVectorStore) -> 
     store.save(chunks_of(["near", "far", "apple pie"]))
     embed(store, "near", "far")
     results = store.search(text="apple", vector=vector_of("near"), mode="vector")
-    assert _ids(results) == ["near", "apple pie", "far"]
-    assert [hit.match for hit in results] == [Match.VECTOR, Match.KEYWORD, Match.VECTOR]
-    assert results[1].score == results[2].score
+    assert _ids(results) == ["apple pie", "near", "far"]
+    assert [hit.match for hit in results] == [Match.KEYWORD, Match.VECTOR, Match.VECTOR]
+    assert results[0].score == 1.0
     skipped = store.search(text="apple", vector=vector_of("near"), mode="vector", pending="skip")
     assert _ids(skipped) == ["near", "far"]
 
@@ -114,7 +114,8 @@ def test_keyword_rank_counts_those_that_have_a_vector(store: PeeweeVectorStore) 
     assert _ids(store.search(text="apple", mode="keyword")) == ["ready", "waiting"]
     results = store.search(text="apple", vector=vector_of("other"), mode="vector")
     assert results[0].chunk.id == "other"
-    assert results[2].chunk.id == "waiting"
+    assert results[1].chunk.id == "waiting"
+    assert results[1].score == results[0].score
 
 
 def test_stale_hit_says_so_and_is_not_filled_in_by_keyword(store: PeeweeVectorStore) -> None:
@@ -133,12 +134,60 @@ def test_first_vectors_change_vector_search_from_keyword_to_cosine(
 ) -> None:
     store.save(chunks_of(["apple one", "apple two"]))
     before = store.search(text="apple", vector=vector_of("q"), mode="vector")
-    assert [hit.score for hit in before] == [1, 1 / 2]
+    assert [hit.score for hit in before] == [1, 1]
     assert before.degraded is None
     embed(store, "apple two")
     after = store.search(text="apple", vector=vector_of("q"), mode="vector")
-    assert _ids(after) == ["apple two", "apple one"]
-    assert after[0].score == after[1].score
+    assert _ids(after) == ["apple one", "apple two"]
+    assert [hit.match for hit in after] == [Match.KEYWORD, Match.VECTOR]
+
+
+def test_equal_matches_score_alike_so_that_no_threshold_keeps_one_of_them(
+    store: PeeweeVectorStore,
+) -> None:
+    store.save([Chunk(text=f"apple {n}") for n in range(5)])
+    for mode in ("keyword", "vector", "hybrid"):
+        for vector in (None, vector_of("q")):
+            results = store.search(text="apple", vector=vector, mode=mode)
+            assert [hit.score for hit in results] == [1.0] * 5
+
+
+@pytest.mark.parametrize("mode", ["vector", "hybrid"])
+def test_an_empty_answer_says_why_where_nothing_can_be_compared(
+    store: PeeweeVectorStore, mode: str
+) -> None:
+    def why(**arguments: Any) -> str | None:
+        results = store.search(vector=vector_of("q"), mode=mode, **arguments)
+        assert len(results) == 0
+        return results.degraded
+
+    assert why() is None, "there is nothing to find"
+    store.save([Chunk(id=name, text="apple", metadata={"n": name}) for name in "ab"])
+    reason = "nothing that was asked for has a vector to compare yet"
+    assert str(why()).startswith(reason)
+    assert str(why(text=" ")).startswith(reason)
+    assert str(why(text="pear")).startswith(reason)
+    assert str(why(ids=["a"])).startswith(reason)
+    assert why(ids=["x"]) is None
+    assert why(limit=0) is None
+    (many,) = store.search_many([vector_of("q")])
+    assert str(many.degraded).startswith(reason)
+    store.save([Chunk(id="c", text="fig", vector=vector_of("c"))])
+    assert str(why(filters={"n": "a"})).startswith(reason)
+
+
+@pytest.mark.parametrize("mode", ["vector", "hybrid"])
+@pytest.mark.parametrize("limit", [1, 4])
+def test_what_is_new_is_found_among_much_that_is_ready(
+    store: PeeweeVectorStore, mode: str, limit: int
+) -> None:
+    """The only one with the rare word comes first, for it alone and in a sentence."""
+    store.save([Chunk(text=f"the settings of the report number {n}") for n in range(261)])
+    embed_all(store)
+    store.save([Chunk(id="new", text="zebrafish and the settings of its tank")])
+    for text in ("zebrafish", "what are the settings of the zebrafish report"):
+        results = store.search(text=text, vector=vector_of(text), mode=mode, limit=limit)
+        assert results[0].chunk.id == "new"
 
 
 # --- hybrid --------------------------------------------------------------------------------
@@ -154,7 +203,11 @@ def test_hybrid_fuses_both_lists_by_the_documented_formula(store: PeeweeVectorSt
     for alpha in (0.0, 0.3, 0.5, 1.0):
         results = store.search(text="apple pie", vector=query, alpha=alpha, limit=100)
         scores = {
-            chunk_id: (alpha / (61 + by_vector.index(chunk_id)) if chunk_id in by_vector else 0)
+            chunk_id: (
+                alpha / (61 + by_vector.index(chunk_id))
+                if chunk_id in by_vector
+                else alpha / (61 + by_words.index(chunk_id))
+            )
             + ((1 - alpha) / (61 + by_words.index(chunk_id)) if chunk_id in by_words else 0)
             for chunk_id in {*by_vector, *by_words}
         }
@@ -304,22 +357,18 @@ def test_search_equals_brute_force_over_the_rows(
     for rank, key in enumerate(keywords, start=1):
         if key in waiting:
             fused[key] = 1 / (60 + rank)
-    # sorted() is stable: of equals the vector hit comes first.
-    expected = sorted(fused, key=lambda key: -fused[key])[:limit]
+    # Of equals the keyword hit comes first.
+    expected = sorted(fused, key=lambda key: (-fused[key], key in cosines))[:limit]
     results = store.search(
         text="apple fig", vector=query, mode="vector", filters=filters, limit=limit
     )
     assert _ids(results) == expected
     scores = [hit.score for hit in results]
     assert scores == sorted(scores, reverse=True)
-    for position, hit in enumerate(results):
-        below = [key for key in expected[position:] if key in cosines]
-        above = [key for key in expected[:position] if key in cosines]
-        if below or above:
-            lender = below[0] if below else above[-1]
-            assert hit.score == pytest.approx(cosines[lender], abs=1e-6)
-        else:
-            assert hit.score == 1 / (1 + position)
+    lent = 1.0
+    for hit in results:
+        lent = cosines.get(hit.chunk.id, lent)
+        assert hit.score == pytest.approx(lent, abs=1e-6)
 
 
 # --- arguments -----------------------------------------------------------------------------
