@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from html import escape
 
+from semantic_core.wording import visible
+
 _LINE = "1px solid rgba(128,128,128,.35)"
 _TABLE = (
     "border-collapse:collapse;table-layout:auto;width:auto;max-width:100%;"
@@ -51,7 +53,7 @@ class Share:
 
 def block(title: str, *parts: Html) -> str:
     """Return a value's whole view: its title, and below it the parts."""
-    head = f'<div style="font-weight:600;margin-bottom:.2em">{escape(title)}</div>'
+    head = f'<div style="font-weight:600;margin-bottom:.2em">{_text(title)}</div>'
     return (
         '<div class="semcore" style="color:inherit;font-size:13px;line-height:1.45;'
         f'overflow-x:auto;margin:.3em 0">{head}{"".join(parts)}</div>'
@@ -159,4 +161,4 @@ def _side(is_right: bool) -> str:  # noqa: FBT001  # the only argument
 def _text(value: object) -> str:
     if isinstance(value, Html):
         return str(value)
-    return escape(f"{value:,}" if type(value) is int else str(value))
+    return escape(visible(f"{value:,}" if type(value) is int else str(value)))

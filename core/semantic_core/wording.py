@@ -1,12 +1,17 @@
-"""How numbers, moments and long texts are written for people, in a terminal and in a notebook."""
+"""How numbers, moments and texts are written for people, in a terminal and in a notebook."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
 # Dollars; what costs less costs something all the same.
 _LEAST_SHOWN = 0.0001
+
+# What a terminal obeys instead of showing (C0, DEL and C1: colours, the clipboard, the cursor), what
+# ends a line, what turns the direction of the text behind it, and halves of characters.
+_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u206f\ud800-\udfff]")
 
 
 # Measured in tests/core/test_pricing.py.
@@ -67,6 +72,15 @@ def moment(epoch: float | None) -> str:
         return f"{datetime.fromtimestamp(epoch, UTC):%Y-%m-%d %H:%M} UTC"
     except (ValueError, OverflowError, OSError):  # no moment of any calendar
         return "unknown"
+
+
+def visible(text: str) -> str:
+    r"""Return a text from outside so that it is shown and nothing of it is obeyed.
+
+    What a reader would not see stands as JSON escapes it, such as ``\\u001b``: within a string of
+    JSON that is the same character still.
+    """
+    return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def shorten(text: str, width: int) -> str:

@@ -3,17 +3,46 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from semantic_core import __version__
 from semantic_core.cli import caring, corpus, developing, jobs, money, queue, watching
-from semantic_core.cli.output import INTERRUPTED, accept_any_text, fail, interrupted, say
+from semantic_core.cli.output import INTERRUPTED, fail, interrupted, prepare_streams, say
 from semantic_core.errors import SemanticCoreError
+from semantic_core.wording import visible
+
+
+class _Commands(TyperGroup):
+    """Shows what was typed wrong, and obeys nothing of it."""
+
+    def make_context(self, *args: Any, **options: Any) -> Any:
+        with _visible_usage_errors():
+            return super().make_context(*args, **options)
+
+    def invoke(self, ctx: Any) -> Any:
+        with _visible_usage_errors():
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _visible_usage_errors() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        # Click's own, wherever Typer keeps it.
+        if hasattr(error, "format_message") and hasattr(error, "message"):
+            error.message = visible(error.message)
+        raise
+
 
 app = typer.Typer(
     name="semcore",
+    cls=_Commands,
     help="Ingest at once, embed at half price through Google's Gemini Batch API, search the "
     "whole time.",
     epilog="Exit codes: 0 done, 1 failed, 2 wrong usage, 75 try again later (a rate limit, no "
@@ -47,7 +76,7 @@ def options(
 
 def main() -> None:
     """Run the command; a typed error becomes its message and an exit code."""
-    accept_any_text()
+    prepare_streams()
     try:
         app()
     except SemanticCoreError as error:

@@ -16,7 +16,7 @@ from semantic_core.cli.options import (
     Db,
     open_core,
 )
-from semantic_core.cli.output import FAILED, console, errors, print_json, say
+from semantic_core.cli.output import FAILED, console, errors, print_json, say, warn
 from semantic_core.errors import IngestError, MissingDefaultKeyError, ProviderError
 from semantic_core.readers import read_documents
 from semantic_core.statuses import SearchMode
@@ -62,11 +62,9 @@ def ingest(
         except IngestError as error:
             refused, report = error, error.report or IngestReport()
         except (MissingDefaultKeyError, ProviderError):
-            errors.print(
+            warn(
                 "Embedding live failed, so documents are missing here. Without --sync they are "
-                "saved at once and wait for a batch; vectors that came are kept.",
-                markup=False,
-                soft_wrap=True,
+                "saved at once and wait for a batch; vectors that came are kept."
             )
             raise
     if as_json:
@@ -79,9 +77,7 @@ def ingest(
             f"their vectors, {chunks.unchanged:,} unchanged, {report.removed:,} removed."
         )
         for rejected in report.rejected:
-            errors.print(
-                f"Refused {rejected.name}: {rejected.reason}", markup=False, soft_wrap=True
-            )
+            warn(f"Refused {rejected.name}: {rejected.reason}")
         if not report.documents and refused is None:
             say("No .txt, .md, .rst or .html file was found there; others have to be converted.")
         if chunks.pending:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import logging
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -12,6 +13,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from semantic_core.errors import (
     DatabaseBusyError,
@@ -21,6 +23,7 @@ from semantic_core.errors import (
     SubmissionUncertainError,
     WaitTimeoutError,
 )
+from semantic_core.wording import visible
 
 FAILED = 1
 TRY_AGAIN = 75  # EX_TEMPFAIL of sysexits.h: cron and mail programs know it
@@ -34,20 +37,38 @@ _TRANSIENT = (
     WaitTimeoutError,
 )
 
-console = Console(highlight=False)
-errors = Console(stderr=True, highlight=False)
+console = Console(highlight=False, emoji=False)
+errors = Console(stderr=True, highlight=False, emoji=False)
 
 
-def accept_any_text() -> None:
-    """Let a user's text reach a terminal that cannot show all of it."""
+class _VisibleFormatter(logging.Formatter):
+    """Lets nothing in a log record reach the terminal as a command to it."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # the base's name
+        return visible(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802  # likewise
+        return "\n".join(map(visible, super().formatException(ei).split("\n")))
+
+
+def prepare_streams() -> None:
+    """Let a user's text reach a terminal that cannot show all of it, and logs harm none."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+    handler = logging.StreamHandler()
+    handler.setFormatter(_VisibleFormatter())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
 
 
 def say(text: str = "") -> None:
-    """Print a line for people. Text from outside is never read as markup."""
-    console.print(text, markup=False, soft_wrap=True)
+    """Print a line for people. Text from outside is neither read as markup nor obeyed."""
+    console.print(visible(text), markup=False, soft_wrap=True)
+
+
+def warn(text: str, *, style: str | None = None) -> None:
+    """Print a line for people beside the answer, likewise."""
+    errors.print(visible(text), markup=False, soft_wrap=True, style=style)
 
 
 def show_table(
@@ -72,7 +93,8 @@ def show_table(
         table.add_column(column, no_wrap=True, justify="right" if column in numbers else "left")
     lines = []
     for row in rows:
-        table.add_row(*row)
+        # A plain string in a cell would be read as markup.
+        table.add_row(*(Text(visible(cell)) for cell in row))
         named = zip(columns, row, strict=True)
         lines.append(", ".join(f"{name} {cell}".strip() for name, cell in named))
     unbounded = console.options.update(max_width=10_000)
@@ -87,24 +109,21 @@ def show_table(
 def print_json(value: Any) -> None:
     """Print one line of JSON for scripts."""
     shows_all = sys.stdout.encoding.lower().startswith("utf")
-    sys.stdout.write(json.dumps(value, default=_plain, ensure_ascii=not shows_all) + "\n")
+    line = json.dumps(value, default=_plain, ensure_ascii=not shows_all)
+    sys.stdout.write(visible(line) + "\n")
 
 
 def fail(error: SemanticCoreError) -> int:
     """Print an error and return the exit code it stands for."""
-    errors.print(f"Error: {error}", markup=False, soft_wrap=True, style="red")
+    warn(f"Error: {error}", style="red")
     if isinstance(error, SubmissionUncertainError):
-        errors.print("Next: semcore sync", markup=False, soft_wrap=True)
+        warn("Next: semcore sync")
     return TRY_AGAIN if isinstance(error, _TRANSIENT) else FAILED
 
 
 def interrupted() -> int:
     """Say what an interrupt means for what was done, and return its exit code."""
-    errors.print(
-        "Interrupted. What was saved or sent stays; run the command again to go on.",
-        markup=False,
-        soft_wrap=True,
-    )
+    warn("Interrupted. What was saved or sent stays; run the command again to go on.")
     return INTERRUPTED
 
 

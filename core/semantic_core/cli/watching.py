@@ -19,7 +19,7 @@ from semantic_core.cli.options import (
     OnlyCollection,
     open_manager,
 )
-from semantic_core.cli.output import errors, say
+from semantic_core.cli.output import say, warn
 from semantic_core.types import QueueStats
 from semantic_core.wording import counted
 
@@ -65,7 +65,7 @@ class _Reporter:
         for batch_id in done.sent:
             say(f"Sent batch job {batch_id}.")
         if done.trouble is not None:
-            errors.print(f"Later: {done.trouble}", markup=False, soft_wrap=True)
+            warn(f"Later: {done.trouble}")
         line = _line(done.stats)
         if line != self._last:
             say(line)
