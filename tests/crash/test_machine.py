@@ -39,6 +39,7 @@ from semantic_core.emulator import (
     Operation,
     ReplaceLines,
     Reply,
+    SkipLines,
     StickJob,
 )
 from semantic_core.errors import (
@@ -143,6 +144,7 @@ LINES = [
         if damage is not Damage.SWAPPED
         for lines in SOME_LINES
     ),
+    *(FaultRule(effect=SkipLines(lines=lines)) for lines in SOME_LINES),
     FaultRule(effect=ReplaceLines(text="[[[[", lines=SOME_LINES[1])),
     FaultRule(effect=CutResult(at=500)),
 ]
@@ -153,7 +155,12 @@ JOBS = [
         for state in ("FAILED", "EXPIRED", "CANCELLED")
         for is_billed in (False, True)
     ),
-    FaultRule(effect=EndJob(state="BATCH_STATE_PARTIALLY_SUCCEEDED")),
+    # The word of the state and what the job brings need not agree.
+    *(
+        FaultRule(effect=EndJob(state=f"BATCH_STATE_{state}", has_results=True, is_counted=counted))
+        for state in ("FAILED", "EXPIRED", "CANCELLED", "PARTIALLY_SUCCEEDED", "PERPLEXED")
+        for counted in (True, False)
+    ),
     FaultRule(effect=EndJob(state="BATCH_STATE_SUCCEEDED", has_results=False)),
     FaultRule(effect=StickJob()),
     FaultRule(effect=StickJob(state="BATCH_STATE_PONDERING")),

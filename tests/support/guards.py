@@ -801,8 +801,8 @@ _RECOVERING = (
     _guard(
         "batches/polling.py",
         "a result file is read whatever the state says",
-        "    if remote.result_file is not None and not _was_read_lately(",
-        "    if ending and not ending.reason and remote.result_file and not _was_read_lately(",
+        "    if remote.result_file is not None:\n        apply",
+        "    if ending and not ending.reason and remote.result_file:\n        apply",
         "tests/core/batches/test_endings.py",
     ),
     _guard(
@@ -906,7 +906,7 @@ _APPLYING = (
     ),
     _guard(
         "batches/applying.py",
-        "nothing is sent again of a job that may still run",
+        "nothing is sent again of a job whose end nobody understands",
         "            if count_open(connection, job.id):\n                return False\n",
         "            if count_open(connection, job.id):\n                settle_open(job, state=ItemState.RELEASED, use=BudgetUse.NOTHING, error=None)\n",
         "tests/core/batches/test_endings.py",

@@ -85,8 +85,8 @@ def apply_adopted(job: LeasedJob, remote: RemoteJob, ending: Ending | None) -> b
     """Store the results of an adopted job that chunks here are waiting for; complete it.
 
     Only keys that a chunk wants are taken. May be interrupted anywhere and run again. See
-    `apply_results` for the arguments, what is returned and what is raised; a job that may still
-    run is never completed, since nobody knows its texts.
+    `apply_results` for the arguments, what is returned and what is raised; where nobody knows how
+    the job ended, it is not completed, since nobody knows its texts.
     """
     with fetched(job, remote) as path:
         if path is None:

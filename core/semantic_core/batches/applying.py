@@ -88,11 +88,11 @@ def apply_results(job: LeasedJob, remote: RemoteJob, ending: Ending | None) -> b
     Args:
         job: the job, under lease.
         remote: as the provider describes it, with a result file.
-        ending: how it ended; None if it may still run: then nothing is settled.
+        ending: how it ended; None if nobody knows: then nothing is sent again.
 
     Returns:
         Whether the job is completed or held; False where the file decides nothing: it is empty,
-        or the job may still run and texts of it are still open.
+        or nobody knows how the job ended and texts of it are still open.
 
     Raises:
         ProviderError: the download failed; the job stays as it is.

@@ -33,14 +33,21 @@ def poll(job: LeasedJob, record: JobRecord) -> None:
         return
     _note_seen(job, record, remote)
     ending = _ending(remote)
+    if ending is not None or remote.is_done:
+        _finish(job, record, remote, ending)
+    elif remote.state is RemoteState.UNKNOWN:
+        _log.warning("Batch job %s is in a state not known here: %s", job.id, remote.raw_state)
+
+
+def _finish(job: LeasedJob, record: JobRecord, remote: RemoteJob, ending: Ending | None) -> None:
+    """Apply, end or hold a job that has ended at the provider."""
     # Whatever the state says: what a result file holds was paid for.
-    if remote.result_file is not None and not _was_read_lately(job, record, ending):
+    if remote.result_file is not None:
         apply = apply_adopted if record.is_adopted else apply_results
         if apply(job, remote, ending):
             return
     if ending is None:
-        if remote.state is RemoteState.UNKNOWN:
-            _log.warning("Batch job %s is in a state not known here: %s", job.id, remote.raw_state)
+        hold_bad(job, f"the provider ended it in a state not known here ({remote.raw_state}).")
     elif ending.reason is None:
         hold_bad(job, "the provider calls it finished but names no result file.")
     elif ending.reason is FailureReason.CANCELLED and record.cancel_requested_at is None:
@@ -61,7 +68,7 @@ def poll(job: LeasedJob, record: JobRecord) -> None:
 
 
 def _ending(remote: RemoteJob) -> Ending | None:
-    """Return how the provider ended a job, or None while it may still run."""
+    """Return how the provider ended a job; None while it runs, or for a word not known here."""
     if remote.state in (RemoteState.SUCCEEDED, RemoteState.PARTIALLY_SUCCEEDED):
         return Ending(
             reason=None,
@@ -80,11 +87,6 @@ _ENDS = {
     RemoteState.EXPIRED: (FailureReason.EXPIRED, BudgetUse.EXPIRY, "expired"),
     RemoteState.CANCELLED: (FailureReason.CANCELLED, BudgetUse.NOTHING, "was cancelled"),
 }
-
-
-def _was_read_lately(job: LeasedJob, record: JobRecord, ending: Ending | None) -> bool:
-    """Whether the file of a job that may still run was read too recently to read it again."""
-    return ending is None and _is_recent(job, record.fetched_at)
 
 
 def _rests(job: LeasedJob, record: JobRecord) -> bool:

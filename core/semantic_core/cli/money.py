@@ -49,7 +49,7 @@ def receipt(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say what batch jobs cost, by the provider's own count where it gives one. Needs no key."""
+    """Say what batch jobs cost, job by job. Needs no key."""
     start, end = _time_of(month, since)
     with open_manager(db) as manager:
         found = manager.receipt(start, until=end)

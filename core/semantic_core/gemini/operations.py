@@ -65,6 +65,7 @@ def read_operation(operation: object) -> RemoteJob:
         failed_count=_number(stats, "failedRequestCount") or 0,
         created_at=_time(metadata, "createTime"),
         ended_at=_time(metadata, "endTime"),
+        is_done=operation.get("done") is True or _time(metadata, "endTime") is not None,
     )
 
 

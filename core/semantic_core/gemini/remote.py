@@ -109,6 +109,7 @@ class RemoteJob:
         failed_count: requests failed so far, 0 if not said.
         created_at: epoch seconds, or None.
         ended_at: epoch seconds, or None.
+        is_done: the provider says that it will not change any more.
     """
 
     name: str
@@ -126,6 +127,7 @@ class RemoteJob:
     failed_count: int = 0
     created_at: float | None = None
     ended_at: float | None = None
+    is_done: bool = False
 
     @property
     def is_barren(self) -> bool:

@@ -203,23 +203,32 @@ def test_a_cut_file_of_an_expired_job_is_held(world: World) -> None:
     assert world.creates() == 1
 
 
-# --- a job that may still run ------------------------------------------------------------
+# --- a word not known here ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("file", ["no lines", "no file"])
+def test_an_end_under_a_word_not_known_here_is_held(world: World, file: str) -> None:
+    """C2: nobody knows what it means for the bill."""
+    end_job(world, "PONDERING", file)
+    world.save(*TEXTS)
+    manager = flushed(world, "PONDERING")
+    as_cron(world, manager)
+    (job,) = manager.get_queue_stats().held_jobs
+    assert "in a state not known here (BATCH_STATE_PONDERING)" in (job.error_message or "")
+    assert world.creates() == 1
 
 
 def test_results_under_a_word_not_known_here_are_taken_and_nothing_is_sent_again(
     world: World,
 ) -> None:
-    """C2: it may still run. It is done once no text of it is open."""
+    """C2"""
     end_job(world, "PONDERING", "some lines")
     world.save(*TEXTS)
     manager = flushed(world, "PONDERING")
     manager.sync_status()
     assert list(world.statuses().values()).count(READY) == 2
-    assert manager.jobs()[0].is_open
-    manager.sync_status()
-    assert len(world.emulator.calls(Operation.DOWNLOAD)) == 1
+    assert manager.jobs()[0].hold_reason is HoldReason.BAD_RESULTS
     as_cron(world, manager)
-    assert len(world.emulator.calls(Operation.DOWNLOAD)) > 1
     assert world.creates() == 1
 
 

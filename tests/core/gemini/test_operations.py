@@ -58,6 +58,7 @@ def test_a_finished_job_is_read_whole() -> None:
         failed_count=1,
         created_at=1757511459.328452,
         ended_at=1757511480.0,
+        is_done=True,
     )
 
 
