@@ -31,19 +31,19 @@ READY, PENDING = EmbeddingStatus.READY, EmbeddingStatus.PENDING
 
 TEXTS = ("first one", "first two", "later one", "later two", "later three")
 
-ENDS = ("SUCCEEDED", "PARTIALLY_SUCCEEDED", "FAILED", "EXPIRED", "CANCELLED", "CANCELLED as asked")
-FILES = ("all lines", "some lines", "no lines", "no file")
+ENDS = ("SUCCEEDED", "PARTIALLY_SUCCEEDED", "FAILED", "EXPIRED", "CANCELLED", "CANCELLED_BY_US")
+FILES = ("all_lines", "some_lines", "no_lines", "no_file")
 
 
 def end_job(world: World, ending: str, file: str, *, is_counted: bool = True) -> None:
     """Let the next job end so."""
-    state = f"BATCH_STATE_{ending.removesuffix(' as asked')}"
-    has_results = file != "no file"
+    state = f"BATCH_STATE_{ending.removesuffix('_BY_US')}"
+    has_results = file != "no_file"
     world.emulator.add_fault(
         FaultRule(effect=EndJob(state=state, has_results=has_results, is_counted=is_counted))
     )
-    if file in ("some lines", "no lines"):
-        skipped = Lines(containing="later") if file == "some lines" else Lines()
+    if file in ("some_lines", "no_lines"):
+        skipped = Lines(containing="later") if file == "some_lines" else Lines()
         world.emulator.add_fault(FaultRule(effect=SkipLines(lines=skipped)))
 
 
@@ -51,7 +51,7 @@ def flushed(world: World, ending: str) -> BatchManager:
     manager = world.manager()
     batch_id = manager.flush_queue()
     assert batch_id is not None
-    if ending == "CANCELLED as asked":
+    if ending == "CANCELLED_BY_US":
         # The wish is on record, and the job ends before the call arrives.
         lost = world.emulator.add_fault(
             FaultRule(operation=Operation.CANCEL, effect=Drop(), times=None)
@@ -79,7 +79,7 @@ def release_all(manager: BatchManager) -> list[BatchJob]:
 
 def is_held(ending: str, file: str) -> bool:
     """Whether the provider's own words leave it to a person: it says done, and names nothing."""
-    return file in ("no lines", "no file") and ending in (
+    return file in ("no_lines", "no_file") and ending in (
         "SUCCEEDED",
         "PARTIALLY_SUCCEEDED",
         "CANCELLED",
@@ -95,7 +95,7 @@ def test_what_a_file_holds_is_applied_and_only_the_rest_goes_again(
     world.save(*TEXTS)
     manager = flushed(world, ending)
     manager.sync_status()
-    served = {"all lines": 5, "some lines": 2}.get(file, 0)
+    served = {"all_lines": 5, "some_lines": 2}.get(file, 0)
     assert list(world.statuses().values()).count(READY) == served
     (job,) = manager.jobs()
     assert (job.hold_reason is not None) is is_held(ending, file)
@@ -116,7 +116,7 @@ def test_what_a_file_holds_is_applied_and_only_the_rest_goes_again(
 @pytest.mark.parametrize("ending", ENDS)
 def test_a_file_with_fewer_lines_than_are_counted_holds_the_job(world: World, ending: str) -> None:
     """C10: what it lacks was billed."""
-    end_job(world, ending, "all lines")
+    end_job(world, ending, "all_lines")
     world.emulator.add_fault(
         FaultRule(effect=DamageLines(damage=Damage.MISSING, lines=Lines(containing="later three")))
     )
@@ -166,7 +166,7 @@ def test_a_short_file_that_nobody_counts_is_not_trusted_to_be_whole(
     world: World, ending: str, *, is_held: bool
 ) -> None:
     """C10: the texts that it lacks may have been billed. A job that expired did not get to all."""
-    end_job(world, ending, "some lines", is_counted=False)
+    end_job(world, ending, "some_lines", is_counted=False)
     world.save(*TEXTS)
     manager = flushed(world, ending)
     manager.sync_status()
@@ -174,7 +174,7 @@ def test_a_short_file_that_nobody_counts_is_not_trusted_to_be_whole(
 
 
 def test_a_whole_file_that_nobody_counts_is_used(world: World) -> None:
-    end_job(world, "SUCCEEDED", "all lines", is_counted=False)
+    end_job(world, "SUCCEEDED", "all_lines", is_counted=False)
     world.save(*TEXTS)
     manager = flushed(world, "SUCCEEDED")
     manager.sync_status()
@@ -194,7 +194,7 @@ def test_a_failed_job_that_counts_texts_but_names_no_file_is_held(world: World) 
 
 def test_a_cut_file_of_an_expired_job_is_held(world: World) -> None:
     """C10"""
-    end_job(world, "EXPIRED", "all lines")
+    end_job(world, "EXPIRED", "all_lines")
     world.emulator.add_fault(FaultRule(effect=CutResult(at=20_000)))
     world.save(*TEXTS)
     manager = flushed(world, "EXPIRED")
@@ -206,7 +206,7 @@ def test_a_cut_file_of_an_expired_job_is_held(world: World) -> None:
 # --- a word not known here ---------------------------------------------------------------
 
 
-@pytest.mark.parametrize("file", ["no lines", "no file"])
+@pytest.mark.parametrize("file", ["no_lines", "no_file"])
 def test_an_end_under_a_word_not_known_here_is_held(world: World, file: str) -> None:
     """C2: nobody knows what it means for the bill."""
     end_job(world, "PONDERING", file)
@@ -222,7 +222,7 @@ def test_results_under_a_word_not_known_here_are_taken_and_nothing_is_sent_again
     world: World,
 ) -> None:
     """C2"""
-    end_job(world, "PONDERING", "some lines")
+    end_job(world, "PONDERING", "some_lines")
     world.save(*TEXTS)
     manager = flushed(world, "PONDERING")
     manager.sync_status()
@@ -234,7 +234,7 @@ def test_results_under_a_word_not_known_here_are_taken_and_nothing_is_sent_again
 
 def test_whole_results_under_a_word_not_known_here_complete_the_job(world: World) -> None:
     """C2"""
-    end_job(world, "PONDERING", "all lines")
+    end_job(world, "PONDERING", "all_lines")
     world.save(*TEXTS)
     manager = flushed(world, "PONDERING")
     assert list(manager.sync_status().values()) == [JobStatus.COMPLETED]
@@ -264,7 +264,7 @@ def test_a_found_job_is_decided_in_the_same_way(world: World, ending: str, file:
 
 def test_a_found_job_with_fewer_lines_than_are_counted_stops_the_queue(world: World) -> None:
     """C10: nobody knows which text it lacks, so any that is sent may be paid for twice."""
-    end_job(world, "PARTIALLY_SUCCEEDED", "all lines")
+    end_job(world, "PARTIALLY_SUCCEEDED", "all_lines")
     world.emulator.add_fault(
         FaultRule(effect=DamageLines(damage=Damage.MISSING, lines=Lines(containing="later")))
     )
