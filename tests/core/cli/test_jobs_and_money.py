@@ -18,13 +18,23 @@ from typer.testing import CliRunner, Result
 
 from semantic_core import PeeweeVectorStore
 from semantic_core.cli import app
-from semantic_core.emulator import Emulator, EndJob, FailLines, FaultRule, StickJob
+from semantic_core.emulator import (
+    Damage,
+    DamageLines,
+    Emulator,
+    EndJob,
+    FailLines,
+    FaultRule,
+    StickJob,
+)
 from semantic_core.errors import (
     BatchNotFoundError,
     BudgetExceededError,
     SemanticCoreError,
     TransitionError,
 )
+from semantic_core.pricing import estimate_tokens
+from semantic_core.spec import EmbeddingSpec
 from semantic_core.statuses import EmbeddingStatus
 from semantic_core.types import Chunk
 from support.keys import canary
@@ -97,6 +107,52 @@ def test_a_model_without_a_price_leaves_the_sum_of_the_others(db: str) -> None:
     assert f"Spent {known}, <$0.0001 less than live; {gap}" in run("status", "--db", db).output
     # A script is not given a part as the whole.
     assert as_json("receipt", "--db", db)["batch_usd"] is None
+
+
+def test_what_the_provider_did_not_count_is_told_as_an_estimate(
+    db: str, emulator: Emulator, tmp_path: Path
+) -> None:
+    uncounted = FaultRule(effect=DamageLines(damage=Damage.UNCOUNTED), times=None)
+    emulator.add_fault(uncounted)
+    with PeeweeVectorStore(db) as store:
+        store.save([Chunk(id="b", text="The cat sat on the mat.")])
+    run("flush", "--db", db)
+    run("sync", "--db", db)
+    tokens = estimate_tokens("The cat sat on the mat.")
+    guess = "estimated, since the provider counted none"
+    said = run("receipt", "--db", db).output
+    assert f"1 text, {tokens} tokens ({guess}): about <$0.0001 by batch" in said
+    assert f"{tokens} tokens were not paid again ({guess})" in said
+    assert f" ~{tokens} " in said
+    assert "~<$0.0001" in said
+    assert (
+        f"Spent about <$0.0001 by batch for {tokens} tokens ({guess})"
+        in run("status", "--db", db).output
+    )
+    receipt = as_json("receipt", "--db", db)
+    assert (receipt["tokens"], receipt["estimated_tokens"]) == (tokens, tokens)
+
+    folder = tmp_path / "demo"
+    folder.mkdir()
+    with Emulator(folder / "emulator.db") as own:
+        own.add_fault(uncounted)
+    cats = tmp_path / "cats.txt"
+    cats.write_text("The cat sat on the mat.")
+    said = run("demo", str(cats), "--folder", str(folder), "--ask", "cat").output
+    assert f"{tokens} tokens in 1 batch job, over all runs on this database; {guess}." in said
+    assert "Live this costs <$0.0001" in said
+
+
+def test_an_estimate_says_how_far_off_it_may_be_and_what_is_not_known(db: str) -> None:
+    said = run("estimate", "--db", db).output
+    assert "on the careful side" in said
+    assert "is known for the model" not in said
+    with PeeweeVectorStore(db) as store:
+        store.collection("odd", EmbeddingSpec(model="gemini-embedding-9"))
+        store.save([Chunk(id="x", text="odd")], collection="odd")
+    caution = "No price and no token limit is known for the model 'gemini-embedding-9'"
+    assert caution in run("estimate", "--db", db).output
+    assert caution in run("status", "--db", db).output
 
 
 @pytest.mark.parametrize(
