@@ -37,6 +37,8 @@ def _holds(operator: Operator, value: Any, wanted: Any) -> bool:  # noqa: C901, 
             return not _same(value, wanted)
         case Operator.NIN:
             return not any(_same(value, one) for one in wanted)
+        case Operator.ALL if not wanted:
+            return True
     if absent:
         return False
     match operator:

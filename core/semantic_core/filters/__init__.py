@@ -6,6 +6,7 @@ top level, exactly as they are written: a dot in a key is a dot. Nothing a user 
 SQL: keys, values and patterns are bound.
 """
 
+from semantic_core.filters.merging import merged_parts
 from semantic_core.filters.operators import Operator
 from semantic_core.filters.parsing import parse_filter
 from semantic_core.filters.sql import compile_filter, register_functions
@@ -19,6 +20,7 @@ __all__ = [
     "Operator",
     "Or",
     "compile_filter",
+    "merged_parts",
     "parse_filter",
     "register_functions",
 ]

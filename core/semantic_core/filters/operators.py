@@ -31,10 +31,10 @@ class Operator(StrEnum):
     LT = "lt"
     LTE = "lte"
     BETWEEN = "between"  #: from the first to the second of two values, both included
-    IN = "in"  #: eq to one of a list
+    IN = "in"  #: eq to one of a list; to none of an empty one
     NIN = "nin"  #: not in
-    ANY = "any"  #: a list that holds one of these values
-    ALL = "all"  #: a list that holds each of these values
+    ANY = "any"  #: a list that holds one of these values; of no values, none does
+    ALL = "all"  #: a list that holds each of these values; of no values, everything matches
     CONTAINS = "contains"  #: a list that holds this value
     TEXT_MATCH = "text_match"  #: a string with this literal text in it
     TEXT_MATCH_INSENSITIVE = "text_match_insensitive"  #: the same after str.lower() of both
@@ -104,8 +104,6 @@ def _scalar_or_list(place: str, value: object) -> Scalar | tuple[Scalar, ...]:
 def _scalars(place: str, value: object) -> tuple[Scalar, ...]:
     if not _is_list(value):
         raise _misfit(place, "a list of strings, numbers or bools", value)
-    if not value:
-        raise InvalidFilterError(f"{place} has an empty list. Leave it out, or give it values.")
     return tuple(_scalar(place, item) for item in value)
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from semantic_core.filters.merging import merged_parts
 from semantic_core.filters.operators import Operator
 from semantic_core.filters.tree import And, Condition, Filter, Not
 
@@ -69,7 +70,7 @@ def _compile(tree: Filter, column: str) -> _Sql:
     if isinstance(tree, Not):
         return _fill("NOT {}", _compile(tree.part, column))
     word = " AND " if isinstance(tree, And) else " OR "
-    return _join(word, [_compile(part, column) for part in tree.parts])
+    return _join(word, [_compile(part, column) for part in merged_parts(tree)])
 
 
 def _join(word: str, parts: list[_Sql]) -> _Sql:
@@ -138,20 +139,28 @@ def _between(kind: _Sql, value: _Sql, wanted: tuple[object, object]) -> _Sql:
     )
 
 
-def _is_among(kind: _Sql, value: _Sql, wanted: object) -> _Sql:
-    return _fill(_AMONG, kind, value, _as_json(wanted))
+def _is_among(kind: _Sql, value: _Sql, wanted: Sequence[object]) -> _Sql:
+    texts = [one for one in wanted if isinstance(one, str)]
+    numbers = [one for one in wanted if isinstance(one, int | float) and not isinstance(one, bool)]
+    listed = _as_json(numbers)
+    return _fill(
+        _AMONG,
+        kind,
+        *(value, _as_json(texts), value, listed, value, listed),
+        *(_bound(any(one is flag for one in wanted)) for flag in (True, False)),
+    )
 
 
 def _holds(kind: _Sql, value: _Sql, wanted: object) -> _Sql:
     return _holds_any(kind, value, [wanted])
 
 
-def _holds_any(kind: _Sql, value: _Sql, wanted: object) -> _Sql:
-    return _fill(_HOLDS_ANY, kind, value, _as_json(wanted))
+def _holds_any(kind: _Sql, value: _Sql, wanted: Sequence[object]) -> _Sql:
+    return _fill(_HOLDS_ANY, kind, value, _is_among(_Sql("h.type"), _Sql("h.value"), wanted))
 
 
-def _holds_all(kind: _Sql, value: _Sql, wanted: object) -> _Sql:
-    return _fill(_HOLDS_ALL, kind, _as_json(wanted), value)
+def _holds_all(kind: _Sql, value: _Sql, wanted: Sequence[object]) -> _Sql:
+    return _fill(_HOLDS_ALL, kind, _as_json(wanted), value) if wanted else _Sql("1")
 
 
 def _has_text(kind: _Sql, value: _Sql, wanted: str) -> _Sql:
@@ -194,11 +203,15 @@ _TESTS: dict[Operator, Callable[[_Sql, _Sql, Any], _Sql]] = {
 # logic: SQLite may try the parts of an AND in any order, and json_each fails on a plain string.
 _WANTED = "replace(w.type, 'real', 'integer'), w.value"
 _HELD = "replace(h.type, 'real', 'integer'), h.value"
-_AMONG = f"(replace({{}}, 'real', 'integer'), {{}}) IN (SELECT {_WANTED} FROM json_each({{}}) AS w)"
-_HOLDS_ANY = (
-    "CASE {} WHEN 'array' THEN EXISTS (SELECT 1 FROM json_each({}) AS h "
-    f"WHERE ({_HELD}) IN (SELECT {_WANTED} FROM json_each({{}}) AS w)) END"
+# One column a list: SQLite looks a value up in a tree of the list then, but walks the list for a
+# pair of type and value.
+_AMONG = (
+    "CASE {} WHEN 'text' THEN {} IN (SELECT w.value FROM json_each({}) AS w) "
+    "WHEN 'integer' THEN {} IN (SELECT w.value FROM json_each({}) AS w) "
+    "WHEN 'real' THEN {} IN (SELECT w.value FROM json_each({}) AS w) "
+    "WHEN 'true' THEN {} WHEN 'false' THEN {} END"
 )
+_HOLDS_ANY = "CASE {} WHEN 'array' THEN EXISTS (SELECT 1 FROM json_each({}) AS h WHERE {}) END"
 _HOLDS_ALL = (
     "CASE {} WHEN 'array' THEN NOT EXISTS (SELECT 1 FROM json_each({}) AS w "
     f"WHERE ({_WANTED}) NOT IN (SELECT {_HELD} FROM json_each({{}}) AS h)) END"

@@ -10,16 +10,15 @@ import json
 import re
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from semantic_core.filters import And, Condition, Filter, Operator, Or
+from semantic_core.filters import And, Condition, Filter, Not, Operator, Or, merged_parts
 
 # Longer text is prose rather than a label.
 LONGEST = 64
 
-# SQLite takes up to 500 terms in a compound SELECT; nobody filters by so many.
-_MOST_CONDITIONS = 50
-_MOST_VALUES = 500
+# SQLite takes up to 500 terms in a compound SELECT.
+_MOST_TERMS = 100
 
 # SQLite versions differ in how json_each spells keys with these.
 _NO_TAG = re.compile(r'["\\\x00-\x1f]')
@@ -37,6 +36,7 @@ _AFTER = _TAGS.format("c.pk > ?")
 
 # In SQLite's order of types numbers come before all text, and text before all blobs.
 _BELOW_TEXT = "value < ''"
+_OPPOSITES = {Operator.NE: Operator.EQ, Operator.NIN: Operator.IN}
 _SIGNS = {Operator.GT: ">", Operator.GTE: ">=", Operator.LT: "<", Operator.LTE: "<="}
 
 
@@ -92,34 +92,80 @@ class TagQuery:
 
 
 def tag_query(tree: Filter, *, collection_id: int) -> TagQuery | None:
-    """Return what tags can tell about a filter, or None: not enough to be worth it."""
-    return _query(tree, collection_id) if tree.size <= _MOST_CONDITIONS else None
-
-
-def _query(tree: Filter, collection_id: int) -> TagQuery | None:
-    if isinstance(tree, Condition):
-        return _look_up(tree, collection_id)
-    if not isinstance(tree, And | Or):
+    """Return what tags can tell about a filter, or None: nothing."""
+    rows = _query(tree, collection_id)
+    if rows is None:
         return None
-    parts = [_query(part, collection_id) for part in tree.parts]
+    if not rows.is_but:
+        return TagQuery(rows.sql, rows.values, rows.is_exact)
+    return TagQuery(
+        f"SELECT pk AS chunk_pk FROM chunks WHERE collection_id = ? AND pk NOT IN ({rows.sql})",
+        (collection_id, *rows.values),
+        rows.is_exact,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """These rows, or all rows but these: listing the others would read the whole collection."""
+
+    sql: str
+    values: tuple[object, ...]
+    is_exact: bool = True
+    is_but: bool = False
+
+
+def _query(tree: Filter, collection_id: int) -> _Rows | None:
+    if isinstance(tree, Condition):
+        opposite = _OPPOSITES.get(tree.operator)
+        if opposite is None:
+            return _look_up(tree, collection_id)
+        tree = Not(Condition(tree.key, opposite, tree.value))
+    if isinstance(tree, Not):
+        rows = _query(tree.part, collection_id)
+        # What is more than the filter chooses has less than it leaves for its opposite.
+        return replace(rows, is_but=not rows.is_but) if rows and rows.is_exact else None
+    parts = [_query(part, collection_id) for part in merged_parts(tree)]
     known = [part for part in parts if part is not None]
     is_whole = len(known) == len(parts)
     if not known or (isinstance(tree, Or) and not is_whole):
         return None
-    word = " INTERSECT " if isinstance(tree, And) else " UNION "
-    return TagQuery(
-        word.join(f"SELECT chunk_pk FROM ({part.sql})" for part in known),
-        tuple(value for part in known for value in part.values),
-        is_exact=is_whole and all(part.is_exact for part in known),
+    these = [part for part in known if not part.is_but]
+    but = [part for part in known if part.is_but]
+    # All of A but B: A, taken from it B. One of A and of all but B: all but what B has alone.
+    kept, taken = (these, but) if isinstance(tree, And) else (but, these)
+    is_but = kept is but
+    if not kept:
+        # All of all but A and all but B: all but what is in one of them; and the other way round.
+        kept, taken, is_but = taken, [], isinstance(tree, And)
+        combined = _combine("UNION", kept)
+    else:
+        combined = _combine("INTERSECT", kept)
+    if taken:
+        combined = _combine("EXCEPT", [combined, _combine("UNION", taken)])
+    return replace(
+        combined, is_exact=is_whole and all(part.is_exact for part in known), is_but=is_but
     )
 
 
-def _look_up(condition: Condition, collection_id: int) -> TagQuery | None:
+def _combine(word: str, parts: list[_Rows]) -> _Rows:
+    if len(parts) == 1:
+        return parts[0]
+    if len(parts) > _MOST_TERMS:
+        starts = range(0, len(parts), _MOST_TERMS)
+        parts = [_combine(word, parts[start : start + _MOST_TERMS]) for start in starts]
+    return _Rows(
+        f" {word} ".join(f"SELECT chunk_pk FROM ({part.sql})" for part in parts),
+        tuple(value for part in parts for value in part.values),
+    )
+
+
+def _look_up(condition: Condition, collection_id: int) -> _Rows | None:
     test = None if _NO_TAG.search(condition.key) else _test(condition.operator, condition.value)
     if test is None:
         return None
     sql, values = test
-    return TagQuery(
+    return _Rows(
         f"SELECT chunk_pk FROM tags WHERE collection_id = ? AND key = ? AND {sql}",
         (collection_id, condition.key, *values),
     )
@@ -139,22 +185,18 @@ def _test(operator: Operator, wanted: object) -> tuple[str, list[object]] | None
 
 
 def _among(wanted: Sequence[object]) -> tuple[str, list[object]] | None:
-    if len(wanted) > _MOST_VALUES:
-        return None
-    marks, values = [], []
+    listed, flags = [], set()
     for value in wanted:
         if isinstance(value, bool):
-            marks.append("x'01'" if value else "x'00'")
-            continue
-        if isinstance(value, str) and len(value) <= LONGEST:
-            marks.append("?")
-            values.append(value)
-        elif isinstance(value, int | float):
-            marks.append(_NUMBER)
-            values.append(json.dumps(value))
+            flags.add("x'01'" if value else "x'00'")
+        elif isinstance(value, int | float) or (isinstance(value, str) and len(value) <= LONGEST):
+            listed.append(value)
         else:
             return None
-    return f"value IN ({', '.join(marks)})", list(values)
+    blobs = "".join(f" UNION ALL SELECT {flag}" for flag in sorted(flags))
+    # As JSON: SQLite's reading of a float may differ from Python's in the last digit.
+    values: list[object] = [json.dumps(listed)]
+    return f"value IN (SELECT value FROM json_each(?){blobs})", values
 
 
 def _within(bounds: Sequence[tuple[str, object]]) -> tuple[str, list[object]] | None:

@@ -32,8 +32,8 @@ conditions = st.one_of(
     st.builds(
         Condition,
         st.sampled_from(KEYS),
-        st.just(Operator.IN),
-        st.lists(scalars, min_size=1, max_size=3),
+        st.sampled_from([Operator.IN, Operator.NIN]),
+        st.lists(scalars, max_size=3),
     ),
     st.builds(
         Condition,
@@ -112,10 +112,32 @@ def test_what_tags_cannot_tell_is_left_to_the_metadata() -> None:
     unknown = Condition("lang", Operator.LIKE, "e%")
     assert tag_query(unknown, collection_id=1) is None
     assert tag_query(Or((known, unknown)), collection_id=1) is None
-    assert tag_query(Not(known), collection_id=1) is None
+    assert tag_query(Not(And((known, unknown))), collection_id=1) is None
     part = tag_query(And((known, unknown)), collection_id=1)
     assert part is not None
     assert not part.is_exact
+
+
+def test_negations_and_long_lists_are_looked_up() -> None:
+    for tree in (
+        Not(Condition("lang", Operator.EQ, "en")),
+        Condition("n", Operator.NIN, range(5000)),
+        Condition("n", Operator.IN, range(5000)),
+        And((Condition("lang", Operator.EQ, "en"), Condition("n", Operator.NE, 1))),
+        Or(tuple(Condition("n", Operator.EQ, number) for number in range(1000))),
+        Or(
+            tuple(
+                And((Condition("a", Operator.EQ, number), Condition("b", Operator.EQ, number)))
+                for number in range(500)
+            )
+        ),
+    ):
+        query = tag_query(tree, collection_id=1)
+        assert query is not None
+        assert query.is_exact
+        with closing(tagged([{"lang": "de", "a": 3, "b": 3, "n": 7000}])) as connection:
+            found = [row[0] for row in connection.execute(query.sql, query.values)]
+        assert (found == [1]) == matches(tree, {"lang": "de", "a": 3, "b": 3, "n": 7000})
 
 
 @pytest.fixture
