@@ -1,5 +1,6 @@
 """What holds for the project as a whole."""
 
+import ast
 import os
 import re
 import tomllib
@@ -94,3 +95,18 @@ def test_continuous_integration_runs_what_a_person_runs() -> None:
     *_, enter, last = script.read_text(encoding="utf-8").splitlines()
     assert enter.startswith("cd ")
     assert last == "make test"
+
+
+def test_no_finally_replaces_what_is_raised() -> None:
+    """A raise in it takes the place of an interrupt, and whoever pressed Ctrl-C waits on."""
+    found = [
+        f"{path.relative_to(ROOT)}:{statement.lineno}"
+        for path in sources(*PACKAGES)
+        if path.suffix == ".py"
+        for block in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(block, ast.Try)
+        for part in block.finalbody
+        for statement in ast.walk(part)
+        if isinstance(statement, (ast.Raise, ast.Return, ast.Break, ast.Continue))
+    ]
+    assert found == []

@@ -30,6 +30,7 @@
     │   ├── SchemaTooNewError
     │   ├── DatabaseReadOnlyError
     │   ├── DatabaseBusyError
+    │   ├── DatabaseMovedError
     │   ├── DatabaseCorruptError
     │   └── StorageFullError
     ├── ProviderError               what Google (or what stands in for it) answered
@@ -213,6 +214,14 @@ class DatabaseReadOnlyError(StorageError):
 
 class DatabaseBusyError(StorageError):
     """Another process kept the database locked for too long. Nothing was changed; try again."""
+
+
+class DatabaseMovedError(StorageError):
+    """The database file was deleted, renamed or replaced while it was open.
+
+    Nothing of this step was accepted. Check what became of it: put it back and go on, or close the
+    store and open it again.
+    """
 
 
 class DatabaseCorruptError(StorageError):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any
 
 from semantic_core.types import IngestReport, QueueStats
+from semantic_core.uninterrupted import uninterrupted
 
 IngestProgress = Callable[[IngestReport], None] | bool | None
 QueueProgress = Callable[[QueueStats], None] | bool | None
@@ -80,9 +82,7 @@ class _JobsBar:
 
 def _bar(**options: Any) -> Any:
     # Only here: in a notebook without ipywidgets the import itself warns.
-    from tqdm.auto import tqdm  # noqa: PLC0415
-
-    return tqdm(**options)
+    return uninterrupted(lambda: import_module("tqdm.auto")).tqdm(**options)
 
 
 def _ignore(_: object) -> None:

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import sqlite3
 import stat
 import subprocess
 import sys
 import textwrap
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -19,12 +21,21 @@ from semantic_core.database.database import CACHE_SIZE, CHECKPOINT_PAGES
 from semantic_core.errors import (
     DatabaseBusyError,
     DatabaseCorruptError,
+    DatabaseMovedError,
     DatabaseReadOnlyError,
     NotASemcoreDatabaseError,
     StorageError,
     StorageFullError,
     UnsupportedDatabaseError,
 )
+
+
+@pytest.fixture
+def database_path(tmp_path: Path) -> Path:
+    """In a folder that may be moved."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    return folder / "notes.db"
 
 
 @pytest.fixture
@@ -52,17 +63,21 @@ def pragma(connection: sqlite3.Connection, name: str) -> object:
     return connection.execute(f"PRAGMA {name}").fetchone()[0]
 
 
-def in_thread(work: object) -> list[object]:
+Caller = Callable[[Callable[[], object]], list[object]]
+
+
+def here(work: Callable[[], object]) -> list[object]:
+    """Return what a function gives, or raises."""
+    try:
+        return [work()]
+    except Exception as error:  # noqa: BLE001  # handed to the caller
+        return [error]
+
+
+def in_thread(work: Callable[[], object]) -> list[object]:
     """Return what a function gives, or raises, in a thread of its own."""
     answers: list[object] = []
-
-    def run() -> None:
-        try:
-            answers.append(work())  # type: ignore[operator]  # a function
-        except Exception as error:  # noqa: BLE001  # handed to the caller
-            answers.append(error)
-
-    thread = threading.Thread(target=run)
+    thread = threading.Thread(target=lambda: answers.extend(here(work)))
     thread.start()
     thread.join()
     return answers
@@ -207,11 +222,12 @@ def test_a_connection_is_set_up(database: Database) -> None:
 def test_connections_are_per_thread_and_each_is_set_up(database: Database) -> None:
     here = database.connection()
     assert database.connection() is here
-    (there,) = in_thread(database.connection)
-    assert isinstance(there, sqlite3.Connection)
-    assert there is not here
-    assert pragma(there, "foreign_keys") == 1
-    assert pragma(there, "synchronous") == 2
+
+    def other() -> list[object]:
+        there = database.connection()
+        return [there is here, pragma(there, "foreign_keys"), pragma(there, "synchronous")]
+
+    assert in_thread(other) == [[False, 1, 2]]
 
 
 def test_an_existing_file_keeps_its_page_size(database_path: Path) -> None:
@@ -262,7 +278,7 @@ def test_threads_that_come_and_go_leave_no_connection_open(database: Database) -
             still_open += 1
         except sqlite3.ProgrammingError:
             pass
-    assert still_open <= 1
+    assert still_open == 0
 
 
 def test_a_database_closed_under_a_running_call_says_so(database: Database) -> None:
@@ -521,6 +537,215 @@ def test_a_full_disk_keeps_nothing_of_the_step(database: Database) -> None:
     connection.execute("PRAGMA max_page_count = 1000000")
     add(database, "after")
     assert texts(database.path) == ["before", "after"]
+
+
+# --- a file that goes away while it is open ----------------------------------------------------
+
+
+def _delete(path: Path) -> None:
+    path.unlink()
+
+
+def _rename(path: Path) -> None:
+    path.rename(path.with_name("moved.db"))
+
+
+def _move_the_folder(path: Path) -> None:
+    path.parent.rename(path.parent.with_name("elsewhere"))
+
+
+def _replace(path: Path) -> None:
+    other = path.with_name("other.db")
+    shutil.copy(path, other)
+    other.replace(path)
+
+
+def _empty_anew(path: Path) -> None:
+    path.unlink()
+    path.touch()
+
+
+def _replace_by_a_link(path: Path) -> None:
+    _rename(path)
+    other = path.with_name("other.db")
+    shutil.copy(path.with_name("moved.db"), other)
+    path.symlink_to(other)
+
+
+_GONE = (_delete, _rename, _move_the_folder, _replace, _empty_anew, _replace_by_a_link)
+
+
+@pytest.mark.parametrize("happen", _GONE, ids=lambda happen: happen.__name__)
+@pytest.mark.parametrize("call", [here, in_thread])
+def test_nothing_is_accepted_for_a_file_that_is_gone(
+    happen: Callable[[Path], None], call: Caller, database: Database
+) -> None:
+    """SQLite would go on, and say that it saved."""
+    add(database, "before")
+    happen(database.path)
+    before = sorted(database.path.parent.parent.rglob("*"))
+
+    def read() -> None:
+        with database.snapshot() as connection:
+            connection.execute("SELECT * FROM notes").fetchall()
+
+    for work in (lambda: add(database, "lost"), read):
+        (error,) = call(work)
+        assert isinstance(error, DatabaseMovedError)
+        assert re.search(
+            r"notes\.db was .*Nothing of this step was accepted.*open it again", str(error)
+        )
+    assert sorted(database.path.parent.parent.rglob("*")) == before, "a new file was made"
+
+
+def test_a_file_that_goes_away_within_a_transaction_is_noticed(database: Database) -> None:
+    def step() -> None:
+        with database.transaction() as connection:
+            connection.execute("INSERT INTO notes (text) VALUES ('lost')")
+            database.path.unlink()
+
+    with pytest.raises(DatabaseMovedError):
+        step()
+
+
+def test_a_file_that_comes_back_is_used_again(database: Database) -> None:
+    _rename(database.path)
+    with pytest.raises(DatabaseMovedError):
+        add(database, "lost")
+    database.path.with_name("moved.db").rename(database.path)
+    add(database, "kept")
+    assert texts(database.path) == ["kept"]
+
+
+def test_a_log_that_is_deleted_is_noticed_and_its_changes_are_kept(database: Database) -> None:
+    add(database, "kept")
+    Path(f"{database.path}-wal").unlink()
+    for _ in range(2):
+        with pytest.raises(DatabaseMovedError, match=r"The log .*notes\.db-wal.*Close the store"):
+            add(database, "lost")
+    database.close()
+    assert texts(database.path) == ["kept"]
+
+
+def _fill(database: Database) -> None:
+    with database.transaction() as connection:
+        connection.executemany(
+            "INSERT INTO notes (text) VALUES (?)", [(f"{n} " * 500,) for n in range(500)]
+        )
+    with closing(sqlite3.connect(database.path)) as other:
+        other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5])
+@pytest.mark.parametrize("call", [here, in_thread])
+def test_a_file_that_is_cut_while_it_is_open_is_noticed(
+    share: float, call: Caller, database: Database
+) -> None:
+    _fill(database)
+    add(database, "in the log")
+    os.truncate(database.path, int(database.path.stat().st_size * share))
+    for _ in range(2):
+        (error,) = call(lambda: add(database, "lost"))
+        assert isinstance(error, DatabaseCorruptError)
+        assert "was cut off while it was open" in str(error)
+    assert Path(f"{database.path}-wal").stat().st_size
+
+
+def test_a_file_that_another_program_made_smaller_is_used(database: Database) -> None:
+    _fill(database)
+    size = database.path.stat().st_size
+    with closing(sqlite3.connect(database.path, isolation_level=None)) as other:
+        other.execute("DELETE FROM notes")
+        other.execute("VACUUM")
+        other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    assert database.path.stat().st_size < size
+    add(database, "kept")
+    add(database, "kept, too")
+    assert texts(database.path) == ["kept", "kept, too"]
+
+
+@pytest.mark.parametrize("happen", [_delete, lambda path: os.truncate(path, 0)])
+@pytest.mark.parametrize("target", [Path, peewee.SqliteDatabase])
+def test_a_log_without_its_database_is_not_thrown_away(
+    happen: Callable[[Path], None],
+    target: Callable[[Path], Path | peewee.SqliteDatabase],
+    database: Database,
+    tmp_path: Path,
+) -> None:
+    """SQLite would delete the log, and begin with an empty database."""
+    add(database, "in the log alone")
+    folder = tmp_path / "copy"
+    shutil.copytree(database.path.parent, folder)
+    path = folder / database.path.name
+    happen(path)
+    log = Path(f"{path}-wal")
+    held = log.read_bytes()
+    assert held
+    before = sorted(folder.iterdir())
+    with pytest.raises(
+        DatabaseCorruptError, match=r"notes\.db-wal holds changes.*Restore a backup"
+    ):
+        Database(target(path))
+    assert log.read_bytes() == held
+    assert sorted(folder.iterdir()) == before
+
+
+# --- interrupts, and what they leave behind ----------------------------------------------------
+
+
+def test_a_cursor_that_somebody_keeps_makes_no_later_read_old(database: Database) -> None:
+    """A traceback does, for as long as it lives, and SQLite keeps the state that it reads."""
+    add(database, "first")
+    add(database, "second")
+    kept = []
+
+    def interrupted() -> None:
+        with database.snapshot() as connection:
+            rows = connection.execute("SELECT text FROM notes")
+            kept.append(rows)
+            next(rows)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    in_thread(lambda: add(database, "third"))
+    with database.snapshot() as connection:
+        assert connection.execute("SELECT count(*) FROM notes").fetchone() == (3,)
+    add(database, "fourth")
+    assert texts(database.path) == ["first", "second", "third", "fourth"]
+
+
+def test_no_file_handle_left_is_not_called_a_matter_of_permissions(database_path: Path) -> None:
+    printed = in_process(
+        """
+    import os, resource, sys
+    from pathlib import Path
+    from semantic_core.database import Database
+    from semantic_core.errors import DatabaseReadOnlyError, StorageError
+
+    database = Database(sys.argv[1])
+    missing = sys.argv[1] + ".new"
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+    held = []
+    try:
+        while True:
+            held.append(os.open(os.devnull, os.O_RDONLY))
+    except OSError:
+        pass
+    for work in (database.connection, lambda: Database(missing)):
+        try:
+            work()
+        except StorageError as error:
+            print(not isinstance(error, DatabaseReadOnlyError), error)
+    """,
+        database_path,
+    )
+    opened, created = printed.splitlines()
+    for line in (opened, created):
+        assert line.startswith("True")
+        assert "Too many open files" in line
+        assert "ulimit -n" in line
+        assert "ermission" not in line
 
 
 # --- forks -------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from semantic_core import errors
 PUBLIC = """
 And AuthError BaseVectorStore BatchConfig BatchError BatchJob BatchManager BatchNotFoundError
 BlankTextError BudgetExceededError BulkReport Chunk Clock Collection Condition ConfigurationError
-Cost Coverage DEFAULT_COLLECTION DEFAULT_PRICES Database DatabaseBusyError DatabaseCorruptError
+Cost Coverage DEFAULT_COLLECTION DEFAULT_PRICES Database DatabaseBusyError DatabaseCorruptError DatabaseMovedError
 DatabaseReadOnlyError Document DuplicateIdError EmbeddingSpec EmbeddingStatus Endpoint Estimate
 FailureReason Filter GeminiBatchClient GeminiEmbedder GoogleKeyring HoldReason IngestError
 IngestReport InvalidEndpointError InvalidFilterError InvalidInputError InvalidKeyError

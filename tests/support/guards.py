@@ -658,8 +658,8 @@ _SUBMITTING = (
     _guard(
         "batches/context.py",
         "a job that another works on is not even asked about",
-        "        if not is_ours:\n",
-        "        if False:\n",
+        "            yield leased if is_ours else None\n",
+        "            yield leased\n",
     ),
     _guard(
         "batches/workspace.py",
@@ -1107,6 +1107,7 @@ _APPLYING = (
     ),
 )
 
+<<<<<<< HEAD
 # --- the spot check -----------------------------------------------------------------------
 
 _CHECKING = (
@@ -1243,6 +1244,38 @@ _LIVE = (
         "        if limit is not None and estimate(text.encode()) >= limit:\n",
         "        if False:\n",
         "tests/core/test_live.py",
+=======
+# --- the file itself ---------------------------------------------------------------------
+
+_DATABASE = (
+    _guard(
+        "database/database.py",
+        "what went into a file that is gone is not called saved",
+        "                        self._place.check(opened)\n",
+        "                        pass\n",
+        "tests/core/test_database.py",
+    ),
+    _guard(
+        "database/place.py",
+        "another file under the same name takes no writes",
+        "        if _identity(status) != self._file:\n",
+        "        if False:\n",
+        "tests/core/test_database.py",
+    ),
+    _guard(
+        "database/place.py",
+        "a log without its database is not thrown away",
+        "        if log is None or not log.st_size:\n",
+        "        if True:\n",
+        "tests/core/test_database.py",
+    ),
+    _guard(
+        "certain_exit.py",
+        "an interrupt at the end of a transaction leaves nobody waiting",
+        "            block.throw(raised)\n            raise\n",
+        "            raise\n",
+        "tests/core/test_certain_exit.py",
+>>>>>>> e23b1aa (Notice a file that goes away, and lose no exit to an interrupt)
     ),
 )
 
@@ -1254,6 +1287,10 @@ GUARDS: tuple[Guard, ...] = (
     *_SUBMITTING,
     *_RECOVERING,
     *_APPLYING,
+<<<<<<< HEAD
     *_CHECKING,
     *_LIVE,
+=======
+    *_DATABASE,
+>>>>>>> e23b1aa (Notice a file that goes away, and lose no exit to an interrupt)
 )

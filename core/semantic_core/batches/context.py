@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import sqlite3
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any, Self
 
 from semantic_core.batches.config import BatchConfig
 from semantic_core.batches.workspace import Workspace
+from semantic_core.certain_exit import certain_exit
 from semantic_core.clock import Clock
 from semantic_core.errors import DatabaseCorruptError, StorageError
 from semantic_core.failpoints import FailPoint, reach
@@ -71,24 +71,27 @@ class LeasedJob:
         self._kept_at = context.clock.now()
 
     @classmethod
-    @contextmanager
-    def take(cls, context: BatchContext, job_id: str) -> Iterator[Self | None]:
+    @certain_exit
+    def take(cls, context: BatchContext, job_id: str) -> Generator[Self | None]:
         """Take the lease of a job and give it back at the end; None if another holds it."""
-        token = new_token()
+        leased = cls(context, job_id, new_token())
         now = context.clock.now()
-        with context.store.database.transaction() as connection:
-            is_ours = jobs.take_lease(
-                connection, job_id, token=token, now=now, until=now + context.config.lease
-            )
-        if not is_ours:
-            yield None
-            return
-        leased = cls(context, job_id, token)
+        is_ours = False
         try:
-            reach(FailPoint.LEASE_TAKEN)
-            yield leased
+            with context.store.database.transaction() as connection:
+                is_ours = jobs.take_lease(
+                    connection,
+                    job_id,
+                    token=leased.token,
+                    now=now,
+                    until=now + context.config.lease,
+                )
+            if is_ours:
+                reach(FailPoint.LEASE_TAKEN)
+            yield leased if is_ours else None
         finally:
-            leased.give_back()
+            if is_ours:
+                leased.give_back()
 
     def give_back(self) -> None:
         """Let others work on the job at once; where that fails, once the lease is over.
@@ -101,8 +104,8 @@ class LeasedJob:
         except StorageError as error:
             _log.warning("Batch job %s stays reserved until its lease is over: %s", self.id, error)
 
-    @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
+    @certain_exit
+    def transaction(self) -> Generator[sqlite3.Connection]:
         """Open a write transaction fenced by the lease, which it extends.
 
         Raises:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator
 
 from semantic_core.batches.context import BatchContext, LeasedJob
 from semantic_core.batches.ending import end_job
 from semantic_core.batches.polling import poll
 from semantic_core.batches.recovering import UNSENT, resolve_uncertain
+from semantic_core.certain_exit import certain_exit
 from semantic_core.errors import TransitionError
 from semantic_core.failpoints import FailPoint, reach
 from semantic_core.queue.jobs import JobRecord
@@ -67,8 +67,8 @@ def release_job(context: BatchContext, batch_id: str) -> None:
         )
 
 
-@contextmanager
-def _leased(context: BatchContext, batch_id: str) -> Iterator[LeasedJob]:
+@certain_exit
+def _leased(context: BatchContext, batch_id: str) -> Generator[LeasedJob]:
     """Take the lease of a job that must be open and free."""
     with context.store.database.snapshot() as connection:
         record = JobRecord.read(connection, batch_id)

@@ -49,14 +49,11 @@ def sync_all(
         common = _common(faults, len(job_ids))
         clean_up(context)
         warn_of_expiring(context)
-    finally:
-        # Whatever else went wrong meanwhile: told here, or by whoever gets it, but once.
-        if unlisted is not None and job_ids and type(unlisted) is not type(common):
-            _log.warning("The provider's jobs could not be listed: %s", unlisted)
-        if common is not None:
-            raise common
-        for job_id, fault in faults.items():
-            _warn(job_id, fault)
+    except Exception:
+        # Not for an interrupt, which no fault may take the place of.
+        _tell(faults, common, unlisted if job_ids else None)
+        raise
+    _tell(faults, common, unlisted if job_ids else None)
     if unlisted is not None and not job_ids:
         raise unlisted
 
@@ -68,6 +65,20 @@ def mend_ids(database: Database) -> None:
     if is_needed:
         with database.transaction() as connection:
             name_again(connection)
+
+
+def _tell(
+    faults: Mapping[str, ProviderError | StorageError],
+    common: ProviderError | StorageError | None,
+    unlisted: ProviderError | None,
+) -> None:
+    """Log each fault, or raise what they have in common: once, whatever else went wrong."""
+    if unlisted is not None and type(unlisted) is not type(common):
+        _log.warning("The provider's jobs could not be listed: %s", unlisted)
+    if common is not None:
+        raise common
+    for job_id, fault in faults.items():
+        _warn(job_id, fault)
 
 
 def _common(

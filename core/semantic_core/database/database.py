@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator
+from contextlib import AbstractContextManager
 
 import peewee
 
-from semantic_core.database.connections import Connections
+from semantic_core.certain_exit import certain_exit
+from semantic_core.database.connections import Connections, Opened
 from semantic_core.database.failures import translated_errors
+from semantic_core.database.place import Place
 from semantic_core.database.targets import make_private_file, path_of, read_target
 from semantic_core.errors import StorageError
 from semantic_core.filters import register_functions
@@ -58,16 +59,25 @@ class Database:
         self._is_ours = not isinstance(target, peewee.Database)
         if isinstance(target, peewee.Database):
             self.path = path_of(target)
+            self._place = Place(self.path, has_log=False)
+            self._place.check_not_cut()
             self.peewee = target
         else:
-            place = read_target(target)
-            make_private_file(place)
-            self.path = place.path
+            where = read_target(target)
+            self.path = where.path
+            self._place = Place(self.path, has_log=True)
+            self._place.check_not_cut()
+            make_private_file(where)
             self.peewee = peewee.SqliteDatabase(
-                place.name, timeout=busy_timeout, uri=place.is_uri, check_same_thread=False
+                where.uri,
+                timeout=busy_timeout,
+                uri=True,
+                check_same_thread=False,
             )
         self._connections = Connections(are_ours=self._is_ours)
-        self._local = threading.local()
+        # Of the same kind as what peewee keeps its connections in: one a greenlet, where gevent
+        # was there before peewee, and gone with it.
+        self._local = type(self.peewee._state)()  # type: ignore[attr-defined]  # noqa: SLF001  # not public
         self._is_closed = False
 
     def connection(self) -> sqlite3.Connection:
@@ -76,24 +86,15 @@ class Database:
         Raises:
             StorageError: it cannot be opened; the subclass says why.
         """
-        with translated_errors(self.path), self._connections.in_use(self.path):
-            if self._is_closed:
-                raise StorageError(f"The store on {self.path} is closed. Open it again.")
-            generation = self._connections.generation
-            if getattr(self._local, "generation", generation) != generation:
-                # They were closed before a fork, in whatever thread.
-                self.peewee._state.reset()  # type: ignore[attr-defined]  # noqa: SLF001  # peewee has no public way to forget a connection
-            self._local.generation = generation
-            self.peewee.connect(reuse_if_open=True)
-            connection: sqlite3.Connection = self.peewee.connection()  # type: ignore[no-untyped-call]
-            if getattr(self._local, "configured", None) is not connection:
-                self._connections.add(connection)
-                self._configure(connection)
-                self._local.configured = connection
-            return connection
+        use = object()
+        with translated_errors(self.path):
+            try:
+                self._connections.enter(use, self.path)
+                return self._opened().connection
+            finally:
+                self._connections.leave(use)
 
-    @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
+    def transaction(self) -> AbstractContextManager[sqlite3.Connection]:
         """Open a write transaction (BEGIN IMMEDIATE); commit at the end, roll back on any error.
 
         What it wrote is on disk when it ends, so it cannot be part of another transaction.
@@ -101,18 +102,9 @@ class Database:
         Raises:
             StorageError: the subclass that says why the database could not do it.
         """
-        with translated_errors(self.path), self._connections.in_use(self.path):
-            connection = self.connection()
-            if connection.in_transaction:
-                raise StorageError(
-                    f"A transaction on {self.path} is open in this thread. Call semcore outside "
-                    "of it: what semcore writes must be on disk before it goes on."
-                )
-            with _begun(connection, "IMMEDIATE"):
-                yield connection
+        return self._transaction("IMMEDIATE")
 
-    @contextmanager
-    def snapshot(self) -> Iterator[sqlite3.Connection]:
+    def snapshot(self) -> AbstractContextManager[sqlite3.Connection]:
         """Open a read transaction, in which every statement sees the same state.
 
         Within a transaction it is that transaction's state.
@@ -120,13 +112,43 @@ class Database:
         Raises:
             StorageError: the subclass that says why the database could not do it.
         """
-        with translated_errors(self.path), self._connections.in_use(self.path):
-            connection = self.connection()
-            if connection.in_transaction:
-                yield connection
-                return
-            with _begun(connection, "DEFERRED"):
-                yield connection
+        return self._transaction("DEFERRED")
+
+    @certain_exit
+    def _transaction(self, kind: str) -> Generator[sqlite3.Connection]:
+        # One generator with one `try`, since an interrupt may come between any two context managers.
+        use = object()
+        opened: Opened | None = None
+        begun: sqlite3.Connection | None = None
+        with translated_errors(self.path):
+            try:
+                self._connections.enter(use, self.path)
+                opened = self._opened()
+                if not opened.connection.in_transaction:
+                    begun = opened.connection
+                    # Not peewee's atomic(): when the disk is full SQLite rolls back by itself, and
+                    # peewee's own ROLLBACK then fails with an error that hides the reason.
+                    begun.execute(f"BEGIN {kind}")
+                elif kind == "IMMEDIATE":
+                    raise StorageError(  # noqa: TRY301  # where every step is undone
+                        f"A transaction on {self.path} is open in this thread. Call semcore "
+                        "outside of it: what semcore writes must be on disk before it goes on."
+                    )
+                yield opened.connection
+                if begun is not None:
+                    begun.execute("COMMIT")
+                    self._place.note_log(opened)
+                    if kind == "IMMEDIATE":
+                        # What went into a file without a name must not be called saved.
+                        self._place.check(opened)
+            except BaseException:
+                if opened is not None:
+                    opened.is_doubtful = True
+                raise
+            finally:
+                if begun is not None and begun.in_transaction:
+                    begun.execute("ROLLBACK")
+                self._connections.leave(use)
 
     def use_write_ahead_log(self) -> None:
         """Let readers go on while one writes. Idempotent; lasts, since the file remembers it.
@@ -137,12 +159,17 @@ class Database:
         Raises:
             StorageError: the subclass that says why the database could not do it.
         """
-        with translated_errors(self.path), self._connections.in_use(self.path):
-            connection = self.connection()
-            _use_write_ahead_log(connection, self._busy_timeout)
-            if self._is_ours:
-                # SQLite has counted it in pages of the size that a new file had before.
-                _limit_cache(connection)
+        use = object()
+        with translated_errors(self.path):
+            try:
+                self._connections.enter(use, self.path)
+                connection = self._opened().connection
+                _use_write_ahead_log(connection, self._busy_timeout)
+                if self._is_ours:
+                    # SQLite has counted it in pages of the size that a new file had before.
+                    _limit_cache(connection)
+            finally:
+                self._connections.leave(use)
 
     def close(self) -> None:
         """Close every connection this object opened, in whatever thread. Idempotent."""
@@ -153,6 +180,32 @@ class Database:
             return
         self.peewee.close()
         self._connections.close()
+
+    def _opened(self) -> Opened:
+        """Return this thread's connection, or open it. Of each step the next call makes up."""
+        if self._is_closed:
+            raise StorageError(f"The store on {self.path} is closed. Open it again.")
+        opened: Opened | None = getattr(self._local, "opened", None)
+        if opened is not None and opened.generation != self._connections.generation:
+            # All were closed before a fork, in whatever thread.
+            self._forget()
+            opened = None
+        self._place.check(opened)
+        if opened is not None and opened.is_doubtful and self._is_ours and not _is_free(opened):
+            self._forget()
+            opened = None
+        self.peewee.connect(reuse_if_open=True)
+        connection: sqlite3.Connection = self.peewee.connection()  # type: ignore[no-untyped-call]
+        if opened is None or opened.connection is not connection:
+            opened = self._local.opened = self._connections.add(connection)
+        if not opened.is_set_up:
+            self._configure(connection)
+            self._connections.set_up(opened)
+        return opened
+
+    def _forget(self) -> None:
+        """Let this thread open another connection; the one that it had is closed by nobody else."""
+        self.peewee._state.reset()  # type: ignore[attr-defined]  # noqa: SLF001  # peewee has no public way to forget a connection
 
     def _configure(self, connection: sqlite3.Connection) -> None:
         if connection.in_transaction:
@@ -172,19 +225,19 @@ class Database:
         register_functions(connection)
 
 
-@contextmanager
-def _begun(connection: sqlite3.Connection, kind: str) -> Iterator[None]:
-    """Run one transaction."""
-    # Not peewee's atomic(): when the disk is full SQLite rolls back by itself, and peewee's own
-    # ROLLBACK then fails with an error that hides the reason.
+def _is_free(opened: Opened) -> bool:
+    """Return whether no statement is under way on a connection between two transactions.
+
+    Whoever keeps the traceback of an error keeps the cursors in it. One that was not read to its
+    end holds its snapshot: every later statement of the connection would see that old state.
+    """
     try:
-        connection.execute(f"BEGIN {kind}")
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
+        # SQLite refuses to replace a function while any statement may call it.
+        register_functions(opened.connection)
+    except sqlite3.Error:
+        return False
+    opened.is_doubtful = False
+    return True
 
 
 def _limit_cache(connection: sqlite3.Connection) -> None:

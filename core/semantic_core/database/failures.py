@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +19,9 @@ from semantic_core.errors import (
     StorageError,
     StorageFullError,
 )
+
+# What the system says where a process, or all of them, have as many files open as they may.
+NO_HANDLES = (errno.EMFILE, errno.ENFILE)
 
 
 @contextmanager
@@ -46,8 +51,27 @@ def _typed(error: BaseException, path: Path) -> StorageError | None:
     code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
     if code not in _ERRORS:
         return None
+    if code == sqlite3.SQLITE_CANTOPEN and (refusal := _refusal_to_open()):
+        return StorageError(f"{path} cannot be opened: {no_handles(refusal)}")
     kind, message = _ERRORS[code]
     return kind(message.format(path=path, error=error))
+
+
+def no_handles(error: OSError) -> str:
+    """Say that there are too many open files, and what to do then."""
+    return (
+        f"{error.strerror}. Nothing was changed. Close stores and files that are no longer needed, "
+        "or raise the limit (ulimit -n)."
+    )
+
+
+def _refusal_to_open() -> OSError | None:
+    """Return the system's error if no file at all can be opened; SQLite does not hand it on."""
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY))
+    except OSError as error:
+        return error if error.errno in NO_HANDLES else None
+    return None
 
 
 _BUSY = (

@@ -9,7 +9,8 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 import peewee
 
-from semantic_core.errors import DatabaseReadOnlyError, UnsupportedDatabaseError
+from semantic_core.database.failures import NO_HANDLES, no_handles
+from semantic_core.errors import DatabaseReadOnlyError, StorageError, UnsupportedDatabaseError
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,16 +26,10 @@ class Target:
     query: str | None = None
 
     @property
-    def name(self) -> str:
-        """What SQLite is told to open."""
-        if self.query is None:
-            return str(self.path)
-        return f"file:{quote(str(self.path))}?{self.query}"
-
-    @property
-    def is_uri(self) -> bool:
-        """Whether SQLite reads the name as a URI."""
-        return self.query is not None
+    def uri(self) -> str:
+        """What SQLite is told to open: never a new file, since `make_private_file` makes that."""
+        query = f"{self.query}&mode=rw" if self.may_be_created and self.query else self.query
+        return f"file:{quote(os.fsencode(self.path))}?{query or 'mode=rw'}"
 
     @property
     def may_be_created(self) -> bool:
@@ -101,6 +96,8 @@ def make_private_file(target: Target) -> None:
             f"The folder {path.parent} does not exist. Create it, or choose another path."
         ) from error
     except OSError as error:
+        if error.errno in NO_HANDLES:
+            raise StorageError(f"{path} cannot be created: {no_handles(error)}") from error
         raise DatabaseReadOnlyError(
             f"Cannot create {path}: {error.strerror}. Check the permissions of its folder."
         ) from error

@@ -21,6 +21,7 @@ from semantic_core.errors import (
 from semantic_core.gemini.endpoint import Endpoint
 from semantic_core.gemini.failures import KEY_HEADER, refusal_of, unreachable
 from semantic_core.keyring import check_key
+from semantic_core.uninterrupted import uninterrupted
 
 if TYPE_CHECKING:
     from google import genai
@@ -193,14 +194,18 @@ class Connection:
         )
 
     def _open(self) -> None:
-        self._pid = os.getpid()
-        self._http = GuardedHttp(
-            self._endpoint,
-            clock=self._clock,
-            transport=self._transport,
-            key_name=self._key_name,
-        )
         self._sdk: genai.Client | None = None
+        # The HTTP client, too, imports what it needs only where it is built.
+        self._http = uninterrupted(
+            lambda: GuardedHttp(
+                self._endpoint,
+                clock=self._clock,
+                transport=self._transport,
+                key_name=self._key_name,
+            )
+        )
+        # Last: an interrupt before it must not leave a child on its parent's socket.
+        self._pid = os.getpid()
 
     @property
     def http(self) -> GuardedHttp:
@@ -217,23 +222,26 @@ class Connection:
         """The official SDK on this connection: one version, no retries, our timeout."""
         http = self.http
         if self._sdk is None:
-            # Most of a second to import, which a search by keyword should not pay.
-            from google import genai  # noqa: PLC0415
-
-            self._sdk = genai.Client(
-                api_key=self._api_key,
-                # An environment variable could turn it into a client of another product.
-                vertexai=False,
-                http_options=genai.types.HttpOptions(
-                    base_url=self._endpoint.url,
-                    api_version=API_VERSION,
-                    timeout=round(self._endpoint.timeout * 1000),
-                    httpx_client=http,
-                    # For its own clients, which are never used.
-                    async_client_args={"verify": _trusting_nobody(), "ssl": _trusting_nobody()},
-                ),
-            )
+            self._sdk = uninterrupted(lambda: self._build_sdk(http))
         return self._sdk
+
+    def _build_sdk(self, http: GuardedHttp) -> genai.Client:
+        # Most of a second to import, which a search by keyword should not pay.
+        from google import genai  # noqa: PLC0415
+
+        return genai.Client(
+            api_key=self._api_key,
+            # An environment variable could turn it into a client of another product.
+            vertexai=False,
+            http_options=genai.types.HttpOptions(
+                base_url=self._endpoint.url,
+                api_version=API_VERSION,
+                timeout=round(self._endpoint.timeout * 1000),
+                httpx_client=http,
+                # For its own clients, which are never used.
+                async_client_args={"verify": _trusting_nobody(), "ssl": _trusting_nobody()},
+            ),
+        )
 
     def request(
         self,

@@ -32,6 +32,7 @@ from semantic_core.errors import (
     TransitionError,
     WaitTimeoutError,
 )
+from semantic_core.failpoints import FailPoint, arm, disarm
 from semantic_core.statuses import (
     EmbeddingStatus,
     FailureReason,
@@ -407,6 +408,26 @@ def test_a_listing_that_fails_does_not_stop_the_polling(world: World) -> None:
     with pytest.raises(ProviderUnavailableError):
         world.manager().flush_queue()
     assert world.creates() == 1
+
+
+def test_no_fault_takes_the_place_of_an_interrupt(world: World) -> None:
+    """Or wait() takes it for one more fault of the provider, and goes on waiting."""
+    busy = FaultRule(operation=Operation.FILE_DELETE, effect=Reply(code=503), times=None)
+    world.emulator.add_fault(busy)
+    flushed(world, "one").sync_status()
+    manager = flushed(world, "two")
+    world.emulator.clear_faults()
+    world.emulator.add_fault(FaultRule(operation=Operation.GET, effect=Reply(code=500), times=None))
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    arm(FailPoint.CLEANUP_STARTED, interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            manager.wait(timeout=1.0)
+    finally:
+        disarm()
 
 
 def test_when_nothing_can_be_polled_it_raises_the_common_cause(world: World) -> None:

@@ -28,6 +28,7 @@ from semantic_core.gemini.connection import LARGEST_ANSWER, Connection, sdk_erro
 from semantic_core.gemini.endpoint import Endpoint
 from support.clock import ManualClock
 from support.keys import canary
+from support.processes import Python
 from support.wire import Answer, Chunks, ScriptedTransport, answer
 
 KEY = canary("4711")
@@ -361,3 +362,40 @@ def test_a_refused_connection_is_definite() -> None:
         connection.request("GET", "batches")
     connection.close()
     assert caught.value.is_definite
+
+
+@pytest.mark.parametrize("module", ["google.genai.files", "google.genai.batches"])
+def test_an_interrupt_of_the_first_import_breaks_no_later_call(module: str, python: Python) -> None:
+    """What half an import leaves behind can be imported whole by nobody."""
+    child = python("""
+        import signal
+        import sys
+        import threading
+        from semantic_core.clock import SystemClock
+        from semantic_core.gemini.connection import Connection
+        from semantic_core.gemini.endpoint import Endpoint
+
+        module = hear()
+
+        class Strike:
+            def find_spec(self, name, path=None, target=None):
+                if name == module:
+                    sys.meta_path.remove(self)
+                    signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+        sys.meta_path.insert(0, Strike())
+
+        def connect():
+            endpoint = Endpoint(base_url="http://127.0.0.1:9")
+            return Connection("a" * 30, endpoint=endpoint, clock=SystemClock()).sdk
+
+        try:
+            connect()
+            say("it was not interrupted")
+        except KeyboardInterrupt:
+            sdk = connect()
+            from google import genai
+            say(f"{genai.errors.__name__} {type(sdk.files).__name__} {type(sdk.batches).__name__}")
+    """)
+    assert child.ask(module) == "google.genai.errors Files Batches"
+    child.end()
