@@ -31,12 +31,9 @@ COPIED = ("core", "tests", "cassettes", "llamaindex_semcore", "langchain_semcore
 PLACES = {
     "queue": ("tests/core/queue", "tests/core/store", "tests/core/batches"),
     "batches": ("tests/core/batches",),
-<<<<<<< HEAD
     "store": ("tests/core/store",),
     "gemini": ("tests/core/gemini",),
-=======
     "database": ("tests/core/test_database.py",),
->>>>>>> e23b1aa (Notice a file that goes away, and lose no exit to an interrupt)
     "": ("tests/core/test_schema.py",),
 }
 

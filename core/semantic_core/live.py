@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterable
 from dataclasses import replace
 from typing import Self
 
+from semantic_core.certain_exit import certain_exit
 from semantic_core.errors import StorageError, TransitionError
 from semantic_core.gemini import GROUP_SIZE, LONGEST_WAIT, GeminiEmbedder
 from semantic_core.queue.items import fail_chunks, known_too_long
@@ -147,10 +147,10 @@ class LiveClaim:
         self._token = uuid.uuid4().hex
 
     @classmethod
-    @contextmanager
+    @certain_exit
     def take(
         cls, store: PeeweeVectorStore, group: list[bytes], *, spec: EmbeddingSpec, timeout: float
-    ) -> Iterator[Self]:
+    ) -> Generator[Self]:
         """Claim those texts of a group that nobody else embeds, and free them at the end."""
         # One request, with its name looked up and its answer in pieces, and the wait before it.
         claim = cls(store, spec=spec, lease=3 * timeout + LONGEST_WAIT)

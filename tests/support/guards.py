@@ -1107,7 +1107,6 @@ _APPLYING = (
     ),
 )
 
-<<<<<<< HEAD
 # --- the spot check -----------------------------------------------------------------------
 
 _CHECKING = (
@@ -1244,7 +1243,9 @@ _LIVE = (
         "        if limit is not None and estimate(text.encode()) >= limit:\n",
         "        if False:\n",
         "tests/core/test_live.py",
-=======
+    ),
+)
+
 # --- the file itself ---------------------------------------------------------------------
 
 _DATABASE = (
@@ -1253,21 +1254,18 @@ _DATABASE = (
         "what went into a file that is gone is not called saved",
         "                        self._place.check(opened)\n",
         "                        pass\n",
-        "tests/core/test_database.py",
     ),
     _guard(
         "database/place.py",
         "another file under the same name takes no writes",
         "        if _identity(status) != self._file:\n",
         "        if False:\n",
-        "tests/core/test_database.py",
     ),
     _guard(
         "database/place.py",
         "a log without its database is not thrown away",
         "        if log is None or not log.st_size:\n",
         "        if True:\n",
-        "tests/core/test_database.py",
     ),
     _guard(
         "certain_exit.py",
@@ -1275,7 +1273,6 @@ _DATABASE = (
         "            block.throw(raised)\n            raise\n",
         "            raise\n",
         "tests/core/test_certain_exit.py",
->>>>>>> e23b1aa (Notice a file that goes away, and lose no exit to an interrupt)
     ),
 )
 
@@ -1287,10 +1284,7 @@ GUARDS: tuple[Guard, ...] = (
     *_SUBMITTING,
     *_RECOVERING,
     *_APPLYING,
-<<<<<<< HEAD
     *_CHECKING,
     *_LIVE,
-=======
     *_DATABASE,
->>>>>>> e23b1aa (Notice a file that goes away, and lose no exit to an interrupt)
 )
