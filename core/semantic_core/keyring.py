@@ -24,6 +24,29 @@ DEFAULT_KEY_VARIABLES = ("GEMINI_API_KEY", "GOOGLE_API_KEY")
 _MASK = "'***'"
 
 
+class Secret:
+    """A key that nothing shows by accident: no repr, no copy, no pickle, no walk over attributes.
+
+    Args:
+        value: the key itself.
+    """
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """Return the key. It must not stay in a variable of code that can fail."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return _MASK
+
+    def __reduce_ex__(self, protocol: object) -> Never:
+        raise KeyringNotSerializableError
+
+
 class GoogleKeyring:
     """Holds the key for live calls and the key that batch jobs are billed to.
 
@@ -45,10 +68,11 @@ class GoogleKeyring:
     _batch_key: str | None
 
     def __init__(self, default_key: str | None = None, batch_key: str | None = None) -> None:
-        if default_key is not None:
-            check_key(default_key, what="The default key")
-        if batch_key is not None:
-            check_key(batch_key, what="The batch key")
+        problem = _problem(default_key, "The default key") or _problem(batch_key, "The batch key")
+        if problem is not None:
+            # A traceback with variables would show them.
+            del default_key, batch_key
+            raise InvalidKeyError(problem)
         object.__setattr__(self, "_default_key", default_key)
         object.__setattr__(self, "_batch_key", batch_key)
         if default_key is not None and default_key == batch_key:
@@ -73,10 +97,15 @@ class GoogleKeyring:
             InvalidKeyError: a variable holds what cannot be a key.
         """
         environ = os.environ if environ is None else environ
-        default_key = None
-        for name in DEFAULT_KEY_VARIABLES:
-            default_key = default_key or _read(environ, name)
-        return cls(default_key=default_key, batch_key=_read(environ, BATCH_KEY_VARIABLE))
+        problem = _problem_in(environ)
+        if problem is not None:
+            del environ
+            raise InvalidKeyError(problem)
+        found = [environ[name] for name in DEFAULT_KEY_VARIABLES if environ.get(name)]
+        return cls(
+            default_key=found[0] if found else None,
+            batch_key=environ.get(BATCH_KEY_VARIABLE) or None,
+        )
 
     @property
     def live_available(self) -> bool:
@@ -141,26 +170,38 @@ class GoogleKeyring:
         raise KeyringNotSerializableError
 
 
-def _read(environ: Mapping[str, str], name: str) -> str | None:
-    key = environ.get(name)
-    if not key:
-        return None
-    check_key(key, what=f"The key in {name}")
-    return key
-
-
-def check_key(key: object, *, what: str) -> None:
-    """Check that a key can be sent in a header.
+def check_key(key: object, *, what: str) -> Secret:
+    """Return a key, once it is sure that it can be sent in a header.
 
     Raises:
-        InvalidKeyError: it cannot; the error never shows the key itself.
+        InvalidKeyError: it cannot; neither the error nor its traceback show the key itself.
     """
+    problem = _problem(key, what)
+    if problem is None:
+        return Secret(str(key))
+    del key
+    raise InvalidKeyError(problem)
+
+
+def _problem_in(environ: Mapping[str, str]) -> str | None:
+    """Return what is wrong with a key of the environment that would be used, or None."""
+    names = [name for name in DEFAULT_KEY_VARIABLES if environ.get(name)][:1]
+    for name in [*names, BATCH_KEY_VARIABLE]:
+        if problem := _problem(environ.get(name) or None, f"The key in {name}"):
+            return problem
+    return None
+
+
+def _problem(key: object, what: str) -> str | None:
+    if key is None:
+        return None
     if not isinstance(key, str):
-        raise InvalidKeyError(f"{what} is of type {type(key).__name__}, not a string.")
+        return f"{what} is of type {type(key).__name__}, not a string."
     if not key.strip():
-        raise InvalidKeyError(f"{what} is blank. Copy it again from Google AI Studio.")
+        return f"{what} is blank. Copy it again from Google AI Studio."
     if not (key.isascii() and key.isprintable() and " " not in key):
-        raise InvalidKeyError(
+        return (
             f"{what} holds white space or a character no key has. Copy it again from Google AI "
             "Studio."
         )
+    return None

@@ -64,8 +64,12 @@ def answer(body: Any = None, *, code: int = 200, **headers: str) -> httpx2.Respo
     content = body if isinstance(body, bytes) else json.dumps({} if body is None else body).encode()
     return httpx2.Response(
         code,
-        headers={name.replace("_", "-"): value for name, value in headers.items()},
-        content=content,
+        headers={
+            "content-length": str(len(content)),
+            **{name.replace("_", "-"): value for name, value in headers.items()},
+        },
+        # As from the network: it is not there before it is read.
+        stream=httpx2.ByteStream(content),
     )
 
 

@@ -74,13 +74,17 @@ class GeminiBatchClient:
     ) -> None:
         self.endpoint = endpoint or Endpoint()
         self._clock = clock or SystemClock()
-        self._connection = Connection(
-            api_key,
-            endpoint=self.endpoint,
-            clock=self._clock,
-            transport=transport,
-            key_name=f"batch key ({BATCH_KEY_VARIABLE})",
-        )
+        try:
+            self._connection = Connection(
+                api_key,
+                endpoint=self.endpoint,
+                clock=self._clock,
+                transport=transport,
+                key_name=f"batch key ({BATCH_KEY_VARIABLE})",
+            )
+        finally:
+            # A traceback with variables would show it.
+            del api_key
 
     @classmethod
     def from_keyring(

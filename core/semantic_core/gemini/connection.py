@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Never
+from typing import TYPE_CHECKING, Any, Never, TypeVar
 
 import httpx2
 import orjson
@@ -20,11 +20,13 @@ from semantic_core.errors import (
 )
 from semantic_core.gemini.endpoint import Endpoint
 from semantic_core.gemini.failures import KEY_HEADER, refusal_of, unreachable
-from semantic_core.keyring import check_key
+from semantic_core.keyring import Secret, check_key
 from semantic_core.uninterrupted import uninterrupted
 
 if TYPE_CHECKING:
     from google import genai
+
+T = TypeVar("T")
 
 # The SDK's default, v1, is not documented to serve batches.
 API_VERSION = "v1beta"
@@ -40,10 +42,13 @@ class GuardedHttp(httpx2.Client):
 
     It sends nothing to any other host, whatever an answer says; follows no redirect; repeats
     nothing by itself; asks for no compression and takes none, so that a size is a size; and
-    reads answers of bounded size in bounded time.
+    reads answers of bounded size in bounded time. It alone knows the key: it adds it to what is
+    sent, hides it in what comes back (Google does quote keys: "Consumer 'api_key:...' has been
+    suspended"), and no error, cause or traceback that it raises leads to it.
 
     Args:
         endpoint: where requests may go.
+        key: sent with each of them.
         clock: bounds how long an answer may take in all.
         transport: sends the requests; the network by default.
         key_name: what errors call the key that is sent.
@@ -53,6 +58,7 @@ class GuardedHttp(httpx2.Client):
         self,
         endpoint: Endpoint,
         *,
+        key: Secret,
         clock: Clock,
         transport: httpx2.BaseTransport | None = None,
         key_name: str = "key",
@@ -67,6 +73,7 @@ class GuardedHttp(httpx2.Client):
             verify=_trusting_nobody() if endpoint.is_local else True,
         )
         self._origin = endpoint.origin
+        self._key = key
         self._clock = clock
         self._key_name = key_name
 
@@ -80,18 +87,33 @@ class GuardedHttp(httpx2.Client):
         """
         self._check_target(request.url)
         options["follow_redirects"] = False
+        response = _without_key(
+            lambda: self._exchange(request, options, is_streamed=stream), self._key
+        )
+        response.request = request
+        return response
+
+    def _exchange(
+        self, request: httpx2.Request, options: dict[str, Any], *, is_streamed: bool
+    ) -> httpx2.Response:
+        keyed = httpx2.Request(
+            request.method,
+            request.url,
+            headers=request.headers,
+            stream=request.stream,
+            extensions=request.extensions,
+        )
+        # Only here: whatever else holds the request, such as an error, must not show it.
+        keyed.headers[KEY_HEADER] = self._key.reveal()
+        response = super().send(keyed, stream=True, **options)
         try:
-            response = super().send(request, stream=True, **options)
-            try:
-                self._check_answer(response)
-                if not stream:
-                    self.bound(response, size=LARGEST_ANSWER, seconds=LONGEST_ANSWER)
-                    response.read()
-            except BaseException:
-                response.close()
-                raise
-        except httpx2.HTTPError as error:
-            raise unreachable(error) from error
+            self._check_answer(response)
+            if not is_streamed:
+                self.bound(response, size=LARGEST_ANSWER, seconds=LONGEST_ANSWER)
+                response.read()
+        except BaseException:
+            response.close()
+            raise
         return response
 
     def bound(self, response: httpx2.Response, *, size: int, seconds: float) -> None:
@@ -99,7 +121,11 @@ class GuardedHttp(httpx2.Client):
         if not isinstance(response.stream, httpx2.SyncByteStream):
             raise TypeError(f"{type(response.stream).__name__} cannot be read synchronously.")
         response.stream = _BoundedStream(
-            response.stream, size=size, deadline=self._clock.now() + seconds, clock=self._clock
+            response.stream,
+            key=self._key,
+            size=size,
+            deadline=self._clock.now() + seconds,
+            clock=self._clock,
         )
 
     def _check_target(self, url: httpx2.URL) -> None:
@@ -114,7 +140,7 @@ class GuardedHttp(httpx2.Client):
         encoding = response.headers.get("content-encoding", "identity")
         if encoding.lower() != "identity":
             raise ProviderProtocolError(
-                f"The provider's answer is compressed ({encoding!r:.40}), which was not asked for."
+                "The provider's answer is compressed, which was not asked for."
             )
         if not response.is_success:
             self.bound(response, size=LARGEST_ANSWER, seconds=LONGEST_ANSWER)
@@ -127,17 +153,28 @@ class GuardedHttp(httpx2.Client):
 
 
 class _BoundedStream(httpx2.SyncByteStream):
+    """Reads so much, for so long, and hides the key."""
+
     def __init__(
-        self, stream: httpx2.SyncByteStream, *, size: int, deadline: float, clock: Clock
+        self,
+        stream: httpx2.SyncByteStream,
+        *,
+        key: Secret,
+        size: int,
+        deadline: float,
+        clock: Clock,
     ) -> None:
         self._stream = stream
+        self._key = key
+        self._held = b""
         self._size = size
         self._deadline = deadline
         self._clock = clock
 
     def __iter__(self) -> Iterator[bytes]:
         total = 0
-        for chunk in self._stream:
+        chunks = iter(self._stream)
+        while (chunk := _without_key(lambda: next(chunks, None), self._key)) is not None:
             total += len(chunk)
             if total > self._size:
                 raise ProviderProtocolError(
@@ -148,10 +185,25 @@ class _BoundedStream(httpx2.SyncByteStream):
                 raise ProviderUnavailableError(
                     "The provider's answer comes too slowly. Nothing is lost; try again later."
                 )
-            yield chunk
+            if shown := self._hidden(chunk):
+                yield shown
+        if self._held:
+            yield self._held
+
+    def _hidden(self, chunk: bytes) -> bytes:
+        """Return what may be shown so far, in as many bytes; the start of a key is held back."""
+        key = self._key.reveal().encode()
+        data = (self._held + chunk).replace(key, b"*" * len(key))
+        held = next(
+            n for n in range(min(len(key) - 1, len(data)), -1, -1) if data.endswith(key[:n])
+        )
+        self._held = data[len(data) - held :]
+        return data[: len(data) - held]
 
     def close(self) -> None:
         self._stream.close()
+        # What it read from still holds the request.
+        self._stream = httpx2.ByteStream(b"")
 
 
 class Connection:
@@ -177,9 +229,11 @@ class Connection:
         transport: httpx2.BaseTransport | None = None,
         key_name: str = "key",
     ) -> None:
-        # What no header can hold would be shown by the error that says so.
-        check_key(api_key, what="The API key")
-        self._api_key = api_key
+        try:
+            self._key = check_key(api_key, what="The API key")
+        finally:
+            # A traceback with variables would show it.
+            del api_key
         self._endpoint = endpoint
         self._clock = clock
         self._transport = transport
@@ -199,6 +253,7 @@ class Connection:
         self._http = uninterrupted(
             lambda: GuardedHttp(
                 self._endpoint,
+                key=self._key,
                 clock=self._clock,
                 transport=self._transport,
                 key_name=self._key_name,
@@ -230,7 +285,8 @@ class Connection:
         from google import genai  # noqa: PLC0415
 
         return genai.Client(
-            api_key=self._api_key,
+            # What it sends gets the key from the connection: its own errors cannot show it.
+            api_key="added-by-the-connection",
             # An environment variable could turn it into a client of another product.
             vertexai=False,
             http_options=genai.types.HttpOptions(
@@ -255,9 +311,7 @@ class Connection:
         Raises:
             ProviderError: any answer but success, or none.
         """
-        response = self.http.request(
-            method, self._url(path), params=query, headers={KEY_HEADER: self._api_key}
-        )
+        response = self.http.request(method, self._url(path), params=query)
         if not response.content:
             return {}
         try:
@@ -270,19 +324,15 @@ class Connection:
 
     @contextmanager
     def stream(self, path: str, *, query: Mapping[str, str]) -> Iterator[httpx2.Response]:
-        """Open an answer whose body the block reads by itself.
+        """Open an answer whose body the block reads by itself, once it has bounded it.
 
         Raises:
             ProviderError: any answer but success, or none; or the body breaks off in the block.
         """
-        request = self.http.build_request(
-            "GET", self._url(path), params=query, headers={KEY_HEADER: self._api_key}
-        )
+        request = self.http.build_request("GET", self._url(path), params=query)
         response = self.http.send(request, stream=True)
         try:
             yield response
-        except httpx2.HTTPError as error:
-            raise unreachable(error) from error
         finally:
             response.close()
 
@@ -294,6 +344,32 @@ class Connection:
 
     def _url(self, path: str) -> str:
         return f"{self._endpoint.url}/{API_VERSION}/{path}"
+
+
+def _without_key(do: Callable[[], T], key: Secret) -> T:
+    """Do something with the network; let no error that comes of it lead to the key.
+
+    Below here are requests with the key, in the variables of each frame of a traceback and in the
+    attributes of each cause. So an error leaves without either, an interrupt too.
+    """
+    try:
+        return do()
+    except BaseException as error:  # noqa: BLE001  # raised again, outside of its own context
+        failure = _bare(error, key)
+    raise failure
+
+
+def _bare(error: BaseException, key: Secret) -> BaseException:
+    if isinstance(error, httpx2.HTTPError):
+        typed = unreachable(error)
+        typed.__cause__ = type(error)(str(error).replace(key.reveal(), "***"))
+        return typed
+    if not isinstance(error, SemanticCoreError):
+        error.__cause__ = None
+        if key.reveal() in repr(error.args):
+            error.args = (str(error).replace(key.reveal(), "***"),)
+    error.__context__ = None
+    return error.with_traceback(None)
 
 
 def _trusting_nobody() -> ssl.SSLContext:

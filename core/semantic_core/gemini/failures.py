@@ -111,10 +111,6 @@ class _Answer:
         words = message if isinstance(message, str) else response.text
         path = response.request.url.path
         model = _MODEL_PATH.search(path)
-        # Google does quote keys: "Consumer 'api_key:...' has been suspended".
-        key = response.request.headers.get(KEY_HEADER)
-        if key:
-            words = words.replace(key, "***")
         return cls(
             code=response.status_code,
             status=status if isinstance(status, str) else None,

@@ -65,7 +65,7 @@ def vectors(*values: list[Any]) -> httpx2.Response:
 
 def numbered(request: httpx2.Request) -> httpx2.Response:
     """Answer each text "t<n>" with a vector that tells n."""
-    requests = json.loads(request.content)["requests"]
+    requests = json.loads(b"".join(request.stream))["requests"]
     texts = [one["content"]["parts"][0]["text"] for one in requests]
     return vectors(*([float(text[1:]) + 1, 1.0, 0.0] for text in texts))
 

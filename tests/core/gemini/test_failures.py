@@ -17,10 +17,8 @@ from semantic_core.errors import (
     RequestRefusedError,
 )
 from semantic_core.gemini.failures import refusal_of, unreachable
-from support.keys import canary
 from support.wire import answer, refusal
 
-KEY = canary("4711")
 BASE = "https://generativelanguage.googleapis.com/v1beta"
 JOB = f"{BASE}/batches/abc"
 FILE = f"{BASE}/files/batch-abc:download?alt=media"
@@ -34,7 +32,8 @@ INVALID_KEY = {
 
 
 def meaning(response: httpx2.Response, url: str = JOB, method: str = "GET") -> ProviderError:
-    response.request = httpx2.Request(method, url, headers={"x-goog-api-key": KEY})
+    response.request = httpx2.Request(method, url)
+    response.read()
     return refusal_of(response)
 
 
@@ -162,12 +161,9 @@ def test_an_error_body_of_any_form_is_survived(body: bytes) -> None:
     assert error.code == 503
 
 
-def test_an_error_never_shows_the_key_nor_a_whole_text() -> None:
-    """Google does quote keys, and may quote what was sent."""
-    words = f"Consumer 'api_key:{KEY}' has been suspended. " + "private text " * 100
-    error = meaning(refusal(403, "PERMISSION_DENIED", words))
-    assert KEY not in str(error)
-    assert "api_key:***" in str(error)
+def test_an_error_never_shows_a_whole_text() -> None:
+    """The provider may quote what was sent; for keys see test_keys_in_reach.py."""
+    error = meaning(refusal(403, "PERMISSION_DENIED", "private text " * 100))
     assert len(str(error)) < 600
 
 
