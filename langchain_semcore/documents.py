@@ -33,7 +33,8 @@ def to_chunks(
 ) -> list[Chunk]:
     """Return a chunk for each text, in order; what was handed in stays as it is.
 
-    A blank one becomes a FAILED chunk: loaders do emit them, and no pipeline should die of one.
+    A blank one, without a letter or digit, becomes a FAILED chunk: loaders do emit them, and no
+    pipeline should die of one.
 
     Raises:
         InvalidInputError: the lengths differ, or ``texts`` is one string.
@@ -131,4 +132,4 @@ def _to_chunk(text: str, metadata: Mapping[str, Any], chunk_id: str | None) -> C
 
 
 def _is_blank(text: object) -> bool:
-    return isinstance(text, str) and not text.strip()
+    return isinstance(text, str) and not any(map(str.isalnum, text))

@@ -43,7 +43,8 @@ def to_chunk(node: BaseNode) -> Chunk:
 
     Its text is what keyword search sees, its EMBED-mode content is what is embedded. A node
     without an embedding, or with the empty one of `DeferredEmbedding`, has no vector yet. One
-    that is blank never gets one: splitters do emit them, and no pipeline should die of one.
+    that is blank, without a letter or digit, never gets one: splitters do emit them, and no
+    pipeline should die of one.
 
     Raises:
         InvalidInputError: the node cannot be written as JSON.
@@ -52,7 +53,7 @@ def to_chunk(node: BaseNode) -> Chunk:
     text = node.get_content(metadata_mode=MetadataMode.NONE)
     source = node.get_content(metadata_mode=MetadataMode.EMBED)
     vector = node.embedding or None
-    is_blank = vector is None and not (text.strip() and source.strip())
+    is_blank = vector is None and not all(any(map(str.isalnum, one)) for one in (text, source))
     return Chunk(
         id=node.node_id,
         # A node without a source is its own document: so does IngestionPipeline name it when

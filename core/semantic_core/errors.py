@@ -143,7 +143,7 @@ class InvalidInputError(SemanticCoreError, ValueError):
 
 
 class BlankTextError(InvalidInputError):
-    """The text is empty or blank, so there is nothing to embed. Skip it before saving."""
+    """The text has no letter or digit, so there is nothing to embed. Skip it before saving."""
 
 
 class TextTooLongError(InvalidInputError):

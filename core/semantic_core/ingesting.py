@@ -8,9 +8,10 @@ from dataclasses import replace
 from typing import Any
 
 from semantic_core.errors import BlankTextError, DuplicateIdError, InvalidInputError
+from semantic_core.front_matter import take_front_matter
 from semantic_core.gemini import GeminiEmbedder
 from semantic_core.live import embed_missing, fail_if_too_long
-from semantic_core.metadata import dump_metadata
+from semantic_core.metadata import copy_metadata, dump_metadata
 from semantic_core.naming import Naming
 from semantic_core.splitting import Splitter
 from semantic_core.store import PeeweeVectorStore, SplitDocument
@@ -98,8 +99,14 @@ class Ingestion:
         document = _as_document(item, position)
         name = _name(document, position)
         check_text(document.content, what=name)
+        whose = f"the metadata of {name}"
+        metadata, text = copy_metadata(document.metadata, what=whose), document.content
+        if document.format == "markdown":
+            front, text = take_front_matter(text, what=name)
+            metadata = front | metadata
         # Refused here and not per chunk, so that an error names the document once.
-        dump_metadata(dict(document.metadata), what=f"the metadata of {name}")
+        dump_metadata(metadata, what=whose)
+        document = replace(document, metadata=metadata)
         for field, value in (("id", document.id), ("source", document.source)):
             if value is not None:
                 check_text(value, what=f"the {field} of {name}")
@@ -109,15 +116,17 @@ class Ingestion:
                 id=f"{document_id}#{number}",
                 document_id=document_id,
                 text=piece.text,
-                metadata=document.metadata,
+                metadata=metadata,
                 vector_source=piece.vector_source,
             )
             for number, piece in enumerate(
-                self._splitter.split(document.content, format=document.format, spec=self._spec)
+                self._splitter.split(text, format=document.format, spec=self._spec)
             )
         )
         if not chunks:
-            raise BlankTextError(f"{name} is blank: there is nothing to embed.")
+            raise BlankTextError(
+                f"{name} is blank: without a letter or a digit there is nothing to embed."
+            )
         taken_at = self._naming.take_id(document_id, position)
         if taken_at != position:
             raise DuplicateIdError(

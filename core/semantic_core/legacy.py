@@ -16,6 +16,7 @@ from semantic_core.errors import SpecMismatchError
 from semantic_core.metadata import dump_metadata
 from semantic_core.spec import EmbeddingSpec, given_vector_key
 from semantic_core.statuses import EmbeddingStatus, VectorOrigin
+from semantic_core.validation import has_words
 
 LEGACY_COLUMNS = {
     "documents": {"id", "content", "metadata", "created_at"},
@@ -185,7 +186,7 @@ def _move_page(
                 key, origin = given_vector_key(content_hash, data), VectorOrigin.GIVEN
             vectors.append((key, data, origin, now))
             status = EmbeddingStatus.READY
-        elif not text.strip():
+        elif not has_words(text):
             status, error = EmbeddingStatus.FAILED, "blank text: nothing to embed"
         chunks.append(
             (

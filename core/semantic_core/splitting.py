@@ -12,7 +12,7 @@ from semantic_text_splitter import MarkdownSplitter, TextSplitter
 
 from semantic_core.errors import ConfigurationError, InvalidInputError
 from semantic_core.spec import EmbeddingSpec
-from semantic_core.validation import check_text
+from semantic_core.validation import check_text, has_words
 
 FORMATS = ("text", "markdown")
 
@@ -79,7 +79,8 @@ class Splitter:
     ) -> Iterator[Piece]:
         """Return the pieces of a text, in order, without overlap.
 
-        Every character that is not white space is in exactly one piece; a blank text has none.
+        Every letter and digit is in exactly one piece. A part without any, such as a rule, is in
+        none, and a text without any has none.
 
         Args:
             text: the document.
@@ -123,8 +124,8 @@ class Splitter:
                     at, end = start + offset, start + offset + len(found)
                     if at == body:
                         at = opening
-                    # The library takes fewer characters for white space than Python does.
-                    if not found.isspace():
+                    # A rule or a row of dots would be paid for as a text.
+                    if has_words(text[at:end]):
                         path = section.above if at < section.body else section.path
                         yield Piece(text=text[at:end], heading_path=path, start=at)
 

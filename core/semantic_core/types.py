@@ -34,7 +34,8 @@ class Document:
 
     Attributes:
         content: the text.
-        metadata: plain JSON values; copied to each chunk.
+        metadata: plain JSON values; copied to each chunk. The front matter of a markdown
+            document is added to it; what is given here comes first.
         id: names the document, so that ingesting it again replaces it; made from source and
             content if absent, so that an edited one is another document.
         source: where it came from, such as a path or URL; several documents may share one.

@@ -56,6 +56,24 @@ def check_not_blank(text: str, *, what: str) -> None:
         raise BlankTextError(f"{what} is blank: there is nothing to embed. Skip it before saving.")
 
 
+def has_words(text: str) -> bool:
+    """Return whether a text has a letter or a digit, without which nothing is paid for."""
+    return any(map(str.isalnum, text))
+
+
+def check_has_words(text: str, *, what: str) -> None:
+    """Check that a text is worth a vector.
+
+    Raises:
+        BlankTextError: it has no letter and no digit, as a rule or a row of dots has none.
+    """
+    if not has_words(text):
+        raise BlankTextError(
+            f"{what} is blank: without a letter or a digit there is nothing to embed. Skip it "
+            "before saving."
+        )
+
+
 def check_length(text: str, spec: EmbeddingSpec, *, what: str) -> None:
     """Check that a text can fit the model's limit.
 

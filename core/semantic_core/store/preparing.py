@@ -22,7 +22,7 @@ from semantic_core.metadata import copy_metadata, dump_metadata
 from semantic_core.spec import ContentHasher, EmbeddingSpec
 from semantic_core.statuses import EmbeddingStatus
 from semantic_core.types import Chunk
-from semantic_core.validation import check_length, check_not_blank, check_text, check_vector
+from semantic_core.validation import check_has_words, check_length, check_text, check_vector
 
 _log = logging.getLogger(__name__)
 
@@ -216,9 +216,9 @@ def _check_embeddable(
     text: str, wanted: str, status: EmbeddingStatus | None, spec: EmbeddingSpec, what: str
 ) -> None:
     """Check that a chunk without a vector can get one."""
-    check_not_blank(text, what=what)
+    check_has_words(text, what=what)
     if wanted is not text:
-        check_not_blank(wanted, what=f"the vector source of {what}")
+        check_has_words(wanted, what=f"the vector source of {what}")
     check_length(wanted, spec, what=what)
     if spec.is_external:
         raise NotBatchableError(

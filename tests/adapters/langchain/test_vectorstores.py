@@ -155,12 +155,13 @@ def test_blank_documents_are_failed_not_fatal(
     documents = [
         Document(id="a", page_content=""),
         Document(id="b", page_content=" \n\t"),
+        Document(id="d", page_content="---"),
         Document(id="c", page_content="text", metadata={"_vector_source": "  "}),
         CAT,
     ]
     vector_store.add_documents(documents)
     chunks = {chunk.id: chunk for chunk in world.store.chunks()}
-    for chunk_id in ("a", "b", "c"):
+    for chunk_id in ("a", "b", "c", "d"):
         assert chunks[chunk_id].status is FAILED
         assert chunks[chunk_id].error_message == "blank text: nothing to embed"
     embed_all(world)

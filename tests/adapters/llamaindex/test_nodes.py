@@ -238,11 +238,12 @@ def test_a_node_without_an_embedding_waits_for_its_vector(
     [
         TextNode(id_="a", text=""),
         TextNode(id_="a", text=" \n\t"),
+        TextNode(id_="a", text="---\n***", metadata={"file": "x"}),
         TextNode(id_="a", text=" ", metadata={"file": "x"}),
         TextNode(id_="a", text="words", metadata={"file": "x"}, text_template=" "),
         ImageNode(id_="a", **IMAGE),
     ],
-    ids=["empty", "white space", "only metadata", "template without content", "image"],
+    ids=["empty", "white space", "no letter", "only metadata", "template without content", "image"],
 )
 def test_a_blank_node_is_kept_and_never_sent(
     offline_store: SemcoreVectorStore, blank: TextNode

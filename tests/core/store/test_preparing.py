@@ -35,6 +35,8 @@ LIMIT = SPEC.byte_limit or 0
 BAD = {
     "empty": (BlankTextError, lambda: Chunk(text="")),
     "blank": (BlankTextError, lambda: Chunk(text=" \n\t\u3000")),
+    "no letter or digit": (BlankTextError, lambda: Chunk(text="\n---\n* * *")),
+    "source without one": (BlankTextError, lambda: Chunk(text="a", vector_source="…")),
     "blank vector source": (BlankTextError, lambda: Chunk(text="a", vector_source=" ")),
     "blank text with a source": (BlankTextError, lambda: Chunk(text=" ", vector_source="a")),
     "too long": (TextTooLongError, lambda: Chunk(text="a" * (LIMIT + 1))),
@@ -190,7 +192,8 @@ def test_any_text_is_saved_or_refused_with_a_typed_error(texts: list[str]) -> No
         rows = prepare_chunks(chunks, SPEC)
     except InvalidInputError:
         assert any(
-            not text.strip() or any(c == "\0" or "\ud800" <= c <= "\udfff" for c in text)
+            not any(map(str.isalnum, text))
+            or any(c == "\0" or "\ud800" <= c <= "\udfff" for c in text)
             for text in texts
         )
     else:
