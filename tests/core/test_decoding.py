@@ -133,6 +133,7 @@ def test_a_long_file_is_told_by_its_beginning_and_read_to_its_end() -> None:
         "Привет".encode("cp1251"),
         *(random.Random(seed).randbytes(300) for seed in range(40)),
     ],
+    ids=lambda data: f"{len(data)}-bytes",
 )
 def test_what_nobody_can_tell_is_refused_by_name(data: bytes) -> None:
     """Broken UTF-8 too: read as anything else, all of its letters would be garbled."""

@@ -84,7 +84,7 @@ def test_an_edited_document_without_an_id_is_another_one(core: SemanticCore) -> 
     assert texts(core) == ["New.", "Old."]
 
 
-@pytest.mark.parametrize("between", [0, PAGE], ids=["in one page", "pages apart"])
+@pytest.mark.parametrize("between", [0, PAGE], ids=["one-page", "pages-apart"])
 def test_an_id_twice_in_one_call_is_rejected_and_named(core: SemanticCore, between: int) -> None:
     twice = [Document(id="x", content="First."), Document(id="x", content="Second.")]
     report = ingest(core, [twice[0], *filler(between), twice[1]])

@@ -1276,6 +1276,55 @@ _DATABASE = (
     ),
 )
 
+# --- documents ---------------------------------------------------------------------------
+
+_READING = (
+    _guard(
+        "ingesting.py",
+        "an id that stands twice in a call overwrites nothing",
+        "        if taken_at != position:\n",
+        "        if False:\n",
+    ),
+    _guard(
+        "ingesting.py",
+        "a source with a refused document keeps what it had",
+        "self._naming.add_source(source, is_whole=False)",
+        "self._naming.add_source(source, is_whole=True)",
+    ),
+    _guard(
+        "naming.py",
+        "equal documents of one call do not overwrite each other",
+        "(first if times == 1 else",
+        "(first if times else",
+        "tests/core/test_ingesting.py",
+    ),
+    _guard(
+        "store/documents.py",
+        "what another process saved meanwhile stays under its source",
+        '"SELECT document_id FROM documents WHERE collection_id = ? AND created_at <= ? "',
+        '"SELECT document_id FROM documents WHERE collection_id = ? AND ? > 0 "',
+        "tests/core/test_ingesting.py",
+    ),
+    _guard(
+        "readers.py",
+        "a link that leads out of a folder is not followed",
+        "            if path.is_symlink() and not os.path.realpath(path).startswith(inside):\n",
+        "            if False:\n",
+    ),
+    _guard(
+        "decoding.py",
+        "a text that is UTF-8 but for a few bytes is not read as another encoding",
+        "    elif not _is_broken_utf_8(data):\n",
+        "    else:\n",
+    ),
+    _guard(
+        "splitting.py",
+        "a part without a letter or digit is not paid for",
+        "if has_words(text[at:end]):",
+        "if text[at:end].strip():",
+    ),
+)
+
 GUARDS: tuple[Guard, ...] = (
     *_CLAIMS,
     *_ITEMS,
@@ -1287,4 +1336,5 @@ GUARDS: tuple[Guard, ...] = (
     *_CHECKING,
     *_LIVE,
     *_DATABASE,
+    *_READING,
 )
