@@ -187,8 +187,7 @@ _SCHEMA_001 = (
         updated_at REAL NOT NULL,
         UNIQUE (collection_id, document_id)
     )""",
-    """CREATE INDEX documents_source ON documents (collection_id, source)
-        WHERE source IS NOT NULL""",
+    "CREATE INDEX documents_source ON documents (collection_id, source) WHERE source IS NOT NULL",
     # A rowid table: with the hash as clustered key, inserts are five times slower.
     f"""CREATE TABLE embeddings (
         id INTEGER PRIMARY KEY,
