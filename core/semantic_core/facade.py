@@ -107,7 +107,10 @@ class SemanticCore:
         Args:
             documents: one, or any iterable of them.
             mode: ``async`` returns as soon as everything is saved, PENDING where no vector is
-                known yet; ``sync`` embeds each page with the default key before saving it.
+                known yet; ``sync`` embeds each page with the default key before saving it. A
+                text that a batch job carries waits for that job, and one that another live call
+                embeds at this moment for that call, so that it is paid for once; one that is too
+                long for the model is FAILED. The report counts them.
             replace_sources: when all is saved, remove what earlier calls saved under the sources
                 that this call named, with or without ids; a source of which a document was
                 refused keeps it. Vectors stay as cache.

@@ -7,8 +7,9 @@ nothing is sent while such a job runs: its texts are known only once its results
 from __future__ import annotations
 
 import logging
+import sqlite3
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from semantic_core.batches.applying import Tally, complete, doubt_of, fetched, hold_bad
@@ -33,6 +34,7 @@ from semantic_core.queue.adoption import (
     wanted_hashes,
 )
 from semantic_core.queue.costs import token_guesser
+from semantic_core.queue.items import fail_chunks
 from semantic_core.queue.vectors import ArrivedVector
 from semantic_core.spec import EmbeddingSpec
 from semantic_core.statuses import FailureReason, VectorOrigin
@@ -152,10 +154,20 @@ def _store_wanted(
                     job_id=None,
                     now=job.context.clock.now(),
                 )
+                _fail_too_long(connection, space_id, lines, now=job.context.clock.now())
                 reach(FailPoint.APPLY_PAGE_WRITTEN)
             reach(FailPoint.APPLY_PAGE_COMMITTED)
             stored += len(arrived)
     return tally, stored
+
+
+def _fail_too_long(
+    connection: sqlite3.Connection, space_id: int, lines: Mapping[bytes, ResultLine], *, now: float
+) -> None:
+    """Let no text go again that its model did not take whole."""
+    found = {key: line.error for key, line in lines.items() if line.is_too_long}
+    for key in sorted(wanted_hashes(connection, space_id, list(found))):
+        fail_chunks(connection, key, str(found[key]), now=now)
 
 
 def _arrived(key: bytes, line: ResultLine) -> ArrivedVector:

@@ -80,6 +80,8 @@ def ingest(
             warn(f"Refused {rejected.name}: {rejected.reason}")
         if not report.documents and refused is None:
             say("No .txt, .md, .rst or .html file was found there; others have to be converted.")
+        if chunks.failed:
+            say(f"{counted(chunks.failed, 'chunk')} failed. Next: semcore failed --db {db}")
         if chunks.pending:
             say(f"Next: semcore flush --db {db}")
     if refused is not None:

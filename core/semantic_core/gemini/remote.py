@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from semantic_core.limits import TOO_LONG
 from semantic_core.types import Vector
 
 
@@ -173,3 +174,8 @@ class ResultLine:
     is_quota: bool = False
     is_wrong_size: bool = False
     is_refused: bool = False
+
+    @property
+    def is_too_long(self) -> bool:
+        """Whether the model does not take the whole text, now or later."""
+        return self.error is not None and self.error.startswith(TOO_LONG)

@@ -14,6 +14,7 @@ from semantic_core.emulator import (
     EndJob,
     FaultRule,
     Lines,
+    ModelInfo,
     Operation,
     Reply,
 )
@@ -88,6 +89,24 @@ def test_the_remote_files_of_a_found_job_stay(world: World) -> None:
     world.manager().sync_status()
     assert world.chunk().status is READY
     assert world.emulator.ledger.times_billed("one") == 1
+
+
+def test_a_text_that_a_found_job_took_only_in_part_is_not_sent_again(tmp_path: Path) -> None:
+    """A11: it was billed, and would be cut short again."""
+    models = {"gemini-embedding-001": ModelInfo(token_limit=2048, truncates=True)}
+    with open_world(tmp_path, models=models) as world:
+        world.save("too many words " * 1000, "short")
+        taken = backup(world)
+        world.manager().flush_queue()
+        with restored(world, taken) as copy:
+            manager = world.manager(store=copy)
+            for _ in range(2):
+                manager.flush_queue()
+                manager.sync_status()
+            long, short = copy.chunks()
+            assert (long.error_message or "").startswith("too long")
+            assert short.status == "READY"
+        assert not world.emulator.ledger.overbilled()
 
 
 def test_a_found_job_without_usable_results_frees_the_queue(world: World) -> None:
