@@ -310,25 +310,16 @@ _SCHEMA_001 = (
     "CREATE INDEX batch_items_job_open ON batch_items (job_id, id) WHERE state = 'open'",
     """CREATE INDEX batch_items_budget ON batch_items (content_hash, budget_use)
         WHERE budget_use NOT IN ('nothing', 'forgiven')""",
-    # What was paid for live to see whether vectors can be trusted; a job's, or of the store.
+    # Paid for live to see whether vectors can be trusted.
     """CREATE TABLE spot_checks (
-        id INTEGER PRIMARY KEY,
-        job_id TEXT REFERENCES batch_jobs (id),
-        model TEXT NOT NULL,
-        texts INTEGER NOT NULL,
-        tokens INTEGER NOT NULL,
-        cost_usd REAL,
-        worst_cosine REAL,
-        is_passed INTEGER CHECK (is_passed IN (0, 1)),
-        created_at REAL NOT NULL
+        id INTEGER PRIMARY KEY, job_id TEXT REFERENCES batch_jobs (id),
+        model TEXT NOT NULL, texts INTEGER NOT NULL, tokens INTEGER NOT NULL, cost_usd REAL,
+        worst_cosine REAL, is_passed INTEGER CHECK (is_passed IN (0, 1)), created_at REAL NOT NULL
     )""",
-    "CREATE INDEX spot_checks_job ON spot_checks (job_id) WHERE job_id IS NOT NULL",
-    # Apart from the items of jobs: these are freed by time.
     """CREATE TABLE live_claims (
         content_hash BLOB PRIMARY KEY CHECK (length(content_hash) = 32),
         space_id INTEGER NOT NULL REFERENCES spaces (id),
-        lease_token TEXT NOT NULL,
-        lease_until REAL NOT NULL
+        lease_token TEXT NOT NULL, lease_until REAL NOT NULL
     ) WITHOUT ROWID""",
     f"""CREATE TABLE chunks (
         pk INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -128,6 +128,8 @@ RECEIPT = Receipt(
     reused_chunks=55,
     reused_tokens=44_004,
     reused_estimated_tokens=0,
+    check_tokens=17_005,
+    check_usd=0.1234,
 )
 SAVED = SaveReport(inserted=3002, updated=403, unchanged=54, ready=2055, pending=1406, failed=7)
 REPORT = IngestReport(

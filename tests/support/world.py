@@ -37,7 +37,7 @@ class World:
         self.clock = clock
         self.path = folder / "world.db"
         self.store = PeeweeVectorStore(self.path, clock=clock)
-        self._clients: list[GeminiBatchClient | GeminiEmbedder | BatchManager] = []
+        self._clients: list[GeminiBatchClient | GeminiEmbedder] = []
 
     def close(self) -> None:
         for client in self._clients:
@@ -60,7 +60,7 @@ class World:
             keyring, endpoint=Endpoint(base_url=self.emulator.url, timeout=5.0), clock=self.clock
         )
         self._clients.append(client)
-        manager = BatchManager(
+        return BatchManager(
             keyring,
             store or self.store,
             client=client,
@@ -68,8 +68,6 @@ class World:
             collection=collection,
             clock=self.clock,
         )
-        self._clients.append(manager)
-        return manager
 
     def embedder(self, keyring: GoogleKeyring | None = None) -> GeminiEmbedder:
         embedder = GeminiEmbedder(

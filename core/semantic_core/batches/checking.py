@@ -22,7 +22,7 @@ from semantic_core.batches.context import BatchContext, LeasedJob
 from semantic_core.batches.holding import hold
 from semantic_core.batches.pages import pages
 from semantic_core.errors import ProviderError
-from semantic_core.gemini import ResultLine, normalize, read_results
+from semantic_core.gemini import GeminiEmbedder, ResultLine, normalize, read_results
 from semantic_core.pricing import token_estimator
 from semantic_core.queue.checks import finish_check, forget_check, has_passed, record_check
 from semantic_core.queue.claims import wanted_sources
@@ -171,13 +171,15 @@ def embed_again(
             now=now,
         )
     found: dict[int, Vector] = {}
+    endpoint = context.client.endpoint
     try:
-        for answered in context.embedder.embed_in_parts(texts, spec=spec, before_each=before_each):
-            found |= {
-                position: normalize(vector)
-                for position, vector in answered.items()
-                if not isinstance(vector, str)
-            }
+        with GeminiEmbedder(context.keyring, endpoint=endpoint, clock=context.clock) as embedder:
+            for answered in embedder.embed_in_parts(texts, spec=spec, before_each=before_each):
+                found |= {
+                    position: normalize(vector)
+                    for position, vector in answered.items()
+                    if not isinstance(vector, str)
+                }
     except ProviderError as error:
         if error.is_definite and not found:
             with context.store.database.transaction() as connection:

@@ -15,8 +15,9 @@ from semantic_core.certain_exit import certain_exit
 from semantic_core.clock import Clock
 from semantic_core.errors import DatabaseCorruptError, StorageError
 from semantic_core.failpoints import FailPoint, reach
-from semantic_core.gemini import GeminiBatchClient, GeminiEmbedder
+from semantic_core.gemini import GeminiBatchClient
 from semantic_core.gemini.names import is_remote_name
+from semantic_core.keyring import GoogleKeyring
 from semantic_core.queue import jobs
 from semantic_core.queue.job_rows import job_spec
 from semantic_core.queue.jobs import JobRecord
@@ -34,7 +35,7 @@ class BatchContext:
     Attributes:
         store: where chunks and jobs are.
         client: how the provider is asked.
-        embedder: embeds texts again for spot checks; connects when it is used.
+        keyring: its default key pays for spot checks.
         config: limits and delays.
         clock: where time comes from.
         fingerprint: names the batch key without giving it away.
@@ -44,7 +45,7 @@ class BatchContext:
 
     store: PeeweeVectorStore
     client: GeminiBatchClient
-    embedder: GeminiEmbedder
+    keyring: GoogleKeyring
     config: BatchConfig
     clock: Clock
     fingerprint: str

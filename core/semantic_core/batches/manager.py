@@ -28,7 +28,7 @@ from semantic_core.errors import (
     TransitionError,
     WaitTimeoutError,
 )
-from semantic_core.gemini import GeminiBatchClient, GeminiEmbedder
+from semantic_core.gemini import GeminiBatchClient
 from semantic_core.keyring import GoogleKeyring
 from semantic_core.progress import QueueProgress, queue_progress
 from semantic_core.queue import jobs
@@ -88,7 +88,6 @@ class BatchManager:
         self.clock = clock or vector_store.clock
         self._client = client
         self._owns_client = client is None
-        self._embedder: GeminiEmbedder | None = None
         self._listed_at: float | None = None
         self._told: set[str] = set()
         self._workspace = Workspace(vector_store.database.path)
@@ -104,9 +103,6 @@ class BatchManager:
         if self._owns_client and self._client is not None:
             self._client.close()
             self._client = None
-        if self._embedder is not None:
-            self._embedder.close()
-            self._embedder = None
 
     # --- sending -------------------------------------------------------------------------
 
@@ -368,14 +364,10 @@ class BatchManager:
             self.keyring.get_default_key()
         if self._client is None:
             self._client = GeminiBatchClient.from_keyring(self.keyring, clock=self.clock)
-        if self._embedder is None:
-            self._embedder = GeminiEmbedder(
-                self.keyring, endpoint=self._client.endpoint, clock=self.clock
-            )
         return BatchContext(
             store=self.store,
             client=self._client,
-            embedder=self._embedder,
+            keyring=self.keyring,
             config=self.config,
             clock=self.clock,
             fingerprint=self.keyring.fingerprint(self.store.meta("hmac_salt") or ""),

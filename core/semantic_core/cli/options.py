@@ -93,9 +93,7 @@ def open_manager(
             )
         store = opened.enter_context(PeeweeVectorStore(db))
         config = BatchConfig(monthly_budget_usd=monthly_budget)
-        yield opened.enter_context(
-            BatchManager(keyring, store, collection=collection, client=client, config=config)
-        )
+        yield BatchManager(keyring, store, collection=collection, client=client, config=config)
 
 
 def check_there(db: Path) -> None:

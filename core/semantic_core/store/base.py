@@ -45,7 +45,9 @@ class BaseVectorStore(ABC):
     ) -> SaveReport:
         """Save chunks, with or without vectors, in one transaction: all or nothing.
 
-        With ``keep_refused``, a chunk that cannot get a vector is saved as FAILED instead.
+        With ``keep_refused``, a chunk that cannot get a vector (it is blank, or too long), or whose
+        vector cannot be used (it is all zero, or of another size than those of others in this
+        call), is saved as FAILED with the reason, and refuses no other.
         """
 
     @abstractmethod

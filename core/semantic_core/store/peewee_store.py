@@ -106,10 +106,7 @@ class PeeweeVectorStore(OpenStore, BaseVectorStore):
         Args:
             chunks: what to save; a whole call is held in memory.
             collection: created with the default spec if it does not exist.
-            keep_refused: save a chunk that cannot get a vector (it is blank, or too long), or
-                whose vector cannot be used (it is all zero, or of another size than that of
-                others in this call), as FAILED with the reason, found by keyword, instead of
-                refusing all of them.
+            keep_refused: save as FAILED what is blank, too long, or has an unusable vector.
 
         Raises:
             InvalidInputError: the subclass for the first chunk that cannot be saved.
@@ -162,9 +159,8 @@ class PeeweeVectorStore(OpenStore, BaseVectorStore):
     ) -> int:
         """Delete the chunks that meet every condition given, in one transaction.
 
-        Their provider vectors stay as cache, so that adding the same text again costs nothing;
-        ``purge`` deletes those too, if no other chunk uses them, and adding the text again is
-        paid for again.
+        Their provider vectors stay as cache; ``purge`` deletes those too, if no other chunk uses
+        them, and adding the text again is paid for again.
 
         Returns:
             How many chunks were deleted; unknown ids are no error.
@@ -210,10 +206,8 @@ class PeeweeVectorStore(OpenStore, BaseVectorStore):
     def prune(self, older_than: float) -> int:
         """Delete cached vectors that no chunk has used for ``older_than`` seconds.
 
-        A vector that is gone is paid for again when its text comes back.
-
         Returns:
-            How many vectors were deleted.
+            How many were deleted: they are paid for again when their text comes back.
         """
         with self.database.transaction() as connection:
             pruned = connection.execute(
@@ -235,8 +229,8 @@ class PeeweeVectorStore(OpenStore, BaseVectorStore):
     ) -> BulkReport:
         """Store vectors by content hash and make every chunk READY that wants one.
 
-        Pages of 1,000 are written in one transaction each: all or nothing per page, and doing
-        it again changes nothing. A vector is stored even if no chunk wants it any more.
+        Pages of 1,000 are written in one transaction each, and doing it again changes nothing.
+        A vector is stored even if no chunk wants it any more.
 
         Args:
             items: (content hash in hex, vector of shape (dimensions,)) pairs.
