@@ -2,7 +2,7 @@
 
 from llamaindex_semcore.base import SemcoreVectorStore
 from llamaindex_semcore.embedding import DeferredEmbedding
-from llamaindex_semcore.errors import UnsupportedQueryError
+from llamaindex_semcore.errors import DeferredVectorError, UnsupportedQueryError
 from llamaindex_semcore.found_nodes import RESULT_KEY
 from semantic_core import BatchConfig, BatchManager, EmbeddingSpec, GoogleKeyring
 
@@ -11,6 +11,7 @@ __all__ = [
     "BatchConfig",
     "BatchManager",
     "DeferredEmbedding",
+    "DeferredVectorError",
     "EmbeddingSpec",
     "GoogleKeyring",
     "SemcoreVectorStore",

@@ -22,6 +22,7 @@ from llama_index.core.vector_stores.types import (
 from llamaindex_semcore.filters import to_filter
 from llamaindex_semcore.nodes import to_chunk, to_node
 from llamaindex_semcore.persisting import read_pointer, write_pointer
+from llamaindex_semcore.placeholder import restore
 from llamaindex_semcore.queries import QueryRun
 from llamaindex_semcore.query_options import PendingRule, QueryOptions
 from semantic_core import (
@@ -212,6 +213,8 @@ class SemcoreVectorStore(BasePydanticVectorStore):
             StorageError: the database could not be written.
         """
         chunks = [to_chunk(node) for node in nodes]
+        for node in nodes:
+            restore(node)
         try:
             return list(
                 self._client.save(chunks, collection=self.collection, keep_refused=True).ids

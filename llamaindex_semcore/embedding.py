@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
-from llama_index.core.base.embeddings.base import BaseEmbedding, Embedding, mean_agg
+from llama_index.core.base.embeddings.base import (
+    BaseEmbedding,
+    Embedding,
+    SimilarityMode,
+    mean_agg,
+)
 from llama_index.core.bridge.pydantic import Field, PrivateAttr
+from llama_index.core.schema import BaseNode
 
+from llamaindex_semcore.errors import DeferredVectorError
 from llamaindex_semcore.live_queries import LiveQueries
-from llamaindex_semcore.query_vector import QueryVector
+from llamaindex_semcore.placeholder import NoVector, restore
+from llamaindex_semcore.query_vector import NoQueryVector, QueryVector
 from semantic_core import (
     ConfigurationError,
     EmbeddingSpec,
@@ -31,9 +39,12 @@ class DeferredEmbedding(BaseEmbedding):
 
     It goes wherever LlamaIndex takes an embed model: into ``VectorStoreIndex``, ``Settings``,
     or an ``IngestionPipeline`` as its last transformation. For documents it makes no call and
-    needs no key: it returns ``[]``, which `SemcoreVectorStore` reads as "no vector yet". (Not
-    None: a pipeline silently drops nodes whose embedding is None.) Other vector stores cannot
-    read that placeholder.
+    needs no key: it returns an empty list, which `SemcoreVectorStore` reads as "no vector yet".
+    (Not None: a pipeline silently drops nodes whose embedding is None.) Whoever computes with it,
+    such as a semantic splitter, an evaluator or another vector store, gets a
+    `DeferredVectorError`; they need an embed model that embeds at once. Where LlamaIndex validates
+    a node or reads it from JSON, a plain ``[]`` is left until this class or the store has the node
+    again: what computes with it in between finds it empty.
 
     It is pickled without its keys. A copy, such as one in a spawned worker of a pipeline, takes
     them from its environment, and needs them only to embed a query.
@@ -128,13 +139,37 @@ class DeferredEmbedding(BaseEmbedding):
         """Embed several wordings of one query as one vector; none if one of them has none."""
         return _aggregate([await self.aget_query_embedding(query) for query in queries], agg_fn)
 
+    def __call__(self, nodes: Sequence[BaseNode], **kwargs: Any) -> Sequence[BaseNode]:
+        """Give each node the placeholder for its vector."""
+        return _restored(super().__call__(nodes, **kwargs))
+
+    async def acall(self, nodes: Sequence[BaseNode], **kwargs: Any) -> Sequence[BaseNode]:
+        """Give each node the placeholder for its vector."""
+        return _restored(await super().acall(nodes, **kwargs))
+
+    def similarity(
+        self,
+        embedding1: Embedding,
+        embedding2: Embedding,
+        mode: SimilarityMode = SimilarityMode.DEFAULT,
+    ) -> float:
+        """Compare two vectors.
+
+        Raises:
+            DeferredVectorError: one of them is to come yet.
+        """
+        if len(embedding1) and len(embedding2):
+            return super().similarity(embedding1, embedding2, mode)
+        # Of a plain empty list, which JSON has made of a placeholder, the cosine would be NaN.
+        raise DeferredVectorError.of_text()
+
     # --- documents: nothing is embedded here -----------------------------------------------
 
     def _get_text_embedding(self, text: str) -> Embedding:  # noqa: ARG002  # the store has the text
-        return []
+        return NoVector()
 
     def _get_text_embeddings(self, texts: list[str]) -> list[Embedding]:
-        return [[] for _ in texts]
+        return [NoVector() for _ in texts]
 
     async def _aget_text_embeddings(self, texts: list[str]) -> list[Embedding]:
         return self._get_text_embeddings(texts)
@@ -153,20 +188,26 @@ class DeferredEmbedding(BaseEmbedding):
         except self._live.expected_errors as error:
             return self._degrade(error)
 
-    def _degrade(self, error: Exception) -> QueryVector:
+    def _degrade(self, error: Exception) -> NoQueryVector:
         """Return no vector and the reason, unless errors are to be raised."""
         if self.on_query_error == "raise":
             raise error
         # Another embed model's message may quote the query, or a key.
         reason = str(error) if isinstance(error, SemanticCoreError) else type(error).__name__
         _log.warning("A query is answered by keyword alone, it could not be embedded: %s", reason)
-        return QueryVector(problem=reason)
+        return NoQueryVector(reason)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         live = (state["__pydantic_private__"] or {}).get("_live")
         if live is not None:
             self._live = live
+
+
+def _restored(nodes: Sequence[BaseNode]) -> Sequence[BaseNode]:
+    for node in nodes:
+        restore(node)
+    return nodes
 
 
 def _aggregate(vectors: list[Embedding], agg_fn: Callable[..., Embedding] | None) -> Embedding:

@@ -83,7 +83,7 @@ class QueryRun:
         self._text = query.query_str or ""
         # A zero vector is how VectorIndexAutoRetriever asks for filters alone.
         vector = query.query_embedding
-        self._vector = vector if vector is not None and any(vector) else None
+        self._vector = vector if vector is not None and len(vector) and any(vector) else None
         self._where: dict[str, Any] = {
             "collection": collection,
             "filters": to_filter(query.filters),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from llamaindex_semcore.placeholder import NoVector
 from semantic_core import EmbeddingSpec
 
 
 class QueryVector(list[float]):
-    """A query's embedding, or an empty list where it could not be embedded.
+    """A query's embedding.
 
     LlamaIndex embeds a query before it calls the store, and hands the list on as it is. So the
     store can check what two lists of floats do not show: that they are of one space.
@@ -16,7 +17,6 @@ class QueryVector(list[float]):
     Attributes:
         spec: what it was made with; None for another embed model's.
         provenance: the endpoint it came from; None for another embed model's.
-        problem: why it is empty, or None.
     """
 
     def __init__(
@@ -25,9 +25,15 @@ class QueryVector(list[float]):
         *,
         spec: EmbeddingSpec | None = None,
         provenance: str | None = None,
-        problem: str | None = None,
     ) -> None:
         super().__init__(values)
         self.spec = spec
         self.provenance = provenance
+
+
+class NoQueryVector(NoVector, QueryVector):
+    """An empty list for a query that could not be embedded, with the reason."""
+
+    def __init__(self, problem: str = "") -> None:
+        super().__init__()
         self.problem = problem

@@ -9,7 +9,7 @@ from llama_index.core.schema import TextNode
 from llama_index.core.storage.kvstore import SimpleKVStore
 
 from llamaindex_semcore import DeferredEmbedding, EmbeddingSpec, GoogleKeyring
-from llamaindex_semcore.query_vector import QueryVector
+from llamaindex_semcore.query_vector import NoQueryVector, QueryVector
 from semantic_core import (
     AuthError,
     ConfigurationError,
@@ -77,7 +77,7 @@ async def test_queries_are_embedded_live_as_queries_of_the_spec(
     expected = world.embedder().embed_query("How are you?", spec=EmbeddingSpec())
     assert vector == expected.tolist()
     assert isinstance(vector, QueryVector)
-    assert (vector.spec, vector.problem) == (EmbeddingSpec(), None)
+    assert vector.spec == EmbeddingSpec()
 
 
 async def test_another_embed_model_can_embed_queries() -> None:
@@ -93,7 +93,7 @@ async def test_a_query_that_cannot_be_embedded_has_no_vector_but_a_reason(
         keyless().get_query_embedding("secret words"),
         await keyless().aget_query_embedding("secret words"),
     ):
-        assert isinstance(vector, QueryVector)
+        assert isinstance(vector, NoQueryVector)
         assert vector == []
         assert "GEMINI_API_KEY" in str(vector.problem)
     assert "GEMINI_API_KEY" in caplog.text
@@ -107,7 +107,7 @@ def test_a_provider_that_fails_is_a_reason_too(
         FaultRule(operation=Operation.EMBED, effect=Reply(code=503), times=None)
     )
     vector = embed_model.get_query_embedding("a")
-    assert isinstance(vector, QueryVector)
+    assert isinstance(vector, NoQueryVector)
     assert vector == []
     assert "503" in str(vector.problem)
 
@@ -120,7 +120,7 @@ async def test_so_is_another_embed_model_that_fails(caplog: pytest.LogCaptureFix
         embed_model.get_query_embedding("my words"),
         await embed_model.aget_query_embedding("my words"),
     ):
-        assert isinstance(vector, QueryVector)
+        assert isinstance(vector, NoQueryVector)
         assert vector == []
         assert vector.problem == "RuntimeError"
     assert "sk-secret" not in caplog.text
@@ -176,7 +176,7 @@ def test_wordings_of_which_one_fails_have_no_vector(
         FaultRule(operation=Operation.EMBED, effect=Reply(code=503), skip=1, times=None)
     )
     made = embed_model.get_agg_embedding_from_queries(["one", "two"])
-    assert isinstance(made, QueryVector)
+    assert isinstance(made, NoQueryVector)
     assert made == []
     assert "503" in str(made.problem)
 

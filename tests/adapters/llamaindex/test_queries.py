@@ -24,7 +24,7 @@ from llamaindex_semcore import (
     SemcoreVectorStore,
     UnsupportedQueryError,
 )
-from llamaindex_semcore.query_vector import QueryVector
+from llamaindex_semcore.query_vector import NoQueryVector, QueryVector
 from semantic_core import (
     InvalidInputError,
     InvalidVectorError,
@@ -145,7 +145,7 @@ def test_without_a_vector_the_answer_is_by_keyword(
 
 def test_the_reason_of_the_embed_model_is_passed_on(offline_store: SemcoreVectorStore) -> None:
     offline_store.add([node(CAT)])
-    result = ask(offline_store, query_embedding=QueryVector(problem="no key"), query_str="cat")
+    result = ask(offline_store, query_embedding=NoQueryVector("no key"), query_str="cat")
     assert infos(result)[0]["degraded"] == "answered by keyword alone: no key"
 
 
