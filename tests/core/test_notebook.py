@@ -59,6 +59,7 @@ JOB = BatchJob(
     created_at=NOW,
     submitted_at=NOW + 60,
     finished_at=NOW + 120,
+    unreadable=("spec",),
 )
 HELD = replace(
     JOB,
