@@ -119,5 +119,7 @@ def manager_of(store: PeeweeVectorStore, provider: InstantProvider, *, texts: in
         GoogleKeyring(default_key="no-key", batch_key="no-batch-key"),
         store,
         client=cast("GeminiBatchClient", provider),
-        config=BatchConfig(max_requests=texts, max_file_bytes=2**40, max_tokens=2**40),
+        config=BatchConfig(
+            max_requests=texts, max_file_bytes=2**40, max_tokens=2**40, first_job_tokens=2**40
+        ),
     )

@@ -17,6 +17,7 @@ class ProviderLimits:
 
     Attributes:
         file_bytes: largest input file of a job.
+        storage_bytes: all files of a project together, results included.
         open_jobs: jobs queued or running at one time.
         job_target: how soon a job is to be done; many are not.
         job_lifetime: a job that is not done by then expires, without results and without cost.
@@ -26,6 +27,7 @@ class ProviderLimits:
     """
 
     file_bytes: int
+    storage_bytes: int
     open_jobs: int
     job_target: float
     job_lifetime: float
@@ -42,13 +44,18 @@ class ProviderLimits:
 GEMINI_LIMITS = ProviderLimits(
     # Google says "2 GB" and does not say which.
     file_bytes=2_000_000_000,
+    storage_bytes=20_000_000_000,
     open_jobs=100,
     job_target=24 * HOUR,
     job_lifetime=48 * HOUR,
     # Result files live as long as any file. How many tokens may be enqueued depends on model and
-    # tier and stands in AI Studio only: the provider answers 429, and texts wait.
+    # tier and stands in AI Studio only: see queue/ceilings.py.
     result_lifetime=48 * HOUR,
     source="https://ai.google.dev/gemini-api/docs/batch-api and .../files and .../rate-limits",
     as_of="2026-11",
 )
 """Google's, for the paid tiers."""
+
+# A result line of 768 numbers was measured with 9,500 bytes.
+RESULT_NUMBER_BYTES = 13
+RESULT_LINE_BYTES = 200

@@ -55,6 +55,10 @@ def show_queue(stats: QueueStats) -> str:
     if stats.backing_off:
         first = moment(stats.next_try)
         parts.append(html.line(f"Of these later: {stats.backing_off:,}, the first from {first}."))
+    for passed in stats.passed_over[:MOST_ROWS]:
+        names = f"{', '.join(passed.collections)} ({passed.model})"
+        since = moment(passed.since)
+        parts.append(html.warning(shorten(f"{names} since {since}: {passed.why}", MESSAGE_WIDTH)))
     if stats.stale:
         parts.append(html.line(f"Served by the vector of an older text: {stats.stale:,}."))
     parts += [html.warning(caution) for caution in stats.cautions]

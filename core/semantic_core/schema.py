@@ -167,7 +167,10 @@ _SCHEMA_001 = (
         model TEXT NOT NULL,
         dimensions INTEGER,
         is_external INTEGER NOT NULL CHECK (is_external IN (0, 1)),
-        CHECK (is_external OR dimensions IS NOT NULL)
+        passed_over TEXT,
+        passed_at REAL,
+        CHECK (is_external OR dimensions IS NOT NULL),
+        CHECK ((passed_over IS NULL) = (passed_at IS NULL))
     )""",
     """CREATE TABLE collections (
         id INTEGER PRIMARY KEY,
@@ -262,7 +265,6 @@ _SCHEMA_001 = (
         lease_token TEXT,
         lease_until REAL,
         absent_since REAL,
-        not_before REAL,
         cancel_requested_at REAL,
         is_adopted INTEGER NOT NULL DEFAULT 0 CHECK (is_adopted IN (0, 1)),
         cleanup_tries INTEGER NOT NULL DEFAULT 0,
@@ -280,8 +282,18 @@ _SCHEMA_001 = (
         CHECK ((status = 'COMPLETED') = (step IN ('applied', 'cleaned')))
     )""",
     "CREATE INDEX batch_jobs_open ON batch_jobs (status) WHERE status NOT IN ('COMPLETED', 'FAILED')",
-    "CREATE INDEX batch_jobs_paused ON batch_jobs (model, not_before) WHERE not_before IS NOT NULL",
     "CREATE INDEX batch_jobs_unclean ON batch_jobs (id) WHERE cleaned_at IS NULL",
+    """CREATE TABLE ceilings (
+        fingerprint TEXT NOT NULL,
+        model TEXT NOT NULL,
+        requests INTEGER NOT NULL CHECK (requests > 0),
+        tokens INTEGER NOT NULL CHECK (tokens > 0),
+        open_jobs INTEGER NOT NULL CHECK (open_jobs >= 0),
+        not_before REAL,
+        message TEXT,
+        noted_at REAL NOT NULL,
+        PRIMARY KEY (fingerprint, model)
+    ) WITHOUT ROWID""",
     f"""CREATE TABLE batch_items (
         id INTEGER PRIMARY KEY,
         job_id TEXT NOT NULL REFERENCES batch_jobs (id),

@@ -31,6 +31,7 @@ class Tables:
     DocumentModel: Any
     EmbeddingModel: Any
     BatchJobModel: Any
+    CeilingModel: Any
     BatchItemModel: Any
     SpotCheckModel: Any
     LiveClaimModel: Any
@@ -71,6 +72,8 @@ def build_tables(database: SqliteDatabase) -> Tables:
         model = TextField()
         dimensions = IntegerField(null=True)
         is_external = BooleanField()
+        passed_over = TextField(null=True)
+        passed_at = FloatField(null=True)
 
         class Meta:
             table_name = "spaces"
@@ -148,7 +151,6 @@ def build_tables(database: SqliteDatabase) -> Tables:
         lease_token = TextField(null=True)
         lease_until = FloatField(null=True)
         absent_since = FloatField(null=True)
-        not_before = FloatField(null=True)
         cancel_requested_at = FloatField(null=True)
         is_adopted = BooleanField()
         cleanup_tries = IntegerField()
@@ -163,6 +165,22 @@ def build_tables(database: SqliteDatabase) -> Tables:
 
         class Meta:
             table_name = "batch_jobs"
+
+    class CeilingModel(Base):
+        """What the open jobs of one key and model may carry together, after what was refused."""
+
+        fingerprint = TextField()
+        model = TextField()
+        requests = IntegerField()
+        tokens = IntegerField()
+        open_jobs = IntegerField()
+        not_before = FloatField(null=True)
+        message = TextField(null=True)
+        noted_at = FloatField()
+
+        class Meta:
+            table_name = "ceilings"
+            primary_key = CompositeKey("fingerprint", "model")
 
     class BatchItemModel(Base):
         """One content hash that a job carries or carried."""
@@ -271,6 +289,7 @@ def build_tables(database: SqliteDatabase) -> Tables:
         DocumentModel,
         EmbeddingModel,
         BatchJobModel,
+        CeilingModel,
         BatchItemModel,
         SpotCheckModel,
         LiveClaimModel,

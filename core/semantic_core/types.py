@@ -325,6 +325,24 @@ class BatchJob:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PassedOver:
+    """Texts of one vector space that the last flush to look at them did not send.
+
+    Attributes:
+        collections: the collections they wait in.
+        model: model id.
+        why: what kept them, and where it is known what is tried next, when, and which setting
+            governs that; in words.
+        since: epoch seconds since when this is why.
+    """
+
+    collections: tuple[str, ...]
+    model: str
+    why: str
+    since: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class QueueStats:
     """What waits, what runs and what failed.
 
@@ -346,6 +364,7 @@ class QueueStats:
         failures: FAILED chunks by error message, most frequent first.
         next_try: epoch seconds when the first of those that back off is due, or None.
         cautions: what is not known of a model that texts wait for: its price or its token limit.
+        passed_over: what the last flush to look at them did not send, and why.
     """
 
     waiting: int
@@ -363,6 +382,7 @@ class QueueStats:
     failures: tuple[tuple[str, int], ...]
     next_try: float | None = None
     cautions: tuple[str, ...] = ()
+    passed_over: tuple[PassedOver, ...] = ()
 
     def _repr_html_(self) -> str:
         return notebook.show_queue(self)

@@ -192,7 +192,9 @@ def test_a_state_column_takes_exactly_the_states(
 
 
 ROWS = """
-    INSERT INTO spaces VALUES (1, 'digest', 'model', 2, 0);
+    INSERT INTO spaces (id, digest, model, dimensions, is_external)
+        VALUES (1, 'digest', 'model', 2, 0);
+    INSERT INTO ceilings VALUES ('f', 'm', 1, 1, 0, NULL, NULL, 0);
     INSERT INTO collections VALUES (1, 'default', 1, '{}', 0);
     INSERT INTO documents VALUES (1, 1, 'd', NULL, zeroblob(32), '{}', 0, 0);
     INSERT INTO embeddings VALUES (1, zeroblob(32), 1, zeroblob(8), 'batch', NULL, 0, NULL);
@@ -235,6 +237,10 @@ ROWS = """
         "UPDATE batch_jobs SET (status, step, google_job_id, hold_reason) = ('COMPLETED', 'applied', 'g', 'lost')",
         "UPDATE batch_jobs SET (status, failure_reason, hold_reason) = ('FAILED', 'cancelled', 'lost')",
         "UPDATE spaces SET dimensions = NULL",
+        "UPDATE spaces SET passed_over = 'since nobody knows when'",
+        "UPDATE ceilings SET tokens = 0",
+        "UPDATE ceilings SET requests = 0",
+        "UPDATE ceilings SET open_jobs = -1",
         # Keys of another size.
         "UPDATE chunks SET content_hash = zeroblob(31)",
         "UPDATE batch_items SET content_hash = zeroblob(33)",

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import sqlite3
 import uuid
 from collections.abc import Iterable
 
 from semantic_core.queue.budget import RetryBudget
-from semantic_core.queue.claims import ClaimLimits, NewJob, Waiting, claim, select_waiting
+from semantic_core.queue.claims import (
+    ClaimLimits,
+    NewJob,
+    Waiting,
+    candidates,
+    claim,
+    fill_job,
+)
 from semantic_core.queue.items import Outcome, settle_items
 from semantic_core.statuses import BudgetUse, ItemState
 from semantic_core.store import PeeweeVectorStore
@@ -37,13 +45,21 @@ def look(
 ) -> Waiting | None:
     """Return what one job would take."""
     with store.database.transaction() as connection:
-        return select_waiting(
-            connection,
-            collection=collection,
-            limits=limits,
-            budget=budget or RetryBudget(),
-            now=store.clock.now(),
-        )
+        return _first(connection, collection, limits, budget, store.clock.now())
+
+
+def _first(
+    connection: sqlite3.Connection,
+    collection: str | None,
+    limits: ClaimLimits,
+    budget: RetryBudget | None,
+    now: float,
+) -> Waiting | None:
+    filled = (
+        fill_job(connection, candidate, limits=limits, budget=budget or RetryBudget(), now=now)
+        for candidate in candidates(connection, collection=collection, now=now)
+    )
+    return next((waiting for waiting in filled if waiting is not None), None)
 
 
 def claim_job(
@@ -57,13 +73,7 @@ def claim_job(
     """Claim what one job takes; return its id, or None if nothing is due."""
     now = store.clock.now()
     with store.database.transaction() as connection:
-        waiting = select_waiting(
-            connection,
-            collection=collection,
-            limits=limits,
-            budget=budget or RetryBudget(),
-            now=now,
-        )
+        waiting = _first(connection, collection, limits, budget, now)
         if waiting is None:
             return None
         job = new_job(job_id, now=now)

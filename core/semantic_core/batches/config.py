@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from semantic_core.errors import ConfigurationError
 from semantic_core.limits import GEMINI_LIMITS
 from semantic_core.pricing import DEFAULT_PRICES, PriceTable
-from semantic_core.queue.budget import RetryBudget
+from semantic_core.queue.budget import LONGEST_PAUSE, RetryBudget
+from semantic_core.queue.ceilings import CeilingBounds, Load
 from semantic_core.queue.claims import ClaimLimits
 
 
@@ -22,15 +23,21 @@ class BatchConfig:
             which stays below ``max_file_bytes`` unless a template is long.
         max_file_bytes: bytes of a job's input file as they are written; what does not fit goes
             with a later job.
-        max_tokens: estimated tokens in one job; users report about 2 million on the first paid
-            tier (the figures a project has are in AI Studio).
-        max_open_jobs: jobs at the provider at one time; beyond it, texts wait.
+        max_tokens: estimated tokens in one job. How many a project may have enqueued of a model
+            is shown in AI Studio only; first-tier projects report 130,000 to 480,000, others
+            millions.
+        first_job_tokens: estimated tokens of the open jobs of a key and model together while
+            nothing is known of its quota. A 429 lowers that; each job that is taken doubles it, up
+            to ``max_tokens`` times ``max_open_jobs``. After a day it is forgotten.
+        max_open_jobs: jobs at the provider at one time; beyond it, texts wait. Google allows
+            100, but first-tier projects report 10.
         budget: how often one text may be tried.
         listing_grace: time between the two listings that must both lack a job before it counts
             as never created.
         lease: how long a process that stopped in the middle keeps others from its job.
-        rate_limit_delay: wait after a 429 that does not say how long; users report 15 to 20
-            minutes until a new job is taken.
+        rate_limit_delay: wait after a 429 that does not say how long, while no job is open whose
+            end could be waited for; users report 15 to 20 minutes until a new job is taken. At
+            most a day.
         refetch_delay: wait before results that looked wrong are downloaded again.
         poll_interval: time between two polls of ``wait()``.
         wrong_size_share: a job of whose result lines more than this share have another
@@ -49,7 +56,8 @@ class BatchConfig:
     max_source_bytes: int = 300_000_000
     max_file_bytes: int = GEMINI_LIMITS.file_bytes
     max_tokens: int = 2_000_000
-    max_open_jobs: int = GEMINI_LIMITS.open_jobs
+    first_job_tokens: int = 400_000
+    max_open_jobs: int = 10
     budget: RetryBudget = field(default_factory=RetryBudget)
     listing_grace: float = 900.0
     lease: float = 600.0
@@ -68,6 +76,7 @@ class BatchConfig:
             "max_source_bytes",
             "max_file_bytes",
             "max_tokens",
+            "first_job_tokens",
             "max_open_jobs",
         ):
             if getattr(self, name) < 1:
@@ -77,6 +86,15 @@ class BatchConfig:
                 raise ConfigurationError(f"BatchConfig.{name} must be above 0 seconds.")
         if self.spot_check < 0:
             raise ConfigurationError("BatchConfig.spot_check is below 0: give a number of texts.")
+        for name, seconds in (
+            ("rate_limit_delay", self.rate_limit_delay),
+            ("budget.longest_delay", self.budget.longest_delay),
+        ):
+            if not 0 <= seconds <= LONGEST_PAUSE:
+                raise ConfigurationError(
+                    f"BatchConfig.{name} is {seconds:g} seconds. Give 0 to {LONGEST_PAUSE:g}, a "
+                    "day: a longer pause counts as one that a wrong clock noted."
+                )
         if self.monthly_budget_usd is not None and self.monthly_budget_usd < 0:
             raise ConfigurationError("BatchConfig.monthly_budget_usd is below 0.")
 
@@ -88,3 +106,18 @@ class BatchConfig:
             source_bytes=self.max_source_bytes,
             tokens=self.max_tokens,
         )
+
+    @property
+    def ceiling_bounds(self) -> CeilingBounds:
+        """What the open jobs of one key and model may carry together, at first and at most."""
+        most = Load(
+            jobs=self.max_open_jobs,
+            requests=self.max_requests * self.max_open_jobs,
+            tokens=self.max_tokens * self.max_open_jobs,
+        )
+        return CeilingBounds(first_tokens=self.first_job_tokens, most=most)
+
+    @property
+    def longest_pause(self) -> float:
+        """The most seconds that a text or a model waits, unless the provider asks for more."""
+        return max(self.rate_limit_delay, self.budget.longest_delay)

@@ -10,8 +10,9 @@ from typing import Self
 from semantic_core.batches.adopting import adopt_unknown_jobs
 from semantic_core.batches.config import BatchConfig
 from semantic_core.batches.context import BatchContext
+from semantic_core.batches.selection import FlushOptions, FlushRun
 from semantic_core.batches.steering import cancel_job, release_job
-from semantic_core.batches.submitting import FlushOptions, submit_one
+from semantic_core.batches.submitting import submit_one
 from semantic_core.batches.syncing import (
     mend_ids,
     release_left_behind,
@@ -33,7 +34,7 @@ from semantic_core.keyring import GoogleKeyring
 from semantic_core.progress import QueueProgress, queue_progress
 from semantic_core.queue import jobs
 from semantic_core.queue.costs import has_waiting
-from semantic_core.queue.retries import retry_failed_chunks
+from semantic_core.queue.retries import end_pauses, retry_failed_chunks
 from semantic_core.receipts import (
     Estimate,
     Receipt,
@@ -111,18 +112,23 @@ class BatchManager:
         min_size: int = 1,
         force: bool = False,  # noqa: FBT001, FBT002  # the documented signature
         *,
+        max_age: float | None = None,
         max_cost: float | None = None,
     ) -> str | None:
-        """Send one job of the texts that wait, oldest first.
+        """Send one job of the texts that wait.
 
-        The job has one spec: that of the oldest waiting chunk. The claim, the intent to create
-        and the provider's answer are committed one after the other, so that a crash anywhere
-        neither loses a text nor pays for it twice.
+        Its texts have one spec. Specs are tried in order, that of the oldest waiting text first,
+        until one passes ``min_size``, budget and quota, and the provider takes it. What is passed
+        over is named by `get_queue_stats`, with the reason.
+
+        The claim, the intent to create and the provider's answer are committed one after the
+        other, so that a crash anywhere neither loses a text nor pays for it twice.
 
         Args:
-            min_size: send nothing below this many distinct texts that are due (a full job is
-                always enough).
+            min_size: no job below this many distinct texts that are due (a full job is always
+                enough).
             force: ignore ``min_size``; never limits, back-off or any budget.
+            max_age: ignore ``min_size`` where the oldest of the texts has waited this many seconds.
             max_cost: most that this job may cost, in dollars by estimate; it takes what fits.
 
         Returns:
@@ -133,27 +139,23 @@ class BatchManager:
             MissingBatchKeyError: nothing was claimed.
             NotBatchableError: the collection belongs to a foreign embedder.
             ProvenanceError: the database holds vectors of another endpoint.
-            BudgetExceededError: not one text fits ``max_cost`` or the monthly budget.
-            ProviderError: a definite refusal; the texts wait again (after a RateLimitError:
-                for a while).
+            BudgetExceededError: nothing was sent, and there are texts of which not one fits
+                ``max_cost`` or the monthly budget.
+            ProviderError: a definite refusal, and nothing else could be sent; the texts wait
+                again (after a RateLimitError: for what its message says).
             SubmissionUncertainError: nobody knows whether the job was created; its texts stay
                 claimed until sync_status() finds out.
             TransitionError: this process slept so long that another one took the job over; it
                 sent nothing, and the texts go with the other's jobs.
         """
-        context = self.context()
-        self._check_batchable()
-        self._tell_cautions()
-        self.store.fix_provenance(context.client.provenance)
-        release_left_behind(context)
-        if self._may_hold_our_texts(context):
-            return None
-        return submit_one(
-            context,
-            FlushOptions(
-                collection=self.collection, min_size=min_size, force=force, max_cost=max_cost
-            ),
+        options = FlushOptions(
+            collection=self.collection,
+            min_size=min_size,
+            max_age=max_age,
+            force=force,
+            max_cost=max_cost,
         )
+        return self._send(FlushRun(options=options))
 
     def drain_queue(self, min_size: int = 1, *, max_cost: float | None = None) -> list[str]:
         """Send jobs until nothing is left to send or the provider says enough.
@@ -163,22 +165,35 @@ class BatchManager:
             max_cost: likewise: most that each job may cost.
 
         Returns:
-            The ids of the new jobs. A rate limit or the budget ends it without an error: what is
-            left waits, and the log says why.
+            The ids of the new jobs. A rate limit stops its own model, and a budget what it does
+            not allow, without an error: what is left waits, and the log says why.
 
         Raises:
-            SemanticCoreError: as `flush_queue`, but for those two; jobs sent before stay.
+            SemanticCoreError: as `flush_queue`, but for those two; jobs sent before stay. A
+                refusal that is about one model is raised after all others were sent.
         """
+        options = FlushOptions(collection=self.collection, min_size=min_size, max_cost=max_cost)
+        run = FlushRun(options=options)
         sent: list[str] = []
-        while True:
-            try:
-                batch_id = self.flush_queue(min_size, max_cost=max_cost)
-            except (RateLimitError, BudgetExceededError) as error:
-                _log.warning("Stopped after %s: %s", counted(len(sent), "job"), error)
-                return sent
-            if batch_id is None:
-                return sent
-            sent.append(batch_id)
+        try:
+            while (batch_id := self._send(run)) is not None:
+                sent.append(batch_id)
+        except (RateLimitError, BudgetExceededError) as error:
+            _log.warning("Stopped after %s: %s", counted(len(sent), "job"), error)
+        for refusal in run.refused.values():
+            if not isinstance(refusal, RateLimitError):
+                raise refusal
+        return sent
+
+    def _send(self, run: FlushRun) -> str | None:
+        context = self.context()
+        self._check_batchable()
+        self._tell_cautions()
+        self.store.fix_provenance(context.client.provenance)
+        release_left_behind(context)
+        if self._may_hold_our_texts(context):
+            return None
+        return submit_one(context, run)
 
     # --- bringing back -------------------------------------------------------------------
 
@@ -317,16 +332,20 @@ class BatchManager:
         return cancel_job(self.context(), batch_id)
 
     def retry_failed(self) -> int:
-        """Give every text that failed at the provider new tries; return how many chunks wait again.
+        """Give every text that failed at the provider new tries, and end every pause.
 
+        A pause is the time that a text or, after a 429, a model waits before it is sent again.
         Chunks that were saved as FAILED (blank ones, say) stay. Needs no key; idempotent.
+
+        Returns:
+            How many chunks may go with the next flush that could not before.
         """
+        now = self.clock.now()
         with self.store.database.transaction() as connection:
-            return retry_failed_chunks(
-                connection,
-                collection_id=self._collection_id(connection),
-                now=self.clock.now(),
-            )
+            collection_id = self._collection_id(connection)
+            paused = end_pauses(connection, collection_id=collection_id, now=now)
+            failed = retry_failed_chunks(connection, collection_id=collection_id, now=now)
+            return paused + failed
 
     def release(self, batch_id: str, accept_rebilling: bool) -> None:  # noqa: FBT001  # must be written out
         """Give up a job that is held, or whose creation is uncertain; its texts wait again.

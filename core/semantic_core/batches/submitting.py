@@ -8,19 +8,18 @@ provider's job id. A crash at any point leaves a row that says what may have hap
 from __future__ import annotations
 
 import logging
-import sqlite3
-import uuid
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain
 
-from semantic_core.batches.affording import affordable_tokens, budget_exceeded
-from semantic_core.batches.context import BatchContext, LeasedJob, new_token
+from semantic_core.batches.context import BatchContext, LeasedJob
 from semantic_core.batches.ending import end_job
 from semantic_core.batches.requesting import requests_of
+from semantic_core.batches.selection import FlushRun, claim_next
 from semantic_core.errors import (
     ProviderError,
     RateLimitError,
     RemoteNotFoundError,
+    RequestRefusedError,
     SemanticCoreError,
     StorageError,
     SubmissionUncertainError,
@@ -28,123 +27,61 @@ from semantic_core.errors import (
 )
 from semantic_core.failpoints import FailPoint, reach
 from semantic_core.gemini import InputFile, RemoteJob
-from semantic_core.queue.claims import (
-    ClaimLimits,
-    NewJob,
-    Waiting,
-    claim,
-    select_waiting,
+from semantic_core.queue import jobs
+from semantic_core.queue.ceilings import (
+    Ceiling,
+    Load,
+    QuotaKey,
+    pause_until,
+    read_ceiling,
+    read_enqueued,
+    write_ceiling,
 )
-from semantic_core.queue.jobs import count_at_provider, rate_limited_until
+from semantic_core.queue.claims import note_passed
+from semantic_core.queue.jobs import JobRecord
 from semantic_core.spec import EmbeddingSpec
 from semantic_core.statuses import FailureReason, JobStatus, JobStep
+from semantic_core.wording import counted, moment
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FlushOptions:
-    """What one flush may send.
-
-    Attributes:
-        collection: only this collection's texts; None for all.
-        min_size: nothing below this many distinct texts.
-        force: whatever ``min_size`` says.
-        max_cost: most that the job may cost, in dollars by estimate; None for no limit.
-    """
-
-    collection: str | None = None
-    min_size: int = 1
-    force: bool = False
-    max_cost: float | None = None
+# Refusals of a create call that say nothing about texts of another model.
+_OF_ONE_MODEL = (RateLimitError, RemoteNotFoundError, RequestRefusedError)
 
 
-def submit_one(context: BatchContext, options: FlushOptions) -> str | None:
+def submit_one(context: BatchContext, run: FlushRun) -> str | None:
     """Claim, upload and create one job; return its id, or None if there is too little to send.
+
+    A candidate that the provider refuses keeps no other from being sent. Its error is raised if
+    nothing else could go, and in the run in any case.
 
     See ``BatchManager.flush_queue`` for the contract.
     """
-    job = _claim(context, options)
-    if job is None:
-        return None
-    try:
-        input_file = _upload(job)
-        if input_file is None:
-            return None
-        _record_intent(job, input_file)
-        _create(job, input_file)
-    finally:
-        job.give_back()
-    return job.id
-
-
-def _claim(context: BatchContext, options: FlushOptions) -> LeasedJob | None:
-    now = context.clock.now()
-    job_id = str(uuid.uuid4())
-    token = new_token()
-    with context.store.database.transaction() as connection:
-        if count_at_provider(connection) >= context.config.max_open_jobs:
-            _log.info("Nothing sent: %d jobs are open, the limit.", context.config.max_open_jobs)
-            return None
-        waiting = _select(connection, context, options, now)
-        if waiting is None:
-            return None
-        if len(waiting.hashes) < options.min_size and not (options.force or waiting.is_full):
-            return None
-        pause = rate_limited_until(connection, waiting.spec.model, now=now)
-        if pause is not None:
-            _log.info("Nothing sent: the provider said enough for another %.0f s.", pause - now)
-            return None
-        reach(FailPoint.CLAIM_SELECTED)
-        claim(
-            connection,
-            waiting,
-            NewJob(
-                id=job_id,
-                display_name=context.prefix + job_id,
-                fingerprint=context.fingerprint,
-                lease_token=token,
-                lease_until=now + context.config.lease,
-                created_at=now,
-                price=context.config.prices.prices.get(waiting.spec.model),
-            ),
-        )
-    reach(FailPoint.CLAIM_COMMITTED)
-    return LeasedJob(context, job_id, token)
-
-
-def _select(
-    connection: sqlite3.Connection, context: BatchContext, options: FlushOptions, now: float
-) -> Waiting | None:
-    """Return one job's worth of waiting texts, cut to what the budget allows.
-
-    Raises:
-        BudgetExceededError: not even the first text can be afforded.
-    """
-    config = context.config
-
-    def select(limits: ClaimLimits) -> Waiting | None:
-        return select_waiting(
-            connection,
-            collection=options.collection,
-            limits=limits,
-            budget=config.budget,
-            now=now,
-        )
-
-    waiting = select(config.limits)
-    if waiting is None:
-        return None
-    tokens = affordable_tokens(
-        connection, waiting.spec.model, config=config, max_cost=options.max_cost, now=now
-    )
-    if tokens is None or waiting.tokens <= tokens:
-        return waiting
-    waiting = select(replace(config.limits, tokens=tokens))
-    # A single text over a limit is still selected: the provider's limit may be softer, money is not.
-    if waiting is None or waiting.tokens > tokens:
-        raise budget_exceeded(config, options.max_cost)
-    return waiting
+    refused = []
+    while (claimed := claim_next(context, run)) is not None:
+        job, space_id = claimed
+        try:
+            input_file = _upload(job)
+            if input_file is None:
+                continue
+            _record_intent(job, input_file)
+            try:
+                _create(job, input_file)
+            except _OF_ONE_MODEL as error:
+                run.refused[space_id] = error
+                refused.append(error)
+            else:
+                for told in refused:
+                    _log.warning("Texts of another model were refused: %s", told)
+                return job.id
+        finally:
+            job.give_back()
+    if refused:
+        raise refused[0]
+    if run.too_dear:
+        raise run.too_dear[0]
+    return None
 
 
 def _upload(job: LeasedJob) -> InputFile | None:
@@ -211,6 +148,8 @@ def _create(job: LeasedJob, input_file: InputFile) -> None:
                 batch_id=job.id,
             ) from error
         reach(FailPoint.CREATE_REFUSED)
+        if isinstance(error, RateLimitError):
+            raise _refuse_for_now(job, error) from error
         _refuse(job, error)
         raise
     reach(FailPoint.CREATE_ANSWERED)
@@ -219,15 +158,25 @@ def _create(job: LeasedJob, input_file: InputFile) -> None:
 
 
 def _record_created(job: LeasedJob, remote: RemoteJob) -> None:
+    context, now = job.context, job.context.clock.now()
     try:
-        job.move(
-            JobStep.CREATING,
-            step=JobStep.SUBMITTED,
-            status=JobStatus.SUBMITTED,
-            google_job_id=remote.name,
-            provider_state=remote.raw_state,
-            submitted_at=job.context.clock.now(),
-        )
+        with job.transaction() as connection:
+            jobs.move(
+                connection,
+                job.id,
+                token=job.token,
+                steps=[JobStep.CREATING],
+                step=JobStep.SUBMITTED,
+                status=JobStatus.SUBMITTED,
+                google_job_id=remote.name,
+                provider_state=remote.raw_state,
+                submitted_at=now,
+            )
+            key = _quota_key(JobRecord.read(connection, job.id))
+            bounds = context.config.ceiling_bounds
+            ceiling = read_ceiling(connection, key, bounds=bounds, now=now)
+            raised = ceiling.raised(read_enqueued(connection, key), bounds.most)
+            write_ceiling(connection, key, raised, now=now)
     except SemanticCoreError as error:
         # The display name leads back to it; the id in the log leads a person there, too.
         _log.error("Batch job %s was created as %s, but not recorded.", job.id, remote.name)
@@ -238,14 +187,58 @@ def _record_created(job: LeasedJob, remote: RemoteJob) -> None:
         ) from error
 
 
+def _refuse_for_now(job: LeasedJob, error: RateLimitError) -> RateLimitError:
+    """Lower what may be enqueued, end the job, and return the error that says what comes next.
+
+    While other jobs are open it is the end of one of them that makes room, whatever time the
+    provider names; where none is, the job itself was too large, or came too soon.
+    """
+    context, now = job.context, job.context.clock.now()
+    with job.transaction() as connection:
+        record = JobRecord.read(connection, job.id)
+        key = _quota_key(record)
+        bounds = context.config.ceiling_bounds
+        enqueued = read_enqueued(connection, key, beside=job.id)
+        refused = Load(jobs=1, requests=record.request_count, tokens=record.estimated_tokens)
+        wait = error.retry_after
+        if wait is None:
+            wait = 0.0 if enqueued.jobs else context.config.rate_limit_delay
+        lowered = read_ceiling(connection, key, bounds=bounds, now=now).lowered(
+            refused, enqueued, not_before=pause_until(now, wait)
+        )
+        message = f"{error} {_what_next(refused, enqueued, lowered, now=now)}"
+        write_ceiling(connection, key, replace(lowered, message=message), now=now)
+        note_passed(connection, record.space_id, message, now=now)
+    end_job(job, steps=[JobStep.CREATING], reason=FailureReason.REFUSED, error=message)
+    return RateLimitError(
+        message, code=error.code, status=error.status, retry_after=error.retry_after
+    )
+
+
+def _what_next(refused: Load, enqueued: Load, lowered: Ceiling, *, now: float) -> str:
+    beside = when = ""
+    if enqueued.jobs:
+        beside = f" beside {counted(enqueued.jobs, 'open job')} of about {enqueued.tokens:,}"
+        when = ", once one of the open jobs has ended"
+    if lowered.not_before is not None and lowered.not_before > now:
+        when += f"{' and' if when else ','} from {moment(lowered.not_before)} on"
+    return (
+        f"Refused: {counted(refused.requests, 'text')} of about "
+        f"{counted(refused.tokens, 'token')}{beside}. "
+        f"Next: with what is open at most {lowered.tokens:,} tokens and "
+        f"{counted(lowered.requests, 'text')}{when or ', with the next flush'}. The most is set by "
+        "BatchConfig.max_tokens, max_requests and max_open_jobs."
+    )
+
+
+def _quota_key(record: JobRecord) -> QuotaKey:
+    return QuotaKey(fingerprint=record.fingerprint, model=record.model)
+
+
 def _refuse(job: LeasedJob, error: ProviderError) -> None:
     not_before = None
-    if isinstance(error, RateLimitError):
-        wait = error.retry_after or job.context.config.rate_limit_delay
-        not_before = job.context.clock.now() + wait
-        job.move(JobStep.CREATING, not_before=not_before)
-    elif isinstance(error, RemoteNotFoundError):
-        # Of a mistyped model, say. These texts wait, or those of no other collection were ever sent.
+    if isinstance(error, RemoteNotFoundError):
+        # Of a mistyped model, say: asking again soon is of no use.
         not_before = job.context.clock.now() + job.context.config.rate_limit_delay
     end_job(
         job,

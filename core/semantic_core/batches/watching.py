@@ -108,13 +108,10 @@ class Watch:
     def _flush(self) -> Iterator[str]:
         while not self._stopped.is_set():
             batch_id = self._manager.flush_queue(
-                self._options.min_size, force=self._is_old(), max_cost=self._options.max_cost
+                self._options.min_size,
+                max_age=self._options.max_age,
+                max_cost=self._options.max_cost,
             )
             if batch_id is None:
                 return
             yield batch_id
-
-    def _is_old(self) -> bool:
-        oldest = self._manager.get_queue_stats().oldest_waiting
-        now = self._manager.clock.now()
-        return oldest is not None and now - oldest >= self._options.max_age

@@ -69,7 +69,7 @@ def failed(
 
 
 def retry(db: Db = DEFAULT_DB, collection: OnlyCollection = None, as_json: AsJson = False) -> None:
-    """Let what failed at the provider wait for the next flush again. Needs no key."""
+    """Let what failed at the provider, or waits for a time, go with the next flush. Needs no key."""
     with open_manager(db, collection=collection) as manager:
         count = manager.retry_failed()
         failed_count = manager.get_queue_stats().failed

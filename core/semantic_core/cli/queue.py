@@ -23,7 +23,7 @@ from semantic_core.cli.output import age, console, errors, print_json, say, show
 from semantic_core.limits import GEMINI_LIMITS, HOUR
 from semantic_core.receipts import Receipt
 from semantic_core.statuses import HoldReason
-from semantic_core.types import BatchJob, QueueStats
+from semantic_core.types import BatchJob, PassedOver, QueueStats
 from semantic_core.wording import counted, moment, money, part_estimated, shorten, without_price
 
 # What is shown of a job's id; commands take any beginning that only one job has.
@@ -65,7 +65,7 @@ def flush(
     if as_json:
         print_json({"jobs": [by_id[batch_id] for batch_id in sent]})
     elif not sent:
-        say(_why_nothing(stats, min_size, is_told=drain))
+        say(_why_nothing(stats))
     for batch_id in [] if as_json else sent:
         job = by_id[batch_id]
         say(f"Sent {counted(job.request_count, 'text')} as batch job {batch_id}.")
@@ -152,6 +152,8 @@ def show_stats(stats: QueueStats) -> None:
     if stats.stale:
         rows.insert(-1, ("stale (by the vector of an older text)", f"{stats.stale:,}"))
     show_table("Chunks", ("", ""), rows)
+    for passed in stats.passed_over:
+        say(f"Passed over since {moment(passed.since)}: {_passed(passed)}")
     if stats.open_jobs:
         show_jobs(stats.open_jobs)
     for job in stats.overdue_jobs:
@@ -218,17 +220,17 @@ def _next_for_failed(db: Path) -> str:
     return f"Next: semcore failed --db {db}"
 
 
-def _why_nothing(stats: QueueStats, min_size: int, *, is_told: bool) -> str:
-    """Say why nothing was sent; a budget or a rate limit that stopped a drain is told already."""
+def _passed(passed: PassedOver) -> str:
+    return f"{', '.join(passed.collections)} ({passed.model}): {passed.why}"
+
+
+def _why_nothing(stats: QueueStats) -> str:
+    """Say why nothing was sent."""
     if not stats.waiting:
         return "Nothing to send: every text has its vector, is in a batch job, or failed."
     texts = counted(stats.waiting_texts, "distinct text")
     if stats.backing_off == stats.waiting:
         return f"Nothing sent: {texts} waiting, the first from {moment(stats.next_try)} on."
-    if stats.waiting_texts < min_size:
-        return f"Nothing sent: {texts} waiting, fewer than --min-size {min_size}."
-    start = "If nothing above says why, the" if is_told else "The"
-    return (
-        f"Nothing sent: {texts} waiting. {start} provider said enough a short while ago, or as many "
-        "jobs are open as it takes. A later flush sends them."
-    )
+    # A job that was found at the provider is told of already.
+    why = [f"\n{_passed(passed)}" for passed in stats.passed_over]
+    return f"Nothing sent: {texts} waiting.{''.join(why) or ' A later flush sends them.'}"

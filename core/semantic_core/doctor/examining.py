@@ -16,6 +16,7 @@ from semantic_core.doctor.rows import (
     free_vectors,
     full_text,
     leases,
+    pauses,
     stuck_claims,
     tags,
     vector_index,
@@ -33,7 +34,7 @@ def examine(manager: BatchManager, *, fix: bool = False, sample: int = 0) -> Exa
     Args:
         manager: whose database; its keyring decides whether the provider is asked.
         fix: mend what can neither lose nor cost anything: rebuild what follows from the rows,
-            use vectors that are stored, end impossible leases, remove files of nobody, adopt
+            use vectors that are stored, end impossible leases and pauses, remove files of nobody, adopt
             unknown jobs. Claims that may have been sent are never released.
         sample: embed so many texts live once more, with the default key and within the monthly
             budget, and compare their vectors with those that are stored. It is paid for.
@@ -78,6 +79,7 @@ def _beneath(manager: BatchManager, *, fix: bool) -> Iterator[Finding]:
         free_vectors(database, fix=fix, now=now),
         vector_index(manager.store, fix=fix),
         leases(database, fix=fix, now=now),
+        pauses(database, fix=fix, now=now, beyond=manager.config.longest_pause),
         failed_chunks(database),
         temporary_files(manager, fix=fix),
     ):

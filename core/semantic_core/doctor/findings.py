@@ -18,6 +18,7 @@ class Trouble(StrEnum):
     FREE_VECTOR = "vector that is stored but not used"
     STUCK_CLAIM = "claim of an ended job"
     FAR_LEASE = "lease that ends too late"
+    FAR_PAUSE = "pause that ends too late"
     TEMPORARY_FILE = "temporary file"
     UNKNOWN_JOB = "unknown job at the provider"
     DOUBLE_JOB = "job that stands twice at the provider"

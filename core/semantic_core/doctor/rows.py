@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from semantic_core.database import Database
 from semantic_core.doctor.findings import Finding, Trouble
 from semantic_core.errors import DatabaseCorruptError, DatabaseReadOnlyError
+from semantic_core.limits import HOUR
 from semantic_core.queue.counts import recount
 from semantic_core.queue.jobs import far_leases
-from semantic_core.queue.retries import count_failed_chunks
+from semantic_core.queue.retries import count_failed_chunks, count_pauses, end_pauses
 from semantic_core.queue.vectors import serve_vectors
 from semantic_core.spec import EmbeddingSpec
 from semantic_core.store import PeeweeVectorStore
@@ -266,6 +267,34 @@ def leases(database: Database, *, fix: bool, now: float) -> Finding | None:
         count=count,
         message=f"{count:,} batch jobs or live texts are reserved for more than a day: the clock was "
         "wrong when they were worked on. The reservation can be ended.",
+        is_fixable=True,
+        is_fixed=fix,
+    )
+
+
+def pauses(database: Database, *, fix: bool, now: float, beyond: float) -> Finding | None:
+    """Find texts and models that wait for longer than semcore lets them by itself; end that.
+
+    Args:
+        database: open.
+        fix: end these pauses.
+        now: epoch seconds.
+        beyond: seconds; the longest pause that is not the provider's wish.
+    """
+    with database.snapshot() as connection:
+        chunks, models = count_pauses(connection, now=now, beyond=beyond)
+    if not chunks and not models:
+        return None
+    if fix:
+        with database.transaction() as connection:
+            end_pauses(connection, collection_id=None, now=now, beyond=beyond)
+    return Finding(
+        trouble=Trouble.FAR_PAUSE,
+        count=chunks + models,
+        message=f"{counted(chunks, 'chunk')} and {counted(models, 'model')} wait for more than "
+        f"{beyond / HOUR:.1f} hours before they are sent again: the provider asked for it, or the "
+        "clock was wrong when it was noted. Ending the pause costs nothing; `semcore retry` ends "
+        "every one.",
         is_fixable=True,
         is_fixed=fix,
     )

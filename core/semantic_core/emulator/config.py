@@ -66,7 +66,10 @@ class EmulatorConfig:
         shuffle_results: write result lines in another order than the input, as Google may.
         largest_file: bytes above which an upload is refused. Google: 2 GB.
         largest_page: most entries of one list page. Google: 100.
-        most_open_jobs: open jobs of a project above which create answers 429. Google: 100.
+        most_open_jobs: open jobs of a project and model above which create answers 429. Google
+            documents 100; first-tier projects report 10.
+        most_enqueued_tokens: tokens in open jobs of a project and model above which create answers
+            429; None for any number. First-tier projects report 130,000 to 480,000.
         models: the models there are.
     """
 
@@ -80,4 +83,5 @@ class EmulatorConfig:
     largest_file: int = 2 * 1024**3
     largest_page: int = 100
     most_open_jobs: int = 100
+    most_enqueued_tokens: int | None = None
     models: Mapping[str, ModelInfo] = field(default_factory=lambda: MODELS)

@@ -71,6 +71,7 @@ class Reply:
         message: the provider's words; by default some that fit.
         status: the provider's word; by default the one for the code.
         retry_delay: seconds in a RetryInfo detail; None leaves it out.
+        retry_after: seconds in a Retry-After header; None leaves it out.
         as_text: a plain text body instead of JSON.
         after: do what was asked, then answer so.
     """
@@ -79,6 +80,7 @@ class Reply:
     message: str | None = None
     status: str | None = None
     retry_delay: float | None = None
+    retry_after: float | None = None
     as_text: bool = False
     after: bool = False
 

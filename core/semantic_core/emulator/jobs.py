@@ -70,6 +70,7 @@ class Jobs:
         self._faults = FaultBook(state)
         self._conduct = Conduct(Journal(state), clock)
         self._ledger = Ledger(state)
+        self._creating = threading.Lock()
         self._running = threading.Lock()
 
     # --- calls -----------------------------------------------------------------------------
@@ -79,13 +80,20 @@ class Jobs:
 
         Raises:
             ApiError: 403 there is no such file, 400 it has a line that is no request, 429 too
-                many jobs are open.
+                many jobs, or tokens in them, are open.
         """
+        # Two calls at once must not both find room for themselves.
+        with self._creating:
+            return self._create(request)
+
+    def _create(self, request: JobRequest) -> sqlite3.Row:
         project, model = request.project, request.model
         display_name = request.display_name
         source = self._files.find(request.input_file, project)
         lines = read_input(self._files.contents.read(source["content"]))
-        self._check_open_jobs(project)
+        info = self._config.models[model]
+        keys = [_billing_key(line, model, info) for line in lines]
+        self._check_quotas(project, model, tokens=sum(tokens for _, tokens in keys))
         now = self._clock.now()
         names = [display_name] if display_name else []
         hidden = self._faults.take(
@@ -114,13 +122,7 @@ class Jobs:
                     now + max((one.seconds for one in hidden), default=0.0),
                 ),
             )
-            info = self._config.models[model]
-            self._ledger.submit(
-                (_billing_key(line, model, info) for line in lines),
-                project=project,
-                job=name,
-                at=now,
-            )
+            self._ledger.submit(keys, project=project, job=name, at=now)
         return self._read(name)
 
     def find(self, name: str, project: str) -> sqlite3.Row:
@@ -334,16 +336,26 @@ class Jobs:
 
     # --- bookkeeping -----------------------------------------------------------------------
 
-    def _check_open_jobs(self, project: str) -> None:
-        is_open = self._state.rows(
-            "SELECT * FROM jobs WHERE project = ? AND ended_at IS NULL AND NOT is_deleted",
-            (project,),
+    def _check_quotas(self, project: str, model: str, *, tokens: int) -> None:
+        """Check what is enqueued of a model, and so many tokens more, against the quotas.
+
+        Raises:
+            ApiError: 429. As seen at Google, it says neither which quota nor how long to wait.
+        """
+        rows = self._state.rows(
+            "SELECT * FROM jobs WHERE project = ? AND model = ? AND ended_at IS NULL "
+            "AND NOT is_deleted",
+            (project, model),
         )
-        if len(is_open) < self._config.most_open_jobs:
+        most_jobs, most_tokens = self._config.most_open_jobs, self._config.most_enqueued_tokens
+        if len(rows) < most_jobs and most_tokens is None:
             return
-        if sum(self.settle(row)["ended_at"] is None for row in is_open) >= (
-            self._config.most_open_jobs
-        ):
+        names = [row["name"] for row in rows if self.settle(row)["ended_at"] is None]
+        if most_tokens is not None:
+            tokens += sum(
+                entry.tokens for name in names for entry in self._ledger.entries(job=name)
+            )
+        if len(names) >= most_jobs or (most_tokens is not None and tokens > most_tokens):
             raise ApiError(429, "Resource has been exhausted (e.g. check quota).")
 
     def _has_standing(self, display_name: str) -> bool:

@@ -85,7 +85,9 @@ def faulty_answer(effect: CallEffect) -> Response:
             }
         )
     error = ApiError(effect.code, message, status=effect.status, details=details)
-    return Response(orjson.dumps(error.body()), effect.code, media_type=_JSON)
+    wait = effect.retry_after
+    headers = {} if wait is None else {"Retry-After": f"{wait:g}"}
+    return Response(orjson.dumps(error.body()), effect.code, headers, media_type=_JSON)
 
 
 def first_bytes(content: Iterator[bytes], count: int) -> Iterator[bytes]:

@@ -10,6 +10,9 @@ from semantic_core.statuses import BudgetUse
 # Word for word the condition of the index batch_items_budget, which SQLite uses only then.
 USES_BUDGET = "budget_use NOT IN ('nothing', 'forgiven')"
 
+# Seconds. Whatever asks to wait for longer is not believed: a clock that was ahead, or a provider.
+LONGEST_PAUSE = 86_400.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryBudget:
@@ -20,7 +23,7 @@ class RetryBudget:
         job_failures: tries within a job that FAILED as a whole; 2 means one more by itself.
         expiries: jobs that expired at the provider, which cost nothing.
         first_delay: seconds before the first retry; doubled for each further one.
-        longest_delay: most seconds between two tries.
+        longest_delay: most seconds between two tries; at most a day.
     """
 
     attempts: int = 3

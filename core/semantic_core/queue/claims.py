@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from semantic_core.pricing import Price, token_estimator
-from semantic_core.queue.budget import USES_BUDGET, RetryBudget, used_budget
+from semantic_core.queue.budget import LONGEST_PAUSE, USES_BUDGET, RetryBudget, used_budget
 from semantic_core.queue.items import fail_chunks
 from semantic_core.queue.live_claims import IS_EMBEDDED_LIVE
 from semantic_core.queue.vectors import serve_vectors
@@ -74,53 +74,43 @@ class NewJob:
 _WAITS = "embedding_status = 'PENDING' AND batch_job_id IS NULL"
 
 # Waiting chunks in an order that the index has: first those whose time has come to be sent again,
-# then those that wait for no time, oldest first.
+# then those that wait for no time, oldest first. Semcore notes no pause of more than a day, so one
+# that lasts longer was noted while the clock was ahead, and is over.
 _DUE = (
     ("not_before <= :now", "not_before, pk"),
+    (f"not_before > :now + {LONGEST_PAUSE}", "not_before, pk"),
     ("not_before IS NULL", "pk"),
 )
 
 
-def select_waiting(
-    connection: sqlite3.Connection,
-    *,
-    collection: str | None,
-    limits: ClaimLimits,
-    budget: RetryBudget,
-    now: float,
-) -> Waiting | None:
-    """Return one job's worth of due texts, of the space whose chunk has waited longest.
-
-    A text whose retry budget is spent (it was deleted and added again, say) is not sent: its
-    chunks become FAILED here. The work is proportional to what one job takes, not to what is
-    stored or waits.
-    """
-    by_space: dict[int, list[_Queue]] = {}
-    for queue in sorted(_queues(connection, collection, now), key=lambda queue: queue.first_pk):
-        by_space.setdefault(queue.space_id, []).append(queue)
-    for queues in by_space.values():
-        waiting = _fill_job(connection, queues, limits=limits, budget=budget, now=now)
-        if waiting is not None:
-            return waiting
-    return None
-
-
 @dataclass(frozen=True, slots=True)
-class _Queue:
-    """A collection with due texts."""
+class Candidate:
+    """A vector space with due texts: what one job may carry.
 
-    collection_id: int
+    Attributes:
+        space_id: the space.
+        spec: how its texts become vectors.
+        collection_ids: its collections with due texts, the one with the oldest first.
+    """
+
     space_id: int
-    spec: str
-    first_pk: int
+    spec: EmbeddingSpec
+    collection_ids: tuple[int, ...]
 
 
-def _queues(connection: sqlite3.Connection, collection: str | None, now: float) -> Iterator[_Queue]:
+def candidates(
+    connection: sqlite3.Connection, *, collection: str | None, now: float
+) -> list[Candidate]:
+    """Return the spaces with due texts, the one whose text has waited longest first.
+
+    The work is proportional to the number of collections, not to what is stored or waits.
+    """
     firsts = ", ".join(
         f"(SELECT pk FROM chunks WHERE collection_id = c.id AND {_WAITS} AND {due} "
         f"ORDER BY {order} LIMIT 1)"
         for due, order in _DUE
     )
+    due = []
     for collection_id, space_id, spec, *pks in connection.execute(
         f"SELECT c.id, c.space_id, c.spec, {firsts} FROM collections c "
         "JOIN spaces s ON s.id = c.space_id AND NOT s.is_external "
@@ -129,17 +119,24 @@ def _queues(connection: sqlite3.Connection, collection: str | None, now: float) 
     ):
         found = [pk for pk in pks if pk is not None]
         if found:
-            yield _Queue(collection_id, space_id, spec, min(found))
+            due.append((min(found), space_id, collection_id, spec))
+    by_space: dict[int, list[tuple[int, str]]] = {}
+    for _, space_id, collection_id, spec in sorted(due):
+        by_space.setdefault(space_id, []).append((collection_id, spec))
+    return [
+        Candidate(space_id, EmbeddingSpec.from_json(found[0][1]), tuple(one for one, _ in found))
+        for space_id, found in by_space.items()
+    ]
 
 
 def _due_texts(
-    connection: sqlite3.Connection, queues: Sequence[_Queue], now: float
+    connection: sqlite3.Connection, candidate: Candidate, now: float
 ) -> Iterator[tuple[bytes, bytes, bool, bool]]:
     """Yield (content hash, vector source in UTF-8, is its budget used, is its vector stored).
 
     What is being embedded live is left out: it waits on.
     """
-    for queue in queues:
+    for collection_id in candidate.collection_ids:
         for due, order in _DUE:
             # A chunk saved while its text backs off elsewhere waits with it.
             yield from connection.execute(
@@ -149,31 +146,33 @@ def _due_texts(
                 "FROM chunks c WHERE collection_id = :collection "
                 f"AND {_WAITS} AND {due} AND NOT {IS_EMBEDDED_LIVE} AND NOT EXISTS (SELECT 1 FROM chunks o "
                 "WHERE o.content_hash = c.content_hash AND o.embedding_status <> 'READY' "
-                f"AND o.not_before > :now) ORDER BY {order}",
-                {"collection": queue.collection_id, "now": now},
+                f"AND o.not_before > :now AND o.not_before <= :now + {LONGEST_PAUSE}) "
+                f"ORDER BY {order}",
+                {"collection": collection_id, "now": now},
             )
 
 
-def _fill_job(
+def fill_job(
     connection: sqlite3.Connection,
-    queues: Sequence[_Queue],
+    candidate: Candidate,
     *,
     limits: ClaimLimits,
     budget: RetryBudget,
     now: float,
 ) -> Waiting | None:
-    """Take due texts of one space up to a limit; fail those that have no tries left.
+    """Return one job's worth of a candidate's texts; None if none of them is to be sent.
 
-    A text whose vector is stored is served by it: the cache is asked once more before money.
+    A text whose retry budget is spent (it was deleted and added again, say) is not sent: its
+    chunks become FAILED here. A text whose vector is stored is served by it: the cache is asked
+    once more before money. The work is proportional to what one job takes.
     """
-    spec = EmbeddingSpec.from_json(queues[0].spec)
-    estimate = token_estimator(spec)
+    estimate = token_estimator(candidate.spec)
     hashes: dict[bytes, int] = {}
     spent: dict[bytes, None] = {}
     stored: dict[bytes, None] = {}
     source_bytes = tokens = 0
     is_full = False
-    for content_hash, source, has_uses, is_stored in _due_texts(connection, queues, now):
+    for content_hash, source, has_uses, is_stored in _due_texts(connection, candidate, now):
         if content_hash in hashes or content_hash in spent:
             continue
         if is_stored:
@@ -201,12 +200,42 @@ def _fill_job(
     if not hashes:
         return None
     return Waiting(
-        space_id=queues[0].space_id,
-        spec=spec,
+        space_id=candidate.space_id,
+        spec=candidate.spec,
         hashes=tuple(hashes),
         text_tokens=tuple(hashes.values()),
         source_bytes=source_bytes,
         is_full=is_full,
+    )
+
+
+def oldest_due(connection: sqlite3.Connection, candidate: Candidate, *, now: float) -> float:
+    """Return since when the oldest due chunk of a candidate waits, in epoch seconds.
+
+    It reads all of them: for a candidate with few.
+    """
+    return min(
+        float(row[0])
+        for collection_id in candidate.collection_ids
+        for due, _ in _DUE
+        for row in connection.execute(
+            f"SELECT updated_at FROM chunks WHERE collection_id = :collection AND {_WAITS} "
+            f"AND {due}",
+            {"collection": collection_id, "now": now},
+        )
+    )
+
+
+def note_passed(
+    connection: sqlite3.Connection, space_id: int, why: str | None, *, now: float
+) -> None:
+    """Note why the texts of a space are not sent now, for status; None where they are.
+
+    The moment noted is the one since when this is why.
+    """
+    connection.execute(
+        "UPDATE spaces SET passed_over = ?, passed_at = ? WHERE id = ? AND passed_over IS NOT ?",
+        (why, None if why is None else now, space_id, why),
     )
 
 

@@ -47,6 +47,7 @@ class JobRecord:
     model: str
     fingerprint: str
     request_count: int
+    estimated_tokens: int
     absent_since: float | None
     cancel_requested_at: float | None
     is_adopted: bool
@@ -173,23 +174,6 @@ def remote_ids(connection: sqlite3.Connection, names: Iterable[str]) -> dict[str
             ).fetchall()
         )
 
-
-def count_at_provider(connection: sqlite3.Connection) -> int:
-    """Return how many jobs are, or may be, queued or running at the provider."""
-    row = connection.execute(
-        f"SELECT count(*) FROM batch_jobs WHERE {_IS_OPEN} AND hold_reason IS NULL"
-    ).fetchone()
-    return int(row[0])
-
-
-def rate_limited_until(connection: sqlite3.Connection, model: str, *, now: float) -> float | None:
-    """Return until when the provider wants no new job of this model (429), or None."""
-    row = connection.execute(
-        "SELECT max(not_before) FROM batch_jobs WHERE model = ? AND not_before > ? "
-        "AND typeof(not_before) IN ('integer', 'real')",
-        (model, now),
-    ).fetchone()
-    return None if row[0] is None else float(row[0])
 
 
 # --- leases ------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""FAILED to PENDING, when a person asks for it."""
+"""What a person asks for: FAILED to PENDING, and an end to waiting for a time."""
 
 from __future__ import annotations
 
@@ -52,3 +52,62 @@ def retry_failed_chunks(
         move_counts(connection, waiting, to=EmbeddingStatus.PENDING)
         changed += len(waiting)
     return changed
+
+
+_CLOSES = (
+    "(not_before > :after OR (open_jobs > 0 AND :after <= :now)) "
+    "AND model IN (SELECT s.model FROM spaces s JOIN collections c ON c.space_id = s.id "
+    "WHERE :collection IS NULL OR c.id = :collection)"
+)
+_RESTS = (
+    "embedding_status = 'PENDING' AND batch_job_id IS NULL AND not_before > :after "
+    "AND (:collection IS NULL OR collection_id = :collection)"
+)
+
+
+def count_pauses(connection: sqlite3.Connection, *, now: float, beyond: float) -> tuple[int, int]:
+    """Return how many chunks, and how many models, wait for longer than so many seconds."""
+    values = {"collection": None, "now": now, "after": now + beyond}
+    chunks = connection.execute(f"SELECT count(*) FROM chunks WHERE {_RESTS}", values)
+    models = connection.execute(f"SELECT count(*) FROM ceilings WHERE {_CLOSES}", values)
+    return int(chunks.fetchone()[0]), int(models.fetchone()[0])
+
+
+def end_pauses(
+    connection: sqlite3.Connection, *, collection_id: int | None, now: float, beyond: float = 0.0
+) -> int:
+    """Let what waits for a time, or after a 429 for a job to end, be sent at once.
+
+    Args:
+        connection: in a transaction.
+        collection_id: only its texts, and models; None for all.
+        now: epoch seconds.
+        beyond: only pauses that last longer than so many seconds from now.
+
+    Returns:
+        How many chunks that frees.
+    """
+    values = {"collection": collection_id, "now": now, "after": now + beyond}
+    models = connection.execute(
+        "UPDATE ceilings SET not_before = NULL, open_jobs = 0, message = NULL, "
+        f"noted_at = min(noted_at, :now) WHERE {_CLOSES} RETURNING model",
+        values,
+    ).fetchall()
+    freed = 0
+    for (model,) in set(models):
+        # What a text of its own waits for is counted below.
+        freed += connection.execute(
+            "SELECT count(*) FROM chunks k JOIN collections c ON c.id = k.collection_id "
+            "JOIN spaces s ON s.id = c.space_id AND s.model = :model "
+            "WHERE k.embedding_status = 'PENDING' AND k.batch_job_id IS NULL "
+            "AND (k.not_before IS NULL OR k.not_before <= :after) "
+            "AND (:collection IS NULL OR c.id = :collection)",
+            {**values, "model": model},
+        ).fetchone()[0]
+        connection.execute(
+            "UPDATE spaces SET passed_over = NULL, passed_at = NULL WHERE model = ?", (model,)
+        )
+    freed += connection.execute(
+        f"UPDATE chunks SET not_before = NULL WHERE {_RESTS}", values
+    ).rowcount
+    return freed

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
+from collections.abc import Iterator
 
 from semantic_core.limits import GEMINI_LIMITS
+from semantic_core.queue.budget import LONGEST_PAUSE
 from semantic_core.queue.counts import read_counts
 from semantic_core.queue.jobs import list_jobs
 from semantic_core.statuses import EmbeddingStatus, HoldReason
-from semantic_core.types import BatchJob, QueueStats
+from semantic_core.types import BatchJob, PassedOver, QueueStats
 
 _SCOPE = "(:collection IS NULL OR collection_id = :collection)"
+
+# A longer pause was noted while the clock was ahead, and is over.
+_RESTS = f"(not_before > :now AND not_before <= :now + {LONGEST_PAUSE})"
 
 
 def read_stats(
@@ -22,8 +28,8 @@ def read_stats(
     texts, waiting, backing_off, oldest, next_try = connection.execute(
         "SELECT count(*), coalesce(sum(chunks), 0), coalesce(sum(delayed), 0), min(since), "
         "min(next_try) FROM "
-        "(SELECT count(*) AS chunks, sum(coalesce(not_before > :now, 0)) AS delayed, "
-        "min(updated_at) AS since, min(iif(not_before > :now, not_before, NULL)) AS next_try "
+        f"(SELECT count(*) AS chunks, sum(coalesce({_RESTS}, 0)) AS delayed, "
+        f"min(updated_at) AS since, min(iif({_RESTS}, not_before, NULL)) AS next_try "
         "FROM chunks "
         "WHERE embedding_status = 'PENDING' AND batch_job_id IS NULL "
         f"AND {_SCOPE} GROUP BY content_hash)",
@@ -59,7 +65,24 @@ def read_stats(
         expiring_jobs=tuple(job for job in jobs if is_expiring(job, now)),
         failures=tuple(failures),
         next_try=next_try,
+        passed_over=tuple(_passed_over(connection, collection_id)),
     )
+
+
+def _passed_over(connection: sqlite3.Connection, collection_id: int | None) -> Iterator[PassedOver]:
+    """Yield what flushes pass over, what was so first."""
+    for names, *values in connection.execute(
+        "SELECT json_group_array(c.name), s.model, s.passed_over, s.passed_at FROM spaces s "
+        "JOIN collections c ON c.space_id = s.id WHERE s.passed_over IS NOT NULL "
+        "AND (:collection IS NULL OR c.id = :collection) AND EXISTS (SELECT 1 FROM chunks k "
+        "WHERE k.collection_id = c.id AND k.embedding_status = 'PENDING' "
+        "AND k.batch_job_id IS NULL) GROUP BY s.id ORDER BY s.passed_at, s.id",
+        {"collection": collection_id},
+    ):
+        model, why, since = values
+        yield PassedOver(
+            collections=tuple(sorted(json.loads(names))), model=model, why=why, since=since
+        )
 
 
 def _is_overdue(job: BatchJob, now: float) -> bool:

@@ -194,7 +194,7 @@ def test_an_upload_longer_than_the_lease_is_left_alone(world: World) -> None:
     with GeminiBatchClient.from_keyring(
         keyring, endpoint=Endpoint(base_url=world.emulator.url), transport=line
     ) as client:
-        config = replace(CONFIG, max_tokens=10**8)
+        config = replace(CONFIG, max_tokens=10**8, first_job_tokens=10**8)
         manager = BatchManager(
             keyring, world.store, client=client, config=config, clock=world.clock
         )

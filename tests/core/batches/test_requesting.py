@@ -12,6 +12,7 @@ from semantic_core.errors import ConfigurationError, RequestRefusedError
 from semantic_core.failpoints import FailPoint, arm, disarm
 from semantic_core.gemini import EmbeddingRequest, request_line
 from semantic_core.limits import GEMINI_LIMITS
+from semantic_core.queue.budget import RetryBudget
 from semantic_core.spec import EmbeddingSpec
 from semantic_core.statuses import EmbeddingStatus, FailureReason
 from semantic_core.types import Chunk
@@ -111,9 +112,15 @@ def test_more_texts_than_a_page_are_cut_in_the_right_place(world: World) -> None
 
 def test_the_default_is_what_the_provider_takes() -> None:
     assert BatchConfig().max_file_bytes == GEMINI_LIMITS.file_bytes <= 2 * 10**9
-    assert BatchConfig().max_open_jobs == GEMINI_LIMITS.open_jobs
+    assert BatchConfig().max_open_jobs <= GEMINI_LIMITS.open_jobs
     with pytest.raises(ConfigurationError, match="max_file_bytes"):
         BatchConfig(max_file_bytes=0)
+
+
+def test_a_pause_that_would_count_as_one_of_a_wrong_clock_is_refused() -> None:
+    for given in ({"rate_limit_delay": 86_401.0}, {"budget": RetryBudget(longest_delay=1e9)}):
+        with pytest.raises(ConfigurationError, match="a day"):
+            BatchConfig(**given)  # type: ignore[arg-type]
 
 
 def test_a_text_let_go_of_before_the_upload_waits_for_no_job(world: World) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -16,7 +17,7 @@ from typer.testing import CliRunner
 
 from semantic_core.cli import app
 from semantic_core.cli.output import INTERRUPTED
-from semantic_core.emulator import Emulator, EmulatorConfig
+from semantic_core.emulator import Emulator, EmulatorConfig, FaultRule, Operation, Reply
 from semantic_core.limits import HOUR
 from support.keys import canary
 
@@ -87,3 +88,30 @@ def test_results_about_to_be_removed_are_shown_with_what_to_do(database: Path) -
     said = status(database)
     assert "its results are 1.5 d old" in said
     assert "semcore sync" in said
+
+
+def test_what_is_passed_over_is_named_with_its_reason(database: Path, tmp_path: Path) -> None:
+    (tmp_path / "dogs.txt").write_text("The dog barks.")
+    for command in (["ingest", str(tmp_path / "dogs.txt")], ["flush", "--min-size=3"]):
+        result = CliRunner().invoke(app, [*command, "--db", str(database)])
+        assert result.exit_code == 0
+    reason = "default (gemini-embedding-001): 1 text, fewer than min_size=3."
+    assert f"Nothing sent: 1 distinct text waiting.\n{reason}" in result.output
+    assert re.search(f"Passed over since [^:]*:[^:]*: {re.escape(reason)}", status(database))
+
+
+def test_a_pause_is_shown_and_ended_by_a_retry(
+    database: Path, tmp_path: Path, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GOOGLE_GEMINI_BASE_URL", emulator.url)
+    emulator.add_fault(FaultRule(operation=Operation.CREATE, effect=Reply(code=429)))
+    path = tmp_path / "other.db"
+    run = [["ingest", str(tmp_path / "cats.txt")], ["flush"], ["retry"], ["flush"]]
+    outputs = []
+    for command in run:
+        outputs.append(CliRunner().invoke(app, [*command, "--db", str(path)]).output)
+        if command == ["flush"] and len(outputs) == 2:
+            assert "at most 200,000 tokens" in status(path)
+    assert "1 chunk waits again" in outputs[2]
+    assert "Sent 1 text" in outputs[3]
+    assert "Passed over" not in status(path)

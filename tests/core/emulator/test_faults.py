@@ -484,7 +484,11 @@ def test_a_result_file_that_breaks_off_is_whole_for_http(emulator: Emulator, api
 
 
 EVERY_RULE = [
-    FaultRule(operation=Operation.CREATE, effect=Reply(code=429, retry_delay=1.5), times=None),
+    FaultRule(
+        operation=Operation.CREATE,
+        effect=Reply(code=429, retry_delay=1.5, retry_after=0),
+        times=None,
+    ),
     FaultRule(effect=Drop(after=True), target="files/*", skip=2),
     FaultRule(effect=Delay(seconds=0.1)),
     FaultRule(effect=Garbage()),

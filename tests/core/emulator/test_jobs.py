@@ -192,6 +192,50 @@ def test_too_many_open_jobs_are_refused(tmp_path: Path, clock: ManualClock) -> N
         assert api.post_create(file).status_code == 200
 
 
+def test_quotas_are_of_one_project_and_model(tmp_path: Path, clock: ManualClock) -> None:
+    config = EmulatorConfig(pending_seconds=10, most_open_jobs=1)
+    with Emulator(tmp_path / "e.db", clock=clock, config=config) as emulator:
+        with RawApi(emulator.url) as api:
+            file = api.upload(jsonl(LINES))
+            assert api.post_create(file).status_code == 200
+            assert api.post_create(file).status_code == 429
+            assert api.post_create(file, model="gemini-embedding-2").status_code == 200
+        with RawApi(emulator.url, canary("another")) as other:
+            assert other.post_create(other.upload(jsonl(LINES))).status_code == 200
+
+
+def test_more_enqueued_tokens_than_the_quota_are_refused(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    """Four lines of two tokens each, and one of them alone."""
+    config = EmulatorConfig(pending_seconds=10, most_enqueued_tokens=10)
+    with (
+        Emulator(tmp_path / "e.db", clock=clock, config=config) as emulator,
+        RawApi(emulator.url) as api,
+    ):
+        four, one = api.upload(jsonl(LINES)), api.upload(jsonl(LINES[:1]))
+        codes = [api.post_create(file).status_code for file in (four, four, one, one)]
+        assert codes == [200, 429, 200, 429]
+        refused = api.post_create(four)
+        assert "retry-after" not in refused.headers
+        assert refused.json()["error"]["status"] == "RESOURCE_EXHAUSTED"
+        assert emulator.ledger.billed().total() == 0, "what is refused is not billed"
+        clock.advance(10)
+        assert api.post_create(four).status_code == 200
+
+
+def test_a_quota_is_not_passed_by_two_calls_at_once(tmp_path: Path, clock: ManualClock) -> None:
+    config = EmulatorConfig(pending_seconds=10, most_open_jobs=2)
+    with (
+        Emulator(tmp_path / "e.db", clock=clock, config=config) as emulator,
+        RawApi(emulator.url) as api,
+        ThreadPoolExecutor(8) as threads,
+    ):
+        file = api.upload(jsonl(LINES))
+        codes = threads.map(lambda _: api.post_create(file).status_code, range(16))
+        assert sorted(codes) == [200] * 2 + [429] * 14
+
+
 def test_what_others_do_to_a_job(slow: Emulator, slow_api: RawApi, clock: ManualClock) -> None:
     cancelled, deleted = slow_api.create(LINES), slow_api.create(LINES)
     slow.cancel_job(cancelled)

@@ -1,0 +1,224 @@
+"""How much one key may have enqueued of one model, as far as its refusals (429) say.
+
+How many tokens and jobs a project may have open depends on project, tier and model. Google shows it
+in AI Studio and tells it to no program: what a project takes is found out by trying.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from typing import Self
+
+from semantic_core.queue.budget import LONGEST_PAUSE
+
+# First-tier projects report 130,000 to 480,000 enqueued tokens; none reports less than these.
+LEAST_TOKENS = 50_000
+LEAST_REQUESTS = 50
+
+# A quota may have been raised meanwhile, or the tier.
+FORGOTTEN_AFTER = 86_400.0
+
+# Queued or running, as far as anybody here knows.
+_IS_ENQUEUED = (
+    "status NOT IN ('COMPLETED', 'FAILED') AND hold_reason IS NULL AND finished_at IS NULL"
+)
+_SUMS = "coalesce(sum(request_count), 0), coalesce(sum(estimated_tokens), 0)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuotaKey:
+    """Whom a quota belongs to.
+
+    Attributes:
+        fingerprint: names the batch key.
+        model: model id.
+    """
+
+    fingerprint: str
+    model: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """A number of jobs, with the texts and the estimated tokens that they carry together."""
+
+    jobs: int = 0
+    requests: int = 0
+    tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CeilingBounds:
+    """Between what a ceiling moves.
+
+    Attributes:
+        first_tokens: of a key and model of which nothing is known.
+        most: what is never passed.
+    """
+
+    first_tokens: int
+    most: Load
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ceiling:
+    """What the open jobs of one key and model may carry together, the next one included.
+
+    Attributes:
+        requests: distinct texts.
+        tokens: estimated tokens.
+        open_jobs: nothing is sent while so many are open; 0 for no such wait.
+        not_before: epoch seconds before which nothing is sent, or None.
+        message: what was refused and what is tried next, where nothing was taken since.
+    """
+
+    requests: int
+    tokens: int
+    open_jobs: int = 0
+    not_before: float | None = None
+    message: str | None = None
+
+    def is_closed(self, enqueued: Load, *, now: float) -> bool:
+        """Return whether it is too early for another job."""
+        is_early = self.not_before is not None and self.not_before > now
+        return is_early or 0 < self.open_jobs <= enqueued.jobs
+
+    def lowered(self, refused: Load, enqueued: Load, *, not_before: float) -> Self:
+        """Return the ceiling after a job was refused while others were, or were not, enqueued."""
+        if enqueued.jobs:
+            requests, tokens = enqueued.requests, enqueued.tokens
+        else:
+            requests = _half(self.requests, refused.requests, LEAST_REQUESTS)
+            tokens = _half(self.tokens, refused.tokens, LEAST_TOKENS)
+        return type(self)(
+            requests=min(self.requests, max(LEAST_REQUESTS, requests)),
+            tokens=min(self.tokens, max(LEAST_TOKENS, tokens)),
+            open_jobs=enqueued.jobs,
+            not_before=not_before,
+        )
+
+    def raised(self, enqueued: Load, most: Load) -> Self:
+        """Return the ceiling after a job was taken, which is enqueued now.
+
+        It doubles, but never beyond twice what was taken: a small job shows nothing about a
+        large one.
+        """
+        return type(self)(
+            requests=max(
+                self.requests, min(2 * self.requests, 2 * enqueued.requests, most.requests)
+            ),
+            tokens=max(self.tokens, min(2 * self.tokens, 2 * enqueued.tokens, most.tokens)),
+        )
+
+
+def _half(ceiling: int, refused: int, least: int) -> int:
+    # A job as small as any quota was not refused for its size, so that its own says nothing.
+    return (min(ceiling, refused) if refused > least else ceiling) // 2
+
+
+def count_open(connection: sqlite3.Connection) -> int:
+    """Return how many jobs are, or may be, queued or running at the provider."""
+    row = connection.execute(f"SELECT count(*) FROM batch_jobs WHERE {_IS_ENQUEUED}").fetchone()
+    return int(row[0])
+
+
+def read_enqueued(
+    connection: sqlite3.Connection, key: QuotaKey, *, beside: str | None = None
+) -> Load:
+    """Return what is, or may be, enqueued at the provider, or about to be.
+
+    Args:
+        connection: open.
+        key: whose.
+        beside: leave out this job, and those whose create call cannot have been sent yet.
+    """
+    row = connection.execute(
+        f"SELECT count(*), {_SUMS} FROM batch_jobs WHERE {_IS_ENQUEUED} "
+        "AND fingerprint = :fingerprint AND model = :model "
+        "AND (:beside IS NULL OR (id <> :beside AND step NOT IN ('claimed', 'uploaded')))",
+        {"fingerprint": key.fingerprint, "model": key.model, "beside": beside},
+    ).fetchone()
+    return Load(jobs=row[0], requests=row[1], tokens=row[2])
+
+
+def stored_bytes(
+    connection: sqlite3.Connection, fingerprint: str, *, number_bytes: int, line_bytes: int
+) -> int:
+    """Return what the files of a key's open jobs take at the provider, results included.
+
+    Args:
+        connection: open.
+        fingerprint: names the key.
+        number_bytes: of one number of a vector in a result file.
+        line_bytes: of the rest of a line.
+    """
+    row = connection.execute(
+        "SELECT coalesce(sum(j.byte_count + j.request_count * (s.dimensions * ? + ?)), 0) "
+        "FROM batch_jobs j JOIN spaces s ON s.id = j.space_id "
+        "WHERE j.status NOT IN ('COMPLETED', 'FAILED') AND j.fingerprint = ?",
+        (number_bytes, line_bytes, fingerprint),
+    ).fetchone()
+    return int(row[0])
+
+
+def read_ceiling(
+    connection: sqlite3.Connection, key: QuotaKey, *, bounds: CeilingBounds, now: float
+) -> Ceiling:
+    """Return the ceiling of a key and model; the first one where none is noted, or not lately.
+
+    One that was noted in the future was noted by a wrong clock, and counts as forgotten.
+    """
+    row = connection.execute(
+        "SELECT requests, tokens, open_jobs, not_before, message FROM ceilings "
+        "WHERE fingerprint = ? AND model = ? AND noted_at <= ? AND noted_at > ?",
+        (key.fingerprint, key.model, now, now - FORGOTTEN_AFTER),
+    ).fetchone()
+    most = bounds.most
+    if row is None:
+        # What is open was taken once.
+        (_, taken) = connection.execute(
+            f"SELECT {_SUMS} FROM batch_jobs WHERE {_IS_ENQUEUED} AND status <> 'CREATED' "
+            "AND fingerprint = ? AND model = ?",
+            (key.fingerprint, key.model),
+        ).fetchone()
+        return Ceiling(
+            requests=most.requests, tokens=min(most.tokens, max(bounds.first_tokens, 2 * taken))
+        )
+    return Ceiling(
+        requests=min(most.requests, row[0]),
+        tokens=min(most.tokens, row[1]),
+        open_jobs=row[2],
+        not_before=row[3],
+        message=row[4],
+    )
+
+
+def write_ceiling(
+    connection: sqlite3.Connection, key: QuotaKey, ceiling: Ceiling, *, now: float
+) -> None:
+    """Note the ceiling of a key and model, with its date."""
+    connection.execute(
+        "INSERT INTO ceilings (fingerprint, model, requests, tokens, open_jobs, not_before, "
+        "message, noted_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
+        "ON CONFLICT (fingerprint, model) DO UPDATE SET requests = excluded.requests, "
+        "tokens = excluded.tokens, open_jobs = excluded.open_jobs, "
+        "not_before = excluded.not_before, message = excluded.message, "
+        "noted_at = excluded.noted_at",
+        (
+            key.fingerprint,
+            key.model,
+            # A configured limit may be any number, a column holds 64 bits.
+            min(ceiling.requests, 1 << 62),
+            min(ceiling.tokens, 1 << 62),
+            ceiling.open_jobs,
+            ceiling.not_before,
+            ceiling.message,
+            now,
+        ),
+    )
+
+
+def pause_until(now: float, seconds: float) -> float:
+    """Return when a pause of so many seconds is over; a provider may ask for any number."""
+    return now + min(seconds, LONGEST_PAUSE)
