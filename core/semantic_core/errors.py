@@ -275,7 +275,8 @@ class AuthError(ProviderError):
 class RateLimitError(ProviderError):
     """The provider says enough for now (429); the call cost nothing, and nothing is lost.
 
-    Wait and call again: flush_queue() waits by itself, and until then sends nothing.
+    Wait and call again: flush_queue() waits by itself. Of a refused job the message says what is
+    tried next, and when.
 
     Attributes:
         retry_after: seconds the provider asks to wait, or None where it does not say.

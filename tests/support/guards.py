@@ -357,8 +357,8 @@ _CEILINGS = (
     _guard(
         "queue/ceilings.py",
         "what a wrong clock noted counts as forgotten",
-        '"WHERE fingerprint = ? AND model = ? AND noted_at <= ? AND noted_at > ?"',
-        '"WHERE fingerprint = ? AND model = ? AND noted_at <= ? + 1e12 AND noted_at > ?"',
+        '"WHERE fingerprint = ? AND model = ? AND noted_at <= ? AND noted_at > ? "',
+        '"WHERE fingerprint = ? AND model = ? AND noted_at <= ? + 1e12 AND noted_at > ? "',
     ),
     _guard(
         "queue/ceilings.py",

@@ -139,7 +139,7 @@ def read_enqueued(
         "AND (:beside IS NULL OR (id <> :beside AND step NOT IN ('claimed', 'uploaded')))",
         {"fingerprint": key.fingerprint, "model": key.model, "beside": beside},
     ).fetchone()
-    return Load(jobs=row[0], requests=row[1], tokens=row[2])
+    return Load(jobs=row[0], requests=int(row[1]), tokens=int(row[2]))
 
 
 def stored_bytes(
@@ -171,7 +171,10 @@ def read_ceiling(
     """
     row = connection.execute(
         "SELECT requests, tokens, open_jobs, not_before, message FROM ceilings "
-        "WHERE fingerprint = ? AND model = ? AND noted_at <= ? AND noted_at > ?",
+        "WHERE fingerprint = ? AND model = ? AND noted_at <= ? AND noted_at > ? "
+        # A damaged row is none.
+        "AND typeof(requests) || typeof(tokens) || typeof(open_jobs) = 'integerintegerinteger' "
+        "AND typeof(not_before) IN ('real', 'null') AND typeof(message) IN ('text', 'null')",
         (key.fingerprint, key.model, now, now - FORGOTTEN_AFTER),
     ).fetchone()
     most = bounds.most
@@ -183,7 +186,7 @@ def read_ceiling(
             (key.fingerprint, key.model),
         ).fetchone()
         return Ceiling(
-            requests=most.requests, tokens=min(most.tokens, max(bounds.first_tokens, 2 * taken))
+            requests=most.requests, tokens=min(most.tokens, max(bounds.first_tokens, 2 * int(taken)))
         )
     return Ceiling(
         requests=min(most.requests, row[0]),

@@ -56,7 +56,6 @@ COLUMNS = [
     "lease_token",
     "lease_until",
     "absent_since",
-    "not_before",
     "cancel_requested_at",
     "is_adopted",
     "cleanup_tries",

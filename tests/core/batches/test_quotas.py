@@ -17,6 +17,7 @@ from semantic_core.emulator import FailLines, FaultRule, Operation, Reply
 from semantic_core.errors import RateLimitError
 from semantic_core.failpoints import FailPoint, arm, disarm
 from semantic_core.limits import HOUR
+from semantic_core.pricing import estimate_tokens
 from semantic_core.spec import EmbeddingSpec
 from semantic_core.statuses import EmbeddingStatus
 from semantic_core.types import Chunk
@@ -35,7 +36,9 @@ def slow(tmp_path: Path) -> Iterator[World]:
 
 
 def text_of(number: int, tokens: int = TOKENS) -> str:
-    return f"{number} ".ljust(4 * tokens, "x")
+    """Return a text of so many tokens by estimate, and as the emulator counts them."""
+    start = f"{number} "
+    return start + "xxxx" * (tokens - estimate_tokens(start))
 
 
 def save_texts(world: World, count: int, *, tokens: int = TOKENS) -> None:
