@@ -160,6 +160,7 @@ def test_a_setting_of_any_size_can_be_kept(store: PeeweeVectorStore) -> None:
         ("finished_at = 1.0", 2),
         ("status = 'FAILED', failure_reason = 'cancelled'", 2),
     ],
+    ids=["sent", "held", "finished", "ended"],
 )
 def test_only_what_the_provider_still_has_in_its_queue_is_enqueued(
     store: PeeweeVectorStore, change: str, counted: int
