@@ -25,6 +25,7 @@ from semantic_core.types import (
     Chunk,
     Coverage,
     IngestReport,
+    PassedOver,
     QueueStats,
     Rejected,
     SaveReport,
@@ -87,6 +88,9 @@ CHUNK = StoredChunk(
     updated_at=NOW,
 )
 HIT = SearchResult(chunk=CHUNK, score=0.8765, match=Match.VECTOR)
+PASSED = PassedOver(
+    collections=("side", "other"), model="a-model", why="it is too early", since=NOW + 1800
+)
 STATS = QueueStats(
     waiting=1001,
     waiting_texts=902,
@@ -103,6 +107,7 @@ STATS = QueueStats(
     failures=(("too long", 40), ("blank", 6)),
     next_try=NOW + 7200,
     cautions=("no price for a model",),
+    passed_over=(PASSED,),
 )
 COVERAGE = Coverage(ready=6, stale=1, pending=2, failed=3)
 RESULTS = SearchResults((HIT,), COVERAGE, "no key")
@@ -163,6 +168,7 @@ def rows_of(job: BatchJob) -> list[str]:
                 *("ready 30,005", "in flight 2,004", "waiting 1,001", "failed 46", "33,056 chunks"),
                 *("902 distinct texts", "later: 83", "57", moment(NOW), "1 job held"),
                 "no price for a model",
+                f"side, other (a-model) since {moment(NOW + 1800)}: it is too early",
                 *("33333333-job: at the provider since " + moment(NOW + 600), moment(NOW + 7200)),
                 "44444444-job: its results are there since " + moment(NOW + 1200),
                 *(*rows_of(JOB), *rows_of(HELD), "FAILED", "held: lost", "it expired", "78,002"),
@@ -259,6 +265,7 @@ def view(value: Any) -> str:
     [
         replace(STATS, failures=((EVIL, 1),), open_jobs=(replace(JOB, error_message=EVIL),)),
         replace(STATS, open_jobs=(replace(JOB, id=EVIL),)),
+        replace(STATS, passed_over=(replace(PASSED, collections=(EVIL,), model=EVIL, why=EVIL),)),
         *(
             replace(JOB, **{name: EVIL})
             for name in (

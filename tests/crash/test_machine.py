@@ -13,6 +13,7 @@ import os
 import sqlite3
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 
@@ -45,6 +46,7 @@ from semantic_core.emulator import (
 from semantic_core.errors import (
     DatabaseBusyError,
     ProviderError,
+    RateLimitError,
     SemanticCoreError,
     StorageError,
     SubmissionUncertainError,
@@ -223,7 +225,13 @@ class Machine(RuleBasedStateMachine):
             folder / "emulator.db",
             clock=self.clock,
             config=EmulatorConfig(
-                pending_seconds=5, running_seconds=5, projects=PROJECTS, shuffle_results=False
+                pending_seconds=5,
+                running_seconds=5,
+                projects=PROJECTS,
+                shuffle_results=False,
+                # One full job, and a small one beside it.
+                most_enqueued_tokens=8,
+                most_open_jobs=2,
             ),
         ).start()
         self.clients = [Client(folder / "world.db", self.emulator, self.clock) for _ in range(2)]
@@ -443,8 +451,9 @@ class Machine(RuleBasedStateMachine):
             self.clock.advance(3601)
             for manager in managers:
                 manager.sync_status()
-            while managers[0].flush_queue() is not None:
-                pass
+            with suppress(RateLimitError):
+                while managers[0].flush_queue() is not None:
+                    pass
         for manager in managers:
             manager.sync_status()
         self.holds()

@@ -28,7 +28,7 @@ from semantic_core.emulator import (
     Operation,
     Reply,
 )
-from semantic_core.errors import DatabaseBusyError
+from semantic_core.errors import DatabaseBusyError, RateLimitError
 from semantic_core.failpoints import FailPoint, arm, disarm
 from semantic_core.statuses import EmbeddingStatus, JobStatus
 from semantic_core.store import PeeweeVectorStore
@@ -72,7 +72,7 @@ CROWD_FAULTS = (
 def test_a_crowd_loses_nothing_and_pays_nothing_twice(tmp_path: Path) -> None:
     """A3, A4, D4, D6, E1: flushers, syncers, savers and searchers; some are killed or stopped."""
     clock = SharedClock(tmp_path / "clock", ticks=True)
-    settings = EmulatorConfig(pending_seconds=0.05, running_seconds=0.1)
+    settings = EmulatorConfig(pending_seconds=0.05, running_seconds=0.1, most_open_jobs=5)
     with Emulator(tmp_path / "emulator.db", clock=clock, config=settings) as emulator:
         for rule in CROWD_FAULTS:
             emulator.add_fault(rule)
@@ -105,7 +105,7 @@ def test_a_crowd_loses_nothing_and_pays_nothing_twice(tmp_path: Path) -> None:
                 history.check(office.store)
             clock.advance(LONGEST_STOP)
             office.sync()
-            assert office.errors == []
+            assert {type(error) for error in office.errors} <= {RateLimitError}
             check_invariants(office.store)
             check_provider(emulator, office.store)
             check_vectors(office.store, TEXTS, SPEC)

@@ -690,7 +690,7 @@ _SUBMITTING = (
         "the provider's limit of open jobs is waited for",
         "    if count_open(connection) >= config.max_open_jobs:\n",
         "    if False:\n",
-        "tests/core/batches/test_submitting.py",
+        "tests/core/batches/test_quotas.py",
     ),
     _guard(
         "batches/selection.py",

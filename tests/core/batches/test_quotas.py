@@ -174,9 +174,13 @@ def test_small_jobs_show_nothing_about_large_ones(slow: World) -> None:
 
 
 def test_by_default_ten_jobs_are_open_at_most(slow: World) -> None:
-    save_texts(slow, 12, tokens=10)
-    manager = slow.manager(config=dataclasses.replace(CONFIG, max_requests=1))
-    assert len(manager.drain_queue()) == 10
+    """However small they are."""
+    sent = []
+    for number in range(12):
+        slow.store.save([Chunk(id=f"{number}", text=f"text {number}")])
+        sent.append(slow.manager().flush_queue())
+    assert None not in sent[:10]
+    assert sent[10:] == [None, None]
     assert "max_open_jobs allows (10)" in why(slow)
 
 
@@ -351,8 +355,17 @@ def test_a_back_off_noted_while_the_clock_was_ahead_stops_nothing(world: World) 
     note_back_off(world)
     world.clock.advance(-3650 * DAY)
     assert world.store.stats().backing_off == 0
-    world.store.save([Chunk(id="again", text=text_of(0))])
     assert world.manager().flush_queue() is not None
+
+
+def test_nor_does_it_stop_another_chunk_with_the_same_text(world: World) -> None:
+    world.store.collection("second", EmbeddingSpec())
+    save_texts(world, 1)
+    world.clock.advance(3650 * DAY)
+    note_back_off(world)
+    world.clock.advance(-3650 * DAY)
+    world.store.save([Chunk(id="again", text=text_of(0))], collection="second")
+    assert world.manager(collection="second").flush_queue() is not None
     assert world.store.stats().waiting == 0
 
 
