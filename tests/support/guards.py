@@ -325,6 +325,12 @@ _JOBS = (
         """            f"WHERE id = ? AND cleaned_at IS NULL AND NOT ({_IS_OPEN})",\n            (job_id,)""",
         """            "WHERE id = ? AND cleaned_at IS NULL",\n            (job_id,)""",
     ),
+    _guard(
+        "queue/jobs.py",
+        "held and ended jobs take no place at the provider",
+        'f"SELECT count(*) FROM batch_jobs WHERE {_IS_OPEN} AND hold_reason IS NULL"',
+        'f"SELECT count(*) FROM batch_jobs WHERE {_IS_OPEN}"',
+    ),
 )
 
 # --- queue: ceilings ---------------------------------------------------------------------
@@ -332,19 +338,19 @@ _JOBS = (
 _CEILINGS = (
     _guard(
         "queue/ceilings.py",
-        "held jobs take no place at the provider",
+        "held jobs take nothing of a quota",
         "status NOT IN ('COMPLETED', 'FAILED') AND hold_reason IS NULL AND finished_at IS NULL",
         "status NOT IN ('COMPLETED', 'FAILED') AND finished_at IS NULL",
     ),
     _guard(
         "queue/ceilings.py",
-        "ended jobs take no place at the provider",
+        "ended jobs take nothing of a quota",
         "status NOT IN ('COMPLETED', 'FAILED') AND hold_reason IS NULL AND finished_at IS NULL",
         "hold_reason IS NULL AND finished_at IS NULL",
     ),
     _guard(
         "queue/ceilings.py",
-        "a job that only waits to be fetched takes no place at the provider",
+        "a job that only waits to be fetched takes nothing of a quota",
         "status NOT IN ('COMPLETED', 'FAILED') AND hold_reason IS NULL AND finished_at IS NULL",
         "status NOT IN ('COMPLETED', 'FAILED') AND hold_reason IS NULL",
     ),
@@ -688,7 +694,7 @@ _SUBMITTING = (
     _guard(
         "batches/selection.py",
         "the provider's limit of open jobs is waited for",
-        "    if count_open(connection) >= config.max_open_jobs:\n",
+        "    if count_at_provider(connection) >= config.max_open_jobs:\n",
         "    if False:\n",
         "tests/core/batches/test_quotas.py",
     ),
@@ -775,7 +781,7 @@ _SUBMITTING = (
     _guard(
         "batches/selection.py",
         "the results of open jobs fit into the provider's storage",
-        "    if storable <= 0 < count_open(connection):\n",
+        "    if storable <= 0 < count_at_provider(connection):\n",
         "    if False:\n",
         "tests/core/batches/test_quotas.py",
     ),

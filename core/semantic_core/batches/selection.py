@@ -18,7 +18,6 @@ from semantic_core.failpoints import FailPoint, reach
 from semantic_core.limits import GEMINI_LIMITS, RESULT_LINE_BYTES, RESULT_NUMBER_BYTES
 from semantic_core.queue.ceilings import (
     QuotaKey,
-    count_open,
     read_ceiling,
     read_enqueued,
     stored_bytes,
@@ -34,6 +33,7 @@ from semantic_core.queue.claims import (
     note_passed,
     oldest_due,
 )
+from semantic_core.queue.jobs import count_at_provider
 from semantic_core.wording import counted
 
 _log = logging.getLogger(__name__)
@@ -202,7 +202,7 @@ def _room(
 ) -> _Room | str:
     """Return what the next job may carry, or why nothing."""
     config = context.config
-    if count_open(connection) >= config.max_open_jobs:
+    if count_at_provider(connection) >= config.max_open_jobs:
         return (
             f"as many jobs are open as BatchConfig.max_open_jobs allows ({config.max_open_jobs}). "
             "Next: once sync finds that one of them has ended."
@@ -222,7 +222,7 @@ def _room(
     if min(requests, tokens) <= 0 < enqueued.jobs:
         return full
     storable = _storable(connection, context.fingerprint, candidate)
-    if storable <= 0 < count_open(connection):
+    if storable <= 0 < count_at_provider(connection):
         return (
             "the results of the open jobs may fill the provider's file storage "
             f"({GEMINI_LIMITS.storage_bytes / 1e9:.0f} GB for a project). Next: once sync finds "

@@ -117,12 +117,6 @@ def _half(ceiling: int, refused: int, least: int) -> int:
     return (min(ceiling, refused) if refused > least else ceiling) // 2
 
 
-def count_open(connection: sqlite3.Connection) -> int:
-    """Return how many jobs are, or may be, queued or running at the provider."""
-    row = connection.execute(f"SELECT count(*) FROM batch_jobs WHERE {_IS_ENQUEUED}").fetchone()
-    return int(row[0])
-
-
 def read_enqueued(
     connection: sqlite3.Connection, key: QuotaKey, *, beside: str | None = None
 ) -> Load:
@@ -186,7 +180,8 @@ def read_ceiling(
             (key.fingerprint, key.model),
         ).fetchone()
         return Ceiling(
-            requests=most.requests, tokens=min(most.tokens, max(bounds.first_tokens, 2 * int(taken)))
+            requests=most.requests,
+            tokens=min(most.tokens, max(bounds.first_tokens, 2 * int(taken))),
         )
     return Ceiling(
         requests=min(most.requests, row[0]),

@@ -175,6 +175,13 @@ def remote_ids(connection: sqlite3.Connection, names: Iterable[str]) -> dict[str
         )
 
 
+def count_at_provider(connection: sqlite3.Connection) -> int:
+    """Return how many jobs are, or may be, queued or running at the provider."""
+    row = connection.execute(
+        f"SELECT count(*) FROM batch_jobs WHERE {_IS_OPEN} AND hold_reason IS NULL"
+    ).fetchone()
+    return int(row[0])
+
 
 # --- leases ------------------------------------------------------------------------------
 

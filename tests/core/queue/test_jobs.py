@@ -251,6 +251,16 @@ def test_jobs_are_listed_oldest_first(
     assert [job.id for job in _do(store, jobs.list_jobs, only_open=True)] == [second]
 
 
+def test_jobs_at_the_provider_are_counted_without_held_and_ended_ones(
+    store: PeeweeVectorStore, job_id: str
+) -> None:
+    assert _do(store, jobs.count_at_provider) == 1
+    _submit(store, job_id)
+    hold = {"token": TOKEN, "steps": [JobStep.SUBMITTED], "reason": HoldReason.LOST, "error": "e"}
+    _do(store, jobs.hold_job, job_id, **hold)
+    assert _do(store, jobs.count_at_provider) == 0
+
+
 # --- cleaning ------------------------------------------------------------------------------
 
 
