@@ -719,12 +719,6 @@ _SUBMITTING = (
     ),
     _guard(
         "batches/selection.py",
-        "what was refused is not uploaded again in the same run",
-        "        if candidate.space_id in run.refused:\n            continue\n",
-        "",
-    ),
-    _guard(
-        "batches/selection.py",
         "texts that are not sent are noted with the reason",
         "            note_passed(connection, candidate.space_id, found, now=now)\n",
         "            pass\n",

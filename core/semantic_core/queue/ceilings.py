@@ -23,7 +23,14 @@ FORGOTTEN_AFTER = 86_400.0
 _IS_ENQUEUED = (
     "status NOT IN ('COMPLETED', 'FAILED') AND hold_reason IS NULL AND finished_at IS NULL"
 )
-_SUMS = "coalesce(sum(request_count), 0), coalesce(sum(estimated_tokens), 0)"
+
+
+def _sum(expression: str) -> str:
+    # Of whatever a damaged row holds: neither an overflow nor infinity is a number of tokens.
+    return f"coalesce(max(0, min(total({expression}), 1e18)), 0)"
+
+
+_SUMS = f"{_sum('request_count')}, {_sum('estimated_tokens')}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,9 +155,10 @@ def stored_bytes(
         line_bytes: of the rest of a line.
     """
     row = connection.execute(
-        "SELECT coalesce(sum(j.byte_count + j.request_count * (s.dimensions * ? + ?)), 0) "
+        f"SELECT {_sum('j.byte_count + j.request_count * (s.dimensions * ? + ?)')} "
         "FROM batch_jobs j JOIN spaces s ON s.id = j.space_id "
-        "WHERE j.status NOT IN ('COMPLETED', 'FAILED') AND j.fingerprint = ?",
+        "WHERE j.status NOT IN ('COMPLETED', 'FAILED') AND j.hold_reason IS NULL "
+        "AND j.fingerprint = ?",
         (number_bytes, line_bytes, fingerprint),
     ).fetchone()
     return int(row[0])

@@ -6,6 +6,7 @@ import itertools
 import sqlite3
 from collections.abc import Iterable
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from semantic_core.errors import TransitionError
 from semantic_core.statuses import EmbeddingStatus, HoldReason, JobStatus
 from semantic_core.types import BatchJob, Chunk
 from support.invariants import check_invariants
-from support.world import World
+from support.world import CONFIG, World
 
 READY, PENDING = EmbeddingStatus.READY, EmbeddingStatus.PENDING
 
@@ -80,7 +81,7 @@ def spoil(world: World, batch_id: str, column: str, value: str) -> None:
 
 def some_jobs(world: World, number: int) -> list[Any]:
     """Send so many jobs of one text each; return the manager and their ids."""
-    manager = world.manager()
+    manager = world.manager(config=replace(CONFIG, max_open_jobs=number))
     found: list[Any] = [manager]
     for position in range(number):
         world.store.save([Chunk(id=f"c{position}", text=f"text {position}")])
