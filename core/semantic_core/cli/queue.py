@@ -65,7 +65,8 @@ def flush(
     if as_json:
         print_json({"jobs": [by_id[batch_id] for batch_id in sent]})
     elif not sent:
-        say(_why_nothing(stats))
+        for line in _why_nothing(stats):
+            say(line)
     for batch_id in [] if as_json else sent:
         job = by_id[batch_id]
         say(f"Sent {counted(job.request_count, 'text')} as batch job {batch_id}.")
@@ -224,13 +225,13 @@ def _passed(passed: PassedOver) -> str:
     return f"{', '.join(passed.collections)} ({passed.model}): {passed.why}"
 
 
-def _why_nothing(stats: QueueStats) -> str:
-    """Say why nothing was sent."""
+def _why_nothing(stats: QueueStats) -> list[str]:
+    """Say why nothing was sent, line by line."""
     if not stats.waiting:
-        return "Nothing to send: every text has its vector, is in a batch job, or failed."
+        return ["Nothing to send: every text has its vector, is in a batch job, or failed."]
     texts = counted(stats.waiting_texts, "distinct text")
     if stats.backing_off == stats.waiting:
-        return f"Nothing sent: {texts} waiting, the first from {moment(stats.next_try)} on."
+        return [f"Nothing sent: {texts} waiting, the first from {moment(stats.next_try)} on."]
     # A job that was found at the provider is told of already.
-    why = [f"\n{_passed(passed)}" for passed in stats.passed_over]
-    return f"Nothing sent: {texts} waiting.{''.join(why) or ' A later flush sends them.'}"
+    why = [_passed(passed) for passed in stats.passed_over]
+    return [f"Nothing sent: {texts} waiting.", *(why or ["A later flush sends them."])]
