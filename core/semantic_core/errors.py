@@ -175,7 +175,7 @@ class UnknownCollectionError(InvalidInputError):
 
 
 class UnreadableFileError(InvalidInputError):
-    """The file cannot be read as text. Check its permissions and size, and ingest it again."""
+    """The file cannot be read as text. Check permissions and size, or convert it to UTF-8."""
 
 
 class IngestError(SemanticCoreError):

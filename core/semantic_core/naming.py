@@ -6,7 +6,6 @@ import hashlib
 import sqlite3
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,8 +23,9 @@ class Naming:
     """
 
     def __init__(self) -> None:
+        self._folder = Path(tempfile.gettempdir())
         self._rows = sqlite3.connect("", isolation_level=None)
-        with self._translated():
+        with translated_errors(self._folder):
             self._rows.executescript(
                 """PRAGMA journal_mode = OFF;
                 CREATE TABLE ids (digest BLOB PRIMARY KEY, position INTEGER) WITHOUT ROWID;
@@ -83,7 +83,7 @@ class Naming:
         """Yield the sources that are whole, page by page."""
         page = [""]
         while page:
-            with self._translated():
+            with translated_errors(self._folder):
                 page = [
                     row[0]
                     for row in self._rows.execute(
@@ -95,13 +95,8 @@ class Naming:
             yield page
 
     def _one(self, sql: str, *values: object) -> Any:
-        with self._translated():
+        with translated_errors(self._folder):
             return self._rows.execute(sql, values).fetchone()
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        with translated_errors(Path(tempfile.gettempdir())):
-            yield
 
 
 def _digest(*parts: str | None) -> bytes:
