@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -396,8 +397,9 @@ def test_a_rate_limit_shows_when_it_goes_on(newcomer: Newcomer) -> None:
     newcomer.terminal("flush")
     code, said = newcomer.terminal("flush")
     assert code == 0
-    assert "Nothing sent: 1 distinct text waiting, the first from 20" in said
-    assert "UTC" in newcomer.terminal("status")[1]
+    assert "Nothing sent: 1 distinct text waiting." in said
+    assert re.search(r"Next: with what is open at most .*, from 20[-0-9]+ [:0-9]+ UTC on", said)
+    assert "UTC on" in newcomer.terminal("status")[1]
 
 
 def test_a_lost_answer_is_explained_until_it_is_known(newcomer: Newcomer) -> None:
