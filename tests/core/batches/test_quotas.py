@@ -161,6 +161,17 @@ def test_the_first_job_is_small_and_each_that_is_taken_doubles_what_may_be_open(
     assert [job.request_count for job in slow.emulator.jobs()] == [8, 8, 16, 20, 8]
 
 
+def test_what_was_taken_is_remembered_when_nothing_is_open(slow: World) -> None:
+    save_texts(slow, 60, tokens=100)
+    config = dataclasses.replace(CONFIG, first_job_tokens=800, max_tokens=2000, max_open_jobs=2)
+    manager = slow.manager(config=config)
+    manager.drain_queue()
+    slow.clock.advance(HOUR)
+    manager.sync_status()
+    manager.flush_queue()
+    assert [job.request_count for job in slow.emulator.jobs()] == [8, 8, 20]
+
+
 def test_small_jobs_show_nothing_about_large_ones(slow: World) -> None:
     manager = slow.manager(config=dataclasses.replace(CONFIG, first_job_tokens=800))
     for number in range(5):

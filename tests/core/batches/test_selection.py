@@ -68,6 +68,16 @@ def test_what_is_sent_is_no_longer_passed_over(world: World) -> None:
     assert world.store.stats().passed_over == ()
 
 
+def test_what_waits_for_the_next_job_is_not_passed_over(world: World) -> None:
+    save(world, old=0, new=5)
+    manager = world.manager(config=dataclasses.replace(CONFIG, max_requests=2))
+    with pytest.raises(BudgetExceededError):
+        manager.flush_queue(max_cost=1e-12)
+    assert set(passed_over(world)) == {("default",)}
+    manager.flush_queue()
+    assert (world.store.stats().waiting, passed_over(world)) == (3, {})
+
+
 def test_texts_without_a_price_keep_no_others(world: World) -> None:
     save(world, old=3, new=5)
     config = dataclasses.replace(CONFIG, monthly_budget_usd=1.0, prices=ONLY_NEW_HAS_A_PRICE)
