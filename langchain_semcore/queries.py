@@ -11,7 +11,6 @@ from semantic_core import (
     BlankTextError,
     ConfigurationError,
     PeeweeVectorStore,
-    ProvenanceError,
     ProviderError,
     SemanticCoreError,
 )
@@ -45,15 +44,12 @@ class QueryEmbedder:
 
         Raises:
             InvalidInputError: a query that cannot be sent.
-            ProvenanceError: the database holds vectors of another endpoint.
             StorageError: the database cannot be read, not even by keyword.
         """
         try:
             vector = self._vector(query)
         except BlankTextError:
             return None, f"the query is blank: {_KEYWORD_ALONE}"
-        except ProvenanceError:
-            raise
         except (ProviderError, ConfigurationError) as error:
             _log.warning("A query could not be embedded, so it is %s: %s", _KEYWORD_ALONE, error)
             return None, f"{_KEYWORD_ALONE}: {error}"

@@ -69,7 +69,6 @@ class Searcher:
 
         Raises:
             InvalidInputError: an argument that cannot be used.
-            ProvenanceError: the database holds vectors of another endpoint.
         """
         return self._by_text(query, limit, filter, mode=mode, alpha=alpha)[1]
 
@@ -90,7 +89,6 @@ class Searcher:
 
         Raises:
             InvalidInputError: an argument that cannot be used.
-            ProvenanceError: the database holds vectors of another endpoint.
         """
         _check_limit(limit)
         vector, found = self._by_text(query, fetch, filter)

@@ -60,7 +60,7 @@ class SemcoreVectorStore(SearchableVectorStore):
             vectors itself, in `mode="sync"`, in a space named after its class and model.
             Without one, texts are searched by keyword alone.
         collection: str
-            Name of the collection; created if it does not exist.
+            Name of the collection; the first save creates it, a search never does.
         mode: str
             `"async"` saves documents PENDING, for the next batch; `"sync"` embeds them first.
         spec: EmbeddingSpec | None
@@ -179,8 +179,11 @@ class SemcoreVectorStore(SearchableVectorStore):
         self.mode = mode
         self.searcher = Searcher(self.store, collection, embedding)
         self._embedding = embedding
+        self._wanted_spec = wanted
         try:
-            self.store.collection(collection, wanted)
+            # Only looked at: the first save makes it.
+            if self.store.find(collection) is not None:
+                self.store.collection(collection, wanted)
         except BaseException:
             self.close()
             raise
@@ -291,6 +294,7 @@ class SemcoreVectorStore(SearchableVectorStore):
             StorageError: the database could not be written.
         """
         chunks = with_vectors(to_chunks(texts, metadatas, ids), embeddings)
+        self.store.collection(self.collection, self._wanted_spec)
         return list(self.store.save(chunks, collection=self.collection, keep_refused=True).ids)
 
     async def aadd_embeddings(
@@ -370,6 +374,7 @@ class SemcoreVectorStore(SearchableVectorStore):
         return True
 
     def _save(self, chunks: list[Chunk]) -> SaveReport:
+        self.store.collection(self.collection, self._wanted_spec)
         if self.mode == "sync" and isinstance(self._embedding, DeferredEmbeddings):
             return save_embedded(
                 self.store,

@@ -106,6 +106,7 @@ class SemcoreVectorStore(BasePydanticVectorStore):
 
     _client: PeeweeVectorStore = PrivateAttr()
     _owns_client: bool = PrivateAttr()
+    _wanted_spec: EmbeddingSpec | None = PrivateAttr(default=None)
 
     def __init__(
         self,
@@ -126,7 +127,8 @@ class SemcoreVectorStore(BasePydanticVectorStore):
                 pending=pending,
                 **kwargs,
             )
-            if spec is not None:
+            # Only looked at: the first add makes it.
+            if spec is not None and client.find(collection) is not None:
                 client.collection(collection, spec)
         except BaseException:
             if not is_open:
@@ -134,6 +136,7 @@ class SemcoreVectorStore(BasePydanticVectorStore):
             raise
         self._client = client
         self._owns_client = not is_open
+        self._wanted_spec = spec
 
     @classmethod
     def from_params(
@@ -158,7 +161,7 @@ class SemcoreVectorStore(BasePydanticVectorStore):
     @property
     def spec(self) -> EmbeddingSpec:
         """How the texts of the collection become vectors, or will if it does not exist yet."""
-        return self._known_spec() or EmbeddingSpec()
+        return self._known_spec() or self._wanted_spec or EmbeddingSpec()
 
     def batch_manager(
         self,
@@ -215,6 +218,7 @@ class SemcoreVectorStore(BasePydanticVectorStore):
         chunks = [to_chunk(node) for node in nodes]
         for node in nodes:
             restore(node)
+        self._create()
         try:
             return list(
                 self._client.save(chunks, collection=self.collection, keep_refused=True).ids
@@ -300,7 +304,8 @@ class SemcoreVectorStore(BasePydanticVectorStore):
             InvalidInputError: hybrid or sparse without ``query_str``, an embedding of another
                 size than the collection's, a filter that cannot be understood.
             SpecMismatchError: the query was embedded for another space than the collection's.
-            ProvenanceError: it was embedded at another endpoint than the collection's vectors.
+            ProvenanceError: it was embedded at another endpoint than the collection's vectors, and
+                there is no ``query_str`` that could be answered by keyword.
         """
         options = QueryOptions.read(kwargs, pending=self.pending)
         run = QueryRun(self._client, query, collection=self.collection, options=options)
@@ -353,6 +358,8 @@ class SemcoreVectorStore(BasePydanticVectorStore):
             persist_path: where to write it; nothing happens if that is the database itself.
             fs: where that path is.
         """
+        # The file tells the name of the collection, which tells how its vectors are made.
+        self._create()
         fields = self.to_dict()
         del fields["class_name"]
         write_pointer(str(persist_path), fields, fs=fs)
@@ -385,16 +392,18 @@ class SemcoreVectorStore(BasePydanticVectorStore):
         # A copy in another process opens the database by its path.
         state = BaseModel.__getstate__(self)
         state["__pydantic_private__"] = None
+        state["__dict__"] = state["__dict__"] | {"spec": self._wanted_spec}
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state["__dict__"])  # type: ignore[misc]  # as the base does
 
     def _known_spec(self) -> EmbeddingSpec | None:
-        for known in self._client.collections():
-            if known.name == self.collection:
-                return known.spec
-        return None
+        found = self._client.find(self.collection)
+        return None if found is None else found.spec
+
+    def _create(self) -> None:
+        self._client.collection(self.collection, self._wanted_spec)
 
     def _all_fit(self, chunks: list[Chunk]) -> bool:
         spec = self.spec

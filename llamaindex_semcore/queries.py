@@ -21,6 +21,7 @@ from semantic_core import (
     EmbeddingSpec,
     InvalidInputError,
     PeeweeVectorStore,
+    ProvenanceError,
     SearchMode,
     SearchResult,
     SearchResults,
@@ -84,6 +85,7 @@ class QueryRun:
         # A zero vector is how VectorIndexAutoRetriever asks for filters alone.
         vector = query.query_embedding
         self._vector = vector if vector is not None and len(vector) and any(vector) else None
+        self._problem: str | None = getattr(vector, "problem", None)
         self._where: dict[str, Any] = {
             "collection": collection,
             "filters": to_filter(query.filters),
@@ -96,7 +98,8 @@ class QueryRun:
 
         Raises:
             SpecMismatchError: it was embedded for another one.
-            ProvenanceError: it was embedded at another endpoint than the database's vectors.
+            ProvenanceError: it was embedded at another endpoint than the database's vectors, and
+                has no words that could be asked for instead.
         """
         vector = self._query.query_embedding
         if not isinstance(vector, QueryVector) or vector.spec is None:
@@ -108,7 +111,12 @@ class QueryRun:
                 "DeferredEmbedding(spec=vector_store.spec)."
             )
         if vector.provenance is not None:
-            self._store.check_provenance(vector.provenance)
+            try:
+                self._store.check_provenance(vector.provenance)
+            except ProvenanceError as error:
+                if not self._text.strip():
+                    raise
+                self._vector, self._problem = None, str(error)
 
     def result(self) -> VectorStoreQueryResult:
         """Return the nodes found, with what they rest on in their metadata."""
@@ -184,10 +192,9 @@ class QueryRun:
             exact=self._options.exact,
             **self._where,
         )
-        problem = getattr(self._query.query_embedding, "problem", None)
-        if found.degraded is None or problem is None:
+        if found.degraded is None or self._problem is None:
             return found
-        return found.because(f"answered by keyword alone: {problem}")
+        return found.because(f"answered by keyword alone: {self._problem}")
 
     def _by_filter(self) -> tuple[list[Hit], str | None]:
         """Return what meets the restriction, oldest first; nothing if there is none."""

@@ -10,7 +10,6 @@ from semantic_core.errors import (
     ConfigurationError,
     IngestError,
     InvalidInputError,
-    ProvenanceError,
     ProviderError,
 )
 from semantic_core.gemini import GeminiEmbedder
@@ -175,9 +174,10 @@ class SemanticCore:
         Returns:
             Hits, with ``coverage`` and, where the query could not be embedded, ``degraded``.
 
+        Returns nothing, with the reason in ``degraded``, where there is no such collection.
+
         Raises:
             InvalidInputError: an argument that cannot be used.
-            ProvenanceError: the database holds vectors of another endpoint.
         """
         vector, degraded = None, None
         if mode != SearchMode.KEYWORD and query.strip():
@@ -211,23 +211,27 @@ class SemanticCore:
         )
 
     def stats(self) -> QueueStats:
-        """Return what waits, what runs and what failed in this collection. Needs no key."""
-        self.store.collection(self.collection)
+        """Return what waits, what runs and what failed in this collection. Needs no key.
+
+        Raises:
+            UnknownCollectionError: there is no such collection; it names those there are.
+        """
         return self.store.stats(self.collection)
 
     def _query_vector(self, query: str) -> tuple[Vector | None, str | None]:
         """Embed a query live; where that cannot be done, say why instead."""
-        spec = self.store.collection(self.collection).spec
+        found = self.store.find(self.collection)
+        if found is None:
+            return None, None
         if not self.store.has_vectors(self.collection):
             # Nothing to compare with: a live call would only cost time and money.
             return None, "no vector is stored yet: answered by keyword alone"
-        if spec.is_external:
-            return None, f"no embedder for {spec.model!r} here: answered by keyword alone"
-        self.store.check_provenance(self.embedder.provenance)
+        if found.spec.is_external:
+            return None, f"no embedder for {found.spec.model!r} here: answered by keyword alone"
         try:
-            return self.embedder.embed_query(query, spec=spec), None
-        except ProvenanceError:
-            raise
+            # Before anything is sent: vectors of two endpoints cannot be compared.
+            self.store.check_provenance(self.embedder.provenance)
+            return self.embedder.embed_query(query, spec=found.spec), None
         except (ProviderError, ConfigurationError, InvalidInputError) as error:
             _log.info("A query could not be embedded: %s", error)
             return None, f"answered by keyword alone: {error}"

@@ -44,7 +44,7 @@ from semantic_core.receipts import (
 )
 from semantic_core.statuses import JobStatus
 from semantic_core.store import PeeweeVectorStore
-from semantic_core.store.collections import get_collection
+from semantic_core.store.collections import collection_id, find_collection
 from semantic_core.store.reading import read_failed
 from semantic_core.types import BatchJob, QueueStats, StoredChunk
 from semantic_core.wording import counted
@@ -412,15 +412,18 @@ class BatchManager:
     def _collection_id(self, connection: sqlite3.Connection) -> int | None:
         if self.collection is None:
             return None
-        return get_collection(connection, self.collection).id
+        return collection_id(connection, self.collection)
 
     def _check_batchable(self) -> None:
         if self.collection is None:
             return
-        spec = self.store.collection(self.collection).spec
-        if spec.is_external:
+        with self.store.database.snapshot() as connection:
+            collection_id(connection, self.collection)
+            found = find_collection(connection, self.collection)
+        if found is not None and found.spec.is_external:
+            model = found.spec.model
             raise NotBatchableError(
-                f"Collection {self.collection!r} belongs to the foreign embedder {spec.model!r}: "
+                f"Collection {self.collection!r} belongs to the foreign embedder {model!r}: "
                 "the Batch API cannot make its vectors. Save its chunks with their vectors, or "
                 "use a collection with a Gemini spec."
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import sqlite3
 from dataclasses import dataclass, fields, replace
 
@@ -10,6 +11,10 @@ from semantic_core.spec import EmbeddingSpec
 from semantic_core.validation import check_text
 
 DEFAULT_COLLECTION = "default"
+
+_OF_NO_ROW = 0
+
+_MOST_SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,12 +61,35 @@ def get_collection(connection: sqlite3.Connection, name: str) -> Collection:
     """
     collection = find_collection(connection, name)
     if collection is None:
-        names = [row[0] for row in connection.execute("SELECT name FROM collections ORDER BY name")]
         raise UnknownCollectionError(
-            f"There is no collection {name!r} (there is: {', '.join(names) or 'none yet'}). "
-            "Create it with store.collection(name)."
+            f"{describe_missing(connection, name)}. Saving into one creates it, and so does "
+            "store.collection(name)."
         )
     return collection
+
+
+def collection_id(connection: sqlite3.Connection, name: str) -> int:
+    """Return the id of a collection, for what is asked about it.
+
+    The default one of a database that nothing was saved into yet has an id that no row has: it is
+    empty, and no typing error.
+
+    Raises:
+        UnknownCollectionError: there is none of this name.
+    """
+    if name == DEFAULT_COLLECTION and find_collection(connection, name) is None:
+        return _OF_NO_ROW
+    return get_collection(connection, name).id
+
+
+def describe_missing(connection: sqlite3.Connection, name: str) -> str:
+    """Return that there is no such collection, which one may be meant, and which there are."""
+    names = [row[0] for row in connection.execute("SELECT name FROM collections ORDER BY name")]
+    close = difflib.get_close_matches(name, names, n=1)
+    meant = f"did you mean {close[0]!r}? " if close else ""
+    shown = ", ".join(map(repr, names[:_MOST_SHOWN])) or "none yet"
+    more = f" and {len(names) - _MOST_SHOWN} more" if len(names) > _MOST_SHOWN else ""
+    return f"There is no collection {name!r} ({meant}there is: {shown}{more})"
 
 
 def open_collection(

@@ -14,7 +14,13 @@ from semantic_core.database import Database
 from semantic_core.queue.stats import read_stats
 from semantic_core.schema import SchemaOptions, ensure_schema_compatibility, read_meta
 from semantic_core.store.backing_up import back_up
-from semantic_core.store.collections import DEFAULT_COLLECTION, find_collection, get_collection
+from semantic_core.store.collections import (
+    DEFAULT_COLLECTION,
+    Collection,
+    collection_id,
+    find_collection,
+    get_collection,
+)
 from semantic_core.store.comparing import count_differences
 from semantic_core.store.indexes import IndexCache
 from semantic_core.store.provenance import check_provenance, fix_provenance
@@ -104,6 +110,11 @@ class OpenStore:
         with self.database.snapshot() as connection:
             return known_vectors(connection, content_hashes)
 
+    def find(self, name: str = DEFAULT_COLLECTION) -> Collection | None:
+        """Return a collection, or None if there is none of this name. Never creates one."""
+        with self.database.snapshot() as connection:
+            return find_collection(connection, name)
+
     def has_vectors(self, collection: str = DEFAULT_COLLECTION) -> bool:
         """Return whether a vector search of the collection could find anything."""
         with self.database.snapshot() as connection:
@@ -132,9 +143,13 @@ class OpenStore:
             check_provenance(connection, provenance, self.database.path)
 
     def stats(self, collection: str | None = None) -> QueueStats:
-        """Return what waits, what runs and what failed, in one collection or in all."""
+        """Return what waits, what runs and what failed, in one collection or in all.
+
+        Raises:
+            UnknownCollectionError: there is no such collection; it names those there are.
+        """
         with self.database.snapshot() as connection:
-            target = None if collection is None else get_collection(connection, collection).id
+            target = None if collection is None else collection_id(connection, collection)
             return read_stats(connection, collection_id=target, now=self.clock.now())
 
     def meta(self, key: str) -> str | None:

@@ -13,6 +13,7 @@ from semantic_core.store.collections import (
     DEFAULT_COLLECTION,
     Collection,
     check_spec,
+    describe_missing,
     find_collection,
     get_collection,
     open_collection,
@@ -306,7 +307,7 @@ class PeeweeVectorStore(OpenStore, BaseVectorStore):
         Args:
             text: words to look for; a query in double quotes as a whole is a phrase.
             vector: the query's vector, of shape (dimensions,); the store never makes one.
-            collection: where to look; one that does not exist has no hits.
+            collection: where to look; one that does not exist has no hits, and ``degraded`` says so.
             limit: how many hits at most.
             mode: ``hybrid`` fuses both lists by reciprocal rank; ``vector`` ranks by cosine; ``keyword`` is BM25. Without a vector the first two answer by keyword
                 and say so in ``degraded``.
@@ -325,8 +326,8 @@ class PeeweeVectorStore(OpenStore, BaseVectorStore):
         """
         with self.database.snapshot() as connection:
             target = find_collection(connection, collection)
-        if target is None:
-            return SearchResults()
+            if target is None:
+                return SearchResults(degraded=describe_missing(connection, collection))
         query = check_query(
             target,
             text=text,
@@ -359,7 +360,7 @@ class PeeweeVectorStore(OpenStore, BaseVectorStore):
 
         Args:
             vectors: the queries', each of shape (dimensions,).
-            collection: where to look; one that does not exist has no hits.
+            collection: where to look; one that does not exist has no hits, and ``degraded`` says so.
             limit: how many hits at most, for each.
             filters: as in `search`; so are the next three.
             ids: only these chunks.
@@ -374,8 +375,9 @@ class PeeweeVectorStore(OpenStore, BaseVectorStore):
         """
         with self.database.snapshot() as connection:
             target = find_collection(connection, collection)
-        if target is None:
-            return [SearchResults()] * len(vectors)
+            if target is None:
+                missing = describe_missing(connection, collection)
+                return [SearchResults(degraded=missing)] * len(vectors)
         query = check_query(
             target,
             text=None,

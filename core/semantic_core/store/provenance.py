@@ -8,6 +8,10 @@ from pathlib import Path
 from semantic_core.errors import ProvenanceError
 from semantic_core.schema import read_meta
 
+_VARIABLE = "GOOGLE_GEMINI_BASE_URL"
+
+_GOOGLE = "google"
+
 
 def fix_provenance(connection: sqlite3.Connection, provenance: str, path: Path) -> None:
     """Bind the database to an endpoint at its first use; later only check.
@@ -35,9 +39,15 @@ def check_provenance(connection: sqlite3.Connection, provenance: str, path: Path
     known = read_meta(connection, "provenance")
     if known in (None, provenance) or not _is_bound(connection):
         return
+    way_back = (
+        f"unset {_VARIABLE}, and pass no --base-url"
+        if known == _GOOGLE
+        else f"set {_VARIABLE} to its address, or pass it as --base-url or Endpoint(base_url=...)"
+    )
     raise ProvenanceError(
-        f"{path} was used with {known}, and this would use {provenance}. Use a new database file "
-        "for that, so that test vectors never mix with paid ones."
+        f"{path} was used with {known}, and this would use {provenance}. To go on with {known}, "
+        f"{way_back}; for {provenance}, use a new database file, so that test vectors never mix "
+        "with paid ones. Nothing was sent."
     )
 
 
