@@ -20,7 +20,9 @@ from semantic_core import (
     SearchResults,
     VectorLike,
     diversify,
+    fraction,
     parse_filter,
+    whole_number,
 )
 
 _log = logging.getLogger(__name__)
@@ -90,7 +92,8 @@ class Searcher:
         Raises:
             InvalidInputError: an argument that cannot be used.
         """
-        _check_limit(limit)
+        limit, fetch = whole_number(limit, what="k"), whole_number(fetch, what="fetch_k")
+        relevance = fraction(relevance, what="lambda_mult")
         vector, found = self._by_text(query, fetch, filter)
         return self._diversify(vector, found, limit, relevance)
 
@@ -108,7 +111,8 @@ class Searcher:
         Raises:
             InvalidInputError: an argument that cannot be used.
         """
-        _check_limit(limit)
+        limit, fetch = whole_number(limit, what="k"), whole_number(fetch, what="fetch_k")
+        relevance = fraction(relevance, what="lambda_mult")
         return self._diversify(vector, self.by_vector(vector, fetch, filter), limit, relevance)
 
     def _by_text(
@@ -121,6 +125,10 @@ class Searcher:
         alpha: float = 0.5,
     ) -> tuple[list[float] | None, SearchResults]:
         """Return the query's vector, if it has one, and what was found."""
+        if not isinstance(query, str):
+            raise InvalidInputError(f"The query is a {type(query).__name__}, not a string.")
+        # Before a query is paid for.
+        limit, alpha = whole_number(limit, what="k"), fraction(alpha, what="alpha")
         choice = self._choose(filter)
         vector, reason = None, None
         if mode != SearchMode.KEYWORD:
@@ -141,7 +149,7 @@ class Searcher:
             self._store.search(
                 vector=vector,
                 collection=self._collection,
-                limit=limit,
+                limit=whole_number(limit, what="k"),
                 mode=SearchMode.VECTOR,
                 **choice,
             )
@@ -172,8 +180,3 @@ def _told(found: SearchResults) -> SearchResults:
     if not found and found.degraded is not None:
         _log.warning("Nothing was found: %s.", found.degraded)
     return found
-
-
-def _check_limit(limit: int) -> None:
-    if limit < 0:
-        raise InvalidInputError(f"k={limit}: use a number of documents, 0 or more.")

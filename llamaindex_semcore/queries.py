@@ -28,6 +28,7 @@ from semantic_core import (
     SpecMismatchError,
     StoredChunk,
     diversify,
+    whole_number,
 )
 
 _log = logging.getLogger(__name__)
@@ -156,10 +157,11 @@ class QueryRun:
 
         Hits without a vector cannot be compared: they keep the place that their rank gives them.
         """
-        limit = self._query.similarity_top_k
+        limit = whole_number(self._query.similarity_top_k, what="similarity_top_k")
         if self._vector is None:
             return self.by_default()
-        depth = self._options.mmr_prefetch_k or max(_LEAST_MMR_DEPTH, _MMR_DEPTH * limit)
+        depth = whole_number(self._options.mmr_prefetch_k or 0, what="mmr_prefetch_k")
+        depth = depth or max(_LEAST_MMR_DEPTH, _MMR_DEPTH * limit)
         found = self._found(SearchMode.VECTOR, max(limit, depth))
         vectors = self._store.vectors([hit.chunk.id for hit in found], collection=self._collection)
         threshold = self._options.mmr_threshold

@@ -97,6 +97,7 @@ from semantic_core.types import (
     Vector,
     VectorLike,
 )
+from semantic_core.validation import fraction, whole_number
 
 __version__ = _version("semcore")
 
@@ -205,9 +206,11 @@ __all__ = [
     "cosines",
     "diversify",
     "estimate_tokens",
+    "fraction",
     "maximal_marginal_relevance",
     "parse_filter",
     "pydoc_topics",
     "read_documents",
     "save_embedded",
+    "whole_number",
 ]

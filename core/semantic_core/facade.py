@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterable, Mapping, Sequence, Sized
 from typing import Any, Protocol, Self
 
@@ -10,6 +11,7 @@ from semantic_core.errors import (
     ConfigurationError,
     IngestError,
     InvalidInputError,
+    InvalidTextError,
     ProviderError,
 )
 from semantic_core.gemini import GeminiEmbedder
@@ -20,6 +22,7 @@ from semantic_core.splitting import Splitter
 from semantic_core.statuses import SearchMode
 from semantic_core.store import DEFAULT_COLLECTION, FilterLike, PeeweeVectorStore
 from semantic_core.types import Document, IngestReport, QueueStats, SearchResults, Vector
+from semantic_core.validation import fraction, whole_number
 
 _log = logging.getLogger(__name__)
 
@@ -131,6 +134,14 @@ class SemanticCore:
         if mode not in INGEST_MODES:
             raise InvalidInputError(f"mode={mode!r}: use one of {', '.join(INGEST_MODES)}.")
         is_one = hasattr(documents, "content")
+        if not is_one and (
+            isinstance(documents, str | bytes | os.PathLike | Mapping)
+            or not isinstance(documents, Iterable)
+        ):
+            raise InvalidInputError(
+                f"A {type(documents).__name__} is no document. Pass Document(content=...), or "
+                "read_documents([path]), which reads files."
+            )
         items = [documents] if is_one else documents
         ingestion = Ingestion(
             self.store,
@@ -179,6 +190,10 @@ class SemanticCore:
         Raises:
             InvalidInputError: an argument that cannot be used.
         """
+        if not isinstance(query, str):
+            raise InvalidTextError(f"The query is a {type(query).__name__}, not a string.")
+        # Before a query is paid for.
+        limit, alpha = whole_number(limit), fraction(alpha, what="alpha")
         vector, degraded = None, None
         if mode != SearchMode.KEYWORD and query.strip():
             vector, degraded = self._query_vector(query)

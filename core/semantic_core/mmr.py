@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from semantic_core.errors import InvalidInputError
 from semantic_core.statuses import Match
 from semantic_core.types import SearchResult, VectorLike
+from semantic_core.validation import fraction, whole_number
 
 
 def cosines(query: VectorLike, vectors: Sequence[VectorLike]) -> list[float]:
@@ -45,11 +45,11 @@ def maximal_marginal_relevance(
         (position among the candidates, cosine to the query), in the order of choice.
 
     Raises:
-        InvalidInputError: ``relevance`` is not from 0 to 1.
+        InvalidInputError: ``limit`` is no whole number, or ``relevance`` is not from 0 to 1.
     """
-    if not 0.0 <= relevance <= 1.0:
-        raise InvalidInputError(f"MMR with a relevance of {relevance}: use a weight from 0 to 1.")
-    if not len(vectors) or limit <= 0:
+    relevance = fraction(relevance, what="relevance")
+    limit = whole_number(limit)
+    if not len(vectors) or not limit:
         return []
     unit = _unit(vectors)
     similarity = (unit @ _unit([query])[0]).clip(-1.0, 1.0)
@@ -87,7 +87,7 @@ def diversify(
     Raises:
         InvalidInputError: ``relevance`` is not from 0 to 1.
     """
-    top = hits[:limit]
+    top = hits[: whole_number(limit)]
     near = [hit for hit in hits if hit.match is Match.VECTOR and hit.chunk.id in vectors]
     picked = maximal_marginal_relevance(
         query,

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+import operator
 import re
 import struct
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping, Sequence
+from reprlib import repr as short
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from semantic_core.errors import (
     BlankTextError,
+    InvalidInputError,
     InvalidTextError,
     InvalidVectorError,
     TextTooLongError,
@@ -22,8 +25,94 @@ if TYPE_CHECKING:
     from semantic_core.spec import EmbeddingSpec
     from semantic_core.types import VectorLike
 
+T = TypeVar("T")
+
+_MOST = 2**31 - 1
+
 # A surrogate outside a pair has no UTF-8 form; PostgreSQL cannot hold a NUL.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+def whole_number(value: object, *, what: str = "limit", least: int = 0) -> int:
+    """Return a number of things, of whatever type that counts (int, numpy's, an enum's).
+
+    Raises:
+        InvalidInputError: it is no whole number, negative, or more than 64 bits hold.
+    """
+    try:
+        number = None if isinstance(value, bool) else operator.index(value)  # type: ignore[arg-type]  # what has none raises
+    except TypeError:
+        number = None
+    if number is None or not least <= number < 2**63:
+        raise InvalidInputError(f"{what}={_shown(value)}: use a whole number, {least} or more.")
+    # Nothing is more than that, and sums of it still fit.
+    return min(number, _MOST)
+
+
+def fraction(value: object, *, what: str) -> float:
+    """Return a weight from 0 to 1, of whatever type that measures.
+
+    Raises:
+        InvalidInputError: it is none.
+    """
+    number = _real(value)
+    if not 0.0 <= number <= 1.0:
+        raise InvalidInputError(f"{what}={_shown(value)}: use a weight from 0 to 1.")
+    return number
+
+
+def seconds(value: object, *, what: str) -> float:
+    """Return a finite number of seconds.
+
+    Raises:
+        InvalidInputError: it is none.
+    """
+    number = _real(value)
+    if not math.isfinite(number):
+        raise InvalidInputError(f"{what}={_shown(value)}: use a number of seconds.")
+    return number
+
+
+def listed(values: Iterable[T], *, what: str, of: type[T] | None = None) -> list[T]:
+    """Return several things as a list.
+
+    Args:
+        values: the things.
+        what: names them in errors.
+        of: what each must be; None leaves that to others.
+
+    Raises:
+        InvalidInputError: it is one thing, or nothing that holds any.
+    """
+    is_one = isinstance(values, str | bytes | bytearray | Mapping) or not isinstance(
+        values, Iterable
+    )
+    if is_one:
+        raise InvalidInputError(f"{what} is {_article(values)}. Pass a list.")
+    found = list(values)
+    for position, value in enumerate(found):
+        if of is not None and not isinstance(value, of):
+            raise InvalidInputError(
+                f"{what} holds {_article(value)} at {position}. Pass {of.__name__} objects."
+            )
+    return found
+
+
+def _real(value: object) -> float:
+    if isinstance(value, bool | str | bytes):
+        return math.nan
+    try:
+        return float(value)  # type: ignore[arg-type]  # what is no number raises
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
+
+
+def _shown(value: object) -> str:
+    return short(value) if isinstance(value, int | float | str | None) else type(value).__name__
+
+
+def _article(value: object) -> str:
+    return "None" if value is None else f"one {type(value).__name__}"
 
 
 def check_text(text: str, *, what: str) -> None:
@@ -44,6 +133,11 @@ def check_text(text: str, *, what: str) -> None:
             f"{what} has a {name} at character {found.start()}. Clean it, e.g. with "
             'text.encode("utf-8", "replace").decode().replace("\\0", ""). Nothing was saved.'
         )
+
+
+def is_storable(text: str) -> bool:
+    """Return whether a text can be stored at all."""
+    return _UNSTORABLE.search(text) is None
 
 
 def check_not_blank(text: str, *, what: str) -> None:

@@ -47,6 +47,7 @@ from semantic_core.store import PeeweeVectorStore
 from semantic_core.store.collections import collection_id, find_collection
 from semantic_core.store.reading import read_failed
 from semantic_core.types import BatchJob, QueueStats, StoredChunk
+from semantic_core.validation import whole_number
 from semantic_core.wording import counted
 
 _log = logging.getLogger(__name__)
@@ -150,7 +151,7 @@ class BatchManager:
         """
         options = FlushOptions(
             collection=self.collection,
-            min_size=min_size,
+            min_size=whole_number(min_size, what="min_size"),
             max_age=max_age,
             force=force,
             max_cost=max_cost,

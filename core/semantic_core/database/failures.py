@@ -15,6 +15,8 @@ from semantic_core.errors import (
     DatabaseBusyError,
     DatabaseCorruptError,
     DatabaseReadOnlyError,
+    InvalidInputError,
+    InvalidTextError,
     NotASemcoreDatabaseError,
     StorageError,
     StorageFullError,
@@ -32,6 +34,15 @@ def translated_errors(path: Path) -> Iterator[None]:
     """
     try:
         yield
+    except UnicodeEncodeError as error:
+        raise InvalidTextError(
+            f"A text has a lone surrogate at character {error.start}, which no database holds. "
+            "Nothing was changed."
+        ) from error
+    except OverflowError as error:
+        raise InvalidInputError(
+            f"A number does not fit into 64 bits ({error}). Nothing was changed."
+        ) from error
     except UnicodeDecodeError as error:
         # What SQLite says of a damaged schema holds the damage.
         raise DatabaseCorruptError.unreadable(str(path), error) from error
@@ -43,12 +54,14 @@ def translated_errors(path: Path) -> Iterator[None]:
         raise typed from error
 
 
-def _typed(error: BaseException, path: Path) -> StorageError | None:
+def _typed(error: BaseException, path: Path) -> StorageError | InvalidInputError | None:
+    code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+    if code == sqlite3.SQLITE_MISMATCH or "rror binding parameter" in str(error):
+        return InvalidInputError(f"An argument is of a type that does not fit ({error}).")
     if isinstance(error, sqlite3.ProgrammingError) and "closed database" in str(error):
         return StorageError(f"The store on {path} was closed while it was in use. Open it again.")
     if isinstance(error, sqlite3.OperationalError) and "Could not decode" in str(error):
         return DatabaseCorruptError.unreadable(str(path), error)
-    code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
     if code not in _ERRORS:
         return None
     if code == sqlite3.SQLITE_CANTOPEN and (refusal := _refusal_to_open()):

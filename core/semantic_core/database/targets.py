@@ -44,7 +44,13 @@ def read_target(target: str | os.PathLike[str]) -> Target:
     Raises:
         UnsupportedDatabaseError: it is in memory, or no SQLite database.
     """
-    text = os.fsdecode(target)
+    try:
+        text = os.fsdecode(target)
+        os.fsencode(text)
+    except (TypeError, UnicodeError) as error:
+        raise UnsupportedDatabaseError(
+            f"A {type(target).__name__} like this names no file ({error}). Pass a path."
+        ) from error
     query = None
     if text.startswith("file:"):
         parts = urlsplit(text)

@@ -11,6 +11,7 @@ import peewee
 
 from semantic_core.clock import Clock, SystemClock
 from semantic_core.database import Database
+from semantic_core.errors import InvalidInputError
 from semantic_core.queue.stats import read_stats
 from semantic_core.schema import SchemaOptions, ensure_schema_compatibility, read_meta
 from semantic_core.store.backing_up import back_up
@@ -103,6 +104,10 @@ class OpenStore:
         Raises:
             StorageError: the file exists, or could not be written.
         """
+        try:
+            os.fsencode(path)
+        except (TypeError, UnicodeError) as error:
+            raise InvalidInputError(f"The path of a backup names no file ({error}).") from error
         back_up(self.database, Path(path), overwrite=overwrite)
 
     def known_vectors(self, content_hashes: Sequence[str]) -> set[str]:

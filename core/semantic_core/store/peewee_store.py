@@ -41,6 +41,7 @@ from semantic_core.types import (
     Vector,
     VectorLike,
 )
+from semantic_core.validation import listed, seconds, whole_number
 
 
 class PeeweeVectorStore(OpenStore, BaseVectorStore):
@@ -214,7 +215,7 @@ class PeeweeVectorStore(OpenStore, BaseVectorStore):
             pruned = connection.execute(
                 "DELETE FROM embeddings WHERE unreferenced_since <= ? "
                 "AND NOT EXISTS (SELECT 1 FROM chunks WHERE vector_key = embeddings.key)",
-                (self.clock.now() - older_than,),
+                (self.clock.now() - seconds(older_than, what="older_than"),),
             ).rowcount
         if pruned:
             self._indexes.remove_files()
@@ -256,8 +257,9 @@ class PeeweeVectorStore(OpenStore, BaseVectorStore):
 
     def get(self, ids: Sequence[str], *, collection: str = DEFAULT_COLLECTION) -> list[StoredChunk]:
         """Return the chunks with these ids, in the order asked; unknown ids are left out."""
-        found = {chunk.id: chunk for chunk in self.chunks(ids=ids, collection=collection)}
-        return [found[chunk_id] for chunk_id in ids if chunk_id in found]
+        names = checked_names(ids, what="ids")
+        found = {chunk.id: chunk for chunk in self.chunks(ids=names, collection=collection)}
+        return [found[chunk_id] for chunk_id in names if chunk_id in found]
 
     def chunks(
         self,
@@ -324,6 +326,7 @@ class PeeweeVectorStore(OpenStore, BaseVectorStore):
         Raises:
             InvalidInputError: an argument that cannot be used; the subclass says which.
         """
+        limit = whole_number(limit)
         with self.database.snapshot() as connection:
             target = find_collection(connection, collection)
             if target is None:
@@ -373,6 +376,7 @@ class PeeweeVectorStore(OpenStore, BaseVectorStore):
         Raises:
             InvalidInputError: an argument that cannot be used; the subclass says which.
         """
+        limit, vectors = whole_number(limit), listed(vectors, what="vectors")
         with self.database.snapshot() as connection:
             target = find_collection(connection, collection)
             if target is None:

@@ -22,7 +22,13 @@ from semantic_core.metadata import copy_metadata, dump_metadata
 from semantic_core.spec import ContentHasher, EmbeddingSpec
 from semantic_core.statuses import EmbeddingStatus
 from semantic_core.types import Chunk
-from semantic_core.validation import check_has_words, check_length, check_text, check_vector
+from semantic_core.validation import (
+    check_has_words,
+    check_length,
+    check_text,
+    check_vector,
+    listed,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -76,7 +82,7 @@ def prepare_chunks(
         NotBatchableError: a chunk without a vector for an external space.
     """
     hasher = spec.hasher()
-    batch = list(chunks)
+    batch = listed(chunks, what="chunks", of=Chunk)
     given_sizes = [len(chunk.vector) for chunk in batch if isinstance(chunk.vector, Sized)]
     # Where no vector fits, it is the collection that is wrong, and nobody waits for these.
     has_fitting = bool(given_sizes) if spec.dimensions is None else spec.dimensions in given_sizes

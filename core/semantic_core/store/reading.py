@@ -15,6 +15,7 @@ from semantic_core.statuses import EmbeddingStatus
 from semantic_core.store.base import FilterLike
 from semantic_core.store.fulltext import Restriction
 from semantic_core.types import Coverage, StoredChunk
+from semantic_core.validation import is_storable, listed, whole_number
 
 _COLUMNS = (
     "c.pk, c.chunk_id, k.name, c.text, c.metadata, c.document_id, c.vector_source, c.payload, "
@@ -61,12 +62,13 @@ def checked_names(names: Iterable[str], *, what: str) -> list[str]:
     """
     if isinstance(names, str):
         raise InvalidInputError(f"{what} is one string: {names!r}. Pass a list: [{names!r}].")
-    checked = list(names)
+    checked = listed(names, what=what)
     for name in checked:
         if not isinstance(name, str):
             raise InvalidInputError(f"{what} holds a {type(name).__name__}. Pass strings.")
-    # No stored id has a NUL, and SQLite's JSON ends a string there: it would name another one.
-    return [name for name in checked if "\0" not in name]
+    # No stored id has a NUL or a lone surrogate. SQLite's JSON ends a string at the one, so that it
+    # would name another, and no statement takes the other.
+    return [name for name in checked if is_storable(name)]
 
 
 def read_chunks(
@@ -78,7 +80,7 @@ def read_chunks(
         for row in connection.execute(
             f"SELECT {_COLUMNS} FROM chunks c JOIN collections k ON k.id = c.collection_id "
             f"WHERE {restriction.sql} ORDER BY c.pk LIMIT ?",
-            (*restriction.values, -1 if limit is None else limit),
+            (*restriction.values, -1 if limit is None else whole_number(limit)),
         )
     }
 
@@ -91,7 +93,7 @@ def read_failed(
         f"SELECT {_COLUMNS} FROM chunks c JOIN collections k ON k.id = c.collection_id "
         "WHERE c.embedding_status = 'FAILED' AND (:collection IS NULL OR k.id = :collection) "
         "ORDER BY c.pk LIMIT :limit",
-        {"collection": collection_id, "limit": limit},
+        {"collection": collection_id, "limit": whole_number(limit)},
     )
     return [_stored(row[1:]) for row in rows]
 

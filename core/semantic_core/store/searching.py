@@ -11,7 +11,12 @@ from functools import cached_property
 import numpy as np
 
 from semantic_core.database import Database
-from semantic_core.errors import DatabaseCorruptError, InvalidInputError, InvalidVectorError
+from semantic_core.errors import (
+    DatabaseCorruptError,
+    InvalidInputError,
+    InvalidTextError,
+    InvalidVectorError,
+)
 from semantic_core.filters import parse_filter
 from semantic_core.queue.counts import count_chunks
 from semantic_core.statuses import SearchMode
@@ -30,7 +35,7 @@ from semantic_core.types import (
     Vector,
     VectorLike,
 )
-from semantic_core.validation import check_vector
+from semantic_core.validation import check_vector, fraction, whole_number
 from semantic_core.vector_index import Hits, Ids
 
 PENDING_RULES = ("keyword", "skip")
@@ -117,15 +122,11 @@ def check_query(
         ) from error
     if pending not in PENDING_RULES:
         raise InvalidInputError(f"pending={pending!r}: use one of {', '.join(PENDING_RULES)}.")
-    if not 0.0 <= alpha <= 1.0:
-        raise InvalidInputError(f"alpha={alpha}: use a weight from 0 to 1.")
-    if limit < 0:
-        raise InvalidInputError(f"limit={limit}: use a number of hits, 0 or more.")
     tree = parse_filter(filters)
     return Query(
         text=None if text is None else _searchable(text),
         vector=None if vector is None else checked_vector(vector, collection),
-        limit=limit,
+        limit=whole_number(limit),
         mode=chosen,
         restriction=restrict(collection.id, filters=tree, ids=ids, document_ids=document_ids),
         is_restricted=not (ids is None and document_ids is None and tree is None),
@@ -133,7 +134,7 @@ def check_query(
         tags=tag_query(tree, collection_id=collection.id)
         if tree is not None and ids is None and document_ids is None
         else None,
-        alpha=alpha,
+        alpha=fraction(alpha, what="alpha"),
         fill_pending=pending == "keyword",
         exact=exact,
     )
@@ -345,4 +346,6 @@ def checked_vector(vector: VectorLike, collection: Collection) -> Vector:
 
 def _searchable(text: str) -> str:
     """Return a query that can be bound: what is no character cannot match any text."""
+    if not isinstance(text, str):
+        raise InvalidTextError(f"The query is a {type(text).__name__}, not a string.")
     return text.encode("utf-8", "replace").decode().replace("\0", " ")

@@ -11,13 +11,18 @@ import numpy as np
 
 from semantic_core.clock import Clock
 from semantic_core.database import Database
-from semantic_core.errors import InvalidVectorError, NotBatchableError, UnknownCollectionError
+from semantic_core.errors import (
+    InvalidInputError,
+    InvalidVectorError,
+    NotBatchableError,
+    UnknownCollectionError,
+)
 from semantic_core.queue.items import finish_items
 from semantic_core.queue.vectors import ArrivedVector, store_vectors
 from semantic_core.spec import EmbeddingSpec
 from semantic_core.statuses import VectorOrigin
 from semantic_core.types import BulkReport, RefusedVector, VectorLike
-from semantic_core.validation import check_vector
+from semantic_core.validation import check_vector, listed
 
 PAGE = 1000
 
@@ -47,10 +52,15 @@ def apply_vectors(
         space_of(connection, spec)
     applied = ready = 0
     refused: list[RefusedVector] = []
+    if not isinstance(items, Iterable):
+        raise InvalidInputError(f"items is a {type(items).__name__}. Pass (hash, vector) pairs.")
     source = iter(items)
     while page := list(islice(source, PAGE)):
         arrived = []
-        for content_hash, vector in page:
+        for item in page:
+            if not isinstance(item, tuple | list) or len(item) != 2:
+                raise InvalidInputError("items holds what is no (content hash, vector) pair.")
+            content_hash, vector = item
             try:
                 arrived.append(_checked(content_hash, vector, spec))
             except InvalidVectorError as error:
@@ -83,7 +93,7 @@ def write_page(
 def known_vectors(connection: sqlite3.Connection, content_hashes: Sequence[str]) -> set[str]:
     """Return which hashes (hex) have a stored vector or are carried by an open batch item."""
     known: set[str] = set()
-    for page in _pages([bytes.fromhex(text) for text in content_hashes]):
+    for page in _pages([_key(text) for text in listed(content_hashes, what="content_hashes")]):
         marks = ", ".join("?" * len(page))
         for table, column, where in (
             ("embeddings", "key", ""),
@@ -116,12 +126,7 @@ def space_of(connection: sqlite3.Connection, spec: EmbeddingSpec) -> int:
 
 
 def _checked(content_hash: str, vector: VectorLike, spec: EmbeddingSpec) -> ArrivedVector:
-    try:
-        key = bytes.fromhex(content_hash)
-    except (ValueError, TypeError) as error:
-        raise InvalidVectorError(f"{short(content_hash)} is not a content hash in hex.") from error
-    if len(key) != _HASH_BYTES:
-        raise InvalidVectorError(f"{short(content_hash)} is not a content hash of 32 bytes.")
+    key = _key(content_hash)
     data = check_vector(vector, dimensions=spec.dimensions, what=f"vector {content_hash[:12]}")
     if spec.normalized:
         values = np.frombuffer(data, dtype="<f4").astype(np.float64)
@@ -129,6 +134,16 @@ def _checked(content_hash: str, vector: VectorLike, spec: EmbeddingSpec) -> Arri
         if abs(norm - 1.0) > _UNIT_TOLERANCE:
             data = (values / norm).astype("<f4").tobytes()
     return ArrivedVector(content_hash=key, vector=data)
+
+
+def _key(content_hash: str) -> bytes:
+    try:
+        key = bytes.fromhex(content_hash)
+    except (ValueError, TypeError) as error:
+        raise InvalidVectorError(f"{short(content_hash)} is not a content hash in hex.") from error
+    if len(key) != _HASH_BYTES:
+        raise InvalidVectorError(f"{short(content_hash)} is not a content hash of 32 bytes.")
+    return key
 
 
 def _pages(values: list[bytes]) -> Iterator[list[bytes]]:
