@@ -1,10 +1,9 @@
 """LangChain on semcore: add at once, embed at half price, search the whole time."""
 
-from langchain_semcore.documents import RESULT_KEY
 from langchain_semcore.embeddings import DeferredEmbeddings
 from langchain_semcore.retrievers import SemcoreRetriever
 from langchain_semcore.vectorstores import SemcoreVectorStore
-from semantic_core import BatchConfig, BatchManager, EmbeddingSpec, GoogleKeyring
+from semantic_core import RESULT_KEY, BatchConfig, BatchManager, EmbeddingSpec, GoogleKeyring
 
 __all__ = [
     "RESULT_KEY",

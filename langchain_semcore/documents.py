@@ -9,16 +9,15 @@ from typing import Any
 from langchain_core.documents import Document
 
 from semantic_core import (
+    RESULT_KEY,
     Chunk,
     EmbeddingStatus,
+    FoundMetadata,
     InvalidInputError,
     SearchResult,
     StoredChunk,
     VectorLike,
 )
-
-RESULT_KEY = "_semcore"
-"""Where a document that was found, or the run that found it, tells what it rests on."""
 
 # Where the core finds the exact text to embed, if it is not the page content.
 _VECTOR_SOURCE = "_vector_source"
@@ -101,18 +100,20 @@ def to_document(chunk: StoredChunk) -> Document:
 
 
 def to_explained_document(hit: SearchResult) -> Document:
-    """Return a hit with how it was found under one key of its metadata."""
+    """Return a hit with how it was found under a key of its metadata that makes no difference.
+
+    LangChain takes two documents for the same only where they are equal, metadata and all.
+    """
     found = {
         "status": hit.status.value,
         "match": hit.match.value,
         "stale": hit.stale,
         "score": hit.score,
     }
-    return Document(
-        page_content=hit.chunk.text,
-        id=hit.chunk.id,
-        metadata={**hit.chunk.metadata, RESULT_KEY: found},
-    )
+    document = to_document(hit.chunk)
+    # Not through the constructor, which would copy it as a plain dict.
+    document.metadata = FoundMetadata(hit.chunk.metadata, found)
+    return document
 
 
 def _to_chunk(text: str, metadata: Mapping[str, Any], chunk_id: str | None) -> Chunk:

@@ -14,10 +14,10 @@ from langchain_core.retrievers import BaseRetriever, LangSmithRetrieverParams
 from langchain_core.runnables.config import run_in_executor
 from pydantic import Field
 
-from langchain_semcore.documents import RESULT_KEY, to_explained_document
+from langchain_semcore.documents import to_explained_document
 from langchain_semcore.searcher import MetadataFilter
 from langchain_semcore.vectorstores import SemcoreVectorStore
-from semantic_core import SearchMode
+from semantic_core import RESULT_KEY, SearchMode
 
 
 class SemcoreRetriever(BaseRetriever):
@@ -25,7 +25,8 @@ class SemcoreRetriever(BaseRetriever):
 
     Each document tells under `metadata["_semcore"]` how it was found: `match` (vector,
     keyword or both), `status` (READY, PENDING or FAILED), `stale` (by the vector of an older
-    text) and `score`. The metadata of the run, which callbacks and tracers receive, tells
+    text) and `score`. It stands beside the metadata: equality, hashes, JSON and copies as a plain
+    dict do not see it, so that what two queries find is one document. The metadata of the run, which callbacks and tracers receive, tells
     under the same key the `coverage` of the collection and why the answer is `degraded`.
 
     Setup:

@@ -3,8 +3,8 @@
 from llamaindex_semcore.base import SemcoreVectorStore
 from llamaindex_semcore.embedding import DeferredEmbedding
 from llamaindex_semcore.errors import DeferredVectorError, UnsupportedQueryError
-from llamaindex_semcore.found_nodes import RESULT_KEY
-from semantic_core import BatchConfig, BatchManager, EmbeddingSpec, GoogleKeyring
+from llamaindex_semcore.errors import UnsupportedQueryError
+from semantic_core import RESULT_KEY, BatchConfig, BatchManager, EmbeddingSpec, GoogleKeyring
 
 __all__ = [
     "RESULT_KEY",

@@ -19,8 +19,14 @@ from llama_index.core.schema import (
     TextNode,
 )
 
-from llamaindex_semcore.found_nodes import RESULT_KEY, found_kind, unmark
-from semantic_core import Chunk, EmbeddingStatus, InvalidInputError, StoredChunk
+from semantic_core import (
+    RESULT_KEY,
+    Chunk,
+    EmbeddingStatus,
+    FoundMetadata,
+    InvalidInputError,
+    StoredChunk,
+)
 
 # In a chunk's payload, where other adapters keep other things.
 _FIELDS, _KIND, _BYTES = "llama_index", "llama_index_class", "llama_index_bytes"
@@ -49,7 +55,9 @@ def to_chunk(node: BaseNode) -> Chunk:
     Raises:
         InvalidInputError: the node cannot be written as JSON.
     """
-    node = unmark(node)
+    if RESULT_KEY in node.metadata.keys():  # noqa: SIM118  # what is stored, not what a hit tells
+        own = {key: value for key, value in node.metadata.items() if key != RESULT_KEY}
+        node = node.model_copy(update={"metadata": own})
     text = node.get_content(metadata_mode=MetadataMode.NONE)
     source = node.get_content(metadata_mode=MetadataMode.EMBED)
     vector = node.embedding or None
@@ -76,13 +84,11 @@ def to_node(chunk: StoredChunk, info: dict[str, Any] | None = None) -> BaseNode:
     """
     kind, fields, media = _load(chunk)
     fields["metadata"] = chunk.metadata
-    if info is not None:
-        kind = found_kind(kind)
-        fields["metadata"] = chunk.metadata | {RESULT_KEY: info}
-        for name in ("excluded_embed_metadata_keys", "excluded_llm_metadata_keys"):
-            fields[name] = [*fields.get(name, ()), RESULT_KEY]
     node = kind.from_dict(fields)
     _put_bytes(node, media)
+    if info is not None:
+        # Not by assignment, which would copy it as a plain dict.
+        node.__dict__["metadata"] = FoundMetadata(node.metadata, info)
     return node
 
 

@@ -56,6 +56,7 @@ from semantic_core.filters import And, Condition, Filter, Not, Operator, Or, par
 from semantic_core.gemini import Endpoint, GeminiBatchClient, GeminiEmbedder
 from semantic_core.keyring import GoogleKeyring
 from semantic_core.live import save_embedded
+from semantic_core.metadata import RESULT_KEY, FoundMetadata
 from semantic_core.mmr import cosines, diversify, maximal_marginal_relevance
 from semantic_core.pricing import DEFAULT_PRICES, Cost, Price, PriceTable, estimate_tokens
 from semantic_core.queue.budget import RetryBudget
@@ -104,6 +105,7 @@ __version__ = _version("semcore")
 __all__ = [
     "DEFAULT_COLLECTION",
     "DEFAULT_PRICES",
+    "RESULT_KEY",
     "And",
     "AuthError",
     "BaseVectorStore",
@@ -135,6 +137,7 @@ __all__ = [
     "Estimate",
     "FailureReason",
     "Filter",
+    "FoundMetadata",
     "GeminiBatchClient",
     "GeminiEmbedder",
     "GoogleKeyring",

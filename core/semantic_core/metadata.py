@@ -20,6 +20,41 @@ MOST_LEVELS = 64
 _write = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
+RESULT_KEY = "_semcore"
+"""Where the metadata of what a search found tells what one query says of it."""
+
+
+class FoundMetadata(dict[str, Any]):
+    """The metadata of a hit, and beside it what one query says of that hit.
+
+    ``metadata["_semcore"]``, ``metadata.get("_semcore")`` and ``"_semcore" in metadata`` see it.
+    Nothing else does: neither equality nor a hash, a loop, JSON, a copy as a plain dict, or what
+    saves it. So the same hit of two queries is the same document.
+
+    Args:
+        metadata: of the chunk.
+        found: what the query says of it.
+    """
+
+    __slots__ = ("_found",)
+
+    def __init__(self, metadata: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+        super().__init__(metadata)
+        self._found = dict(found)
+
+    def __missing__(self, key: str) -> Any:
+        if key != RESULT_KEY:
+            raise KeyError(key)
+        return self._found
+
+    def __contains__(self, key: object) -> bool:
+        return key == RESULT_KEY or super().__contains__(key)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return a value, or the default where there is none."""
+        return self[key] if key in self else default  # noqa: SIM401  # that would call itself
+
+
 def copy_metadata(metadata: object, *, what: str = "the metadata") -> dict[str, Any]:
     """Return a shallow copy that may be changed.
 

@@ -173,7 +173,11 @@ class BatchManager:
             SemanticCoreError: as `flush_queue`, but for those two; jobs sent before stay. A
                 refusal that is about one model is raised after all others were sent.
         """
-        options = FlushOptions(collection=self.collection, min_size=min_size, max_cost=max_cost)
+        options = FlushOptions(
+            collection=self.collection,
+            min_size=whole_number(min_size, what="min_size"),
+            max_cost=max_cost,
+        )
         run = FlushRun(options=options)
         sent: list[str] = []
         try:

@@ -39,9 +39,11 @@ def find_collection(connection: sqlite3.Connection, name: str) -> Collection | N
     """Return a collection, or None if there is none of this name.
 
     Raises:
-        InvalidTextError: the name cannot be stored.
+        InvalidInputError: the name is blank, or cannot be stored.
     """
     check_text(name, what="A collection's name")
+    if not name.strip():
+        raise InvalidInputError("A collection's name is blank. Give it a name.")
     row = connection.execute(
         "SELECT c.id, c.spec, c.space_id, s.dimensions FROM collections c "
         "JOIN spaces s ON s.id = c.space_id WHERE c.name = ?",
@@ -149,8 +151,6 @@ def fix_dimensions(connection: sqlite3.Connection, space_id: int, dimensions: in
 
 
 def _create(connection: sqlite3.Connection, name: str, spec: EmbeddingSpec, *, now: float) -> None:
-    if not name.strip():
-        raise InvalidInputError("A collection's name is blank. Give it a name.")
     connection.execute(
         "INSERT INTO spaces (digest, model, dimensions, is_external) VALUES (?, ?, ?, ?) "
         "ON CONFLICT (digest) DO NOTHING",

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from langchain_core.callbacks import AsyncCallbackHandler, BaseCallbackHandler
 from langchain_core.documents import Document
+from langchain_core.indexing import InMemoryRecordManager, index
 from langchain_core.language_models import FakeListChatModel
 from langchain_core.load import dumpd
 from langchain_core.output_parsers import StrOutputParser
@@ -300,3 +303,40 @@ async def test_a_chain_with_a_chat_model(world: World, vector_store: SemcoreVect
     assert after.startswith("Human: Context: The cat sat on the mat.\n")
     assert after.count("\n") == 2
     assert "_semcore" not in "".join(prompts)
+
+
+def test_a_document_found_by_two_queries_is_one_document(
+    world: World, vector_store: SemcoreVectorStore, retriever: SemcoreRetriever
+) -> None:
+    """LangChain's MultiQueryRetriever and others drop what is equal to what they have."""
+    by_words = retriever.invoke("lion")
+    again = retriever.invoke("lion in the savannah", mode="keyword")
+    both = [*by_words, *again, *vector_store.similarity_search("lion")]
+    unique = [one for place, one in enumerate(both) if one not in both[:place]]
+    assert len(unique) == len({document.id for document in both})
+    for document in (*by_words, *again):
+        assert found(document)["score"] > 0
+        assert "_semcore" in document.metadata
+        plain = Document(
+            id=document.id, page_content=document.page_content, metadata=dict(document.metadata)
+        )
+        assert document == plain
+        assert plain == document
+        assert "_semcore" not in json.dumps(document.metadata)
+        assert "_semcore" not in plain.metadata
+        assert found(copy.deepcopy(document)) == found(document)
+        assert found(pickle.loads(pickle.dumps(document))) == found(document)
+        assert found(document.model_copy()) == found(document)
+
+
+def test_documents_that_were_found_are_indexed_once(
+    vector_store: SemcoreVectorStore, retriever: SemcoreRetriever
+) -> None:
+    """The indexing API knows a document by the hash of its metadata."""
+    manager = InMemoryRecordManager(namespace="n")
+    manager.create_schema()
+    options = {"cleanup": None, "source_id_key": None, "key_encoder": "sha256"}
+    first = index(retriever.invoke("lion"), manager, vector_store, **options)
+    second = index(retriever.invoke("lion", mode="keyword"), manager, vector_store, **options)
+    assert first["num_added"] > 0
+    assert second["num_added"] == 0

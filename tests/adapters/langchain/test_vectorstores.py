@@ -331,8 +331,11 @@ def test_a_foreign_embedding_embeds_the_vector_source(store: PeeweeVectorStore) 
 
 
 def test_an_embedding_without_a_model_is_named_after_its_class(store: PeeweeVectorStore) -> None:
-    SemcoreVectorStore(store, embedding=DeterministicFakeEmbedding(size=6), mode="sync")
-    assert store.collection().spec == EmbeddingSpec.external("DeterministicFakeEmbedding")
+    vector_store = SemcoreVectorStore(
+        store, embedding=DeterministicFakeEmbedding(size=6), mode="sync"
+    )
+    vector_store.add_texts(["one"])
+    assert store.collection().spec == EmbeddingSpec.external("DeterministicFakeEmbedding", 6)
 
 
 def test_two_embeddings_of_one_class_may_be_told_apart_by_hand(store: PeeweeVectorStore) -> None:
@@ -441,7 +444,8 @@ def test_a_url_a_path_and_an_open_store_are_one_database(path: Path) -> None:
 
 
 def test_another_spec_is_refused_when_the_store_is_opened(world: World) -> None:
-    SemcoreVectorStore(world.store, embedding=DeferredEmbeddings(GoogleKeyring()))
+    first = SemcoreVectorStore(world.store, embedding=DeferredEmbeddings(GoogleKeyring()))
+    first.add_texts(["one"])
     other = DeferredEmbeddings(GoogleKeyring(), spec=EmbeddingSpec.gemini_embedding_2())
     with pytest.raises(SpecMismatchError, match=r"gemini-embedding-001.*gemini-embedding-2"):
         SemcoreVectorStore(world.store, embedding=other)

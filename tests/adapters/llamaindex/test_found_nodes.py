@@ -1,4 +1,6 @@
+import copy
 import pickle
+from pathlib import Path
 
 import pytest
 from llama_index.core.schema import (
@@ -13,6 +15,7 @@ from llama_index.core.schema import (
     NodeWithScore,
     TextNode,
 )
+from llama_index.core.storage.docstore import SimpleDocumentStore
 from llama_index.core.vector_stores.types import VectorStoreQuery
 
 from llamaindex_semcore import RESULT_KEY, SemcoreVectorStore
@@ -41,7 +44,8 @@ def test_no_model_and_no_hash_sees_the_result_information(
     offline_store.add([added])
     found = find(offline_store)
     assert found.metadata[RESULT_KEY]["status"] == "PENDING"
-    assert {k: v for k, v in found.metadata.items() if k != RESULT_KEY} == added.metadata
+    assert found.metadata == added.metadata
+    assert found == added
     assert found.hash == added.hash
     for mode in (MetadataMode.LLM, MetadataMode.EMBED, MetadataMode.NONE):
         assert found.get_content(metadata_mode=mode) == added.get_content(metadata_mode=mode)
@@ -89,5 +93,34 @@ def test_a_found_node_survives_pickle_and_json(offline_store: SemcoreVectorStore
     found = find(offline_store)
     again = pickle.loads(pickle.dumps(found))
     assert (again.hash, again.metadata) == (found.hash, found.metadata)
+    assert RESULT_KEY not in again.metadata, "LlamaIndex makes nodes anew from what they hold"
+    copied = copy.deepcopy(found)
+    assert copied.metadata[RESULT_KEY] == found.metadata[RESULT_KEY]
     dumped = NodeWithScore(node=found, score=1.0).to_dict()
-    assert dumped["node"]["metadata"][RESULT_KEY]["match"] == "keyword"
+    assert dumped["node"]["metadata"] == METADATA, "what one query says is not what is stored"
+
+
+@pytest.mark.parametrize("added", NODES, ids=lambda node: node.class_name())
+def test_a_docstore_filled_with_found_nodes_holds_them_as_they_were_added(
+    offline_store: SemcoreVectorStore, tmp_path: Path, added: BaseNode
+) -> None:
+    offline_store.add([added])
+    docstore = SimpleDocumentStore()
+    docstore.add_documents([find(offline_store)])
+    docstore.persist(str(tmp_path / "docstore.json"))
+    again = SimpleDocumentStore.from_persist_path(str(tmp_path / "docstore.json"))
+    for kept in (docstore.get_node("x"), again.get_node("x")):
+        assert kept.metadata == METADATA
+        assert RESULT_KEY not in kept.metadata
+        assert RESULT_KEY not in kept.excluded_llm_metadata_keys
+        assert kept.hash == added.hash
+    assert RESULT_KEY not in (tmp_path / "docstore.json").read_text()
+
+
+def test_a_node_found_by_two_queries_is_one_node(offline_store: SemcoreVectorStore) -> None:
+    offline_store.add([NODES[0]])
+    by_words, by_more = find(offline_store), find(offline_store, "some words")
+    by_more.metadata[RESULT_KEY]["match"] = "both"
+    assert by_words == by_more
+    assert by_words.hash == by_more.hash
+    assert by_words.metadata[RESULT_KEY] != by_more.metadata[RESULT_KEY]

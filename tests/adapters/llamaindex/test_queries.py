@@ -446,7 +446,7 @@ def test_mmr_without_a_vector_answers_by_keyword(offline_store: SemcoreVectorSto
         (
             {"mode": VectorStoreQueryMode.MMR, "mmr_threshold": 7.0},
             InvalidInputError,
-            "relevance of 7",
+            "relevance=7",
         ),
         ({"query_embedding": [1.0, 2.0, 3.0]}, InvalidVectorError, "3 dimensions, not 2"),
         ({"query_embedding": [float("nan"), 1.0]}, InvalidVectorError, "NaN"),

@@ -88,7 +88,9 @@ def test_unknown_collection_names_those_there_are(store: PeeweeVectorStore) -> N
     store.collection("notes")
     with (
         store.database.snapshot() as connection,
-        pytest.raises(UnknownCollectionError, match=r"'nots' \(there is: notes\)"),
+        pytest.raises(
+            UnknownCollectionError, match=r"'nots' \(did you mean 'notes'\? there is: 'notes'\)"
+        ),
     ):
         get_collection(connection, "nots")
 
