@@ -3,7 +3,6 @@
 from llamaindex_semcore.base import SemcoreVectorStore
 from llamaindex_semcore.embedding import DeferredEmbedding
 from llamaindex_semcore.errors import DeferredVectorError, UnsupportedQueryError
-from llamaindex_semcore.errors import UnsupportedQueryError
 from semantic_core import RESULT_KEY, BatchConfig, BatchManager, EmbeddingSpec, GoogleKeyring
 
 __all__ = [
