@@ -416,7 +416,9 @@ def test_bad_query_vector_is_refused_and_names_the_collection(
 
 
 def test_missing_collection_has_no_hits(store: PeeweeVectorStore) -> None:
-    assert store.search(text="a", collection="missing") == SearchResults()
+    results = store.search(text="a", collection="missing")
+    assert list(results) == []
+    assert "no collection 'missing' (there is: 'default')" in str(results.degraded)
 
 
 def test_exact_search_is_always_there(store: PeeweeVectorStore) -> None:
