@@ -6,9 +6,14 @@ from collections.abc import Sequence
 
 from semantic_core.statuses import FailureReason, JobStatus, JobStep
 
+_UNSENT = (
+    "It is being sent. If its process has stopped, a sync or a flush with the batch key looks for "
+    "it at the provider, and frees its texts if it is not there."
+)
+
 _UNCERTAIN = (
-    "Nobody knows yet whether the provider took it, so its texts are not sent again. The next "
-    "sync finds out."
+    "Nobody knows yet whether the provider took it, so its texts are not sent again. A sync or a "
+    "flush with the batch key finds out, by listing the provider's jobs."
 )
 
 _WAIT_AGAIN = (
@@ -17,14 +22,15 @@ _WAIT_AGAIN = (
 )
 
 _ENDED = {
-    FailureReason.ABANDONED: "It was never sent, so it cost nothing. Its texts wait for the next "
+    FailureReason.ABANDONED: "It was not sent, so it cost nothing. Its texts wait for the next "
     "flush.",
-    FailureReason.NEVER_CREATED: "It cost nothing. Its texts wait for the next flush.",
+    FailureReason.NEVER_CREATED: "As far as the provider's lists tell it cost nothing. Its texts "
+    "wait for the next flush; should it be listed after all, its results are used.",
     FailureReason.REFUSED: "Its texts wait: mend the cause, then flush again.",
     FailureReason.PROVIDER_FAILED: _WAIT_AGAIN,
     FailureReason.EXPIRED: _WAIT_AGAIN,
-    FailureReason.CANCELLED: "Its texts wait for the next flush. What was embedded before the "
-    "cancel may be billed.",
+    FailureReason.CANCELLED: "Those of its texts that nothing else brings wait for the next "
+    "flush. What was embedded before the cancel may be billed.",
     FailureReason.RELEASED: "Its texts wait for the next flush, and may be paid for a second time.",
 }
 
@@ -47,6 +53,6 @@ def job_advice(
         )
     if failure_reason is not None:
         return _ENDED[failure_reason]
-    if status is JobStatus.CREATED and step is JobStep.CREATING:
-        return _UNCERTAIN
+    if status is JobStatus.CREATED:
+        return _UNCERTAIN if step is JobStep.CREATING else _UNSENT
     return None

@@ -29,6 +29,7 @@ class FailPoint(StrEnum):
     CREATE_REFUSED = "create.refused"
     CREATE_LISTED = "create.listed"
     CREATE_ADOPTED = "create.adopted"
+    LATE_REOPENED = "late.reopened"
     CANCEL_INTENDED = "cancel.intended"
     POLL_ANSWERED = "poll.answered"
     DOWNLOAD_WRITTEN = "download.written"

@@ -215,6 +215,7 @@ def show_receipt(receipt: Receipt) -> str:
     reused = part_estimated(receipt.reused_tokens, receipt.reused_estimated_tokens)
     gap = without_price(receipt.unpriced)
     uncounted = f"about {receipt.open_tokens:,} tokens" if receipt.open_tokens else None
+    cancelled = f"what was embedded of about {receipt.cancelled_tokens:,} tokens in cancelled jobs"
     shared = f"{counted(receipt.reused_chunks, 'chunk')} with the vector of an equal text"
     parts = [
         html.facts(
@@ -225,6 +226,7 @@ def show_receipt(receipt: Receipt) -> str:
                 ("texts", receipt.texts),
                 ("tokens", f"{receipt.tokens:,} {guess or 'as the provider counted them'}"),
                 ("not counted yet", uncounted),
+                ("may be billed", cancelled if receipt.cancelled_tokens else None),
                 (
                     "spot checks",
                     f"about {receipt.check_tokens:,} tokens live again, {money(receipt.check_usd)}"

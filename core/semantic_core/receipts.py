@@ -12,6 +12,7 @@ from semantic_core.pricing import Cost, PriceTable
 from semantic_core.queue.checks import spent_on_checks
 from semantic_core.queue.costs import reused_vectors, spent_since, waiting_models, waiting_tokens
 from semantic_core.queue.jobs import list_jobs
+from semantic_core.statuses import FailureReason
 from semantic_core.types import BatchJob
 
 
@@ -84,6 +85,15 @@ class Receipt:
 
     def _repr_html_(self) -> str:
         return notebook.show_receipt(self)
+
+    @property
+    def cancelled_tokens(self) -> int:
+        """Estimated tokens of cancelled jobs: what was embedded of them may have been billed."""
+        return sum(
+            job.estimated_tokens
+            for job in self.jobs
+            if job.failure_reason is FailureReason.CANCELLED and job.google_job_id is not None
+        )
 
     @property
     def saved_usd(self) -> float | None:

@@ -264,13 +264,14 @@ _SCHEMA_001 = (
         error_message TEXT,
         lease_token TEXT,
         lease_until REAL,
-        absent_since REAL,
+        absence TEXT,
         cancel_requested_at REAL,
         is_adopted INTEGER NOT NULL DEFAULT 0 CHECK (is_adopted IN (0, 1)),
         cleanup_tries INTEGER NOT NULL DEFAULT 0,
         created_at REAL NOT NULL,
         uploaded_at REAL,
         creating_at REAL,
+        reopened_at REAL,
         submitted_at REAL,
         finished_at REAL,
         fetched_at REAL,
@@ -299,7 +300,7 @@ _SCHEMA_001 = (
         job_id TEXT NOT NULL REFERENCES batch_jobs (id),
         content_hash BLOB NOT NULL CHECK (length(content_hash) = 32),
         state TEXT NOT NULL
-            CHECK ({_one_of("state", "open", "done", "failed", "missing", "released")}),
+            CHECK ({_one_of("state", "open", "done", "failed", "missing", "released", "unsent")}),
         attempt INTEGER NOT NULL,
         tokens INTEGER NOT NULL,
         budget_use TEXT NOT NULL DEFAULT 'nothing'
@@ -320,6 +321,8 @@ _SCHEMA_001 = (
     # "Never in two jobs at once" as a constraint.
     "CREATE UNIQUE INDEX batch_items_open ON batch_items (content_hash) WHERE state = 'open'",
     "CREATE INDEX batch_items_job_open ON batch_items (job_id, id) WHERE state = 'open'",
+    """CREATE INDEX batch_items_released ON batch_items (content_hash)
+        WHERE state = 'released'""",
     """CREATE INDEX batch_items_budget ON batch_items (content_hash, budget_use)
         WHERE budget_use NOT IN ('nothing', 'forgiven')""",
     # Paid for live to see whether vectors can be trusted.

@@ -85,7 +85,8 @@ class ItemState(_State):
     DONE = "done"
     FAILED = "failed"
     MISSING = "missing"
-    RELEASED = "released"
+    RELEASED = "released"  #: its job ended without it, or another job brings it
+    UNSENT = "unsent"  #: let go of before the input file was sent
 
 
 class BudgetUse(StrEnum):

@@ -276,7 +276,7 @@ CASES = [
         command=("flush",),
         code=TRY_AGAIN,
         happened="may or may not have reached the provider",
-        means="nothing can be billed twice",
+        means="so that none is sent again",
         next_step="Call sync_status()",
     ),
     Case(

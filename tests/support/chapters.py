@@ -213,7 +213,7 @@ def _find_out(office: Office) -> None:
 
 def _leave_a_claim(office: Office, emulator: Emulator) -> None:
     office.store.save([Chunk(id="one", text="one")])
-    claim_job(office.store)
+    claim_job(office.store, fingerprint=office.manager().context().fingerprint)
     office.clock.advance(CONFIG.lease + 1)
 
 

@@ -23,13 +23,19 @@ LIMITS = ClaimLimits(requests=1000, source_bytes=10**9, tokens=10**9)
 TOKEN = "lease"
 
 
-def new_job(job_id: str | None = None, *, token: str = TOKEN, now: float = 0.0) -> NewJob:
+def new_job(
+    job_id: str | None = None,
+    *,
+    token: str = TOKEN,
+    now: float = 0.0,
+    fingerprint: str = "fingerprint",
+) -> NewJob:
     """Return the columns of a job that has a lease of 100 seconds."""
     job_id = job_id or str(uuid.uuid4())
     return NewJob(
         id=job_id,
         display_name=f"semcore-test-{job_id}",
-        fingerprint="fingerprint",
+        fingerprint=fingerprint,
         lease_token=token,
         lease_until=now + 100,
         created_at=now,
@@ -69,6 +75,7 @@ def claim_job(
     collection: str | None = None,
     limits: ClaimLimits = LIMITS,
     budget: RetryBudget | None = None,
+    fingerprint: str = "fingerprint",
 ) -> str | None:
     """Claim what one job takes; return its id, or None if nothing is due."""
     now = store.clock.now()
@@ -76,7 +83,7 @@ def claim_job(
         waiting = _first(connection, collection, limits, budget, now)
         if waiting is None:
             return None
-        job = new_job(job_id, now=now)
+        job = new_job(job_id, now=now, fingerprint=fingerprint)
         claim(connection, waiting, job)
     return job.id
 

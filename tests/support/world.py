@@ -14,7 +14,7 @@ from semantic_core.keyring import GoogleKeyring
 from semantic_core.statuses import EmbeddingStatus
 from semantic_core.store import PeeweeVectorStore
 from semantic_core.types import Chunk, StoredChunk
-from support.clock import ManualClock
+from support.clock import ManualClock, TrueClock
 from support.keys import BATCH_KEY, DEFAULT_KEY, OTHER_KEY, ROTATED_KEY
 
 PROJECTS = {BATCH_KEY: "paid", ROTATED_KEY: "paid", OTHER_KEY: "other", DEFAULT_KEY: "free"}
@@ -109,7 +109,8 @@ def make_keyring(batch_key: str = BATCH_KEY) -> GoogleKeyring:
 def open_world(folder: Path, **config: Any) -> Iterator[World]:
     clock = ManualClock()
     settings = EmulatorConfig(projects=PROJECTS, **config)
-    with Emulator(folder / "emulator.db", clock=clock, config=settings) as emulator:
+    far_away = TrueClock(clock)
+    with Emulator(folder / "emulator.db", clock=far_away, config=settings) as emulator:
         world = World(folder, emulator, clock)
         try:
             yield world

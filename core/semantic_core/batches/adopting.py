@@ -18,6 +18,7 @@ from semantic_core.batches.cleaning import remove_spent
 from semantic_core.batches.context import BatchContext, LeasedJob
 from semantic_core.batches.ending import Ending, end_job
 from semantic_core.batches.holding import HOLDABLE
+from semantic_core.batches.listing import Listing
 from semantic_core.batches.pages import pages
 from semantic_core.failpoints import FailPoint, reach
 from semantic_core.gemini import (
@@ -43,22 +44,18 @@ from semantic_core.store.vectors import write_page
 _log = logging.getLogger(__name__)
 
 
-def adopt_unknown_jobs(context: BatchContext) -> None:
+def adopt_unknown_jobs(context: BatchContext, listing: Listing) -> None:
     """Give a row to every job under this database's prefix that has none.
 
-    Raises:
-        ProviderError: the listing failed or was incomplete; nothing was changed.
+    The rows are read after the listing: one is always committed before its job is created, so
+    that a listed job without a row is not one that another process is just submitting.
     """
-    # List first: a row is always committed before its job is created, so that a listed job
-    # without a row is not one that another process is just submitting.
-    listed = context.client.list_jobs(context.prefix)
     found = {
         remote.display_name: remote
-        for remote in listed
+        for remote in listing.jobs
         if remote.display_name is not None and not remote.is_barren and is_ours(context, remote)
     }
-    reach(FailPoint.FOUND_LISTED)
-    remove_spent(context, listed)
+    remove_spent(context, listing.jobs)
     if not found:
         return
     with context.store.database.snapshot() as connection:
@@ -75,11 +72,12 @@ def adopt_unknown_jobs(context: BatchContext) -> None:
             fingerprint=context.fingerprint,
             submitted_at=remote.created_at or context.clock.now(),
         )
-        price = context.config.prices.prices.get(job.model)
         with context.store.database.transaction() as connection:
-            is_usable = adopt(connection, job, price=price, now=context.clock.now())
+            is_adopted = adopt(
+                connection, job, prices=context.config.prices.prices, now=context.clock.now()
+            )
         reach(FailPoint.FOUND_RECORDED)
-        if is_usable:
+        if is_adopted:
             _log.warning("Found batch job %s (%s), unknown here until now.", name, remote.name)
 
 
@@ -100,7 +98,7 @@ def apply_adopted(job: LeasedJob, remote: RemoteJob, ending: Ending | None) -> b
             )
             return True
         with job.context.store.database.snapshot() as connection:
-            spaces = possible_spaces(connection, job.record().model)
+            spaces = possible_spaces(connection, remote.model or job.record().model)
         if not passes_check(job, path, [spec for _, spec in spaces]):
             return True
         tally, stored = _store_wanted(job, path, spaces)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import uuid
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -75,24 +75,31 @@ class LeasedJob:
     @certain_exit
     def take(cls, context: BatchContext, job_id: str) -> Generator[Self | None]:
         """Take the lease of a job and give it back at the end; None if another holds it."""
-        leased = cls(context, job_id, new_token())
+        with cls.take_all(context, [job_id]) as leased:
+            yield leased[0] if leased else None
+
+    @classmethod
+    @certain_exit
+    def take_all(cls, context: BatchContext, job_ids: Sequence[str]) -> Generator[list[Self]]:
+        """Take the leases of those jobs that nobody else holds; give them back at the end."""
+        leased = [cls(context, job_id, new_token()) for job_id in job_ids]
         now = context.clock.now()
-        is_ours = False
+        until = now + context.config.lease
+        ours: list[Self] = []
         try:
-            with context.store.database.transaction() as connection:
-                is_ours = jobs.take_lease(
-                    connection,
-                    job_id,
-                    token=leased.token,
-                    now=now,
-                    until=now + context.config.lease,
-                )
-            if is_ours:
+            if leased:
+                with context.store.database.transaction() as connection:
+                    for job in leased:
+                        if jobs.take_lease(
+                            connection, job.id, token=job.token, now=now, until=until
+                        ):
+                            ours.append(job)  # noqa: PERF401  # given back, however this ends
+            if ours:
                 reach(FailPoint.LEASE_TAKEN)
-            yield leased if is_ours else None
+            yield ours
         finally:
-            if is_ours:
-                leased.give_back()
+            for job in ours:
+                job.give_back()
 
     def give_back(self) -> None:
         """Let others work on the job at once; where that fails, once the lease is over.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
+from semantic_core.batches.absence import Reading, seen_absent
 from semantic_core.batches.context import LeasedJob
 from semantic_core.queue import jobs
 from semantic_core.queue.jobs import JobRecord
@@ -60,10 +61,9 @@ def hold_if_still_absent(job: LeasedJob, record: JobRecord) -> None:
             "of its project and call sync_status().",
         )
         return
-    now = job.context.clock.now()
-    if record.absent_since is None or now < record.absent_since:
-        job.move(*HOLDABLE, absent_since=now)
-    elif now - record.absent_since >= job.context.config.listing_grace:
+    absence = seen_absent(record.absence, Reading.take(job.context.clock))
+    job.move(*HOLDABLE, absence=absence.to_json())
+    if absence.looks > 1 and absence.seconds >= job.context.config.listing_grace:
         hold(
             job,
             HoldReason.LOST,

@@ -7,18 +7,13 @@ import sqlite3
 from dataclasses import replace
 from typing import Self
 
-from semantic_core.batches.adopting import adopt_unknown_jobs
 from semantic_core.batches.config import BatchConfig
 from semantic_core.batches.context import BatchContext
+from semantic_core.batches.recovering import recover
 from semantic_core.batches.selection import FlushOptions, FlushRun
 from semantic_core.batches.steering import cancel_job, release_job
 from semantic_core.batches.submitting import submit_one
-from semantic_core.batches.syncing import (
-    mend_ids,
-    release_left_behind,
-    sync_adopted,
-    sync_all,
-)
+from semantic_core.batches.syncing import mend_ids, sync_adopted, sync_all
 from semantic_core.batches.workspace import Workspace
 from semantic_core.clock import Clock
 from semantic_core.errors import (
@@ -26,6 +21,7 @@ from semantic_core.errors import (
     NotBatchableError,
     ProviderError,
     RateLimitError,
+    StorageError,
     TransitionError,
     WaitTimeoutError,
 )
@@ -33,7 +29,6 @@ from semantic_core.gemini import GeminiBatchClient
 from semantic_core.keyring import GoogleKeyring
 from semantic_core.progress import QueueProgress, queue_progress
 from semantic_core.queue import jobs
-from semantic_core.queue.costs import has_waiting
 from semantic_core.queue.retries import end_pauses, retry_failed_chunks
 from semantic_core.receipts import (
     Estimate,
@@ -51,8 +46,6 @@ from semantic_core.validation import whole_number
 from semantic_core.wording import counted
 
 _log = logging.getLogger(__name__)
-
-_DAY = 86_400.0
 
 
 class BatchManager:
@@ -90,7 +83,6 @@ class BatchManager:
         self.clock = clock or vector_store.clock
         self._client = client
         self._owns_client = client is None
-        self._listed_at: float | None = None
         self._told: set[str] = set()
         self._workspace = Workspace(vector_store.database.path)
 
@@ -195,8 +187,9 @@ class BatchManager:
         self._check_batchable()
         self._tell_cautions()
         self.store.fix_provenance(context.client.provenance)
-        release_left_behind(context)
-        if self._may_hold_our_texts(context):
+        recover(context)
+        # Jobs of ours whose texts nobody knows before they end: sending now could pay twice.
+        if sync_adopted(context):
             return None
         return submit_one(context, run)
 
@@ -222,14 +215,16 @@ class BatchManager:
         """
         context = self.context()
         mend_ids(self.store.database)
-        unlisted: ProviderError | None = None
+        unlisted: ProviderError | StorageError | None = None
+        before = self._open_ids()
         try:
-            self._adopt_daily(context)
-        except ProviderError as error:
+            recover(context)
+        except (ProviderError, StorageError) as error:
             # What is known can still be polled; what is not known is looked for the next time.
             unlisted = error
-        with self.store.database.snapshot() as connection:
-            open_ids = jobs.open_ids(connection)
+        # Oldest first: a job that came to light again may settle what a younger one carries.
+        after = self._open_ids()
+        open_ids = [job_id for job_id in before if job_id not in after] + after
         sync_all(context, open_ids, unlisted=unlisted)
         with self.store.database.snapshot() as connection:
             return {job_id: jobs.read_job(connection, job_id).status for job_id in open_ids}
@@ -250,7 +245,7 @@ class BatchManager:
         Raises:
             WaitTimeoutError: jobs are still running; they go on without being waited for.
         """
-        deadline = None if timeout is None else self.clock.now() + timeout
+        deadline = None if timeout is None else self.clock.monotonic() + timeout
         with queue_progress(progress, look=self.get_queue_stats) as report:
             while True:
                 cause: ProviderError | None = None
@@ -266,7 +261,7 @@ class BatchManager:
                 running = len(stats.open_jobs) - len(stats.held_jobs)
                 if not running:
                     return stats
-                now = self.clock.now()
+                now = self.clock.monotonic()
                 if deadline is not None and now >= deadline:
                     raise WaitTimeoutError(
                         f"{running} batch jobs were still running after {timeout:.0f} s. They go "
@@ -414,6 +409,10 @@ class BatchManager:
                 self._told.add(caution)
                 _log.warning("%s", caution)
 
+    def _open_ids(self) -> list[str]:
+        with self.store.database.snapshot() as connection:
+            return jobs.open_ids(connection)
+
     def _collection_id(self, connection: sqlite3.Connection) -> int | None:
         if self.collection is None:
             return None
@@ -432,22 +431,3 @@ class BatchManager:
                 "the Batch API cannot make its vectors. Save its chunks with their vectors, or "
                 "use a collection with a Gemini spec."
             )
-
-    def _adopt_daily(self, context: BatchContext) -> None:
-        """Look once a day for jobs of ours that have no row here, as after a restored backup.
-
-        Where nothing waits they could bring nothing, and cron should not ask for nothing.
-        """
-        now = self.clock.now()
-        if self._listed_at is not None and 0 <= now - self._listed_at < _DAY:
-            return
-        with self.store.database.snapshot() as connection:
-            is_needed = has_waiting(connection)
-        if is_needed:
-            adopt_unknown_jobs(context)
-            self._listed_at = now
-
-    def _may_hold_our_texts(self, context: BatchContext) -> bool:
-        """Return whether a job of ours runs whose texts nobody knows."""
-        self._adopt_daily(context)
-        return sync_adopted(context) > 0

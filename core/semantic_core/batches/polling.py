@@ -12,6 +12,7 @@ from semantic_core.batches.holding import HOLDABLE, hold, hold_if_still_absent
 from semantic_core.errors import AuthError, RemoteNotFoundError
 from semantic_core.failpoints import FailPoint, reach
 from semantic_core.gemini import RemoteJob, RemoteState
+from semantic_core.queue.items import count_open
 from semantic_core.queue.jobs import JobRecord
 from semantic_core.statuses import BudgetUse, FailureReason, HoldReason, JobStatus
 
@@ -37,6 +38,8 @@ def poll(job: LeasedJob, record: JobRecord) -> None:
         _finish(job, record, remote, ending)
     elif remote.state is RemoteState.UNKNOWN:
         _log.warning("Batch job %s is in a state not known here: %s", job.id, remote.raw_state)
+    else:
+        _stop_if_needless(job, record)
 
 
 def _finish(job: LeasedJob, record: JobRecord, remote: RemoteJob, ending: Ending | None) -> None:
@@ -89,6 +92,26 @@ _ENDS = {
 }
 
 
+def _stop_if_needless(job: LeasedJob, record: JobRecord) -> None:
+    """Cancel a job whose texts all have their vector by now, or are brought by another job.
+
+    Each poll asks again until it has ended: cancelling twice changes nothing.
+    """
+    with job.context.store.database.snapshot() as connection:
+        # The texts of a found job are in its results only.
+        if record.is_adopted or count_open(connection, job.id):
+            return
+    _log.warning(
+        "Batch job %s brings nothing any more: its texts have their vectors, or another job "
+        "brings them. It is cancelled; what the provider embedded before that may be billed.",
+        job.id,
+    )
+    # The wish first: a crash after the call must not look like somebody else's cancel.
+    job.move(*HOLDABLE, cancel_requested_at=record.cancel_requested_at or job.context.clock.now())
+    reach(FailPoint.CANCEL_INTENDED)
+    job.context.client.cancel(str(record.google_job_id))
+
+
 def _rests(job: LeasedJob, record: JobRecord) -> bool:
     """Whether results that looked wrong were downloaded too recently to try again.
 
@@ -127,7 +150,7 @@ def _note_seen(job: LeasedJob, record: JobRecord, remote: RemoteJob) -> None:
     changes: dict[str, object] = {
         "provider_state": remote.raw_state,
         "status": JobStatus.PROCESSING if is_running else JobStatus.SUBMITTED,
-        "absent_since": None,
+        "absence": None,
         # The project is the same, since its job is seen: the key was rotated.
         "fingerprint": job.context.fingerprint,
         "done_count": remote.successful_count,

@@ -30,7 +30,7 @@ def requests_of(job: LeasedJob) -> Iterator[EmbeddingRequest]:
         _settle(
             job,
             [
-                Outcome(content_hash=content_hash, state=ItemState.RELEASED)
+                Outcome(content_hash=content_hash, state=ItemState.UNSENT)
                 for _, content_hash, source in page
                 if source is None
             ],
@@ -49,7 +49,7 @@ def requests_of(job: LeasedJob) -> Iterator[EmbeddingRequest]:
                 settle_open(
                     job,
                     after=after,
-                    state=ItemState.RELEASED,
+                    state=ItemState.UNSENT,
                     use=BudgetUse.NOTHING,
                     error="the input file had no room for it",
                 )

@@ -6,8 +6,14 @@ from collections.abc import Generator
 
 from semantic_core.batches.context import BatchContext, LeasedJob
 from semantic_core.batches.ending import end_job
+from semantic_core.batches.listing import list_provider
 from semantic_core.batches.polling import poll
-from semantic_core.batches.recovering import UNSENT, resolve_uncertain
+from semantic_core.batches.recovering import (
+    UNSENT,
+    is_undecided,
+    settle_absent,
+    take_over,
+)
 from semantic_core.certain_exit import certain_exit
 from semantic_core.errors import TransitionError
 from semantic_core.failpoints import FailPoint, reach
@@ -29,17 +35,23 @@ def cancel_job(context: BatchContext, batch_id: str) -> JobStatus:
                 f"semcore release {batch_id} --accept-rebilling.",
                 batch_id=batch_id,
             )
-        if record.step in UNSENT:
-            end_job(
-                job, steps=UNSENT, reason=FailureReason.CANCELLED, error="cancelled before sent"
-            )
-            return JobStatus.FAILED
-        if record.step is JobStep.CREATING and not resolve_uncertain(job, record):
-            raise TransitionError(
-                f"Nobody knows yet whether batch job {batch_id} was created. sync_status() finds "
-                "out; cancel it then.",
-                batch_id=batch_id,
-            )
+        if is_undecided(record):
+            listing = list_provider(context)
+            if not take_over(job, record, listing):
+                if record.step in UNSENT and record.fingerprint == context.fingerprint:
+                    end_job(
+                        job,
+                        steps=UNSENT,
+                        reason=FailureReason.CANCELLED,
+                        error="cancelled before it was sent",
+                    )
+                    return JobStatus.FAILED
+                settle_absent(job, record, listing)
+                raise TransitionError(
+                    f"Nobody knows yet whether batch job {batch_id} was created. sync_status() "
+                    "finds out; cancel it then.",
+                    batch_id=batch_id,
+                )
         # The wish first: a crash after the call must not look like somebody else's cancel.
         job.move(JobStep.SUBMITTED, JobStep.FETCHED, cancel_requested_at=context.clock.now())
         reach(FailPoint.CANCEL_INTENDED)
@@ -53,7 +65,7 @@ def release_job(context: BatchContext, batch_id: str) -> None:
     with _leased(context, batch_id) as job:
         record = job.record()
         is_stuck = record.hold_reason is not None or job.trouble(record) is not None
-        if not is_stuck and record.step is not JobStep.CREATING:
+        if not is_stuck and not is_undecided(record):
             raise TransitionError(
                 f"Batch job {batch_id} is {record.status} and not held, so it is not given up. "
                 "Wait for it, or cancel(batch_id).",

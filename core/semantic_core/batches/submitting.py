@@ -45,6 +45,17 @@ from semantic_core.wording import counted, moment
 
 _log = logging.getLogger(__name__)
 
+_STAYS_CLAIMED = (
+    "Its texts stay claimed, so that none is sent again. Call sync_status(): it adopts the job if "
+    "the provider lists it, and frees the texts once several complete listings did not show it."
+)
+
+_TOO_LATE = (
+    "This process stood still for so long that another one gave the job up, and its texts may have "
+    "been sent again: they may be billed twice. Call sync_status(): it takes the job up again if "
+    "the provider lists it, uses the results that stand, and cancels what brings nothing."
+)
+
 
 # Refusals of a create call that say nothing about texts of another model.
 _OF_ONE_MODEL = (RateLimitError, RemoteNotFoundError, RequestRefusedError)
@@ -142,9 +153,8 @@ def _create(job: LeasedJob, input_file: InputFile) -> None:
     except ProviderError as error:
         if not error.is_definite:
             raise SubmissionUncertainError(
-                f"Batch job {job.id} may or may not have reached the provider ({error}). Its "
-                "texts stay claimed, so nothing can be billed twice. Call sync_status(): it "
-                "adopts the job if the provider lists it, and frees the texts if it never arrived.",
+                f"Batch job {job.id} may or may not have reached the provider ({error}). "
+                + (_TOO_LATE if _was_given_up(job) else _STAYS_CLAIMED),
                 batch_id=job.id,
             ) from error
         reach(FailPoint.CREATE_REFUSED)
@@ -182,7 +192,8 @@ def _record_created(job: LeasedJob, remote: RemoteJob) -> None:
         _log.error("Batch job %s was created as %s, but not recorded.", job.id, remote.name)
         raise SubmissionUncertainError(
             f"Batch job {job.id} was created as {remote.name}, but that could not be recorded "
-            f"({error}). Call sync_status(): it finds the job by its name.",
+            f"({error}). "
+            + (_TOO_LATE if _was_given_up(job) else "Call sync_status(): it finds it by its name."),
             batch_id=job.id,
         ) from error
 
@@ -233,6 +244,14 @@ def _what_next(refused: Load, enqueued: Load, lowered: Ceiling, *, now: float) -
 
 def _quota_key(record: JobRecord) -> QuotaKey:
     return QuotaKey(fingerprint=record.fingerprint, model=record.model)
+
+
+def _was_given_up(job: LeasedJob) -> bool:
+    """Return whether another process ended the job meanwhile, since the provider did not list it."""
+    try:
+        return job.record().status is JobStatus.FAILED
+    except StorageError:
+        return False
 
 
 def _refuse(job: LeasedJob, error: ProviderError) -> None:

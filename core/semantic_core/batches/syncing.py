@@ -10,30 +10,32 @@ from semantic_core.batches.cleaning import clean_up
 from semantic_core.batches.context import BatchContext, LeasedJob
 from semantic_core.batches.holding import hold_unreadable
 from semantic_core.batches.polling import poll
-from semantic_core.batches.recovering import UNSENT, release_unsent, resolve_uncertain
+from semantic_core.batches.recovering import is_undecided, note_fault
 from semantic_core.database import Database
 from semantic_core.errors import ProviderError, SemanticCoreError, StorageError, TransitionError
-from semantic_core.failpoints import FailPoint, reach
 from semantic_core.limits import GEMINI_LIMITS, HOUR
 from semantic_core.queue import jobs
 from semantic_core.queue.adoption import open_adopted
 from semantic_core.queue.job_rows import name_again
 from semantic_core.queue.jobs import JobRecord
 from semantic_core.queue.stats import is_expiring
-from semantic_core.statuses import JobStatus, JobStep
+from semantic_core.statuses import JobStatus
 
 _log = logging.getLogger(__name__)
 
 
 def sync_all(
-    context: BatchContext, job_ids: Sequence[str], *, unlisted: ProviderError | None = None
+    context: BatchContext,
+    job_ids: Sequence[str],
+    *,
+    unlisted: ProviderError | StorageError | None = None,
 ) -> None:
     """Move jobs on, clean up behind those that ended, warn of results that are about to be gone.
 
     Args:
         context: of the manager.
         job_ids: those that are open.
-        unlisted: why the provider's jobs could not be listed before.
+        unlisted: why the provider's jobs could not be listed before, and nothing was decided.
 
     Raises:
         ProviderError: it stopped every one of them. Any other fault stops its own job only, and
@@ -44,7 +46,7 @@ def sync_all(
     common: ProviderError | StorageError | None = None
     try:
         for job_id in job_ids:
-            if fault := _sync_one(context, job_id):
+            if fault := _sync_one(context, job_id, unlisted=unlisted):
                 faults[job_id] = fault
         common = _common(faults, len(job_ids))
         clean_up(context)
@@ -70,7 +72,7 @@ def mend_ids(database: Database) -> None:
 def _tell(
     faults: Mapping[str, ProviderError | StorageError],
     common: ProviderError | StorageError | None,
-    unlisted: ProviderError | None,
+    unlisted: ProviderError | StorageError | None,
 ) -> None:
     """Log each fault, or raise what they have in common: once, whatever else went wrong."""
     if unlisted is not None and type(unlisted) is not type(common):
@@ -88,7 +90,9 @@ def _common(
     return next(iter(faults.values())) if is_common else None
 
 
-def _sync_one(context: BatchContext, job_id: str) -> ProviderError | StorageError | None:
+def _sync_one(
+    context: BatchContext, job_id: str, *, unlisted: ProviderError | StorageError | None = None
+) -> ProviderError | StorageError | None:
     """Move one job on; return the fault of the provider or the disk that stopped it, if any.
 
     A fault is recorded on the job. A job that another process works on is left to it.
@@ -98,11 +102,14 @@ def _sync_one(context: BatchContext, job_id: str) -> ProviderError | StorageErro
             if job is None:
                 return None
             try:
-                _advance(job, job.record())
+                record = job.record()
+                _advance(job, record)
+                if is_undecided(record):
+                    return unlisted
             except TransitionError:
                 raise
             except SemanticCoreError as error:
-                _note_fault(job, error)
+                note_fault(job, error)
                 if isinstance(error, (ProviderError, StorageError)):
                     return error
                 _warn(job_id, error)
@@ -135,21 +142,6 @@ def sync_adopted(context: BatchContext) -> int:
     return still_open
 
 
-def release_left_behind(context: BatchContext) -> None:
-    """Free the texts of processes that died before their create call."""
-    with context.store.database.snapshot() as connection:
-        left = jobs.open_ids(connection, UNSENT)
-    reach(FailPoint.LEFT_LISTED)
-    for job_id in left:
-        try:
-            with LeasedJob.take(context, job_id) as job:
-                # Another process may have released it since it was listed.
-                if job is not None and _is_unsent(job.record()):
-                    release_unsent(job)
-        except TransitionError as error:
-            _log.info("%s", error)
-
-
 def warn_of_expiring(context: BatchContext) -> None:
     """Say which results the provider will soon remove although they are not stored here."""
     now = context.clock.now()
@@ -167,39 +159,13 @@ def warn_of_expiring(context: BatchContext) -> None:
             )
 
 
-def _is_unsent(record: JobRecord) -> bool:
-    # The status too: a job that has ended keeps its step.
-    return record.status is JobStatus.CREATED and record.step in UNSENT
-
-
 def _advance(job: LeasedJob, record: JobRecord) -> None:
     if record.status in (JobStatus.COMPLETED, JobStatus.FAILED):
         return
     if damaged := job.trouble(record):
         hold_unreadable(job, damaged)
-    elif record.step in UNSENT:
-        release_unsent(job)
-    elif record.step is JobStep.CREATING:
-        if resolve_uncertain(job, record):
-            poll(job, job.record())
-    else:
+    elif not is_undecided(record):
         poll(job, record)
-
-
-def _note_fault(job: LeasedJob, error: SemanticCoreError) -> None:
-    """Record why a job did not move on; a held job keeps the reason it is held for."""
-    try:
-        record = job.record()
-        if record.hold_reason is None and record.error_message != str(error):
-            job.move(*JobStep, error_message=str(error))
-    except StorageError as failure:
-        # A full disk does not take this either.
-        _log.warning(
-            "Batch job %s could not be synced (%s), and that could not be recorded: %s",
-            job.id,
-            error,
-            failure,
-        )
 
 
 def _warn(job_id: str, error: SemanticCoreError) -> None:

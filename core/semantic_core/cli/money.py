@@ -149,6 +149,11 @@ def _show_receipt(found: Receipt) -> None:
             f"{counted(found.reused_tokens, 'token')} {were} not paid again"
             f"{f' ({guess})' if guess else ''}."
         )
+    if found.cancelled_tokens:
+        say(
+            f"Of about {counted(found.cancelled_tokens, 'token')} in cancelled jobs, what the "
+            "provider had embedded by then may be billed."
+        )
     if found.open_tokens:
         tokens = counted(found.open_tokens, "token")
         say(f"Not in it: about {tokens} of jobs without a count yet.")

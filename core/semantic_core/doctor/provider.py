@@ -6,33 +6,36 @@ from collections.abc import Iterator
 
 from semantic_core.batches.adopting import adopt_unknown_jobs, is_ours
 from semantic_core.batches.context import BatchContext
+from semantic_core.batches.listing import list_provider
+from semantic_core.batches.reopening import reopen_late_jobs
 from semantic_core.doctor.findings import Finding, Trouble
+from semantic_core.queue.adoption import believed_absent
 from semantic_core.queue.jobs import ended_inputs, remote_ids
 
 
 def remote_jobs(context: BatchContext, *, fix: bool) -> Iterator[Finding]:
-    """Find jobs of ours that no row knows, or that stand twice; adopt the former.
+    """Find jobs of ours that no row counts on, or that stand twice; adopt the former.
 
     Raises:
         ProviderError: the listing failed or was incomplete.
     """
-    listed = [
-        remote
-        for remote in context.client.list_jobs(context.prefix)
-        if is_ours(context, remote) and not remote.is_barren
-    ]
+    listing = list_provider(context)
+    listed = [job for job in listing.jobs if is_ours(context, job) and not job.is_barren]
     names = {str(remote.display_name) for remote in listed}
     with context.store.database.snapshot() as connection:
         known = remote_ids(connection, names)
-    unknown = names - known.keys()
+        late = {name for _, name, _ in believed_absent(connection, names, ())}
+    unknown = (names - known.keys()) | late
     if unknown:
         if fix:
-            adopt_unknown_jobs(context)
+            reopen_late_jobs(context, listing)
+            adopt_unknown_jobs(context, listing)
         yield Finding(
             trouble=Trouble.UNKNOWN_JOB,
             count=len(unknown),
             message=f"{len(unknown):,} jobs at the provider bear this database's name but have no "
-            "row here: a backup was restored, or a copy of the database sends as well. They can "
+            "row here, or one that was given up: a backup was restored, a copy of the database "
+            "sends as well, or the provider listed them late. They can "
             "be adopted, so that `semcore sync` takes their results instead of paying again.",
             is_fixable=True,
             is_fixed=fix,

@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from email.utils import formatdate
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -22,6 +23,7 @@ from semantic_core.emulator.effects import (
     Delay,
     Drop,
     Garbage,
+    Misdate,
     Redirect,
     Reply,
 )
@@ -113,10 +115,23 @@ class Application:
         # All of it, whatever the answer: an unread body would break the connection.
         body = await self._read(request, route, number)
         try:
-            return await self._serve(request, route, key, number, body)
+            response = await self._serve(request, route, key, number, body)
         except ApiError as error:
             is_upload = route is not None and route.operation is Operation.UPLOAD
-            return refusal_of(error, is_upload=is_upload)
+            response = refusal_of(error, is_upload=is_upload)
+        await run_in_threadpool(self._date, response, route, number)
+        return response
+
+    def _date(self, response: Response, route: _Route | None, number: int) -> None:
+        """Say when the answer is given, unless a fault says another time or none."""
+        operation = None if route is None else route.operation
+        effects = self._service.faults.take(
+            (Misdate,), subject=f"request {number}", names=(), operation=operation
+        )
+        shift = effects[0].seconds if effects else 0.0
+        if shift is not None:
+            now = self._service.clock.now() + shift
+            response.headers["Date"] = formatdate(now, usegmt=True)
 
     async def _read(self, request: Request, route: _Route | None, number: int) -> bytes:
         """Read the body.

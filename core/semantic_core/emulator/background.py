@@ -40,6 +40,8 @@ class BackgroundServer:
             log_config=None,
             access_log=False,
             server_header=False,
+            # The application dates its answers by the emulator's own clock.
+            date_header=False,
             timeout_keep_alive=60,
         )
         self._server = _Server(config, stopping=self._stopping)

@@ -110,6 +110,17 @@ class Garbage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Misdate:
+    """Answer as ever, but with another ``Date`` header.
+
+    Attributes:
+        seconds: how far the provider's clock is ahead; None leaves the header out.
+    """
+
+    seconds: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Redirect:
     """Send the client elsewhere, without doing what was asked."""
 
@@ -125,6 +136,22 @@ class HideJob:
     """Leave a job out of lists for its first seconds, by the emulator's clock."""
 
     seconds: float
+    operation: ClassVar[Operation] = Operation.CREATE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Relabel:
+    """Describe a new job in other words than it was asked for with.
+
+    Attributes:
+        name_length: how much of its display name is kept; 0 drops it, None keeps all.
+        display_name: another one in its place.
+        model: another spelling of its model.
+    """
+
+    name_length: int | None = None
+    display_name: str | None = None
+    model: str | None = None
     operation: ClassVar[Operation] = Operation.CREATE
 
 
@@ -261,7 +288,7 @@ class SwapResults:
 
 CallEffect = Reply | Drop | Delay | Garbage | Redirect | CutDownload | Bomb
 LineEffect = FailLines | DamageLines | ReplaceLines | SkipLines | CutResult | SwapResults
-Effect = CallEffect | CutUpload | HideJob | EndJob | StickJob | LineEffect
+Effect = CallEffect | CutUpload | HideJob | Misdate | Relabel | EndJob | StickJob | LineEffect
 
 CALL_EFFECTS = (Reply, Drop, Delay, Garbage, Redirect, CutDownload, Bomb)
 LINE_EFFECTS = (FailLines, DamageLines, ReplaceLines, SkipLines, CutResult, SwapResults)

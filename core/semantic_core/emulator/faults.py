@@ -17,6 +17,8 @@ from semantic_core.emulator.effects import (
     EndJob,
     HideJob,
     Lines,
+    Misdate,
+    Relabel,
     StickJob,
 )
 from semantic_core.emulator.journal import Operation
@@ -25,7 +27,16 @@ from semantic_core.errors import InvalidInputError
 
 _EFFECTS: dict[str, type[Effect]] = {
     kind.__name__: kind
-    for kind in (*CALL_EFFECTS, CutUpload, HideJob, EndJob, StickJob, *LINE_EFFECTS)
+    for kind in (
+        *CALL_EFFECTS,
+        CutUpload,
+        HideJob,
+        Misdate,
+        Relabel,
+        EndJob,
+        StickJob,
+        *LINE_EFFECTS,
+    )
 }
 _JOB_EFFECTS = (EndJob, StickJob, *LINE_EFFECTS)
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from semantic_core.clock import Clock
 from semantic_core.emulator.conduct import Conduct
 from semantic_core.emulator.config import EmulatorConfig, ModelInfo
-from semantic_core.emulator.effects import LINE_EFFECTS, EndJob, HideJob, StickJob
+from semantic_core.emulator.effects import LINE_EFFECTS, EndJob, HideJob, Relabel, StickJob
 from semantic_core.emulator.embedding import count_tokens
 from semantic_core.emulator.faults import FaultBook
 from semantic_core.emulator.files import PART_SIZE, Files, random_id
@@ -96,9 +96,12 @@ class Jobs:
         self._check_quotas(project, model, tokens=sum(tokens for _, tokens in keys))
         now = self._clock.now()
         names = [display_name] if display_name else []
-        hidden = self._faults.take(
-            (HideJob,), subject=request.subject, names=names, operation=Operation.CREATE
+        effects = self._faults.take(
+            (HideJob, Relabel), subject=request.subject, names=names, operation=Operation.CREATE
         )
+        hidden = [one.seconds for one in effects if isinstance(one, HideJob)]
+        labels = [one for one in effects if isinstance(one, Relabel)] or [Relabel()]
+        label = (labels[0].display_name or display_name or "")[: labels[0].name_length]
         name = f"batches/{random_id(36)}"
         if display_name and self._has_standing(display_name):
             self._conduct.note_twin(name, display_name)
@@ -106,8 +109,8 @@ class Jobs:
         with self._state.transaction() as connection:
             connection.execute(
                 "INSERT INTO jobs (name, project, model, display_name, input_file, content, "
-                "request_count, state, created_at, updated_at, hidden_until) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "request_count, state, created_at, updated_at, hidden_until, label, spelling) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     name,
                     project,
@@ -119,7 +122,9 @@ class Jobs:
                     PENDING,
                     now,
                     now,
-                    now + max((one.seconds for one in hidden), default=0.0),
+                    now + max(hidden, default=0.0),
+                    label or None,
+                    labels[0].model or model,
                 ),
             )
             self._ledger.submit(keys, project=project, job=name, at=now)

@@ -129,8 +129,8 @@ def job_body(row: Any, *, done_share: float = 1.0) -> dict[str, Any]:
     metadata = without_empty(
         {
             "@type": f"{_TYPES}.EmbedContentBatch",
-            "model": f"models/{row['model']}",
-            "displayName": row["display_name"],
+            "model": f"models/{row['spelling']}",
+            "displayName": row["label"],
             "inputConfig": {"fileName": row["input_file"]} if row["input_file"] else None,
             "createTime": timestamp(row["created_at"]),
             "updateTime": timestamp(row["updated_at"]),

@@ -41,6 +41,7 @@ class EmulatedJob:
         state: the provider's word.
         created_at: epoch seconds.
         ended_at: epoch seconds, or None.
+        hidden_until: epoch seconds until when lists leave it out, or 0.
         succeeded: lines with a vector.
         failed: lines with an error.
         result_file: remote name, or None.
@@ -57,6 +58,7 @@ class EmulatedJob:
     state: str
     created_at: float
     ended_at: float | None
+    hidden_until: float
     succeeded: int
     failed: int
     result_file: str | None

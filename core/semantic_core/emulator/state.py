@@ -37,6 +37,7 @@ CREATE TABLE jobs (
     model TEXT NOT NULL, display_name TEXT, input_file TEXT, content INTEGER NOT NULL,
     request_count INTEGER NOT NULL, state TEXT NOT NULL, created_at REAL NOT NULL,
     updated_at REAL NOT NULL, ended_at REAL, hidden_until REAL NOT NULL DEFAULT 0,
+    label TEXT, spelling TEXT,
     succeeded INTEGER NOT NULL DEFAULT 0, failed INTEGER NOT NULL DEFAULT 0,
     error_code INTEGER, error_message TEXT, result_file TEXT,
     is_downloaded INTEGER NOT NULL DEFAULT 0, is_deleted INTEGER NOT NULL DEFAULT 0

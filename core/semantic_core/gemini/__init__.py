@@ -6,6 +6,7 @@ from semantic_core.gemini.endpoint import Endpoint
 from semantic_core.gemini.remote import (
     EmbeddingRequest,
     InputFile,
+    JobListing,
     RemoteFile,
     RemoteJob,
     RemoteState,
@@ -26,6 +27,7 @@ __all__ = [
     "GeminiBatchClient",
     "GeminiEmbedder",
     "InputFile",
+    "JobListing",
     "RemoteFile",
     "RemoteJob",
     "RemoteState",

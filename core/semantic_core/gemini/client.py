@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -29,6 +29,7 @@ from semantic_core.gemini.operations import read_operation
 from semantic_core.gemini.remote import (
     EmbeddingRequest,
     InputFile,
+    JobListing,
     RemoteFile,
     RemoteJob,
     RetrievedResults,
@@ -223,11 +224,37 @@ class GeminiBatchClient:
         Raises:
             ProviderError: the listing failed or was incomplete.
         """
-        return [
+        return list(self.job_listing(prefix).jobs)
+
+    def job_listing(self, prefix: str = "", *, inputs: Container[str] = ()) -> JobListing:
+        """Return all jobs whose display name starts so, or whose input file is one of these.
+
+        The files find a job again whose name the provider cut, dropped or changed.
+
+        Args:
+            prefix: of display names.
+            inputs: remote names of input files.
+
+        Raises:
+            ProviderError: the listing failed or was incomplete.
+        """
+        dates: list[float | None] = []
+
+        def read(query: dict[str, str]) -> dict[str, Any]:
+            body, date = _READS.run(
+                lambda: self._connection.dated_request("GET", "batches", query=query),
+                clock=self._clock,
+            )
+            dates.append(date)
+            return body
+
+        jobs = tuple(
             read_operation(operation)
-            for operation in read_operations(lambda query: self._read("batches", query))
-            if _display_name_of(operation).startswith(prefix)
-        ]
+            for operation in read_operations(read)
+            if _display_name_of(operation).startswith(prefix) or _input_file_of(operation) in inputs
+        )
+        # Of the first page: the newest jobs stand on it.
+        return JobListing(jobs=jobs, date=dates[0])
 
     def list_files(self, prefix: str = "") -> list[RemoteFile]:
         """Return the uploaded files whose display name starts so.
@@ -366,6 +393,13 @@ def _name_of(job: RemoteJob | str) -> str:
 def _display_name_of(operation: dict[str, Any]) -> str:
     metadata = operation.get("metadata")
     name = metadata.get("displayName") if isinstance(metadata, dict) else None
+    return name if isinstance(name, str) else ""
+
+
+def _input_file_of(operation: dict[str, Any]) -> str:
+    metadata = operation.get("metadata")
+    source = metadata.get("inputConfig") if isinstance(metadata, dict) else None
+    name = source.get("fileName") if isinstance(source, dict) else None
     return name if isinstance(name, str) else ""
 
 

@@ -6,6 +6,7 @@ import os
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Never, TypeVar
 
 import httpx2
@@ -124,7 +125,8 @@ class GuardedHttp(httpx2.Client):
             response.stream,
             key=self._key,
             size=size,
-            deadline=self._clock.now() + seconds,
+            # Monotonic: a clock that is set meanwhile ends no answer, and keeps none alive.
+            deadline=self._clock.monotonic() + seconds,
             clock=self._clock,
         )
 
@@ -181,7 +183,7 @@ class _BoundedStream(httpx2.SyncByteStream):
                     f"The provider's answer has more than {self._size:,} bytes. Nothing of it was "
                     "used."
                 )
-            if self._clock.now() > self._deadline:
+            if self._clock.monotonic() > self._deadline:
                 raise ProviderUnavailableError(
                     "The provider's answer comes too slowly. Nothing is lost; try again later."
                 )
@@ -311,16 +313,21 @@ class Connection:
         Raises:
             ProviderError: any answer but success, or none.
         """
+        return self.dated_request(method, path, query=query)[0]
+
+    def dated_request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+    ) -> tuple[dict[str, Any], float | None]:
+        """As `request`; and when the provider answered, by its own clock.
+
+        That is the ``Date`` header, in epoch seconds; None where there is no readable one.
+        """
         response = self.http.request(method, self._url(path), params=query)
-        if not response.content:
-            return {}
-        try:
-            answer = orjson.loads(response.content)
-        except orjson.JSONDecodeError as error:
-            raise ProviderProtocolError("The provider's answer is no JSON.") from error
-        if not isinstance(answer, dict):
-            raise ProviderProtocolError("The provider's answer is no JSON object.")
-        return answer
+        return _body_of(response), _date_of(response)
 
     @contextmanager
     def stream(self, path: str, *, query: Mapping[str, str]) -> Iterator[httpx2.Response]:
@@ -370,6 +377,25 @@ def _bare(error: BaseException, key: Secret) -> BaseException:
             error.args = (str(error).replace(key.reveal(), "***"),)
     error.__context__ = None
     return error.with_traceback(None)
+
+
+def _body_of(response: httpx2.Response) -> dict[str, Any]:
+    if not response.content:
+        return {}
+    try:
+        answer = orjson.loads(response.content)
+    except orjson.JSONDecodeError as error:
+        raise ProviderProtocolError("The provider's answer is no JSON.") from error
+    if not isinstance(answer, dict):
+        raise ProviderProtocolError("The provider's answer is no JSON object.")
+    return answer
+
+
+def _date_of(response: httpx2.Response) -> float | None:
+    try:
+        return parsedate_to_datetime(response.headers.get("date", "")).timestamp()
+    except (ValueError, OverflowError):
+        return None
 
 
 def _trusting_nobody() -> ssl.SSLContext:

@@ -137,6 +137,20 @@ class RemoteJob:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JobListing:
+    """What one complete listing of the provider's jobs showed.
+
+    Attributes:
+        jobs: those that were asked for.
+        date: when the provider answered, by its own clock, in epoch seconds; None if it did not
+            say.
+    """
+
+    jobs: tuple[RemoteJob, ...]
+    date: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RetrievedResults:
     """A downloaded result file: complete, synced to disk, under its final name.
 

@@ -1,15 +1,19 @@
-"""Jobs that bear our name at the provider but are in no row here: a backup was restored, say."""
+"""Jobs at the provider that no row here counts on: a backup was restored, or one was listed late."""
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from semantic_core.pricing import Price
 from semantic_core.queue.costs import mean_tokens
 from semantic_core.spec import EmbeddingSpec
+from semantic_core.statuses import FailureReason
+
+# An ended row that never had a job at the provider, as far as anybody knew.
+_BELIEVED_ABSENT = "status = 'FAILED' AND google_job_id IS NULL"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,10 +53,11 @@ def unknown_names(connection: sqlite3.Connection, names: Iterable[str]) -> set[s
 
 
 def adopt(
-    connection: sqlite3.Connection, job: FoundJob, *, price: Price | None, now: float
+    connection: sqlite3.Connection, job: FoundJob, *, prices: Mapping[str, Price], now: float
 ) -> bool:
     """Insert a row for a found job; return whether there is a vector space it can be for.
 
+    Its name is ours, so a model that no collection has is one that the provider spells otherwise.
     It carries no items: nobody knows its texts before its results are here. It counts as
     cleaned from the start, since its remote files may belong to another copy of this database.
     Until they are, it costs what so many texts of this database would.
@@ -61,6 +66,7 @@ def adopt(
     if not spaces:
         return False
     space_id, spec = spaces[0]
+    price = prices.get(spec.model)
     tokens = job.request_count * mean_tokens(connection, space_id, spec)
     connection.execute(
         "INSERT INTO batch_jobs (id, google_job_id, status, step, display_name, space_id, spec, "
@@ -74,7 +80,7 @@ def adopt(
             job.display_name,
             space_id,
             spec.to_json(),
-            job.model,
+            spec.model,
             job.fingerprint,
             job.provider_state,
             job.request_count,
@@ -120,12 +126,133 @@ def wanted_hashes(
 
 
 def possible_spaces(connection: sqlite3.Connection, model: str) -> list[tuple[int, EmbeddingSpec]]:
-    """Return the vector spaces that an adopted job of this model can be for."""
-    return [
+    """Return the vector spaces that an adopted job of this model can be for.
+
+    Where no collection has a model of that name, all of them: the content hashes of its lines
+    decide.
+    """
+    spaces = [
         (row[0], EmbeddingSpec.from_json(row[1]))
         for row in connection.execute(
             "SELECT s.id, min(c.spec) FROM spaces s JOIN collections c ON c.space_id = s.id "
-            "WHERE s.model = ? AND NOT s.is_external GROUP BY s.id ORDER BY s.id",
-            (model,),
+            "WHERE NOT s.is_external GROUP BY s.id ORDER BY s.id"
         )
     ]
+    return [space for space in spaces if space[1].model == model] or spaces
+
+
+def inputs_without_job(connection: sqlite3.Connection, *, since: float) -> set[str]:
+    """Return the input files of jobs that may be at the provider, unknown to their row."""
+    return {
+        row[0]
+        for row in connection.execute(
+            "SELECT input_file FROM batch_jobs WHERE google_job_id IS NULL "
+            "AND input_file IS NOT NULL AND (status <> 'FAILED' OR created_at > ?)",
+            (since,),
+        )
+    }
+
+
+def may_be_late(connection: sqlite3.Connection, *, since: float) -> bool:
+    """Return whether a job that was believed absent could still spare an open one its bill."""
+    row = connection.execute(
+        f"SELECT EXISTS (SELECT 1 FROM batch_jobs WHERE {_BELIEVED_ABSENT} AND creating_at > ? "
+        "AND failure_reason IN (?, ?)) AND EXISTS (SELECT 1 FROM batch_jobs "
+        "WHERE status IN ('SUBMITTED', 'PROCESSING') AND hold_reason IS NULL)",
+        (since, FailureReason.NEVER_CREATED, FailureReason.RELEASED),
+    ).fetchone()
+    return bool(row[0])
+
+
+def believed_absent(
+    connection: sqlite3.Connection, names: Iterable[str], inputs: Iterable[str]
+) -> list[tuple[str, str, str | None]]:
+    """Return (id, display name, input file) of ended rows without a job, of these names or files."""
+    return connection.execute(
+        f"SELECT id, display_name, input_file FROM batch_jobs WHERE {_BELIEVED_ABSENT} AND ("
+        "display_name IN (SELECT value FROM json_each(?)) "
+        "OR input_file IN (SELECT value FROM json_each(?))) ORDER BY created_at, id",
+        (json.dumps(list(names)), json.dumps(list(inputs))),
+    ).fetchall()
+
+
+def lacks_vectors(connection: sqlite3.Connection, job_id: str) -> bool:
+    """Return whether a job carries or carried a text whose vector is not stored."""
+    row = connection.execute(
+        "SELECT EXISTS (SELECT 1 FROM batch_items i WHERE job_id = ? "
+        "AND NOT EXISTS (SELECT 1 FROM embeddings WHERE key = i.content_hash))",
+        (job_id,),
+    ).fetchone()
+    return bool(row[0])
+
+
+def reopen(connection: sqlite3.Connection, job: FoundJob, *, now: float) -> bool:
+    """Take back that a job was never created; return False if another process did so already.
+
+    It gets those of its texts again whose vector is still wanting. A text that another job
+    carries by now stays with that one.
+    """
+    changed = connection.execute(
+        "UPDATE batch_jobs SET status = 'SUBMITTED', step = 'submitted', failure_reason = NULL, "
+        "error_message = NULL, absence = NULL, lease_token = NULL, "
+        "lease_until = NULL, google_job_id = ?, provider_state = ?, fingerprint = ?, "
+        f"submitted_at = ?, reopened_at = ? WHERE id = ? AND {_BELIEVED_ABSENT} "
+        "AND NOT EXISTS (SELECT 1 FROM batch_jobs WHERE google_job_id = ?)",
+        (
+            job.google_job_id,
+            job.provider_state,
+            job.fingerprint,
+            job.submitted_at,
+            now,
+            job.id,
+            job.google_job_id,
+        ),
+    ).rowcount
+    if changed:
+        _take_back(connection, job.id)
+    return bool(changed)
+
+
+def _take_back(connection: sqlite3.Connection, job_id: str) -> None:
+    """Open a job's released items that nobody else brings or brought; give it their chunks."""
+    connection.execute(
+        "UPDATE batch_items AS i SET state = 'open', error = NULL WHERE job_id = :job "
+        "AND state = 'released' AND NOT EXISTS (SELECT 1 FROM embeddings e "
+        "WHERE e.key = i.content_hash) AND NOT EXISTS (SELECT 1 FROM batch_items o "
+        "WHERE o.content_hash = i.content_hash AND o.state = 'open')",
+        {"job": job_id},
+    )
+    connection.execute(
+        "UPDATE chunks SET batch_job_id = :job, not_before = NULL WHERE content_hash IN "
+        "(SELECT content_hash FROM batch_items WHERE job_id = :job AND state = 'open') "
+        "AND embedding_status <> 'READY' AND embedding_status = 'PENDING'",
+        {"job": job_id},
+    )
+
+
+def rivals(connection: sqlite3.Connection, job_id: str) -> list[tuple[str, str | None]]:
+    """Return the open jobs that were sent texts of a reopened one since: (id, remote id).
+
+    The remote id of a job that is uncertain is not known yet.
+    """
+    return connection.execute(
+        "SELECT DISTINCT other.id, other.google_job_id FROM batch_items mine "
+        "JOIN batch_items theirs ON theirs.content_hash = mine.content_hash "
+        "AND theirs.state = 'open' JOIN batch_jobs other ON other.id = theirs.job_id "
+        "WHERE mine.job_id = ? AND mine.state = 'released' AND other.hold_reason IS NULL",
+        (job_id,),
+    ).fetchall()
+
+
+def hand_over(connection: sqlite3.Connection, giver: str, taker: str) -> None:
+    """Let a reopened job bring the texts that another open job carries, too.
+
+    Whichever is done first settles them: results are stored by hash.
+    """
+    connection.execute(
+        "UPDATE batch_items SET state = 'released', error = 'another job brings it' "
+        "WHERE job_id = :giver AND state = 'open' AND content_hash IN (SELECT content_hash "
+        "FROM batch_items WHERE job_id = :taker AND state = 'released')",
+        {"giver": giver, "taker": taker},
+    )
+    _take_back(connection, taker)

@@ -81,14 +81,27 @@ def count_states(connection: sqlite3.Connection, job_id: str) -> dict[ItemState,
 
 
 def finish_items(
-    connection: sqlite3.Connection, job_id: str, content_hashes: Sequence[bytes]
+    connection: sqlite3.Connection, content_hashes: Sequence[bytes], *, job_id: str | None = None
 ) -> int:
-    """Mark the job's open items of these hashes as done; return how many were open."""
-    return connection.executemany(
-        "UPDATE batch_items SET state = 'done' "
-        "WHERE job_id = ? AND content_hash = ? AND state = 'open'",
-        [(job_id, content_hash) for content_hash in content_hashes],
+    """Mark the open items of these hashes as done, in whichever job; return how many there were.
+
+    Args:
+        connection: in a transaction that stores their vectors.
+        content_hashes: whose items.
+        job_id: the job that brought them, if one did: its own count as done even where another
+            job was to bring them.
+    """
+    finished = connection.executemany(
+        "UPDATE batch_items SET state = 'done' WHERE content_hash = ? AND state = 'open'",
+        [(content_hash,) for content_hash in content_hashes],
     ).rowcount
+    if job_id is not None:
+        connection.executemany(
+            "UPDATE batch_items SET state = 'done' "
+            "WHERE content_hash = ? AND state = 'released' AND job_id = ?",
+            [(content_hash, job_id) for content_hash in content_hashes],
+        )
+    return finished
 
 
 def settle_items(
@@ -101,7 +114,7 @@ def settle_items(
 ) -> int:
     """End open items without a vector; their chunks go back to the queue or to FAILED.
 
-    An item that is no longer open is left alone, so settling twice changes nothing.
+    A text that another job at the provider was sent, too, waits for that one instead. An item that is no longer open is left alone, so settling twice changes nothing.
 
     Returns:
         How many items were settled.
@@ -116,6 +129,8 @@ def settle_items(
         if not changed:
             continue
         settled += 1
+        if _pass_on(connection, job_id, outcome.content_hash):
+            continue
         uses = used_budget(connection, outcome.content_hash)
         if budget.is_spent(uses):
             fail_chunks(connection, outcome.content_hash, outcome.error or "no tries left", now=now)
@@ -130,6 +145,29 @@ def settle_items(
             (not_before, outcome.content_hash, job_id),
         )
     return settled
+
+
+def _pass_on(connection: sqlite3.Connection, job_id: str, content_hash: bytes) -> bool:
+    """Give a text to an open job that carried it before; return whether there is one.
+
+    That is a job that was listed late, or one that such a job took the text from.
+    """
+    taker = connection.execute(
+        "SELECT i.id, j.id FROM batch_items i JOIN batch_jobs j ON j.id = i.job_id "
+        "WHERE i.content_hash = ? AND i.state = 'released' AND j.id <> ? "
+        "AND j.status IN ('SUBMITTED', 'PROCESSING') AND j.hold_reason IS NULL "
+        "AND j.cancel_requested_at IS NULL LIMIT 1",
+        (content_hash, job_id),
+    ).fetchone()
+    if taker is None:
+        return False
+    connection.execute("UPDATE batch_items SET state = 'open' WHERE id = ?", (taker[0],))
+    connection.execute(
+        "UPDATE chunks SET batch_job_id = ?, not_before = NULL WHERE content_hash = ? "
+        "AND embedding_status <> 'READY' AND batch_job_id = ?",
+        (taker[1], content_hash, job_id),
+    )
+    return True
 
 
 def fail_chunks(

@@ -180,12 +180,15 @@ _COLUMNS: dict[str, tuple[Callable[[Any], Any], Any]] = {
     **dict.fromkeys(("cost_usd", "live_price", "batch_price"), (_or_none(_dollars), None)),
     "created_at": (_time, 0.0),
     **dict.fromkeys(
-        ("google_job_id", "input_file", "result_file", "provider_state", "error_message"),
+        (
+            *("google_job_id", "input_file", "result_file", "provider_state", "error_message"),
+            "absence",
+        ),
         (_or_none(_any_string), None),
     ),
     **dict.fromkeys(
         (
-            *("absent_since", "cancel_requested_at", "creating_at", "submitted_at"),
+            *("cancel_requested_at", "creating_at", "submitted_at"),
             *("finished_at", "fetched_at"),
         ),
         (_or_none(_time), None),

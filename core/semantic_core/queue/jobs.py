@@ -17,6 +17,11 @@ _SHOWN = tuple(name for name in BatchJob.__dataclass_fields__ if name != "unread
 _COLUMNS = ", ".join(_SHOWN)
 _IS_OPEN = "status NOT IN ('COMPLETED', 'FAILED')"
 
+# Given up in the belief that the provider does not have it. Where it has, it needs its input.
+_MAY_COME_LATE = (
+    "(google_job_id IS NULL AND failure_reason IN ('never reached the provider', 'released'))"
+)
+
 # Without these nobody can say where a job stands, whose it is, or whether its results are whole.
 _NEEDED = frozenset(
     {
@@ -48,7 +53,7 @@ class JobRecord:
     fingerprint: str
     request_count: int
     estimated_tokens: int
-    absent_since: float | None
+    absence: str | None
     cancel_requested_at: float | None
     is_adopted: bool
     creating_at: float | None
@@ -128,7 +133,7 @@ def jobs_to_clean(connection: sqlite3.Connection, *, most_tries: int) -> list[st
         row[0]
         for row in connection.execute(
             "SELECT id FROM batch_jobs WHERE cleaned_at IS NULL AND input_file IS NOT NULL "
-            f"AND NOT ({_IS_OPEN}) AND cleanup_tries < ?",
+            f"AND NOT ({_IS_OPEN}) AND NOT coalesce({_MAY_COME_LATE}, 0) AND cleanup_tries < ?",
             (most_tries,),
         )
     ]
@@ -157,7 +162,7 @@ def ended_inputs(connection: sqlite3.Connection, files: Iterable[tuple[str, str]
             "SELECT json_extract(f.value, '$[0]') FROM json_each(?) f JOIN batch_jobs j "
             "ON json_extract(f.value, '$[0]') = j.input_file "
             "OR (json_extract(f.value, '$[1]') = j.display_name AND j.google_job_id IS NULL) "
-            f"WHERE NOT ({_IS_OPEN})",
+            f"WHERE NOT ({_IS_OPEN}) AND NOT coalesce({_MAY_COME_LATE}, 0)",
             (json.dumps(list(files)),),
         )
     }
@@ -173,6 +178,17 @@ def remote_ids(connection: sqlite3.Connection, names: Iterable[str]) -> dict[str
                 (json.dumps(list(names)),),
             ).fetchall()
         )
+
+
+def undecided_jobs(connection: sqlite3.Connection, *, now: float) -> list[str]:
+    """Return the jobs of stopped processes of which nobody knows whether the provider has them."""
+    with any_text(connection):
+        rows = connection.execute(
+            f"SELECT id FROM batch_jobs WHERE {_IS_OPEN} AND status = 'CREATED' "
+            "AND (lease_token IS NULL OR lease_until <= ?) ORDER BY created_at, id",
+            (now,),
+        ).fetchall()
+    return [row[0] for row in rows if not read_columns(["id"], row)[1]]
 
 
 def count_at_provider(connection: sqlite3.Connection) -> int:

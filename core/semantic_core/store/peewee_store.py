@@ -237,7 +237,7 @@ class PeeweeVectorStore(OpenStore, BaseVectorStore):
         Args:
             items: (content hash in hex, vector of shape (dimensions,)) pairs.
             spec: the spec the vectors were made with.
-            job_id: the batch job whose items are done by this.
+            job_id: the batch job that brought them; no job has to bring them any more.
             origin: how the vectors came to be.
 
         Returns:

@@ -82,11 +82,13 @@ def write_page(
     job_id: str | None,
     now: float,
 ) -> int:
-    """Store a page of checked vectors, serve them, finish their items; return chunks made READY."""
+    """Store a page of checked vectors, serve them, finish their items; return chunks made READY.
+
+    Items of their texts are done in every job that carries them, whoever brought the vectors.
+    """
     space_id = space_of(connection, spec)
     ready = store_vectors(connection, arrived, space_id=space_id, origin=origin, now=now)
-    if job_id is not None:
-        finish_items(connection, job_id, [vector.content_hash for vector in arrived])
+    finish_items(connection, [vector.content_hash for vector in arrived], job_id=job_id)
     return ready
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from semantic_core.batches.adopting import adopt_unknown_jobs
+from semantic_core.batches.listing import list_provider
 from semantic_core.emulator import (
     Damage,
     DamageLines,
@@ -267,7 +268,8 @@ def test_a_known_job_is_no_find(world: World, caplog: pytest.LogCaptureFixture) 
     world.manager().flush_queue()
     before = world.query("SELECT * FROM batch_jobs")
     world.store.save([Chunk(id="later", text="two")])
-    adopt_unknown_jobs(world.manager().context())
+    context = world.manager().context()
+    adopt_unknown_jobs(context, list_provider(context))
     assert world.query("SELECT * FROM batch_jobs") == before
     assert "unknown here" not in caplog.text
 

@@ -128,6 +128,13 @@ class SlowClock:
         self._clock.advance(self.seconds)
         return self._clock.now()
 
+    def monotonic(self) -> float:
+        self._clock.advance(self.seconds)
+        return self._clock.monotonic()
+
+    def boot_id(self) -> str:
+        return self._clock.boot_id()
+
     def sleep(self, seconds: float) -> None:
         self._clock.sleep(seconds)
 

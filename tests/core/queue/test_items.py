@@ -155,9 +155,8 @@ def test_open_items_are_listed_counted_and_finished(store: PeeweeVectorStore) ->
     with store.database.transaction() as connection:
         assert open_hashes(connection, job_id, 2) == keys[:2]
         assert count_open(connection, job_id) == 3
-        assert finish_items(connection, job_id, [*keys[:1], bytes(32)]) == 1
-        assert finish_items(connection, job_id, keys[:1]) == 0
-        assert finish_items(connection, "unknown", keys) == 0
+        assert finish_items(connection, [*keys[:1], bytes(32)]) == 1
+        assert finish_items(connection, keys[:1]) == 0
         assert open_hashes(connection, job_id, 10) == keys[1:]
         assert carried_tokens(connection, job_id, [*keys, bytes(32)]).keys() == set(keys)
         assert carried_tokens(connection, job_id, []) == {}
