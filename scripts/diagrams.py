@@ -226,7 +226,7 @@ def draw_states(coat: Coat) -> str:
     drawing.text(86, 236, "process stopped", size=13, colour=coat.faint, anchor="start")
     drawing.arrow((345, 138), (345, 320))
     drawing.text(353, 286, "refused, or missing from", size=13, colour=coat.faint, anchor="start")
-    drawing.text(353, 304, "two complete listings", size=13, colour=coat.faint, anchor="start")
+    drawing.text(353, 304, "three complete listings", size=13, colour=coat.faint, anchor="start")
     # What nobody knows is looked for by name.
     drawing.arrow((420, 138), (420, 178), (550, 178), (550, 138), colour=coat.money)
     drawing.text(420, 198, "no answer: found by its", size=13, colour=coat.money, anchor="start")

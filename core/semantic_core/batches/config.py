@@ -32,8 +32,9 @@ class BatchConfig:
         max_open_jobs: jobs at the provider at one time; beyond it, texts wait. Google allows
             100, but first-tier projects report 10.
         budget: how often one text may be tried.
-        listing_grace: time between the two listings that must both lack a job before it counts
-            as never created.
+        listing_grace: time between the first and the last of at least three complete listings
+            that must lack a job before it counts as never created; the least that wall clock,
+            monotonic clock and the provider's ``Date`` header say.
         lease: how long a process that stopped in the middle keeps others from its job.
         rate_limit_delay: wait after a 429 that does not say how long, while no job is open whose
             end could be waited for; users report 15 to 20 minutes until a new job is taken. At

@@ -63,7 +63,7 @@ def hold_if_still_absent(job: LeasedJob, record: JobRecord) -> None:
         return
     absence = seen_absent(record.absence, Reading.take(job.context.clock))
     job.move(*HOLDABLE, absence=absence.to_json())
-    if absence.looks > 1 and absence.seconds >= job.context.config.listing_grace:
+    if absence.seconds >= job.context.config.listing_grace:
         hold(
             job,
             HoldReason.LOST,

@@ -284,6 +284,24 @@ def test_results_that_are_gone_and_not_needed_reopen_nothing(world: World) -> No
     assert manager.get_queue_stats().held_jobs == ()
 
 
+def test_one_that_still_runs_though_its_vectors_are_stored_is_cancelled(tmp_path: Path) -> None:
+    """B7: the job that was sent again was quicker."""
+    with open_world(tmp_path) as world:
+        world.emulator.add_fault(FaultRule(effect=StickJob(), times=None, target="*"))
+        manager = given_up(world, "one")
+        world.emulator.jobs()
+        world.emulator.clear_faults()
+        world.emulator.add_fault(FaultRule(effect=StickJob(), target=first(manager).display_name))
+        assert manager.flush_queue() is not None
+        manager.sync_status()
+        assert world.chunk().status is READY
+        world.store.save([Chunk(id="more", text="more")])
+        world.clock.advance(LATE)
+        manager.sync_status()
+        assert is_cancelled(world, first(manager))
+        assert world.emulator.ledger.overbilled() == {}
+
+
 def test_it_goes_on_after_a_crash_in_the_middle(tmp_path: Path) -> None:
     with open_world(tmp_path, running_seconds=10 * LATE) as world:
         manager = given_up(world, "one")

@@ -183,7 +183,7 @@ def test_an_accepted_create_without_a_usable_answer_is_adopted(
     assert world.creates() == 1
 
 
-def test_a_create_that_never_arrived_is_released_after_two_listings_apart(world: World) -> None:
+def test_a_create_that_never_arrived_is_released_after_three_listings_apart(world: World) -> None:
     """B6"""
     world.save("one")
     world.emulator.add_fault(FaultRule(operation=Operation.CREATE, effect=Drop()))

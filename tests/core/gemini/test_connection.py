@@ -127,6 +127,35 @@ def test_an_endless_answer_is_cut_off(code: int) -> None:
     assert body.is_closed
 
 
+def test_a_clock_that_is_set_ends_no_answer(clock: ManualClock) -> None:
+    """C25"""
+
+    class Slow(Chunks):
+        def __iter__(self) -> Iterator[bytes]:
+            yield b"{"
+            clock.step(365 * 86_400)
+            yield b"}"
+
+    connection, _ = connect(httpx2.Response(200, stream=Slow()), clock=clock)
+    assert connection.request("GET", "batches/x") == {}
+
+
+@pytest.mark.parametrize(
+    ("header", "date"),
+    [
+        ({"Date": "Fri, 15 Jan 2027 08:00:00 GMT"}, 1_800_000_000.0),
+        ({"Date": "soon"}, None),
+        ({"Date": "Fri, 99 Jan 2027 08:00:00 GMT"}, None),
+        ({}, None),
+    ],
+)
+def test_the_providers_clock_is_read_where_there_is_one(
+    header: dict[str, str], date: float | None
+) -> None:
+    connection, _ = connect(httpx2.Response(200, headers=header, content=b"{}"))
+    assert connection.dated_request("GET", "batches") == ({}, date)
+
+
 def test_an_answer_that_trickles_is_given_up(clock: ManualClock) -> None:
     class Trickle(Chunks):
         def __iter__(self) -> Iterator[bytes]:
