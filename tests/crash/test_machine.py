@@ -58,7 +58,7 @@ from semantic_core.keyring import GoogleKeyring
 from semantic_core.spec import EmbeddingSpec
 from semantic_core.store import PeeweeVectorStore
 from semantic_core.types import Chunk
-from support.clock import ManualClock
+from support.clock import ManualClock, TrueClock
 from support.invariants import (
     History,
     check_index,
@@ -120,7 +120,7 @@ UNCERTAIN = [
     *_on(Operation.CREATE, *(Reply(code=code) for code in (500, 503))),
     *_on(Operation.CREATE, *(Reply(code=code, after=True) for code in (500, 503))),
 ]
-LISTED_LATE = FaultRule(effect=HideJob(seconds=600))
+LISTED_LATE = [FaultRule(effect=HideJob(seconds=seconds)) for seconds in (600, 3000, 20_000)]
 
 LOOKING = [
     *_on(Operation.LIST, Reply(code=503), Reply(code=403), Garbage(), Drop()),
@@ -174,9 +174,9 @@ TIMES = st.integers(1, 5)
 class TickingClock(ManualClock):
     """No two moments are the same, so that what is sorted by time always has the same order."""
 
-    def now(self) -> float:
+    def true(self) -> float:
         self.advance(0.001)
-        return super().now()
+        return super().true()
 
 
 class Client:
@@ -223,7 +223,7 @@ class Machine(RuleBasedStateMachine):
         self.clock = TickingClock()
         self.emulator = Emulator(
             folder / "emulator.db",
-            clock=self.clock,
+            clock=TrueClock(self.clock),
             config=EmulatorConfig(
                 pending_seconds=5,
                 running_seconds=5,
@@ -390,15 +390,25 @@ class Machine(RuleBasedStateMachine):
     def advance(self, seconds: int) -> None:
         self.clock.advance(seconds)
 
+    @rule(seconds=st.sampled_from([-1000, 0, 1000, 10_000]))
+    def set_clock(self, seconds: int) -> None:
+        """Set the machine's clock so far ahead of the true time, or back."""
+        self.clock.step(self.clock.true() + seconds - self.clock.now())
+
+    @rule()
+    def reboot(self) -> None:
+        """Start the machine anew: its monotonic clock counts from elsewhere."""
+        self.clock.reboot()
+
     @rule(fault=st.sampled_from(SENDING), times=TIMES)
     def break_sending(self, fault: FaultRule, times: int) -> None:
         self._break(fault, times)
 
-    @rule(fault=st.sampled_from(UNCERTAIN), is_late=st.booleans(), times=TIMES)
-    def leave_uncertain(self, fault: FaultRule, is_late: bool, times: int) -> None:  # noqa: FBT001  # hypothesis names them
+    @rule(fault=st.sampled_from(UNCERTAIN), late=st.sampled_from([None, *LISTED_LATE]), times=TIMES)
+    def leave_uncertain(self, fault: FaultRule, late: FaultRule | None, times: int) -> None:
         self._break(fault, times)
-        if is_late:
-            self._break(LISTED_LATE, times)
+        if late is not None:
+            self._break(late, times)
 
     @rule(fault=st.sampled_from(LOOKING), times=TIMES)
     def break_looking(self, fault: FaultRule, times: int) -> None:
@@ -470,6 +480,7 @@ class Machine(RuleBasedStateMachine):
             self.clients[0].store,
             accepted=self.accepted,
             given_up=self.given_up,
+            grace=CONFIG.listing_grace,
         )
 
     @staticmethod
@@ -506,10 +517,11 @@ def test_a_result_file_without_any_line() -> None:
 
 
 def test_a_job_that_is_listed_late_to_a_process_that_slept() -> None:
-    """Only the second of two listings, far enough apart, tells that it never arrived."""
+    """Only the last of three listings, far enough apart, tells that it never arrived."""
     state = Machine()
     state.begin(texts=["one"])
-    state.leave_uncertain(fault=_on(Operation.CREATE, Drop(after=True))[0], is_late=True, times=1)
+    drop = _on(Operation.CREATE, Drop(after=True))[0]
+    state.leave_uncertain(fault=drop, late=LISTED_LATE[0], times=1)
     state.flush_and_crash(number=0, crash=Crash.SLEEP, at=11, text="two")
     state.sync(number=1)
     state.advance(seconds=301)

@@ -23,6 +23,7 @@ from semantic_core.emulator import (
     EndJob,
     FailLines,
     FaultRule,
+    HideJob,
     Lines,
     Operation,
     Reply,
@@ -211,6 +212,22 @@ def _find_out(office: Office) -> None:
     office.sync()
 
 
+def _hide_a_job(office: Office, emulator: Emulator) -> None:
+    """It is created, nobody is told, and it is listed only long after it was given up."""
+    emulator.add_fault(FaultRule(effect=HideJob(seconds=2.5 * CONFIG.listing_grace)))
+    emulator.add_fault(FaultRule(operation=Operation.CREATE, effect=Drop(after=True)))
+
+
+def _give_it_up(office: Office) -> None:
+    office.save(["one", "two"])
+    office.flush()
+    for _ in range(3):
+        office.sync()
+        office.clock.advance(CONFIG.listing_grace + 1)
+    office.flush()
+    office.sync()
+
+
 def _leave_a_claim(office: Office, emulator: Emulator) -> None:
     office.store.save([Chunk(id="one", text="one")])
     claim_job(office.store, fingerprint=office.manager().context().fingerprint)
@@ -262,6 +279,7 @@ CHAPTERS = {
     "good day": Chapter(("an old text", "one", "two"), _good_day, _old_database),
     "refusal": Chapter(("one", "two"), _flush_twice_and_sync, _refuse_once),
     "lost replies": Chapter(("one", "two", "three"), _find_out, _lose_replies),
+    "late job": Chapter(("one", "two"), _give_it_up, _hide_a_job),
     "left claim": Chapter(("one", "two"), _flush_twice_and_sync, _leave_a_claim),
     "forgotten job": Chapter(("one", "two"), _flush_twice_and_sync, _forget_a_job),
     "bad results": Chapter(
