@@ -845,8 +845,8 @@ _SUBMITTING = (
     _guard(
         "batches/context.py",
         "a job that another works on is not even asked about",
-        "            yield leased if is_ours else None\n",
-        "            yield leased\n",
+        "            yield leased[0] if leased else None\n",
+        "            yield leased[0] if leased else cls(context, job_id, new_token())\n",
     ),
     _guard(
         "batches/workspace.py",
@@ -1048,8 +1048,8 @@ _RECOVERING = (
     _guard(
         "batches/polling.py",
         "a job that brings nothing any more is cancelled",
-        "            _stop_if_needless(job, record)\n",
-        "            pass\n",
+        "        _stop_if_needless(job, record)\n",
+        "        pass\n",
         "tests/core/batches/test_reopening.py",
     ),
     _guard(
