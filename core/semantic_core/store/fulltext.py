@@ -6,6 +6,7 @@ import json
 import re
 import sqlite3
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,20 +85,29 @@ class Scope:
     def __init__(self, total: int, keys: Ids | None = None) -> None:
         self.total = total
         self.sql = "1"
-        self.values: dict[str, object] = {}
-        if keys is None or not total:
+        self.values: tuple[object, ...] = ()
+        if keys is None:
+            return
+        if not len(keys):
+            self.sql = "0"
             return
         low, high = int(keys[0]), int(keys[-1])
         # The full-text index skips what is outside of a range.
-        self.sql = "f.rowid BETWEEN :low AND :high"
-        self.values = {"low": low, "high": high}
+        self.sql, self.values = "f.rowid BETWEEN ? AND ?", (low, high)
         if len(keys) <= high - low:
             mask = np.zeros(high - low + 1, dtype=np.uint8)
             mask[keys - low] = 1
             # One byte to look at for each row that matches: a join would read the row itself, and
             # a list of keys be made a tree first.
-            self.sql += " AND substr(:mask, f.rowid - :low + 1, 1) = x'01'"
-            self.values["mask"] = mask.tobytes()
+            self.sql += " AND substr(?, f.rowid - ?, 1) = x'01'"
+            self.values += (mask.tobytes(), low - 1)
+
+    def meeting(self, restriction: Restriction) -> Scope:
+        """Return those rows of it that meet a condition, which is asked of matching rows alone."""
+        narrow = copy(self)
+        narrow.sql += f" AND (SELECT {restriction.sql} FROM chunks c WHERE c.pk = f.rowid)"
+        narrow.values += restriction.values
+        return narrow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,9 +175,9 @@ def search_rows(
     return [
         row[0]
         for row in connection.execute(
-            "SELECT f.rowid FROM chunks_fts f WHERE chunks_fts MATCH :expression "
-            f"AND {scope.sql} ORDER BY f.rank, f.rowid LIMIT :limit",
-            {"expression": expression, "limit": limit, **scope.values},
+            "SELECT f.rowid FROM chunks_fts f WHERE chunks_fts MATCH ? "
+            f"AND {scope.sql} ORDER BY f.rank, f.rowid LIMIT ?",
+            (expression, *scope.values, limit),
         )
     ]
 
@@ -179,9 +189,8 @@ def _count_words(
     return dict(
         connection.execute(
             "SELECT w.value, (SELECT count(*) FROM (SELECT 1 FROM chunks_fts f "
-            f"WHERE chunks_fts MATCH w.value AND {scope.sql} LIMIT :bound)) "
-            "FROM json_each(:words) w",
-            {"words": json.dumps(quoted), "bound": bound, **scope.values},
+            f"WHERE chunks_fts MATCH w.value AND {scope.sql} LIMIT ?)) FROM json_each(?) w",
+            (*scope.values, bound, json.dumps(quoted)),
         ).fetchall()
     )
 

@@ -60,6 +60,7 @@ class Query:
         mode: what to rank by.
         restriction: which rows may be returned.
         is_restricted: whether that leaves out any row of the collection.
+        is_named: whether it names rows or documents.
         tags: what finds these rows faster, where anything does.
         alpha: weight of the vector list in hybrid mode.
         fill_pending: whether keyword hits without a vector join a vector search.
@@ -72,6 +73,7 @@ class Query:
     mode: SearchMode
     restriction: Restriction
     is_restricted: bool
+    is_named: bool
     tags: TagQuery | None
     alpha: float
     fill_pending: bool
@@ -123,17 +125,17 @@ def check_query(
     if pending not in PENDING_RULES:
         raise InvalidInputError(f"pending={pending!r}: use one of {', '.join(PENDING_RULES)}.")
     tree = parse_filter(filters)
+    is_named = ids is not None or document_ids is not None
     return Query(
         text=None if text is None else _searchable(text),
         vector=None if vector is None else checked_vector(vector, collection),
         limit=whole_number(limit),
         mode=chosen,
         restriction=restrict(collection.id, filters=tree, ids=ids, document_ids=document_ids),
-        is_restricted=not (ids is None and document_ids is None and tree is None),
+        is_restricted=is_named or tree is not None,
+        is_named=is_named,
         # Rows chosen by name are found at once by themselves.
-        tags=tag_query(tree, collection_id=collection.id)
-        if tree is not None and ids is None and document_ids is None
-        else None,
+        tags=None if tree is None or is_named else tag_query(tree, collection_id=collection.id),
         alpha=fraction(alpha, what="alpha"),
         fill_pending=pending == "keyword",
         exact=exact,
@@ -255,14 +257,38 @@ class _Rows:
         """Return how many they are."""
         return coverage.total if self.chosen is None else len(self.chosen)
 
-    def scope(self, coverage: Coverage) -> Scope:
-        """Return them as the full-text index, which is one for all collections, is asked."""
-        keys = self.chosen
-        if keys is None and coverage.total < count_chunks(self._connection):
+    def scopes(self, coverage: Coverage) -> tuple[Scope, Scope]:
+        """Return among which rows words are counted, and among which they are looked for.
+
+        They differ where a filter has to go through the rows: what it leaves out there is not
+        counted out, so that only rows that hold a word are asked. So it is in every mode, or a
+        chunk would have another rank in each.
+        """
+        query = self._query
+        if not query.is_restricted or query.is_named:
+            asked = self._scope(self.chosen, coverage)
+            return asked, asked
+        tags = query.tags
+        if tags is not None and not tags.is_rest:
+            keys = self.chosen if tags.is_exact else self._keys(tags.sql, tags.values)
+            asked = self._scope(keys, coverage)
+            if tags.is_exact:
+                return asked, asked
+        else:
+            asked = self._scope(None, coverage)
+        if query.is_by_vector:
+            return asked, self._scope(self.chosen, coverage)
+        return asked, asked.meeting(query.restriction)
+
+    def _scope(self, keys: Ids | None, coverage: Coverage) -> Scope:
+        """Return rows as the full-text index, which is one for all collections, is asked."""
+        if keys is not None:
+            return Scope(len(keys), keys)
+        if coverage.total < count_chunks(self._connection):
             keys = self._keys(
                 "SELECT c.pk FROM chunks c WHERE c.collection_id = ?", (self._collection.id,)
             )
-        return Scope(self.count(coverage), keys)
+        return Scope(coverage.total, keys)
 
     def _keys(self, sql: str, values: Sequence[object]) -> Ids:
         # As one text, which numpy reads: a Python object for each of thousands of rows takes four
@@ -290,8 +316,8 @@ def _rank(
     is_plain = query.is_by_vector and not query.is_fused
     words = None
     if query.text is not None and query.limit and (joins or not is_plain):
-        scope = rows.scope(coverage)
-        words = choose_words(connection, query.text, scope)
+        asked, scope = rows.scopes(coverage)
+        words = choose_words(connection, query.text, asked)
     if words is None:
         return by_vector(vectors, [], limit=query.limit), 0
 

@@ -84,11 +84,13 @@ class TagQuery:
         sql: yields one column, ``chunk_pk``, none twice.
         values: bound in it.
         is_exact: whether it chooses just what the filter does, or more.
+        is_rest: whether it chooses what is left of the collection, by going through all of it.
     """
 
     sql: str
     values: tuple[object, ...]
     is_exact: bool = True
+    is_rest: bool = False
 
 
 def tag_query(tree: Filter, *, collection_id: int) -> TagQuery | None:
@@ -102,6 +104,7 @@ def tag_query(tree: Filter, *, collection_id: int) -> TagQuery | None:
         f"SELECT pk AS chunk_pk FROM chunks WHERE collection_id = ? AND pk NOT IN ({rows.sql})",
         (collection_id, *rows.values),
         rows.is_exact,
+        is_rest=True,
     )
 
 

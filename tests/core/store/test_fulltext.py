@@ -130,6 +130,31 @@ def test_what_is_common_is_counted_among_what_is_asked(store: PeeweeVectorStore)
         assert len(results) == 10
 
 
+@pytest.mark.parametrize(
+    "filters", [{"tags": {"$contains": "x"}}, {"n": {"$ne": 0}}, {"s": {"$like": "a%"}}]
+)
+def test_a_rank_is_the_same_in_every_mode(
+    store: PeeweeVectorStore, filters: dict[str, Any]
+) -> None:
+    """Also under a filter that has to be asked of each row, which leaves few of them."""
+    store.save(
+        [
+            Chunk(
+                text=f"{'report' if n < 12 else 'zebra' if n < 24 else 'other'} apple {n}",
+                metadata={"tags": ["x"] * (n < 15), "n": int(n < 15), "s": "a" if n < 15 else "b"},
+            )
+            for n in range(100)
+        ]
+    )
+    store.save([Chunk(id="ready", text="no word of it", metadata={"n": 0}, vector=vector_of("r"))])
+    asked = {"text": "report zebra", "filters": filters, "limit": 15}
+    by_words = [hit.chunk.id for hit in store.search(mode="keyword", **asked)]
+    assert len(by_words) == 15
+    for mode in ("vector", "hybrid"):
+        results = store.search(vector=vector_of("q"), mode=mode, **asked)
+        assert [hit.chunk.id for hit in results] == by_words
+
+
 def test_collections_do_not_see_each_other(store: PeeweeVectorStore) -> None:
     store.save(chunks_of(["apple"]))
     store.save(chunks_of(["apple pie"]), collection="other")
