@@ -1,17 +1,17 @@
-"""Work that an interrupt must not stop half way."""
+"""Work in other threads, where no interrupt can stop it half way."""
 
 from __future__ import annotations
 
 import _thread
 import threading
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
 
 def uninterrupted(work: Callable[[], T]) -> T:
-    """Do a piece of work in another thread, and wait for it.
+    """Do a piece of work whole, whatever comes.
 
     Python raises interrupts in the main thread alone. One that comes meanwhile ends the waiting,
     and the work goes on to its end. For first imports above all: a package whose import broke off
@@ -22,22 +22,40 @@ def uninterrupted(work: Callable[[], T]) -> T:
     """
     if threading.current_thread() is not threading.main_thread():
         return work()
-    results: list[T] = []
-    errors: list[BaseException] = []
-    is_running = threading.Lock()
-    is_running.acquire()
+    return side_by_side([work])[0]
 
-    def run() -> None:
+
+def side_by_side(works: Sequence[Callable[[], T]]) -> list[T]:
+    """Do pieces of work, each in a thread of its own, and return what they give, in order.
+
+    Raises:
+        BaseException: what the first of them raises that raises anything.
+    """
+    tasks = [_Task(work) for work in works]
+    for task in tasks:
+        # Not threading.Thread, whose start waits in steps that an interrupt can leave half done.
+        _thread.start_new_thread(task.run, ())
+    return [task.result() for task in tasks]
+
+
+class _Task:
+    def __init__(self, work: Callable[[], object]) -> None:
+        self._work = work
+        self._results: list[object] = []
+        self._errors: list[BaseException] = []
+        self._is_running = threading.Lock()
+        self._is_running.acquire()
+
+    def run(self) -> None:
         try:
-            results.append(work())
+            self._results.append(self._work())
         except BaseException as error:  # noqa: BLE001  # raised where it is waited for
-            errors.append(error)
+            self._errors.append(error)
         finally:
-            is_running.release()
+            self._is_running.release()
 
-    # Not threading.Thread, whose start waits in steps that an interrupt can leave half done.
-    _thread.start_new_thread(run, ())
-    is_running.acquire()
-    if errors:
-        raise errors[0]
-    return results[0]
+    def result(self) -> Any:
+        self._is_running.acquire()
+        if self._errors:
+            raise self._errors[0]
+        return self._results[0]

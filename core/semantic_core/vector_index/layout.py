@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import hashlib
 import mmap
+import os
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple, Self
 from uuid import UUID
 
 import numpy as np
-import numpy.typing as npt
 
+from semantic_core.uninterrupted import side_by_side
+from semantic_core.vector_index.arrays import Words
 from semantic_core.vector_index.codes import word_count
 from semantic_core.vector_index.metric import Metric
 
@@ -27,8 +31,17 @@ HEADER_SIZE = 4096
 _ALIGNMENT = 64
 _DIGEST_SIZE = 32
 
-# Bytes summed as one: sums are as fast as memory is, and hashing them keeps their order.
-_SUMMED = 2**20
+# The checksum lays the words (uint64) out in lines, adds up each line and, over many lines, each
+# column, and hashes the sums: no two words or vectors can change places, wherever they stand. That
+# takes 1.7 times as long as adding up alone, and half as long as a CRC. A block of lines stays in a
+# core's own cache while it is added up twice; segments are summed by several cores at once.
+_COLUMNS = 2048
+_BLOCK = 32 * _COLUMNS
+_SEGMENT = 2**22
+_MOST_THREADS = 4
+
+# Odd, so that no bit of an earlier block is lost from a column.
+_STEP = np.uint64(0x9E3779B97F4A7C15)
 
 
 class UnusableError(Exception):
@@ -159,11 +172,16 @@ class Header(NamedTuple):
         Made for damage, not against an enemy: who can write this file can write the database.
         """
         digest = hashlib.blake2b(_PACKED.pack(*self), digest_size=_DIGEST_SIZE)
-        whole = (len(content) - HEADER_SIZE) // _SUMMED
-        blocks = np.frombuffer(content, "<u8", whole * _SUMMED // 8, HEADER_SIZE)
-        digest.update(_sums(blocks.reshape(whole, _SUMMED // 8)))
-        rest = np.frombuffer(content, "<u8", -1, HEADER_SIZE + whole * _SUMMED)
-        digest.update(_sums(rest[None]))
+        words: Words = np.frombuffer(content, "<u8", -1, HEADER_SIZE)
+        segments = [words[at : at + _SEGMENT] for at in range(0, len(words), _SEGMENT)]
+        threads = min(len(segments), os.cpu_count() or 1, _MOST_THREADS)
+        if threads > 1:
+            shares = [partial(_digests, segments[turn::threads]) for turn in range(threads)]
+            found = side_by_side(shares)
+            parts = [found[at % threads][at // threads] for at in range(len(segments))]
+        else:
+            parts = _digests(segments)
+        digest.update(b"".join(parts))
         return digest.digest()
 
     def check(self, page: bytes, content: mmap.mmap) -> None:
@@ -185,6 +203,19 @@ def _aligned(offset: int, alignment: int) -> int:
     return -(-offset // alignment) * alignment
 
 
-def _sums(blocks: npt.NDArray[np.uint64]) -> bytes:
-    sums: npt.NDArray[np.uint64] = np.add.reduce(blocks, axis=1, dtype=np.uint64)
-    return sums.astype("<u8").tobytes()
+def _digests(segments: Sequence[Words]) -> list[bytes]:
+    return [_digest(segment) for segment in segments]
+
+
+def _digest(words: Words) -> bytes:
+    digest = hashlib.blake2b(digest_size=_DIGEST_SIZE)
+    whole = len(words) - len(words) % _COLUMNS
+    columns = np.zeros(_COLUMNS, dtype=np.uint64)
+    for start in range(0, whole, _BLOCK):
+        lines = words[start : min(start + _BLOCK, whole)].reshape(-1, _COLUMNS)
+        digest.update(np.add.reduce(lines, axis=1).tobytes())
+        columns *= _STEP
+        columns += np.add.reduce(lines, axis=0)
+    digest.update(columns.tobytes())
+    digest.update(words[whole:].tobytes())
+    return digest.digest()

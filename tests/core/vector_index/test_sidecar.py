@@ -73,14 +73,17 @@ def test_codes_and_depth_are_saved_too(path: Path) -> None:
     index.remove(np.arange(0, 6000, 3))
     assert sidecar.save(index, Moment(1))
     again = opened(sidecar)
-    made, read = index.first_pass(), again._first_pass
+    made, read = index.first_pass(), again._derived.first_pass
     assert made is not None
     assert read is not None
     assert read.depth == made.depth
     assert read.codes.mean.tolist() == made.codes.mean.tolist()
     query = again.matrix.gather(np.array([5]))[0]
     live = index.matrix.live_rows()
-    assert (read.codes.distances(query) == made.codes.distances(query)[live]).all()
+    assert (
+        read.codes.distances(query, read.codes.count)
+        == made.codes.distances(query, made.codes.count)[live]
+    ).all()
     assert answers(again) == answers(index)
 
 
@@ -169,6 +172,36 @@ def test_damage_in_a_large_file_is_noticed(path: Path, said: pytest.LogCaptureFi
     one, two = whole[start : start + block], whole[start + block : start + 2 * block]
     path.write_bytes(whole[:start] + two + one + whole[start + 2 * block :])
     refused(sidecar, said, "is damaged")
+
+
+@pytest.mark.parametrize("dimensions", [1, 8, 70, 768])
+def test_two_parts_that_changed_places_are_noticed(path: Path, dimensions: int) -> None:
+    """Words, vectors and pages, near one another and far apart: all bytes are there."""
+    sidecar = Sidecar(path, replace(IDENTITY, dimensions=dimensions))
+    sidecar.save(index_of(2_000_000 // dimensions // 8, dimensions=dimensions), Moment(1))
+    whole = path.read_bytes()
+    row = 4 * dimensions
+    places = np.random.default_rng(1)
+    believed = []
+    with path.open("r+b", buffering=0) as file:
+        for size in (4, 8, row, 4096, 16_384):
+            # Of those far apart the second is anywhere; of those near, the next, or the one after.
+            count = (len(whole) - 4096) // size
+            for turn in range(20):
+                first = int(places.integers(0, count - 2))
+                second = first + 1 + turn % 2 if turn < 10 else int(places.integers(0, count))
+                one, two = 4096 + first * size, 4096 + second * size
+                parts = whole[one : one + size], whole[two : two + size]
+                if parts[0] == parts[1]:
+                    continue
+                os.pwrite(file.fileno(), parts[1], one)
+                os.pwrite(file.fileno(), parts[0], two)
+                if sidecar.open(oldest=0, newest=100) is not None:
+                    believed.append((size, one, two))
+                os.pwrite(file.fileno(), parts[0], one)
+                os.pwrite(file.fileno(), parts[1], two)
+    assert believed == []
+    assert sidecar.open(oldest=0, newest=100) is not None
 
 
 @pytest.mark.parametrize("kept", [0, 1, 100, 4095, 4096, 4097, 5000, -64, -1])
