@@ -39,13 +39,16 @@ def _run(folder: Path, name: str, *arguments: str) -> str:
     [
         ("ingest", ["200"]),
         ("search", ["500"]),
+        ("threads", ["300", "0.05"]),
         ("langchain_add", ["--documents", "50"]),
         ("llamaindex_add", ["--nodes", "50"]),
     ],
 )
 def test_it_runs_and_compares(benchmarks: Path, name: str, arguments: list[str]) -> None:
     printed = _run(benchmarks, name, *arguments)
-    assert any(word in printed for word in ("times faster", "x pass", "reaches")), printed
+    assert any(word in printed for word in ("times faster", "x pass", "x one thread", "reaches")), (
+        printed
+    )
 
 
 def test_backfill_applies_every_result(benchmarks: Path) -> None:

@@ -20,10 +20,8 @@ def count_differences(database: Database, indexes: IndexCache, collection: Colle
 
     Reads every vector. What was saved on disk is what is compared, brought up to date.
     """
-    with (
-        database.snapshot() as connection,
-        indexes.current(connection, collection) as index,
-    ):
+    with database.snapshot() as connection:
+        index = indexes.current(connection, collection)
         if index is None:
             return 0
         rows = connection.execute(

@@ -11,10 +11,10 @@ import logging
 import os
 import sqlite3
 import weakref
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from threading import RLock
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from threading import Lock
+from typing import Any
 
 import numpy as np
 
@@ -39,9 +39,9 @@ _CHANGED_SHARE = 5
 _FAR_BEHIND = KEPT // 2
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Cached:
-    """An index in memory.
+    """An index in memory, which is never changed: searches of other threads are under way in it.
 
     Attributes:
         collection: whose.
@@ -80,20 +80,18 @@ class IndexCache:
         self._start_over()
         _caches.add(self)
 
-    @contextmanager
-    def current(
-        self, connection: sqlite3.Connection, collection: Collection
-    ) -> Iterator[VectorIndex | None]:
-        """Lend the index as of this snapshot, or None for a space without any vector yet.
+    def current(self, connection: sqlite3.Connection, collection: Collection) -> VectorIndex | None:
+        """Return the index as of this snapshot, or None for a space without any vector yet.
 
         The connection must not have read anything yet: its snapshot has to begin under the
-        lock, or another thread could bring the index to a later state than the snapshot's.
+        lock, or another thread could bring the index to a later state than the snapshot's. What is
+        returned stays as it is, so that searches run side by side.
         """
-        if collection.spec.dimensions is None:
-            yield None
-            return
-        with self._lock:
-            yield self._bring_up(connection, collection, collection.spec.dimensions).index
+        dimensions = collection.spec.dimensions
+        if dimensions is None:
+            return None
+        with self._lock(collection.id):
+            return self._bring_up(connection, collection, dimensions).index
 
     def save_read(self, collection: Collection) -> None:
         """Save an index that had to be read from the rows, so that it need not be again.
@@ -101,13 +99,9 @@ class IndexCache:
         Within a search, but only once: such a search has waited for the rows anyhow, and many a
         process never closes its store.
         """
-        with self._lock:
-            cached = self._cached.get(collection.id)
-            if cached is None or cached.saved_seq is not None:
-                return
-            is_saved = self._save(cached)
-        if is_saved:
-            self._forget_deleted(cached)
+        cached = self._cached.get(collection.id)
+        if cached is not None and cached.saved_seq is None:
+            self._save(collection.id)
 
     def refresh(self) -> None:
         """Bring the indexes in memory up to date and save them, if that pays.
@@ -115,39 +109,34 @@ class IndexCache:
         For the end of long work, so that no search has to wait for it.
         """
         for cached in list(self._cached.values()):
-            with (
-                self._database.snapshot() as connection,
-                self.current(connection, cached.collection),
-            ):
-                pass
+            with self._database.snapshot() as connection:
+                self.current(connection, cached.collection)
         self.save_changed()
 
     def save_changed(self) -> None:
         """Save the indexes in memory that differ much from their files."""
-        for cached in list(self._cached.values()):
-            with self._lock:
-                is_saved = self._save(cached)
-            if is_saved:
-                self._forget_deleted(cached)
+        for collection_id in list(self._cached):
+            self._save(collection_id)
 
     def remove_files(self) -> None:
         """Remove all saved indexes of the database: vectors in them must not outlive a purge."""
         path = self._database.path
         for file in path.parent.glob(f"{_escaped(path.name)}.vectors-*"):
             file.unlink(missing_ok=True)
-        for cached in list(self._cached.values()):
-            # Written anew when there is time for it, which is not within the next search.
-            cached.saved_seq = -_FAR_BEHIND
+        for collection_id in list(self._cached):
+            with self._lock(collection_id):
+                # Written anew when there is time for it, which is not within the next search.
+                self._change(collection_id, saved_seq=-_FAR_BEHIND)
 
     def throw_away(self) -> None:
         """Forget every index, in memory and on disk: the next search reads the rows."""
         self.remove_files()
-        self._start_over()
+        self._forget()
 
     def close(self) -> None:
         """Save what is worth it, and let go of the memory."""
         self.save_changed()
-        self._start_over()
+        self._forget()
 
     # --- inside ----------------------------------------------------------------------------
 
@@ -169,8 +158,11 @@ class IndexCache:
             )
             self._cached[collection.id] = cached
         elif cached.moment.seq < newest:
-            _catch_up(connection, collection.id, cached.index, cached.moment.seq)
-            cached.moment = now
+            # Published only when it is whole, as above.
+            index = cached.index.branch()
+            _catch_up(connection, collection.id, index, cached.moment.seq)
+            cached = replace(cached, index=index, moment=now)
+            self._cached[collection.id] = cached
         return cached
 
     def _open(
@@ -217,21 +209,29 @@ class IndexCache:
             self._sidecars[collection.id] = sidecar
         return sidecar
 
-    def _save(self, cached: _Cached) -> bool:
-        if not cached.is_worth_saving:
-            return False
-        sidecar = self._sidecars[cached.collection.id]
-        is_saved = sidecar.save(cached.index, cached.moment)
-        seq = cached.moment.seq
+    def _save(self, collection_id: int) -> None:
+        """Save an index if that pays, while searches go on in it."""
+        with self._lock(collection_id):
+            cached = self._cached.get(collection_id)
+            if cached is None or not cached.is_worth_saving:
+                return
+            seq = cached.moment.seq
+            # By nobody else meanwhile. Without a file, too: once is enough to find out that there
+            # is no room for one.
+            self._change(collection_id, saved_seq=seq)
+            sidecar = self._sidecars[collection_id]
+        if not sidecar.save(cached.index, cached.moment):
+            return
         # Mapped instead of held: so it takes no memory of its own, and processes share it.
-        opened = sidecar.open(oldest=seq, newest=seq) if is_saved else None
+        opened = sidecar.open(oldest=seq, newest=seq)
         if opened is not None and opened[1] == cached.moment:
-            cached.index = opened[0]
-        # Without a file, too: once is enough to find out that there is no room for one.
-        cached.saved_seq = seq
-        return is_saved
+            with self._lock(collection_id):
+                now = self._cached.get(collection_id)
+                if now is not None and now.index is cached.index:
+                    self._change(collection_id, index=opened[0])
+        self._forget_deleted(cached, sidecar)
 
-    def _forget_deleted(self, cached: _Cached) -> None:
+    def _forget_deleted(self, saved: _Cached, sidecar: Sidecar) -> None:
         """Remove the file again if vectors in it were deleted while it was written.
 
         A purge in another process may have looked for files just before.
@@ -241,15 +241,31 @@ class IndexCache:
                 "SELECT 1 FROM changes LEFT JOIN chunks c ON c.pk = chunk_pk "
                 "AND c.vector_key IS NOT NULL "
                 "WHERE seq > ? AND changes.collection_id = ? AND c.pk IS NULL LIMIT 1",
-                (cached.saved_seq, cached.collection.id),
+                (saved.moment.seq, saved.collection.id),
             ).fetchone()
         if gone is not None:
-            self._sidecars[cached.collection.id].remove()
+            sidecar.remove()
 
-    def _start_over(self) -> None:
+    def _change(self, collection_id: int, **changes: Any) -> None:
+        """Put another version of a cached index in place of it, under its lock."""
+        cached = self._cached.get(collection_id)
+        if cached is not None:
+            self._cached[collection_id] = replace(cached, **changes)
+
+    def _lock(self, collection_id: int) -> Lock:
+        """Return the lock under which the index of a collection is brought up to date.
+
+        Written in C, as all that an interrupt must not leave locked.
+        """
+        return self._locks.setdefault(collection_id, Lock())
+
+    def _forget(self) -> None:
         self._cached: dict[int, _Cached] = {}
         self._sidecars: dict[int, Sidecar] = {}
-        self._lock = RLock()
+
+    def _start_over(self) -> None:
+        self._forget()
+        self._locks: dict[int, Lock] = {}
 
 
 # In a forked child the lock may be held, and an index be half changed, by a thread that is not

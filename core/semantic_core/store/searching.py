@@ -185,15 +185,12 @@ def search_many(
     """Answer one query for several vectors, by vector alone, from one snapshot."""
     with database.snapshot() as connection:
         rows = _Rows(connection, collection, query)
-        with indexes.current(connection, collection) as index:
-            found: list[Hits] = []
-            if index is not None and vectors:
-                found = index.search_many(
-                    np.stack(vectors),
-                    query.limit,
-                    allowed=rows.chosen,
-                    exact=query.exact,
-                )
+        index = indexes.current(connection, collection)
+        found: list[Hits] = []
+        if index is not None and vectors:
+            found = index.search_many(
+                np.stack(vectors), query.limit, allowed=rows.chosen, exact=query.exact
+            )
         hits = [by_vector(_pairs(one), [], limit=query.limit) for one in found]
         pks = {hit.pk for one in hits for hit in one}
         chunks = read_chunks(connection, rows_by_key(sorted(pks)))
@@ -218,11 +215,10 @@ def _nearest(
     query: Query,
     rows: _Rows,
 ) -> list[tuple[int, float]]:
-    with indexes.current(connection, collection) as index:
-        if index is None or query.vector is None:
-            return []
-        hits = index.search(query.vector, query.depth, allowed=rows.chosen, exact=query.exact)
-    return _pairs(hits)
+    index = indexes.current(connection, collection)
+    if index is None or query.vector is None:
+        return []
+    return _pairs(index.search(query.vector, query.depth, allowed=rows.chosen, exact=query.exact))
 
 
 def _pairs(hits: Hits) -> list[tuple[int, float]]:

@@ -62,13 +62,13 @@ class Codes:
             self._tail[:, used + start : used + start + len(some)] = self._encode(some)
         self.count += len(vectors)
 
-    def distances(self, query: Floats) -> Distances:
-        """Return in how many bits each row's code differs from the query's."""
+    def distances(self, query: Floats, count: int) -> Distances:
+        """Return in how many bits the codes of the first ``count`` rows differ from the query's."""
         code = self._encode(query[None, :])[:, 0]
         base = self._base.shape[1]
-        distances = np.empty(self.count, dtype=np.uint16)
+        distances = np.empty(count, dtype=np.uint16)
         _compare(self._base, code, distances[:base])
-        _compare(self._tail[:, : self.count - base], code, distances[base:])
+        _compare(self._tail[:, : count - base], code, distances[base:])
         return distances
 
     def of(self, rows: Rows) -> Words:

@@ -41,6 +41,9 @@ class FirstPass:
     themselves. Where it comes out too deep to be worth it, `depth` says so by being so large
     that every search is exact.
 
+    Branches of a matrix share one: their common rows have the same codes, and it may hold more than
+    a branch has.
+
     Attributes:
         codes: one a row.
         depth: how many rows to score for the sake of ten or less.
@@ -85,7 +88,7 @@ class FirstPass:
             depth: less than there are rows to choose from.
             rows: the only rows to choose from, living ones; None for all that live.
         """
-        distances = self.codes.distances(query)
+        distances = self.codes.distances(query, matrix.count)
         if rows is not None:
             distances = distances[rows]
         elif matrix.dead_count:
@@ -113,7 +116,7 @@ def _measured_depth(matrix: Matrix, codes: Codes) -> int:
     for query, scores in zip(queries, products, strict=True):
         # A vector is its own first neighbour.
         nearest = np.argpartition(scores, -_NEIGHBOURS - 1)[-_NEIGHBOURS - 1 :]
-        distances = codes.distances(query)
+        distances = codes.distances(query, matrix.count)
         distances[matrix.dead] = FARTHEST
         ranks.append(np.cumsum(np.bincount(distances))[distances[nearest]])
     measured = np.quantile(np.concatenate(ranks), _MEASURED_SHARE, method="higher")

@@ -23,6 +23,12 @@ class IdMap:
         if len(ids):
             self._runs.append((ids, np.arange(len(ids), dtype=np.int64)))
 
+    def branch(self) -> IdMap:
+        """Return a map of the same rows; what is added to it is not in this one."""
+        other = IdMap(np.empty(0, dtype=np.int64))
+        other._runs.extend(self._runs)  # of the same class
+        return other
+
     def add(self, ids: Ids, rows: Rows, dead: Flags) -> None:
         """Add rows under ids that no living row has."""
         self._runs.append(_sorted(ids, rows))

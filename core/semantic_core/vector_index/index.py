@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from threading import Lock
 from typing import NamedTuple, Self
 
@@ -51,11 +52,21 @@ class Hits(NamedTuple):
     scores: Floats
 
 
+class _Derived:
+    """What is made of the rows when it is first needed, once for an index and its branches."""
+
+    def __init__(self, first_pass: FirstPass | None = None) -> None:
+        self.first_pass = first_pass
+        self.half_squares = np.empty(0, dtype=np.float32)
+        # Searches that run at once must not both catch it up.
+        self.lock = Lock()
+
+
 class VectorIndex:
     """Vectors of one size under integer ids.
 
-    Searching from several threads at once is safe as long as none of them puts or removes: its
-    owner locks. A search answers the same whatever the index has been through: rows, order of
+    Any number of threads may search one at once, as long as none of them puts or removes. To change
+    an index that others search, change a `branch` of it. A search answers the same whatever the index has been through: rows, order of
     arrival, mapped or not, one query or many make no difference to a score.
 
     Args:
@@ -77,10 +88,7 @@ class VectorIndex:
         self.matrix = Matrix(dimensions)
         self.longest = 0.0
         self.changed = 0
-        self._first_pass: FirstPass | None = None
-        self._half_squares = np.empty(0, dtype=np.float32)
-        # Searches that run at once must not both catch up what is derived from the rows.
-        self._lock = Lock()
+        self._derived = _Derived()
 
     @classmethod
     def over(
@@ -88,8 +96,18 @@ class VectorIndex:
     ) -> Self:
         """Return an index over rows that are ready, as `prepare` makes them."""
         index = cls(matrix.dimensions, metric=metric)
-        index.matrix, index.longest, index._first_pass = matrix, longest, first_pass
+        index.matrix, index.longest, index._derived = matrix, longest, _Derived(first_pass)
         return index
+
+    def branch(self) -> Self:
+        """Return an index of the same vectors, to be changed while this one stays as it is.
+
+        It costs a byte a row. Only the newest of all that are in use may be branched, by one
+        thread at a time; a branch that is given up half changed does no harm.
+        """
+        other = copy(self)
+        other.matrix = self.matrix.branch()
+        return other
 
     def __len__(self) -> int:
         return self.matrix.live_count
@@ -214,11 +232,13 @@ class VectorIndex:
         """Return the codes of all rows, made or caught up now; None where they do not pay."""
         if self.metric is not Metric.COSINE or self.matrix.count < LEAST_ROWS:
             return None
-        with self._lock:
-            if self._first_pass is None or self._first_pass.is_outdated(self.matrix):
-                self._first_pass = FirstPass.of(self.matrix)
-            self._first_pass.catch_up(self.matrix)
-            return self._first_pass
+        derived = self._derived
+        with derived.lock:
+            found = derived.first_pass
+            if found is None or found.is_outdated(self.matrix):
+                found = derived.first_pass = FirstPass.of(self.matrix)
+            found.catch_up(self.matrix)
+            return found
 
     def _worthwhile(self, limit: int, pool: int) -> FirstPass | None:
         """Return the first pass if it saves time on a choice from so many rows."""
@@ -292,20 +312,23 @@ class VectorIndex:
         return rows
 
     def _halves(self) -> Floats:
-        with self._lock:
-            known = len(self._half_squares)
-            if known < self.matrix.count:
+        derived, count = self._derived, self.matrix.count
+        with derived.lock:
+            known = len(derived.half_squares)
+            if known < count:
                 new = [half_squares(part) for _, part in self.matrix.parts(known)]
-                self._half_squares = np.concatenate((self._half_squares, *new))
-            return self._half_squares
+                derived.half_squares = np.concatenate((derived.half_squares, *new))
+            return derived.half_squares[:count]
 
     def _compact(self) -> None:
         matrix, rows = self.matrix, self.matrix.live_rows()
+        with self._derived.lock:
+            first_pass = self._derived.first_pass
+            if first_pass is not None:
+                first_pass.catch_up(matrix)
+                first_pass = first_pass.moved(rows)
         self.matrix = Matrix(self.dimensions, matrix.ids[rows], matrix.gather(rows))
-        self._half_squares = np.empty(0, dtype=np.float32)
-        if self._first_pass is not None:
-            self._first_pass.catch_up(matrix)
-            self._first_pass = self._first_pass.moved(rows)
+        self._derived = _Derived(first_pass)
 
 
 def _longest(rows: Floats) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import copy
 
 import numpy as np
 
@@ -50,6 +51,17 @@ class Matrix:
         self._ids = np.concatenate((ids, np.empty(_FIRST_CAPACITY, dtype=np.int64)))
         self._dead = np.zeros(len(self._ids), dtype=np.bool_)
         self._map = IdMap(ids)
+
+    def branch(self) -> Matrix:
+        """Return a matrix of the same rows; what is added or dead in it is not so in this one.
+
+        They share memory, where a branch writes behind the rows that this one knows. So of all
+        that are in use only the newest may be branched and changed.
+        """
+        other = copy(self)
+        other._dead = self._dead.copy()  # noqa: SLF001  # of the same class
+        other._map = self._map.branch()  # noqa: SLF001  # likewise
+        return other
 
     @property
     def live_count(self) -> int:

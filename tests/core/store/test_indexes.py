@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from semantic_core.queue import changes
@@ -186,7 +188,7 @@ def test_forked_child_waits_for_no_thread_of_its_parent(store: PeeweeVectorStore
     is_held, is_forked = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with store._indexes._lock:
+        with store._indexes._lock(store.collection().id):
             is_held.set()
             is_forked.wait()
 
@@ -206,3 +208,69 @@ def test_forked_child_waits_for_no_thread_of_its_parent(store: PeeweeVectorStore
         is_forked.set()
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     assert _found(store) == ["b"]
+
+
+# --- side by side ------------------------------------------------------------------------------
+
+
+def test_a_search_does_not_wait_for_a_longer_one(store: PeeweeVectorStore) -> None:
+    spec = EmbeddingSpec.external("foreign", dimensions=128)
+    store.collection("large", spec)
+    vectors = np.random.default_rng(1).normal(size=(3000, 128)).astype(np.float32)
+    store.save(
+        [Chunk(id=str(n), text="text", vector=vector) for n, vector in enumerate(vectors)],
+        collection="large",
+    )
+    store.search(vector=vectors[0], collection="large")
+    ends = []
+
+    def search_long() -> None:
+        ends.append(time.perf_counter())
+        store.search_many(list(vectors) * 2, collection="large", limit=1)
+
+    with ThreadPoolExecutor(1) as threads:
+        long = threads.submit(search_long)
+        while not long.done():
+            store.search(vector=vectors[len(ends) % 3000], collection="large", limit=1)
+            ends.append(time.perf_counter())
+    ends.sort()
+    pauses = np.diff(ends)
+    assert pauses.max() < (ends[-1] - ends[0]) / 2, "one waited for most of the other"
+
+
+def test_answers_of_searches_side_by_side_are_each_of_one_snapshot(
+    store: PeeweeVectorStore,
+) -> None:
+    """A hit has the score of the text that it shows; what is gone is never found again."""
+    store.save([Chunk(id=f"{n}", text=f"0 {n}", vector=vector_of(f"0 {n}")) for n in range(40)])
+    is_over = threading.Event()
+
+    def search(seed: int) -> int:
+        rounds = 0
+        while not is_over.is_set() or not rounds:
+            query = vector_of(f"query {seed} {rounds}")
+            hits = store.search(vector=query, mode="vector", limit=100).hits
+            assert len({hit.chunk.id for hit in hits}) == len(hits) in (39, 40)
+            for hit in hits:
+                score = float(query @ vector_of(hit.chunk.text))
+                assert hit.score == pytest.approx(score, abs=1e-5), hit.chunk.text
+            rounds += 1
+        return rounds
+
+    with ThreadPoolExecutor(4) as threads:
+        searches = [threads.submit(search, seed) for seed in range(4)]
+        try:
+            for turn in range(1, 60):
+                name, text = str(turn % 40), f"{turn} {turn % 40}"
+                store.delete(ids=[name])
+                assert name not in found_ids(store)
+                store.save([Chunk(id=name, text=text, vector=vector_of(text))])
+                (hit,) = store.search(vector=vector_of(text), mode="vector", limit=1).hits
+                assert hit.chunk.text == text
+        finally:
+            is_over.set()
+        assert all(done.result() for done in searches)
+
+
+def found_ids(store: PeeweeVectorStore) -> set[str]:
+    return {hit.chunk.id for hit in store.search(vector=vector_of("any"), mode="vector", limit=100)}

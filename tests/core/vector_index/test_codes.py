@@ -17,7 +17,7 @@ def test_a_distance_is_the_number_of_dimensions_on_other_sides_of_the_mean(dimen
     query = rng.standard_normal(dimensions, dtype=np.float32)
     true = ((vectors > mean) != (query > mean)).sum(axis=1)
     assert codes.count == len(vectors)
-    assert codes.distances(query).tolist() == true.tolist()
+    assert codes.distances(query, codes.count).tolist() == true.tolist()
 
 
 def test_base_and_tail_are_one() -> None:
@@ -31,6 +31,9 @@ def test_base_and_tail_are_one() -> None:
     grown = Codes(mean, base)
     grown.extend(vectors[200:])
     assert base.shape == (word_count(70), 200)
-    assert grown.distances(vectors[3]).tolist() == whole.distances(vectors[3]).tolist()
+    assert (
+        grown.distances(vectors[3], grown.count).tolist()
+        == whole.distances(vectors[3], grown.count).tolist()
+    )
     rows = rng.permutation(500)
     assert grown.of(rows).tolist() == whole.of(rows).tolist()

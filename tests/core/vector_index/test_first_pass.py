@@ -81,7 +81,7 @@ def test_compaction_keeps_the_codes_that_live(vectors: Floats) -> None:
     index.search(vectors[0], 10)
     before = index.first_pass()
     index.remove(np.arange(0, COUNT, 4))
-    after = index._first_pass
+    after = index._derived.first_pass
     assert before is not None
     assert after is not None
     assert after.codes.count == index.matrix.count == len(index)

@@ -53,6 +53,56 @@ def test_answers_like_a_search_through_everything(metric: Metric, steps: list[An
         assert {name for name in range(13) if name in index} == kept.keys()
 
 
+@pytest.mark.parametrize("metric", Metric)
+@settings(max_examples=100)
+@given(
+    steps=st.lists(st.tuples(PUT | REMOVE, st.booleans()), max_size=20), queries=st.lists(VECTORS)
+)
+def test_a_branch_changes_nothing_in_what_it_came_from(
+    metric: Metric, steps: list[Any], queries: list[Any]
+) -> None:
+    """They share their rows; some branches are given up half way, as by an error."""
+    index, kept = VectorIndex(3, metric=metric), dict[int, Floats]()
+    versions = [(index, kept)]
+    for (kind, values), is_given_up in steps:
+        branch, changed = index.branch(), dict(kept)
+        if kind == "put":
+            ids = [name for name, _ in values]
+            vectors = np.array([vector for _, vector in values], dtype=np.float32)
+            branch.put(ids, vectors)
+            changed.update(zip(ids, vectors, strict=True))
+        else:
+            branch.remove(values)
+            changed = {name: vector for name, vector in kept.items() if name not in values}
+        if not is_given_up:
+            index, kept = branch, changed
+            versions.append((index, kept))
+    for version, vectors_then in versions:
+        assert len(version) == len(vectors_then)
+        for query in np.array(queries, dtype=np.float32).reshape(-1, 3):
+            wanted = nearest(vectors_then, query, 15, metric=metric)
+            assert listed(version.search(query, 15)) == wanted
+
+
+def test_branches_share_a_first_pass_and_each_finds_its_own() -> None:
+    vectors = clustered(LEAST_ROWS + 600, 32, seed=1)
+    versions = [VectorIndex(32)]
+    versions[0].put(range(LEAST_ROWS), vectors[:LEAST_ROWS])
+    versions[0].search(vectors[0], 10)
+    for start in range(LEAST_ROWS, LEAST_ROWS + 600, 200):
+        branch = versions[-1].branch()
+        branch.put(range(start, start + 200), vectors[start : start + 200])
+        branch.remove(range(start - 50, start))
+        versions.append(branch)
+    newest_first = list(reversed(versions))
+    first_passes = {id(version.first_pass()) for version in newest_first}
+    assert len(first_passes) == 1
+    for version in newest_first:
+        for query in vectors[:: LEAST_ROWS // 10]:
+            true = version.search(query, 10, exact=True)
+            assert listed(version.search(query, 10)) == listed(true)
+
+
 # --- what is put and removed -----------------------------------------------------------------
 
 
