@@ -177,6 +177,19 @@ def test_an_empty_answer_says_why_where_nothing_can_be_compared(
 
 
 @pytest.mark.parametrize("mode", ["vector", "hybrid"])
+def test_a_common_word_gives_what_waits_no_rank_but_a_place_where_there_is_room(
+    store: PeeweeVectorStore, mode: str
+) -> None:
+    store.save(chunks_of(["apple 1", "apple 2", "pear 3", "pear 4", "fig 5"]))
+    embed(store, "apple 2", "pear 3", "pear 4", "fig 5")
+    asked = {"text": "apple fig", "vector": vector_of("q"), "mode": mode}
+    assert "apple 1" not in _ids(store.search(**asked, limit=4))
+    results = store.search(**asked, limit=5)
+    assert _ids(results)[4] == "apple 1"
+    assert results[4].score == results[3].score
+
+
+@pytest.mark.parametrize("mode", ["vector", "hybrid"])
 @pytest.mark.parametrize("limit", [1, 4])
 def test_what_is_new_is_found_among_much_that_is_ready(
     store: PeeweeVectorStore, mode: str, limit: int
@@ -351,7 +364,7 @@ def test_search_equals_brute_force_over_the_rows(
         [hit.score for hit in exact], [cosines[key] for key in nearest], atol=1e-6
     )
 
-    keywords = _ids(store.search(text="apple fig", mode="keyword", filters=filters, limit=limit))
+    keywords = _ids(store.search(text="apple", mode="keyword", filters=filters, limit=limit))
     assert set(keywords) <= allowed
     fused = {key: 1 / (60 + rank) for rank, key in enumerate(nearest, start=1)}
     for rank, key in enumerate(keywords, start=1):
@@ -359,9 +372,7 @@ def test_search_equals_brute_force_over_the_rows(
             fused[key] = 1 / (60 + rank)
     # Of equals the keyword hit comes first.
     expected = sorted(fused, key=lambda key: (-fused[key], key in cosines))[:limit]
-    results = store.search(
-        text="apple fig", vector=query, mode="vector", filters=filters, limit=limit
-    )
+    results = store.search(text="apple", vector=query, mode="vector", filters=filters, limit=limit)
     assert _ids(results) == expected
     scores = [hit.score for hit in results]
     assert scores == sorted(scores, reverse=True)
