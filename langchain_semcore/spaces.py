@@ -5,7 +5,9 @@ from __future__ import annotations
 from langchain_core.embeddings import Embeddings
 
 from langchain_semcore.embeddings import DeferredEmbeddings
-from semantic_core import ConfigurationError, EmbeddingSpec
+from semantic_core import ConfigurationError, EmbeddingSpec, InvalidInputError, NotBatchableError
+
+MODES = ("async", "sync")
 
 # What LangChain's partner packages call it.
 _MODEL_ATTRIBUTES = ("model", "model_name", "model_id", "deployment")
@@ -50,3 +52,26 @@ def space_name(embedding: Embeddings) -> str:
         if isinstance(model, str) and model:
             return f"{name}:{model}"
     return name
+
+
+def check_mode(mode: str, embedding: Embeddings | None) -> None:
+    """Check that an embedding can serve the mode.
+
+    Raises:
+        InvalidInputError: there is no such mode.
+        ConfigurationError: there is nothing that could embed at once.
+        NotBatchableError: the embedding makes its vectors itself.
+    """
+    if mode not in MODES:
+        raise InvalidInputError(f"mode={mode!r}: use one of {', '.join(MODES)}.")
+    if mode == "sync" and embedding is None:
+        raise ConfigurationError(
+            'mode="sync" embeds documents at once, but there is no embedding. Pass '
+            'embedding=..., or use mode="async", which leaves that to the Batch API.'
+        )
+    if mode == "async" and not isinstance(embedding, DeferredEmbeddings | None):
+        raise NotBatchableError(
+            f"{type(embedding).__name__} makes its vectors itself, so the Batch API cannot. Pass "
+            'mode="sync" to embed with it at once, or embedding=DeferredEmbeddings() for vectors '
+            "from the Batch API."
+        )

@@ -14,7 +14,7 @@ from langchain_semcore.documents import refuse_options, to_chunks, to_document, 
 from langchain_semcore.embeddings import DeferredEmbeddings
 from langchain_semcore.searcher import Searcher
 from langchain_semcore.searches import SearchableVectorStore
-from langchain_semcore.spaces import choose_spec
+from langchain_semcore.spaces import check_mode, choose_spec
 from langchain_semcore.synchronous import embed_chunks
 from semantic_core import (
     DEFAULT_COLLECTION,
@@ -26,15 +26,11 @@ from semantic_core import (
     Filter,
     GeminiBatchClient,
     GoogleKeyring,
-    InvalidInputError,
-    NotBatchableError,
     PeeweeVectorStore,
     SaveReport,
     VectorLike,
     save_embedded,
 )
-
-MODES = ("async", "sync")
 
 
 class SemcoreVectorStore(SearchableVectorStore):
@@ -171,7 +167,7 @@ class SemcoreVectorStore(SearchableVectorStore):
         mode: str = "async",
         spec: EmbeddingSpec | None = None,
     ) -> None:
-        _check_mode(mode, embedding)
+        check_mode(mode, embedding)
         wanted = choose_spec(embedding, spec)
         self._owns_store = not isinstance(store, PeeweeVectorStore)
         self.store = store if isinstance(store, PeeweeVectorStore) else PeeweeVectorStore(store)
@@ -386,19 +382,3 @@ class SemcoreVectorStore(SearchableVectorStore):
         if self.mode == "sync" and self._embedding is not None:
             chunks = embed_chunks(chunks, self._embedding)
         return self.store.save(chunks, collection=self.collection, keep_refused=True)
-
-
-def _check_mode(mode: str, embedding: Embeddings | None) -> None:
-    if mode not in MODES:
-        raise InvalidInputError(f"mode={mode!r}: use one of {', '.join(MODES)}.")
-    if mode == "sync" and embedding is None:
-        raise ConfigurationError(
-            'mode="sync" embeds documents at once, but there is no embedding. Pass '
-            'embedding=..., or use mode="async", which leaves that to the Batch API.'
-        )
-    if mode == "async" and not isinstance(embedding, DeferredEmbeddings | None):
-        raise NotBatchableError(
-            f"{type(embedding).__name__} makes its vectors itself, so the Batch API cannot. Pass "
-            'mode="sync" to embed with it at once, or embedding=DeferredEmbeddings() for vectors '
-            "from the Batch API."
-        )

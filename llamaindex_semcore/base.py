@@ -20,8 +20,13 @@ from llama_index.core.vector_stores.types import (
 )
 
 from llamaindex_semcore.filters import to_filter
-from llamaindex_semcore.nodes import to_chunk, to_node
-from llamaindex_semcore.persisting import read_pointer, write_pointer
+from llamaindex_semcore.nodes import FOREIGN_EMBEDDER_HINT, all_fit, to_chunk, to_node
+from llamaindex_semcore.persisting import (
+    DEFAULT_NAMESPACE,
+    pointer_path,
+    read_pointer,
+    write_pointer,
+)
 from llamaindex_semcore.placeholder import restore
 from llamaindex_semcore.queries import QueryRun
 from llamaindex_semcore.query_options import PendingRule, QueryOptions
@@ -29,17 +34,12 @@ from semantic_core import (
     DEFAULT_COLLECTION,
     BatchConfig,
     BatchManager,
-    Chunk,
     EmbeddingSpec,
     GeminiBatchClient,
     GoogleKeyring,
     InvalidVectorError,
     PeeweeVectorStore,
 )
-
-# As SimpleVectorStore and StorageContext name their files.
-_NAMESPACE_SEPARATOR = "__"
-_DEFAULT_NAMESPACE = "default"
 
 
 class SemcoreVectorStore(BasePydanticVectorStore):
@@ -224,12 +224,9 @@ class SemcoreVectorStore(BasePydanticVectorStore):
                 self._client.save(chunks, collection=self.collection, keep_refused=True).ids
             )
         except InvalidVectorError as error:
-            if self._all_fit(chunks):
+            if all_fit(chunks, self.spec):
                 raise
-            raise InvalidVectorError(
-                f"{error} In LlamaIndex: SemcoreVectorStore(..., collection='...', "
-                "spec=EmbeddingSpec.external('its name'))."
-            ) from error
+            raise InvalidVectorError(f"{error} {FOREIGN_EMBEDDER_HINT}") from error
 
     def delete(self, ref_doc_id: str, **delete_kwargs: Any) -> None:  # noqa: ARG002  # the base's signature
         """Delete the nodes of a document.
@@ -379,12 +376,11 @@ class SemcoreVectorStore(BasePydanticVectorStore):
     def from_persist_dir(
         cls,
         persist_dir: str = DEFAULT_PERSIST_DIR,
-        namespace: str = _DEFAULT_NAMESPACE,
+        namespace: str = DEFAULT_NAMESPACE,
         fs: fsspec.AbstractFileSystem | None = None,
     ) -> Self:
         """Open the store that ``StorageContext.persist(persist_dir)`` was called with."""
-        name = f"{namespace}{_NAMESPACE_SEPARATOR}{DEFAULT_PERSIST_FNAME}"
-        return cls.from_persist_path(f"{persist_dir}/{name}", fs=fs)
+        return cls.from_persist_path(pointer_path(persist_dir, namespace), fs=fs)
 
     # --- inside ------------------------------------------------------------------------------
 
@@ -404,8 +400,3 @@ class SemcoreVectorStore(BasePydanticVectorStore):
 
     def _create(self) -> None:
         self._client.collection(self.collection, self._wanted_spec)
-
-    def _all_fit(self, chunks: list[Chunk]) -> bool:
-        spec = self.spec
-        given = (chunk.vector for chunk in chunks if chunk.vector is not None)
-        return spec.is_external or all(len(vector) == spec.dimensions for vector in given)

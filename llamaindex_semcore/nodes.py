@@ -22,6 +22,7 @@ from llama_index.core.schema import (
 from semantic_core import (
     RESULT_KEY,
     Chunk,
+    EmbeddingSpec,
     EmbeddingStatus,
     FoundMetadata,
     InvalidInputError,
@@ -42,6 +43,17 @@ _KINDS: dict[str, type[BaseNode]] = {
 # What a chunk holds by itself. A Document repeats its text beside its text_resource.
 _ELSEWHERE = {"embedding": True, "metadata": True, "text": True}
 _TEXT_RESOURCE_ELSEWHERE = _ELSEWHERE | {"text_resource": {"text": True}}
+
+FOREIGN_EMBEDDER_HINT = (
+    "In LlamaIndex: SemcoreVectorStore(..., collection='...', "
+    "spec=EmbeddingSpec.external('its name'))."
+)
+
+
+def all_fit(chunks: list[Chunk], spec: EmbeddingSpec) -> bool:
+    """Return whether every given vector has the size of a spec."""
+    given = (chunk.vector for chunk in chunks if chunk.vector is not None)
+    return spec.is_external or all(len(vector) == spec.dimensions for vector in given)
 
 
 def to_chunk(node: BaseNode) -> Chunk:

@@ -128,14 +128,14 @@ _CLAIMS = (
         "\"FROM batch_items i WHERE ? <> '' AND i.state = 'open' AND i.id > ? \"",
     ),
     _guard(
-        "schema.py",
+        "schema_001.py",
         "a text is never in two open jobs, by constraint",
         '"CREATE UNIQUE INDEX batch_items_open ON',
         '"CREATE INDEX batch_items_open ON',
         "tests/core/queue/test_claims.py",
     ),
     _guard(
-        "schema.py",
+        "schema_001.py",
         "two jobs never share a remote one, by constraint",
         "        google_job_id TEXT UNIQUE,",
         "        google_job_id TEXT,",

@@ -10,24 +10,21 @@ from typing import Self
 from semantic_core.batches.config import BatchConfig
 from semantic_core.batches.context import BatchContext
 from semantic_core.batches.recovering import recover
-from semantic_core.batches.selection import FlushOptions, FlushRun
+from semantic_core.batches.selection import FlushOptions, FlushRun, check_batchable
 from semantic_core.batches.steering import cancel_job, release_job
 from semantic_core.batches.submitting import submit_one
-from semantic_core.batches.syncing import mend_ids, sync_adopted, sync_all
+from semantic_core.batches.syncing import sync_adopted, sync_database
+from semantic_core.batches.waiting import wait_for_jobs
 from semantic_core.batches.workspace import Workspace
 from semantic_core.clock import Clock
 from semantic_core.errors import (
     BudgetExceededError,
-    NotBatchableError,
-    ProviderError,
     RateLimitError,
-    StorageError,
     TransitionError,
-    WaitTimeoutError,
 )
 from semantic_core.gemini import GeminiBatchClient
 from semantic_core.keyring import GoogleKeyring
-from semantic_core.progress import QueueProgress, queue_progress
+from semantic_core.progress import QueueProgress
 from semantic_core.queue import jobs
 from semantic_core.queue.retries import end_pauses, retry_failed_chunks
 from semantic_core.receipts import (
@@ -39,7 +36,7 @@ from semantic_core.receipts import (
 )
 from semantic_core.statuses import JobStatus
 from semantic_core.store import PeeweeVectorStore
-from semantic_core.store.collections import collection_id, find_collection
+from semantic_core.store.collections import collection_id
 from semantic_core.store.reading import read_failed
 from semantic_core.types import BatchJob, QueueStats, StoredChunk
 from semantic_core.validation import whole_number
@@ -184,7 +181,7 @@ class BatchManager:
 
     def _send(self, run: FlushRun) -> str | None:
         context = self.context()
-        self._check_batchable()
+        check_batchable(self.store, self.collection)
         self._tell_cautions()
         self.store.fix_provenance(context.client.provenance)
         recover(context)
@@ -213,21 +210,7 @@ class BatchManager:
             StorageError: likewise: the disk is full, say. What is stored stays, and the rest
                 waits at the provider.
         """
-        context = self.context()
-        mend_ids(self.store.database)
-        unlisted: ProviderError | StorageError | None = None
-        before = self._open_ids()
-        try:
-            recover(context)
-        except (ProviderError, StorageError) as error:
-            # What is known can still be polled; what is not known is looked for the next time.
-            unlisted = error
-        # Oldest first: a job that came to light again may settle what a younger one carries.
-        after = self._open_ids()
-        open_ids = [job_id for job_id in before if job_id not in after] + after
-        sync_all(context, open_ids, unlisted=unlisted)
-        with self.store.database.snapshot() as connection:
-            return {job_id: jobs.read_job(connection, job_id).status for job_id in open_ids}
+        return sync_database(self.context())
 
     def wait(self, timeout: float | None = None, *, progress: QueueProgress = None) -> QueueStats:
         """Sync until every job has ended or is held.
@@ -245,30 +228,14 @@ class BatchManager:
         Raises:
             WaitTimeoutError: jobs are still running; they go on without being waited for.
         """
-        deadline = None if timeout is None else self.clock.monotonic() + timeout
-        with queue_progress(progress, look=self.get_queue_stats) as report:
-            while True:
-                cause: ProviderError | None = None
-                try:
-                    self.sync_status()
-                except ProviderError as error:
-                    if error.is_definite and not isinstance(error, RateLimitError):
-                        raise
-                    _log.warning("Waiting on: %s", error)
-                    cause = error
-                stats = self.get_queue_stats()
-                report(stats)
-                running = len(stats.open_jobs) - len(stats.held_jobs)
-                if not running:
-                    return stats
-                now = self.clock.monotonic()
-                if deadline is not None and now >= deadline:
-                    raise WaitTimeoutError(
-                        f"{running} batch jobs were still running after {timeout:.0f} s. They go "
-                        "on; call wait() or sync_status() later."
-                    ) from cause
-                pause = self.config.poll_interval
-                self.clock.sleep(pause if deadline is None else min(pause, deadline - now))
+        return wait_for_jobs(
+            self.sync_status,
+            self.get_queue_stats,
+            clock=self.clock,
+            poll_interval=self.config.poll_interval,
+            timeout=timeout,
+            progress=progress,
+        )
 
     # --- looking and steering ------------------------------------------------------------
 
@@ -409,25 +376,7 @@ class BatchManager:
                 self._told.add(caution)
                 _log.warning("%s", caution)
 
-    def _open_ids(self) -> list[str]:
-        with self.store.database.snapshot() as connection:
-            return jobs.open_ids(connection)
-
     def _collection_id(self, connection: sqlite3.Connection) -> int | None:
         if self.collection is None:
             return None
         return collection_id(connection, self.collection)
-
-    def _check_batchable(self) -> None:
-        if self.collection is None:
-            return
-        with self.store.database.snapshot() as connection:
-            collection_id(connection, self.collection)
-            found = find_collection(connection, self.collection)
-        if found is not None and found.spec.is_external:
-            model = found.spec.model
-            raise NotBatchableError(
-                f"Collection {self.collection!r} belongs to the foreign embedder {model!r}: "
-                "the Batch API cannot make its vectors. Save its chunks with their vectors, or "
-                "use a collection with a Gemini spec."
-            )

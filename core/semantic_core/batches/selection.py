@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from semantic_core.batches.affording import affordable_tokens, budget_exceeded
 from semantic_core.batches.context import BatchContext, LeasedJob, new_token
-from semantic_core.errors import BudgetExceededError, SemanticCoreError
+from semantic_core.errors import BudgetExceededError, NotBatchableError, SemanticCoreError
 from semantic_core.failpoints import FailPoint, reach
 from semantic_core.limits import GEMINI_LIMITS, RESULT_LINE_BYTES, RESULT_NUMBER_BYTES
 from semantic_core.queue.ceilings import (
@@ -34,6 +34,8 @@ from semantic_core.queue.claims import (
     oldest_due,
 )
 from semantic_core.queue.jobs import count_at_provider
+from semantic_core.store import PeeweeVectorStore
+from semantic_core.store.collections import collection_id, find_collection
 from semantic_core.wording import counted
 
 _log = logging.getLogger(__name__)
@@ -249,3 +251,23 @@ def _storable(connection: sqlite3.Connection, fingerprint: str, candidate: Candi
     )
     line_bytes = (candidate.spec.dimensions or 0) * RESULT_NUMBER_BYTES + RESULT_LINE_BYTES
     return (GEMINI_LIMITS.storage_bytes - stored) // line_bytes
+
+
+def check_batchable(store: PeeweeVectorStore, name: str | None) -> None:
+    """Check that the provider can make the vectors of a collection; None stands for all.
+
+    Raises:
+        UnknownCollectionError: there is none of this name.
+        NotBatchableError: it belongs to a foreign embedder.
+    """
+    if name is None:
+        return
+    with store.database.snapshot() as connection:
+        collection_id(connection, name)
+        found = find_collection(connection, name)
+    if found is not None and found.spec.is_external:
+        raise NotBatchableError(
+            f"Collection {name!r} belongs to the foreign embedder {found.spec.model!r}: the Batch API "
+            "cannot make its vectors. Save its chunks with their vectors, or use a collection with "
+            "a Gemini spec."
+        )

@@ -10,7 +10,7 @@ from semantic_core.batches.cleaning import clean_up
 from semantic_core.batches.context import BatchContext, LeasedJob
 from semantic_core.batches.holding import hold_unreadable
 from semantic_core.batches.polling import poll
-from semantic_core.batches.recovering import is_undecided, note_fault
+from semantic_core.batches.recovering import is_undecided, note_fault, recover
 from semantic_core.database import Database
 from semantic_core.errors import ProviderError, SemanticCoreError, StorageError, TransitionError
 from semantic_core.limits import GEMINI_LIMITS, HOUR
@@ -22,6 +22,27 @@ from semantic_core.queue.stats import is_expiring
 from semantic_core.statuses import JobStatus
 
 _log = logging.getLogger(__name__)
+
+
+def sync_database(context: BatchContext) -> dict[str, JobStatus]:
+    """Recover, poll, apply and clean up; see ``BatchManager.sync_status`` for the contract."""
+    database = context.store.database
+    mend_ids(database)
+    unlisted: ProviderError | StorageError | None = None
+    with database.snapshot() as connection:
+        before = jobs.open_ids(connection)
+    try:
+        recover(context)
+    except (ProviderError, StorageError) as error:
+        # What is known can still be polled; what is not known is looked for the next time.
+        unlisted = error
+    # Oldest first: a job that came to light again may settle what a younger one carries.
+    with database.snapshot() as connection:
+        after = jobs.open_ids(connection)
+    open_ids = [job_id for job_id in before if job_id not in after] + after
+    sync_all(context, open_ids, unlisted=unlisted)
+    with database.snapshot() as connection:
+        return {job_id: jobs.read_job(connection, job_id).status for job_id in open_ids}
 
 
 def sync_all(

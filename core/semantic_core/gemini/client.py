@@ -25,7 +25,12 @@ from semantic_core.gemini.downloading import download
 from semantic_core.gemini.endpoint import Endpoint
 from semantic_core.gemini.listing import read_files, read_operations
 from semantic_core.gemini.names import check_remote_name
-from semantic_core.gemini.operations import read_operation
+from semantic_core.gemini.operations import (
+    as_operation,
+    display_name_of,
+    input_file_of,
+    read_operation,
+)
 from semantic_core.gemini.remote import (
     EmbeddingRequest,
     InputFile,
@@ -41,7 +46,7 @@ from semantic_core.keyring import BATCH_KEY_VARIABLE, GoogleKeyring
 from semantic_core.spec import EmbeddingSpec
 
 if TYPE_CHECKING:
-    from google.genai import types
+    pass
 
 _READS = RetryPolicy(attempts=4, first_wait=1.0, longest_wait=30.0)
 
@@ -194,7 +199,7 @@ class GeminiBatchClient:
             created = batches.create_embeddings(
                 model=spec.model, src={"file_name": name}, config={"display_name": display_name}
             )
-        return read_operation(_as_operation(created))
+        return read_operation(as_operation(created))
 
     def get_job_status(self, job: RemoteJob | str) -> RemoteJob:
         """Ask how a job stands.
@@ -251,7 +256,7 @@ class GeminiBatchClient:
         jobs = tuple(
             read_operation(operation)
             for operation in read_operations(read)
-            if _display_name_of(operation).startswith(prefix) or _input_file_of(operation) in inputs
+            if display_name_of(operation).startswith(prefix) or input_file_of(operation) in inputs
         )
         # Of the first page: the newest jobs stand on it.
         return JobListing(jobs=jobs, date=dates[0])
@@ -388,29 +393,3 @@ class GeminiBatchClient:
 
 def _name_of(job: RemoteJob | str) -> str:
     return job.name if isinstance(job, RemoteJob) else job
-
-
-def _display_name_of(operation: dict[str, Any]) -> str:
-    metadata = operation.get("metadata")
-    name = metadata.get("displayName") if isinstance(metadata, dict) else None
-    return name if isinstance(name, str) else ""
-
-
-def _input_file_of(operation: dict[str, Any]) -> str:
-    metadata = operation.get("metadata")
-    source = metadata.get("inputConfig") if isinstance(metadata, dict) else None
-    name = source.get("fileName") if isinstance(source, dict) else None
-    return name if isinstance(name, str) else ""
-
-
-def _as_operation(created: types.BatchJob) -> dict[str, Any]:
-    """Return the SDK's view of a new job in the form that all other answers have."""
-    return {
-        "name": created.name,
-        "metadata": {
-            "state": None if created.state is None else created.state.value,
-            "displayName": created.display_name,
-            "model": created.model,
-            "createTime": None if created.create_time is None else created.create_time.isoformat(),
-        },
-    }

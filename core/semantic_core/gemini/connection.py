@@ -1,13 +1,12 @@
-"""The one HTTP client under the SDK and under our own calls, and what it never does."""
+"""One key at one endpoint: paths and JSON, and the official SDK on the same connection."""
 
 from __future__ import annotations
 
 import os
-import ssl
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, Never, TypeVar
+from typing import TYPE_CHECKING, Any, Never
 
 import httpx2
 import orjson
@@ -16,196 +15,18 @@ from semantic_core.clock import Clock
 from semantic_core.errors import (
     KeyringNotSerializableError,
     ProviderProtocolError,
-    ProviderUnavailableError,
     SemanticCoreError,
 )
 from semantic_core.gemini.endpoint import Endpoint
-from semantic_core.gemini.failures import KEY_HEADER, refusal_of, unreachable
-from semantic_core.keyring import Secret, check_key
+from semantic_core.gemini.guarded_http import GuardedHttp, trusting_nobody
+from semantic_core.keyring import check_key
 from semantic_core.uninterrupted import uninterrupted
 
 if TYPE_CHECKING:
     from google import genai
 
-T = TypeVar("T")
-
 # The SDK's default, v1, is not documented to serve batches.
 API_VERSION = "v1beta"
-
-# A hundred vectors of 3,072 numbers are 8 MB; a page of a hundred jobs is less.
-LARGEST_ANSWER = 64 << 20
-
-LONGEST_ANSWER = 300.0
-
-
-class GuardedHttp(httpx2.Client):
-    """An HTTP client for one endpoint, which raises only errors of `semantic_core.errors`.
-
-    It sends nothing to any other host, whatever an answer says; follows no redirect; repeats
-    nothing by itself; asks for no compression and takes none, so that a size is a size; and
-    reads answers of bounded size in bounded time. It alone knows the key: it adds it to what is
-    sent, hides it in what comes back (Google does quote keys: "Consumer 'api_key:...' has been
-    suspended"), and no error, cause or traceback that it raises leads to it.
-
-    Args:
-        endpoint: where requests may go.
-        key: sent with each of them.
-        clock: bounds how long an answer may take in all.
-        transport: sends the requests; the network by default.
-        key_name: what errors call the key that is sent.
-    """
-
-    def __init__(
-        self,
-        endpoint: Endpoint,
-        *,
-        key: Secret,
-        clock: Clock,
-        transport: httpx2.BaseTransport | None = None,
-        key_name: str = "key",
-    ) -> None:
-        super().__init__(
-            timeout=endpoint.timeout,
-            transport=transport,
-            follow_redirects=False,
-            headers={"Accept-Encoding": "identity"},
-            # A proxy has no business between us and this machine, and would see the key.
-            trust_env=not endpoint.is_local,
-            verify=_trusting_nobody() if endpoint.is_local else True,
-        )
-        self._origin = endpoint.origin
-        self._key = key
-        self._clock = clock
-        self._key_name = key_name
-
-    def send(
-        self, request: httpx2.Request, *, stream: bool = False, **options: Any
-    ) -> httpx2.Response:
-        """Send a request once.
-
-        Raises:
-            ProviderError: any answer but success, or none.
-        """
-        self._check_target(request.url)
-        options["follow_redirects"] = False
-        response = _without_key(
-            lambda: self._exchange(request, options, is_streamed=stream), self._key
-        )
-        response.request = request
-        return response
-
-    def _exchange(
-        self, request: httpx2.Request, options: dict[str, Any], *, is_streamed: bool
-    ) -> httpx2.Response:
-        keyed = httpx2.Request(
-            request.method,
-            request.url,
-            headers=request.headers,
-            stream=request.stream,
-            extensions=request.extensions,
-        )
-        # Only here: whatever else holds the request, such as an error, must not show it.
-        keyed.headers[KEY_HEADER] = self._key.reveal()
-        response = super().send(keyed, stream=True, **options)
-        try:
-            self._check_answer(response)
-            if not is_streamed:
-                self.bound(response, size=LARGEST_ANSWER, seconds=LONGEST_ANSWER)
-                response.read()
-        except BaseException:
-            response.close()
-            raise
-        return response
-
-    def bound(self, response: httpx2.Response, *, size: int, seconds: float) -> None:
-        """Let reading the body fail once it is larger or takes longer than that."""
-        if not isinstance(response.stream, httpx2.SyncByteStream):
-            raise TypeError(f"{type(response.stream).__name__} cannot be read synchronously.")
-        response.stream = _BoundedStream(
-            response.stream,
-            key=self._key,
-            size=size,
-            # Monotonic: a clock that is set meanwhile ends no answer, and keeps none alive.
-            deadline=self._clock.monotonic() + seconds,
-            clock=self._clock,
-        )
-
-    def _check_target(self, url: httpx2.URL) -> None:
-        port = url.port or {"https": 443, "http": 80}.get(url.scheme)
-        if (url.scheme, url.host, port) != self._origin:
-            raise ProviderProtocolError(
-                f"The provider pointed to {url.scheme}://{url.host}, which is not the endpoint in "
-                "use. Nothing was sent there."
-            )
-
-    def _check_answer(self, response: httpx2.Response) -> None:
-        encoding = response.headers.get("content-encoding", "identity")
-        if encoding.lower() != "identity":
-            raise ProviderProtocolError(
-                "The provider's answer is compressed, which was not asked for."
-            )
-        if not response.is_success:
-            self.bound(response, size=LARGEST_ANSWER, seconds=LONGEST_ANSWER)
-            response.read()
-            raise refusal_of(response, key=self._key_name)
-        # Without this header the SDK would sleep and send the piece again by itself.
-        is_upload = response.request.headers.get("x-goog-upload-command", "start") != "start"
-        if is_upload and "x-goog-upload-status" not in response.headers:
-            raise ProviderUnavailableError("The provider did not say whether it took the upload.")
-
-
-class _BoundedStream(httpx2.SyncByteStream):
-    """Reads so much, for so long, and hides the key."""
-
-    def __init__(
-        self,
-        stream: httpx2.SyncByteStream,
-        *,
-        key: Secret,
-        size: int,
-        deadline: float,
-        clock: Clock,
-    ) -> None:
-        self._stream = stream
-        self._key = key
-        self._held = b""
-        self._size = size
-        self._deadline = deadline
-        self._clock = clock
-
-    def __iter__(self) -> Iterator[bytes]:
-        total = 0
-        chunks = iter(self._stream)
-        while (chunk := _without_key(lambda: next(chunks, None), self._key)) is not None:
-            total += len(chunk)
-            if total > self._size:
-                raise ProviderProtocolError(
-                    f"The provider's answer has more than {self._size:,} bytes. Nothing of it was "
-                    "used."
-                )
-            if self._clock.monotonic() > self._deadline:
-                raise ProviderUnavailableError(
-                    "The provider's answer comes too slowly. Nothing is lost; try again later."
-                )
-            if shown := self._hidden(chunk):
-                yield shown
-        if self._held:
-            yield self._held
-
-    def _hidden(self, chunk: bytes) -> bytes:
-        """Return what may be shown so far, in as many bytes; the start of a key is held back."""
-        key = self._key.reveal().encode()
-        data = (self._held + chunk).replace(key, b"*" * len(key))
-        held = next(
-            n for n in range(min(len(key) - 1, len(data)), -1, -1) if data.endswith(key[:n])
-        )
-        self._held = data[len(data) - held :]
-        return data[: len(data) - held]
-
-    def close(self) -> None:
-        self._stream.close()
-        # What it read from still holds the request.
-        self._stream = httpx2.ByteStream(b"")
 
 
 class Connection:
@@ -297,7 +118,7 @@ class Connection:
                 timeout=round(self._endpoint.timeout * 1000),
                 httpx_client=http,
                 # For its own clients, which are never used.
-                async_client_args={"verify": _trusting_nobody(), "ssl": _trusting_nobody()},
+                async_client_args={"verify": trusting_nobody(), "ssl": trusting_nobody()},
             ),
         )
 
@@ -353,32 +174,6 @@ class Connection:
         return f"{self._endpoint.url}/{API_VERSION}/{path}"
 
 
-def _without_key(do: Callable[[], T], key: Secret) -> T:
-    """Do something with the network; let no error that comes of it lead to the key.
-
-    Below here are requests with the key, in the variables of each frame of a traceback and in the
-    attributes of each cause. So an error leaves without either, an interrupt too.
-    """
-    try:
-        return do()
-    except BaseException as error:  # noqa: BLE001  # raised again, outside of its own context
-        failure = _bare(error, key)
-    raise failure
-
-
-def _bare(error: BaseException, key: Secret) -> BaseException:
-    if isinstance(error, httpx2.HTTPError):
-        typed = unreachable(error)
-        typed.__cause__ = type(error)(str(error).replace(key.reveal(), "***"))
-        return typed
-    if not isinstance(error, SemanticCoreError):
-        error.__cause__ = None
-        if key.reveal() in repr(error.args):
-            error.args = (str(error).replace(key.reveal(), "***"),)
-    error.__context__ = None
-    return error.with_traceback(None)
-
-
 def _body_of(response: httpx2.Response) -> dict[str, Any]:
     if not response.content:
         return {}
@@ -396,15 +191,6 @@ def _date_of(response: httpx2.Response) -> float | None:
         return parsedate_to_datetime(response.headers.get("date", "")).timestamp()
     except (ValueError, OverflowError):
         return None
-
-
-def _trusting_nobody() -> ssl.SSLContext:
-    """Return a TLS context that accepts no server.
-
-    For where none is ever asked: loading the usual certificates takes a twentieth of a second,
-    each time.
-    """
-    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 @contextmanager

@@ -6,12 +6,15 @@ Read here and not by the SDK, which drops the job's error and its counts.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from semantic_core.errors import ProviderProtocolError
 from semantic_core.gemini.line_errors import clip
 from semantic_core.gemini.names import is_remote_name
 from semantic_core.gemini.remote import RemoteJob, RemoteState, RemoteStatus
+
+if TYPE_CHECKING:
+    from google.genai import types
 
 _STATUSES = {
     RemoteState.PENDING: RemoteStatus.QUEUED,
@@ -127,3 +130,31 @@ def _time(holder: dict[str, Any], name: str) -> float | None:
     except ValueError:
         return None
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def display_name_of(operation: dict[str, Any]) -> str:
+    """Return the display name of a listed job, or nothing."""
+    metadata = operation.get("metadata")
+    name = metadata.get("displayName") if isinstance(metadata, dict) else None
+    return name if isinstance(name, str) else ""
+
+
+def input_file_of(operation: dict[str, Any]) -> str:
+    """Return the remote name of a listed job's input file, or nothing."""
+    metadata = operation.get("metadata")
+    source = metadata.get("inputConfig") if isinstance(metadata, dict) else None
+    name = source.get("fileName") if isinstance(source, dict) else None
+    return name if isinstance(name, str) else ""
+
+
+def as_operation(created: types.BatchJob) -> dict[str, Any]:
+    """Return the SDK's view of a new job in the form that all other answers have."""
+    return {
+        "name": created.name,
+        "metadata": {
+            "state": None if created.state is None else created.state.value,
+            "displayName": created.display_name,
+            "model": created.model,
+            "createTime": None if created.create_time is None else created.create_time.isoformat(),
+        },
+    }

@@ -82,3 +82,12 @@ def _delete_page(
             [(key,) for key in served | {row[3] for row in rows}],
         )
     return {row[2] for row in rows if row[2] is not None}
+
+
+def prune_vectors(connection: sqlite3.Connection, *, before: float) -> int:
+    """Delete cached vectors that no chunk has used since a moment; return how many."""
+    return connection.execute(
+        "DELETE FROM embeddings WHERE unreferenced_since <= ? "
+        "AND NOT EXISTS (SELECT 1 FROM chunks WHERE vector_key = embeddings.key)",
+        (before,),
+    ).rowcount

@@ -18,7 +18,7 @@ from semantic_core.store.collections import (
     get_collection,
     open_collection,
 )
-from semantic_core.store.deleting import delete_chunks
+from semantic_core.store.deleting import delete_chunks, prune_vectors
 from semantic_core.store.documents import (
     SplitDocument,
     check_documents,
@@ -212,11 +212,8 @@ class PeeweeVectorStore(OpenStore, BaseVectorStore):
             How many were deleted: they are paid for again when their text comes back.
         """
         with self.database.transaction() as connection:
-            pruned = connection.execute(
-                "DELETE FROM embeddings WHERE unreferenced_since <= ? "
-                "AND NOT EXISTS (SELECT 1 FROM chunks WHERE vector_key = embeddings.key)",
-                (self.clock.now() - seconds(older_than, what="older_than"),),
-            ).rowcount
+            before = self.clock.now() - seconds(older_than, what="older_than")
+            pruned = prune_vectors(connection, before=before)
         if pruned:
             self._indexes.remove_files()
         return pruned

@@ -24,8 +24,9 @@ from semantic_core.errors import (
     ProviderUnavailableError,
 )
 from semantic_core.gemini import GeminiBatchClient
-from semantic_core.gemini.connection import LARGEST_ANSWER, Connection, sdk_errors
+from semantic_core.gemini.connection import Connection, sdk_errors
 from semantic_core.gemini.endpoint import Endpoint
+from semantic_core.gemini.guarded_http import LARGEST_ANSWER
 from support.clock import ManualClock
 from support.keys import canary
 from support.processes import Python
