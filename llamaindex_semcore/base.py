@@ -21,12 +21,7 @@ from llama_index.core.vector_stores.types import (
 
 from llamaindex_semcore.filters import to_filter
 from llamaindex_semcore.nodes import FOREIGN_EMBEDDER_HINT, all_fit, to_chunk, to_node
-from llamaindex_semcore.persisting import (
-    DEFAULT_NAMESPACE,
-    pointer_path,
-    read_pointer,
-    write_pointer,
-)
+from llamaindex_semcore.persisting import pointer_path, read_pointer, write_pointer
 from llamaindex_semcore.placeholder import restore
 from llamaindex_semcore.queries import QueryRun
 from llamaindex_semcore.query_options import PendingRule, QueryOptions
@@ -376,7 +371,7 @@ class SemcoreVectorStore(BasePydanticVectorStore):
     def from_persist_dir(
         cls,
         persist_dir: str = DEFAULT_PERSIST_DIR,
-        namespace: str = DEFAULT_NAMESPACE,
+        namespace: str = "default",
         fs: fsspec.AbstractFileSystem | None = None,
     ) -> Self:
         """Open the store that ``StorageContext.persist(persist_dir)`` was called with."""

@@ -16,8 +16,6 @@ from llama_index.core.vector_stores.types import DEFAULT_PERSIST_FNAME
 
 from semantic_core import InvalidInputError
 
-DEFAULT_NAMESPACE = "default"
-
 _FORMAT = "semcore"
 _SQLITE = b"SQLite format 3\x00"
 

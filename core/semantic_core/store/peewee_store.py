@@ -199,9 +199,8 @@ class PeeweeVectorStore(OpenStore, BaseVectorStore):
             target = find_collection(connection, collection)
             if target is None:
                 return 0
-            deleted = delete_chunks(
-                connection, restrict(target.id), purge=False, now=self.clock.now()
-            )
+            now = self.clock.now()
+            deleted = delete_chunks(connection, restrict(target.id), purge=False, now=now)
             connection.execute("DELETE FROM documents WHERE collection_id = ?", (target.id,))
         return deleted.chunks
 
@@ -396,7 +395,6 @@ class PeeweeVectorStore(OpenStore, BaseVectorStore):
         return search_many(self.database, self._indexes, target, query, queries)
 
     def _spec(self, collection: str) -> EmbeddingSpec:
-        """Return the spec a collection has, or is created with by a save."""
         with self.database.snapshot() as connection:
             found = find_collection(connection, collection)
         return EmbeddingSpec() if found is None else found.spec
