@@ -157,13 +157,14 @@ def test_a_create_call_that_arrived(notebook: Notebook) -> None:
     assert sum(notebook.provider.ledger.creates().values()) == 1
 
 
-def test_a_create_call_that_never_arrived(notebook: Notebook) -> None:
+def test_a_create_call_that_never_arrived(notebook: Notebook, clock: ManualClock) -> None:
     """The texts stay claimed until three listings have shown that there is no such job."""
     notebook.save()
     notebook.interrupt_at(Operation.CREATE, "manager.flush_queue()")
-    # The provider dates its answers by the second.
     for _ in range(2):
-        notebook.kernel.run("manager.sync_status(); time.sleep(1.1)")
+        notebook.kernel.run("manager.sync_status(); time.sleep(2 * manager.config.listing_grace)")
+        # The provider dates its answers, by the second.
+        clock.advance(1)
     assert notebook.store.stats().in_flight == TEXTS
     notebook.finish()
     assert sum(notebook.provider.ledger.creates().values()) == 1

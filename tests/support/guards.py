@@ -887,12 +887,6 @@ _RECOVERING = (
     ),
     _guard(
         "batches/recovering.py",
-        "what was never sent is looked for, too, before it is released",
-        "    elif not take_over(job, record, listing):\n",
-        "    elif record.step in UNSENT or not take_over(job, record, listing):\n",
-    ),
-    _guard(
-        "batches/recovering.py",
         "without a listing nothing is decided",
         "                note_fault(job, error)\n            raise\n",
         "                note_fault(job, error)\n            listing = Listing(jobs=(), taken=None)  # type: ignore[arg-type]\n",
@@ -990,6 +984,12 @@ _RECOVERING = (
         "    if record.fingerprint != job.context.fingerprint:\n",
         "    if False:\n",
         "tests/core/batches/test_syncing.py",
+    ),
+    _guard(
+        "batches/recovering.py",
+        "a rotated key decides about what the old one left",
+        "                jobs.know_key(connection, names, context.fingerprint)\n",
+        "                pass\n",
     ),
     _guard(
         "batches/recovering.py",

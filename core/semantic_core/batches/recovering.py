@@ -67,6 +67,10 @@ def recover(context: BatchContext) -> None:
                 note_fault(job, error)
             raise
         reach(FailPoint.FOUND_LISTED)
+        if any(job.record().fingerprint != context.fingerprint for job in leased):
+            names = [job.display_name for job in listing.jobs if job.display_name is not None]
+            with context.store.database.transaction() as connection:
+                jobs.know_key(connection, names, context.fingerprint)
         faults = [fault for job in leased if (fault := _decide_one(job, listing))]
     reopen_late_jobs(context, listing)
     adopt_unknown_jobs(context, listing)

@@ -54,7 +54,13 @@ def receipt(
     with open_manager(db) as manager:
         found = manager.receipt(start, until=end)
     if as_json:
-        print_json({**_fields(found), "saved_usd": found.saved_usd})
+        print_json(
+            {
+                **_fields(found),
+                "saved_usd": found.saved_usd,
+                "cancelled_tokens": found.cancelled_tokens,
+            }
+        )
     else:
         _show_receipt(found)
 

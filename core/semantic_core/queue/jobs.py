@@ -191,6 +191,23 @@ def undecided_jobs(connection: sqlite3.Connection, *, now: float) -> list[str]:
     return [row[0] for row in rows if not read_columns(["id"], row)[1]]
 
 
+def know_key(connection: sqlite3.Connection, names: Iterable[str], fingerprint: str) -> None:
+    """Let undecided jobs of another key count as those of this one, if it sees what that one sent.
+
+    Args:
+        connection: in a transaction.
+        names: display names of the jobs that this key is shown: the key that sent one of them is
+            of the same project, and was rotated.
+        fingerprint: of this key.
+    """
+    connection.execute(
+        "UPDATE batch_jobs SET fingerprint = :key WHERE status = 'CREATED' AND fingerprint IN "
+        "(SELECT fingerprint FROM batch_jobs WHERE google_job_id IS NOT NULL AND display_name IN "
+        "(SELECT value FROM json_each(:names)))",
+        {"key": fingerprint, "names": json.dumps(list(names))},
+    )
+
+
 def count_at_provider(connection: sqlite3.Connection) -> int:
     """Return how many jobs are, or may be, queued or running at the provider."""
     row = connection.execute(

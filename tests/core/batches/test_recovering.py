@@ -31,7 +31,7 @@ from semantic_core.statuses import EmbeddingStatus, HoldReason, JobStatus, JobSt
 from semantic_core.store import PeeweeVectorStore
 from semantic_core.types import Chunk
 from support.chunks import content_hash
-from support.keys import OTHER_KEY
+from support.keys import OTHER_KEY, ROTATED_KEY
 from support.world import CONFIG, World, open_world
 
 READY, PENDING = EmbeddingStatus.READY, EmbeddingStatus.PENDING
@@ -347,6 +347,28 @@ def test_what_was_never_sent_is_freed_by_one_listing(world: World, point: FailPo
         assert manager.flush_queue() is not None
         assert len(world.emulator.calls(Operation.LIST)) == before + 1
     assert world.creates() == 1
+
+
+def test_a_rotated_key_decides_about_what_the_old_one_left(world: World) -> None:
+    """B16: it is shown a job that the old one sent, so that it is of the same project."""
+    world.store.save([Chunk(id="before", text="before")])
+    world.manager().flush_queue()
+    world.emulator.add_fault(FaultRule(operation=Operation.CREATE, effect=Reply(code=400)))
+    world.save("one")
+    copy = world.folder / "copy.db"
+    arm(FailPoint.UPLOAD_RECORDED, lambda: world.store.backup(copy, overwrite=True) and None)
+    try:
+        with pytest.raises(Exception, match="invalid argument"):
+            world.manager().flush_queue()
+    finally:
+        disarm()
+    world.clock.advance(CONFIG.lease + 1)
+    with PeeweeVectorStore(copy, clock=world.clock) as store:
+        manager = world.manager(store=store, batch_key=ROTATED_KEY)
+        assert manager.flush_queue() is not None
+        manager.sync_status()
+        assert {chunk.status for chunk in store.chunks()} == {READY}
+    assert world.creates() == 2
 
 
 def test_a_job_is_not_cancelled_as_unsent_before_its_name_was_looked_for(world: World) -> None:

@@ -89,6 +89,17 @@ def test_estimate_before_and_receipt_after(db: str, emulator: Emulator) -> None:
     assert "Spent <$" in run("status", "--db", db).output
 
 
+def test_a_receipt_says_that_a_cancelled_job_may_be_billed(db: str, emulator: Emulator) -> None:
+    emulator.add_fault(FaultRule(effect=StickJob(), times=None))
+    job = as_json("flush", "--db", db)["jobs"][0]["id"]
+    run("cancel", job, "--db", db)
+    run("sync", "--db", db)
+    tokens = as_json("receipt", "--db", db)["cancelled_tokens"]
+    assert tokens > 0
+    said = run("receipt", "--db", db).output
+    assert "in cancelled jobs, what the provider had embedded by then may be billed" in said
+
+
 def test_a_model_without_a_price_leaves_the_sum_of_the_others(db: str) -> None:
     run("flush", "--db", db)
     run("sync", "--db", db)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,10 @@ from semantic_core.emulator import (
     Garbage,
     HideJob,
     Lines,
+    Misdate,
     Operation,
     Redirect,
+    Relabel,
     ReplaceLines,
     Reply,
     SkipLines,
@@ -235,6 +238,40 @@ def test_a_job_appears_late_in_lists(emulator: Emulator, api: RawApi, clock: Man
     assert api.get("batches") == {}
     clock.advance(1)
     assert [one["name"] for one in api.get("batches")["operations"]] == [job]
+
+
+@pytest.mark.parametrize(
+    ("label", "name", "model"),
+    [
+        (Relabel(name_length=3), "a j", "gemini-embedding-001"),
+        (Relabel(name_length=0), None, "gemini-embedding-001"),
+        (Relabel(display_name="another"), "another", "gemini-embedding-001"),
+        (Relabel(model="embedding-1"), "a job", "embedding-1"),
+    ],
+    ids=["cut", "dropped", "changed", "model"],
+)
+def test_a_job_is_described_in_other_words(
+    emulator: Emulator, api: RawApi, label: Relabel, name: str | None, model: str
+) -> None:
+    emulator.add_fault(FaultRule(effect=label))
+    job = api.create(LINES, display_name="a job")
+    for shown in (api.get(job)["metadata"], api.get("batches")["operations"][0]["metadata"]):
+        assert (shown.get("displayName"), shown["model"]) == (name, f"models/{model}")
+    assert emulator.jobs()[0].display_name == "a job"
+
+
+def test_answers_bear_the_emulators_date_or_another(
+    emulator: Emulator, api: RawApi, clock: ManualClock
+) -> None:
+    def date() -> float | None:
+        header = api.http.get("/v1beta/batches").headers.get("date")
+        return None if header is None else parsedate_to_datetime(header).timestamp()
+
+    assert date() == clock.now()
+    clock.advance(3600)
+    emulator.add_fault(FaultRule(effect=Misdate(seconds=-60)))
+    emulator.add_fault(FaultRule(effect=Misdate(seconds=None), skip=1))
+    assert [date() for _ in range(3)] == [clock.now() - 60, None, clock.now()]
 
 
 @pytest.mark.parametrize("at", [0, 1, 100])
@@ -494,6 +531,8 @@ EVERY_RULE = [
     FaultRule(effect=Garbage()),
     FaultRule(effect=Redirect(location="http://127.0.0.1:1/")),
     FaultRule(effect=HideJob(seconds=1)),
+    FaultRule(effect=Relabel(name_length=3, model="another")),
+    FaultRule(operation=Operation.LIST, effect=Misdate(seconds=None)),
     FaultRule(effect=CutDownload(at=1, tells_length=False)),
     FaultRule(effect=CutUpload(at=1)),
     FaultRule(effect=Bomb(size=1)),
