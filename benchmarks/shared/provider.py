@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from pathlib import Path
 from typing import cast
 
@@ -13,6 +13,7 @@ from semantic_core.gemini import (
     EmbeddingRequest,
     GeminiBatchClient,
     InputFile,
+    JobListing,
     RemoteJob,
     RemoteState,
     RemoteStatus,
@@ -97,9 +98,12 @@ class InstantProvider:
             path=destination, byte_count=destination.stat().st_size, line_count=len(self.keys)
         )
 
-    def list_jobs(self, prefix: str = "") -> list[RemoteJob]:
+    def job_listing(self, prefix: str = "", *, inputs: Container[str] = ()) -> JobListing:  # noqa: ARG002  # the client's interface
         """Return the jobs."""
-        return [job for job in self._jobs.values() if (job.display_name or "").startswith(prefix)]
+        jobs = self._jobs.values()
+        return JobListing(
+            jobs=tuple(job for job in jobs if (job.display_name or "").startswith(prefix))
+        )
 
     def list_files(self, prefix: str = "") -> list[object]:  # noqa: ARG002  # the client's interface
         """Return no files."""

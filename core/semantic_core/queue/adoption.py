@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from semantic_core.pricing import Price
 from semantic_core.queue.costs import mean_tokens
+from semantic_core.queue.job_rows import any_text
 from semantic_core.spec import EmbeddingSpec
 from semantic_core.statuses import FailureReason
 
@@ -143,14 +144,15 @@ def possible_spaces(connection: sqlite3.Connection, model: str) -> list[tuple[in
 
 def inputs_without_job(connection: sqlite3.Connection, *, since: float) -> set[str]:
     """Return the input files of jobs that may be at the provider, unknown to their row."""
-    return {
-        row[0]
-        for row in connection.execute(
-            "SELECT input_file FROM batch_jobs WHERE google_job_id IS NULL "
-            "AND input_file IS NOT NULL AND (status <> 'FAILED' OR created_at > ?)",
-            (since,),
-        )
-    }
+    with any_text(connection):
+        return {
+            row[0]
+            for row in connection.execute(
+                "SELECT input_file FROM batch_jobs WHERE google_job_id IS NULL "
+                "AND input_file IS NOT NULL AND (status <> 'FAILED' OR created_at > ?)",
+                (since,),
+            )
+        }
 
 
 def may_be_late(connection: sqlite3.Connection, *, since: float) -> bool:
@@ -168,12 +170,13 @@ def believed_absent(
     connection: sqlite3.Connection, names: Iterable[str], inputs: Iterable[str]
 ) -> list[tuple[str, str, str | None]]:
     """Return (id, display name, input file) of ended rows without a job, of these names or files."""
-    return connection.execute(
-        f"SELECT id, display_name, input_file FROM batch_jobs WHERE {_BELIEVED_ABSENT} AND ("
-        "display_name IN (SELECT value FROM json_each(?)) "
-        "OR input_file IN (SELECT value FROM json_each(?))) ORDER BY created_at, id",
-        (json.dumps(list(names)), json.dumps(list(inputs))),
-    ).fetchall()
+    with any_text(connection):
+        return connection.execute(
+            f"SELECT id, display_name, input_file FROM batch_jobs WHERE {_BELIEVED_ABSENT} AND ("
+            "display_name IN (SELECT value FROM json_each(?)) "
+            "OR input_file IN (SELECT value FROM json_each(?))) ORDER BY created_at, id",
+            (json.dumps(list(names)), json.dumps(list(inputs))),
+        ).fetchall()
 
 
 def lacks_vectors(connection: sqlite3.Connection, job_id: str) -> bool:
