@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from llama_index.core.vector_stores.types import (
     FilterCondition,
     FilterOperator,
@@ -45,7 +47,8 @@ def _to_group(filters: MetadataFilters) -> Filter:
         raise InvalidFilterError(
             "A nested MetadataFilters has no filters. Leave it out, or give it some."
         )
-    parts = tuple(
+    # One after the other, for as long as there are not too many.
+    parts: Any = (
         _to_group(part) if isinstance(part, MetadataFilters) else _to_condition(part)
         for part in filters.filters
     )

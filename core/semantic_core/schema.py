@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import secrets
 import sqlite3
 import time
@@ -24,6 +26,10 @@ from semantic_core.spec import EmbeddingSpec
 
 # Marks the file as ours in its header, so that no other database is ever taken for one.
 APPLICATION_ID = 0x53454D43
+
+_OUR_TABLES = re.findall(r"CREATE TABLE (\w+)", "\n".join(SCHEMA_001))
+
+_FULL_TEXT = "chunks_fts"
 
 DEFAULT_TOKENIZER = "porter unicode61 remove_diacritics 2"
 
@@ -48,6 +54,7 @@ def ensure_schema_compatibility(database: Database, options: SchemaOptions) -> N
     Raises:
         SchemaTooNewError: a newer semcore wrote it.
         NotASemcoreDatabaseError: it holds other tables; nothing was changed in it.
+        DatabaseCorruptError: it has a trigger on a table of ours, or is damaged.
         DatabaseReadOnlyError: it needs a migration and cannot be written.
         SpecMismatchError: ``legacy_spec`` does not fit the vectors that are there.
         ConfigurationError: SQLite does not know the tokenizer.
@@ -55,12 +62,37 @@ def ensure_schema_compatibility(database: Database, options: SchemaOptions) -> N
     with database.snapshot() as connection:
         tables = _tables(connection)
         version = _version(connection, tables, database.path)
+        if version:
+            _check_nothing_runs(connection, database.path)
     if not tables:
         database.use_write_ahead_log()
     if version < len(MIGRATIONS):
         _migrate(database, options)
     # After a migration, so that an interrupted one leaves an old file exactly as it was.
     database.use_write_ahead_log()
+
+
+def _check_nothing_runs(connection: sqlite3.Connection, path: Path) -> None:
+    """Check that what is written to our tables runs nothing of somebody else's.
+
+    Raises:
+        DatabaseCorruptError: there is a trigger, or something else bears the name of a table.
+    """
+    ours = json.dumps([*_OUR_TABLES, _FULL_TEXT])
+    found = connection.execute(
+        "SELECT type, name, tbl_name FROM sqlite_master WHERE "
+        "(type = 'trigger' AND lower(tbl_name) IN (SELECT value FROM json_each(?1))) OR "
+        "(lower(name) IN (SELECT value FROM json_each(?1)) AND (type <> 'table' OR "
+        "(sql LIKE 'CREATE VIRTUAL%' AND lower(name) <> ?2)))",
+        (ours, _FULL_TEXT),
+    ).fetchone()
+    if found is not None:
+        kind, name, table = found
+        raise DatabaseCorruptError(
+            f"{path} has the {kind} {name!r} on {table!r}, which semcore never makes: it would run "
+            "whenever something is written. Remove it if it is yours, and open the database again; "
+            "a file from somebody else may mean harm. Nothing was changed."
+        )
 
 
 def _migrate(database: Database, options: SchemaOptions) -> None:
@@ -96,12 +128,16 @@ def _version(connection: sqlite3.Connection, tables: set[str], path: Path) -> in
                 f"{path} is marked as semcore's but has no schema version. Keep the file, restore "
                 "a backup, do not write to it."
             )
-        if int(recorded) > len(MIGRATIONS):
+        try:
+            version = int(recorded)
+        except ValueError as error:
+            raise DatabaseCorruptError.unreadable("The schema version", error) from error
+        if version > len(MIGRATIONS):
             raise SchemaTooNewError(
                 f"{path} has schema {recorded}, this semcore knows {len(MIGRATIONS)}. "
                 "Upgrade: pip install -U semcore. Nothing was changed in it."
             )
-        return int(recorded)
+        return version
     if not tables or is_legacy(connection, tables):
         return 0
     raise NotASemcoreDatabaseError(

@@ -355,9 +355,9 @@ def test_a_transaction_is_all_or_nothing(database: Database) -> None:
     assert texts(database.path) == ["kept"]
 
 
-def test_an_error_of_the_rows_passes_as_it_is(database: Database) -> None:
+def test_what_the_rows_forbid_is_typed_and_changes_nothing(database: Database) -> None:
     add(database, "same")
-    with pytest.raises(sqlite3.IntegrityError):
+    with pytest.raises(DatabaseCorruptError):
         add(database, "same")
     assert texts(database.path) == ["same"]
 
@@ -404,7 +404,7 @@ def test_a_failed_commit_takes_everything_back(database: Database) -> None:
             connection.execute("INSERT INTO notes (text) VALUES ('lost')")
             connection.execute("INSERT INTO tags (note) VALUES (99)")
 
-    with pytest.raises(sqlite3.IntegrityError, match="FOREIGN KEY"):
+    with pytest.raises(DatabaseCorruptError, match="FOREIGN KEY"):
         dangling()
     add(database, "kept")
     assert texts(database.path) == ["kept"]

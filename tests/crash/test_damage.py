@@ -109,13 +109,9 @@ def test_a_flipped_byte_of_the_database_is_a_typed_error_or_an_answer(tmp_path: 
                         seen["answer"] += 1
                     except SemanticCoreError:
                         seen["damaged"] += 1
-                    except sqlite3.IntegrityError:
-                        # A constraint met what cannot be, and held.
-                        seen["refused"] += 1
         except SemanticCoreError:
             seen["not opened"] += 1
-    assert seen["answer"] > 10 * seen["refused"]
-    assert seen["damaged"] > 0
+    assert seen["answer"] > 10 * seen["damaged"] > 0
     assert seen["not opened"] > 0
 
 
@@ -317,3 +313,113 @@ def test_a_flipped_byte_of_a_result_spoils_its_own_line_only(tmp_path: Path) -> 
                 # A lost line end joins a line with the next one.
                 if number not in (own, own + 1):
                     assert read[key] == true[key], (place, flip)
+
+
+# --- a hostile file ---------------------------------------------------------------------------
+
+HOSTILE = {
+    "bytes": "x'ff00fe'",
+    "broken text": "CAST(x'41ff42' AS TEXT)",
+    "words": "'../../x' || char(27, 0, 10)",
+    "json": """'{"a": {"b": [1e999]}}'""",
+    "empty": "''",
+    "number": "-7.5e300",
+    "whole": "9223372036854775807",
+    "nothing": "NULL",
+}
+
+
+def test_whatever_stands_in_a_column_is_a_typed_error_or_an_answer(tmp_path: Path) -> None:
+    """E28: a value that semcore never writes, in each column of each table in turn"""
+    small = tmp_path / "small.db"
+    small_database(small)
+    with closing(sqlite3.connect(small)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        columns = connection.execute(
+            "SELECT m.name, c.name FROM sqlite_master m, pragma_table_info(m.name) c "
+            "WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite%' AND m.name NOT LIKE '%fts_%'"
+        ).fetchall()
+    assert len(columns) > 80
+    tries = [(*column, value) for column in columns for value in HOSTILE.values()]
+    if not IS_LONG:
+        tries = random.Random(11).sample(tries, 120)
+    seen: Counter[str] = Counter()
+    for table, column, value in tries:
+        for stale in tmp_path.glob("notes.db*"):
+            stale.unlink()
+        path = tmp_path / "notes.db"
+        shutil.copy(small, path)
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("PRAGMA ignore_check_constraints = ON")
+            try:
+                connection.execute(f"UPDATE OR IGNORE {table} SET {column} = {value}")
+            except sqlite3.Error:
+                # Not even SQLite writes that.
+                continue
+            connection.commit()
+        try:
+            with PeeweeVectorStore(path) as store:
+                for use in uses(store):
+                    try:
+                        use()
+                        seen["answer"] += 1
+                    except SemanticCoreError:
+                        seen["typed"] += 1
+                    except Exception as error:
+                        error.add_note(f"{table}.{column} = {value}")
+                        raise
+        except SemanticCoreError:
+            seen["not opened"] += 1
+    assert seen["answer"] > 200
+    assert seen["typed"] > 20
+
+
+@pytest.mark.parametrize(
+    ("plant", "what"),
+    [
+        ("CREATE TRIGGER spy AFTER INSERT ON chunks BEGIN DELETE FROM chunks; END", "spy"),
+        ("CREATE TRIGGER spy AFTER UPDATE ON Batch_Jobs BEGIN DELETE FROM chunks; END", "spy"),
+        (
+            "ALTER TABLE changes RENAME TO hidden; CREATE VIEW changes AS SELECT * FROM hidden",
+            "changes",
+        ),
+        ("DROP TABLE changes; CREATE VIRTUAL TABLE changes USING fts5(seq, mark)", "changes"),
+    ],
+)
+def test_nothing_in_a_file_runs_when_it_is_written(tmp_path: Path, plant: str, what: str) -> None:
+    """E28"""
+    path = tmp_path / "notes.db"
+    small_database(path)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(plant)
+        before = connection.execute("SELECT count(*) FROM chunks").fetchone()
+    with pytest.raises(DatabaseCorruptError, match=f"'{what}'"):
+        PeeweeVectorStore(path)
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT count(*) FROM chunks").fetchone() == before
+
+
+def test_a_users_own_table_may_have_a_trigger(tmp_path: Path) -> None:
+    path = tmp_path / "notes.db"
+    small_database(path)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(
+            "CREATE TABLE mine (a); CREATE TABLE log (a);"
+            "CREATE TRIGGER own AFTER INSERT ON mine BEGIN INSERT INTO log VALUES (new.a); END"
+        )
+    with PeeweeVectorStore(path) as store:
+        assert store.search(text="number").hits
+
+
+def test_what_a_schema_calls_is_not_ours(tmp_path: Path) -> None:
+    """A column of a foreign file must not call a function that we registered."""
+    path = tmp_path / "notes.db"
+    small_database(path)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.create_function("unicode_lower", 1, str.lower, deterministic=True)
+        connection.execute(
+            "ALTER TABLE chunks ADD COLUMN planted TEXT AS (unicode_lower(text)) VIRTUAL"
+        )
+        connection.commit()
+    with pytest.raises(DatabaseCorruptError, match="unsafe use of unicode_lower"):
+        PeeweeVectorStore(path)

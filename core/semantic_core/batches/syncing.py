@@ -130,13 +130,14 @@ def _sync_one(
             except TransitionError:
                 raise
             except SemanticCoreError as error:
+                if isinstance(error.__cause__, sqlite3.IntegrityError):
+                    # No step of ours breaks a rule of the table: its row contradicts itself.
+                    hold_unreadable(job, str(error.__cause__))
+                    return None
                 note_fault(job, error)
                 if isinstance(error, (ProviderError, StorageError)):
                     return error
                 _warn(job_id, error)
-            except sqlite3.IntegrityError as error:
-                # No step of ours breaks a rule of the table: its row contradicts itself.
-                hold_unreadable(job, str(error))
     except TransitionError as error:
         # Another process has it now, and does what this one would have done.
         _log.info("%s", error)

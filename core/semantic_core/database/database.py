@@ -213,6 +213,11 @@ class Database:
                 f"A transaction on {self.path} was open before semcore could set it up. Open the "
                 "store outside of it."
             )
+        if self._is_ours:
+            # What a foreign file has in its tables' own expressions must not call what is registered
+            # here. Both before SQLite reads the schema: it looks at that only once.
+            connection.execute("PRAGMA trusted_schema = OFF")
+        register_functions(connection)
         connection.execute(f"PRAGMA busy_timeout = {int(self._busy_timeout * 1000)}")
         connection.execute("PRAGMA foreign_keys = ON")
         if self._is_ours:
@@ -222,7 +227,6 @@ class Database:
         # The claim, the intent to create and the job id decide about money: a power cut must
         # not take them back.
         connection.execute("PRAGMA synchronous = FULL")
-        register_functions(connection)
 
 
 def _is_free(opened: Opened) -> bool:

@@ -28,10 +28,7 @@ NO_HANDLES = (errno.EMFILE, errno.ENFILE)
 
 @contextmanager
 def translated_errors(path: Path) -> Iterator[None]:
-    """Turn SQLite's errors, raw or wrapped by peewee, into semcore's typed ones.
-
-    What is no fault of the database, such as a violated constraint, passes as it is.
-    """
+    """Turn SQLite's errors, raw or wrapped by peewee, into semcore's typed ones."""
     try:
         yield
     except UnicodeEncodeError as error:
@@ -117,6 +114,14 @@ _ERRORS: dict[int, tuple[type[StorageError], str]] = {
     sqlite3.SQLITE_ERROR: (
         DatabaseCorruptError,
         "{path} is damaged, or another program changed it ({error}). Keep it, restore a backup.",
+    ),
+    # No step of ours breaks a rule of the tables: rows must contradict each other already.
+    sqlite3.SQLITE_CONSTRAINT: (
+        DatabaseCorruptError,
+        (
+            "{path} refuses what its own rules forbid ({error}): its rows are damaged, or another "
+            "program changed them. Nothing of this step was kept; `semcore doctor` says what is wrong."
+        ),
     ),
     sqlite3.SQLITE_NOTADB: (
         NotASemcoreDatabaseError,

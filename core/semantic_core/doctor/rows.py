@@ -113,7 +113,7 @@ def _changed_texts(connection: sqlite3.Connection) -> int:
     for collection_id, spec in connection.execute("SELECT id, spec FROM collections").fetchall():
         hash_of = EmbeddingSpec.from_json(spec).hasher()
         changed += sum(
-            hash_of(source) != content_hash
+            not isinstance(source, str) or hash_of(source) != content_hash
             for source, content_hash in connection.execute(
                 "SELECT coalesce(vector_source, text), content_hash FROM chunks "
                 "WHERE collection_id = ?",

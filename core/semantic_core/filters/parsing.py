@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import islice, repeat
 from reprlib import repr as short
 from typing import Any
 
 from semantic_core.errors import InvalidFilterError
 from semantic_core.filters.operators import CHOICE, Operator, check_key, unknown_operator
-from semantic_core.filters.tree import And, Condition, Filter, Not, Or, check_level
+from semantic_core.filters.tree import (
+    MOST_CONDITIONS,
+    MOST_LEVELS,
+    And,
+    Condition,
+    Filter,
+    Not,
+    Or,
+    check_level,
+    too_many,
+)
 
 _OPERATORS = {f"${operator}": operator for operator in Operator}
 
@@ -28,7 +39,23 @@ def parse_filter(filters: Filter | Mapping[str, Any] | None) -> Filter | None:
     """
     if filters is None or (isinstance(filters, Mapping) and not filters):
         return None
+    if sum(1 for _ in islice(_conditions(filters, 1), MOST_CONDITIONS + 1)) > MOST_CONDITIONS:
+        # Before any of them is looked at.
+        raise too_many()
     return _parse(filters, 1)
+
+
+def _conditions(filters: object, level: int) -> Iterator[None]:
+    """Yield once for each condition, as far as it looks like one."""
+    if isinstance(filters, Filter):
+        yield from repeat(None, filters.size)
+    elif isinstance(filters, Mapping) and level <= MOST_LEVELS:
+        for key, value in filters.items():
+            if key in ("$and", "$or", "$not"):
+                for part in value if isinstance(value, list | tuple) else [value]:
+                    yield from _conditions(part, level + 1)
+            else:
+                yield from repeat(None, len(value) if isinstance(value, Mapping) else 1)
 
 
 def _parse(filters: object, level: int) -> Filter:

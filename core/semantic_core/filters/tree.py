@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, ClassVar
 
 from semantic_core.errors import InvalidFilterError
@@ -59,7 +60,8 @@ class _Group:
     size: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "parts", tuple(self.parts))
+        # As many as are too many: what makes more of them is not asked for the rest.
+        object.__setattr__(self, "parts", tuple(islice(self.parts, MOST_CONDITIONS + 1)))
         if not self.parts:
             raise InvalidFilterError(
                 f"{type(self).__name__}(()) joins nothing. Leave it out, or give it conditions."
@@ -106,6 +108,14 @@ def check_level(level: int) -> None:
         )
 
 
+def too_many() -> InvalidFilterError:
+    """Return the error for a filter that asks too much."""
+    return InvalidFilterError(
+        f"The filter has more than {MOST_CONDITIONS} conditions. Ask for many values of one key "
+        "with $in."
+    )
+
+
 def _measure(node: _Group | Not, parts: tuple[Filter, ...]) -> None:
     for part in parts:
         if not isinstance(part, Filter):
@@ -116,9 +126,6 @@ def _measure(node: _Group | Not, parts: tuple[Filter, ...]) -> None:
     size = sum(part.size for part in parts)
     check_level(levels)
     if size > MOST_CONDITIONS:
-        raise InvalidFilterError(
-            f"The filter has more than {MOST_CONDITIONS} conditions. Ask for many values of one "
-            "key with $in."
-        )
+        raise too_many()
     object.__setattr__(node, "levels", levels)
     object.__setattr__(node, "size", size)

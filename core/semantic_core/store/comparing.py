@@ -39,7 +39,7 @@ def count_differences(database: Database, indexes: IndexCache, collection: Colle
 
 def _count_other(index: VectorIndex, rows: list[tuple[int, bytes]]) -> int:
     size = 4 * index.dimensions
-    usable = [(pk, vector) for pk, vector in rows if len(vector) == size]
+    usable = [(pk, one) for pk, one in rows if isinstance(one, bytes) and len(one) == size]
     if not usable:
         return len(rows)
     true = np.frombuffer(b"".join(vector for _, vector in usable), dtype="<f4")

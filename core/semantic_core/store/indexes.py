@@ -6,6 +6,7 @@ on mapped and brought up to date; whatever is wrong with the saved one, the rows
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -291,12 +292,15 @@ def _mark_at(connection: sqlite3.Connection, seq: int) -> int | None:
     if seq == 0:
         return 0
     row = connection.execute("SELECT mark FROM changes WHERE seq = ?", (seq,)).fetchone()
-    return None if row is None else int(row[0])
+    # One that is no number is of nobody, like one that is forgotten: everything is read anew.
+    return row[0] if row is not None and isinstance(row[0], int) else None
 
 
 def _read_all(connection: sqlite3.Connection, collection_id: int, dimensions: int) -> VectorIndex:
     index = VectorIndex(dimensions)
-    index.matrix.reserve(read_served(connection, collection_id))
+    with contextlib.suppress(ValueError, MemoryError):
+        # A count that cannot be reserves nothing: room is made as rows come.
+        index.matrix.reserve(read_served(connection, collection_id))
     # In the order of their keys, so that most of both tables is read from front to back, but
     # sorted without the vectors, which take a file to sort. SQLite leaves an inner ORDER BY out
     # unless there is a LIMIT.
@@ -336,10 +340,11 @@ def _catch_up(
 
 def _put(index: VectorIndex, rows: Sequence[tuple[int, bytes]]) -> None:
     size = 4 * index.dimensions
-    usable = [row for row in rows if len(row[1]) == size]
+    usable = [row for row in rows if isinstance(row[1], bytes) and len(row[1]) == size]
     if len(usable) < len(rows):
         # One damaged row must not end search.
-        misfits = [pk for pk, vector in rows if len(vector) != size]
+        good = {pk for pk, _ in usable}
+        misfits = [pk for pk, _ in rows if pk not in good]
         _log.warning(
             "%d stored vectors have another size than their space and are not searched (chunk "
             "rows %s, ...). Save these chunks again.",

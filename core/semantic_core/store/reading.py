@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from semantic_core.errors import InvalidInputError
+from semantic_core.errors import DatabaseCorruptError, InvalidInputError
 from semantic_core.filters import compile_filter, parse_filter
 from semantic_core.metadata import load_metadata
 from semantic_core.queue.counts import read_counts
@@ -117,6 +117,12 @@ def read_coverage(connection: sqlite3.Connection, collection_id: int) -> Coverag
 
 def _stored(row: tuple[Any, ...]) -> StoredChunk:
     status = EmbeddingStatus.read(row[8])
+    kinds = (type(row[0]), type(row[2]), type(row[7]))
+    if kinds != (str, str, bytes):
+        found = ", ".join(kind.__name__ for kind in kinds)
+        raise DatabaseCorruptError.unreadable(
+            "A chunk", TypeError(f"its id, text and hash are {found}")
+        )
     return StoredChunk(
         id=row[0],
         collection=row[1],

@@ -294,7 +294,10 @@ class _Rows:
         ).fetchone()
         if listed is None:
             return np.empty(0, dtype=np.int64)
-        keys = np.fromstring(listed, dtype=np.int64, sep=",")
+        try:
+            keys = np.fromstring(listed, dtype=np.int64, sep=",")
+        except ValueError as error:
+            raise DatabaseCorruptError.unreadable("A row of an index", error) from error
         keys.sort()
         return keys
 

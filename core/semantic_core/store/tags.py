@@ -67,7 +67,7 @@ def count_wrong_tags(connection: sqlite3.Connection) -> int:
         f"UNION ALL SELECT key FROM (SELECT * FROM tags EXCEPT {_ALL})"
     )
     # The other keys may be spelled as another version of SQLite did.
-    return sum(_NO_TAG.search(key) is None for (key,) in wrong)
+    return sum(_NO_TAG.search(str(key)) is None for (key,) in wrong)
 
 
 def rebuild_tags(connection: sqlite3.Connection) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from semantic_core.errors import DatabaseCorruptError
 from semantic_core.queue.budget import RetryBudget
 from semantic_core.queue.claims import claim, claimed_texts
 from semantic_core.spec import EmbeddingSpec
@@ -284,7 +284,7 @@ def test_open_items_are_unique_by_constraint(store: PeeweeVectorStore) -> None:
     with store.database.transaction() as connection:
         claim(connection, waiting, new_job())
     with (
-        pytest.raises(sqlite3.IntegrityError, match="content_hash"),
+        pytest.raises(DatabaseCorruptError, match="content_hash"),
         store.database.transaction() as connection,
     ):
         claim(connection, waiting, new_job())

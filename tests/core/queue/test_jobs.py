@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from semantic_core.errors import BatchNotFoundError, TransitionError
+from semantic_core.errors import BatchNotFoundError, DatabaseCorruptError, TransitionError
 from semantic_core.queue import jobs
 from semantic_core.queue.jobs import JobRecord
 from semantic_core.statuses import (
@@ -216,7 +215,7 @@ def test_failing_a_held_job_ends_the_hold(store: PeeweeVectorStore, job_id: str)
 def test_database_refuses_states_that_cannot_be(
     store: PeeweeVectorStore, job_id: str, values: dict[str, Any]
 ) -> None:
-    with pytest.raises(sqlite3.IntegrityError, match="CHECK"):
+    with pytest.raises(DatabaseCorruptError, match="CHECK"):
         _do(store, jobs.move, job_id, token=TOKEN, steps=[JobStep.CLAIMED], **values)
 
 
@@ -225,7 +224,7 @@ def test_two_jobs_never_share_a_remote_one(store: PeeweeVectorStore, job_id: str
     store.save(chunks_of("b"))
     other = claim_job(store)
     assert other is not None
-    with pytest.raises(sqlite3.IntegrityError, match="google_job_id"):
+    with pytest.raises(DatabaseCorruptError, match="google_job_id"):
         _submit(store, other)
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sqlite3
-
 import pytest
 
+from semantic_core.errors import DatabaseCorruptError
 from semantic_core.queue.vectors import (
     ArrivedVector,
     release_vectors,
@@ -78,7 +77,7 @@ def test_only_collections_of_the_same_space_are_served(store: PeeweeVectorStore)
 def test_a_vector_that_is_not_stored_serves_nobody(store: PeeweeVectorStore) -> None:
     store.save(chunks_of("a"))
     with (
-        pytest.raises(sqlite3.IntegrityError, match="FOREIGN KEY"),
+        pytest.raises(DatabaseCorruptError, match="FOREIGN KEY"),
         store.database.transaction() as connection,
     ):
         serve_vectors(connection, [_key("a")], now=0.0)
@@ -167,7 +166,7 @@ def test_database_refuses_chunks_that_cannot_be(store: PeeweeVectorStore, change
     store.save(chunks_of("abc"))
     embed(store, "c")
     with (
-        pytest.raises(sqlite3.IntegrityError),
+        pytest.raises(DatabaseCorruptError),
         store.database.transaction() as connection,
     ):
         connection.execute(f"UPDATE chunks SET {change} WHERE chunk_id = 'a'")
