@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import pickle
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from enum import IntEnum, StrEnum
@@ -572,3 +574,41 @@ def test_whatever_is_asked_is_answered_or_refused(
         return
     if tree is not None:
         assert ask(connection, tree, [row]) == [int(matches(tree, row))]
+
+
+MANY = 100_000
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        {f"k{number}": number for number in range(MANY)},
+        {"$or": [{"a": number} for number in range(MANY)]},
+        {"$not": [{"a": number} for number in range(MANY)]},
+        {"$and": [{"$or": [{"a": 1}, {"b": {"$gt": 1, "$lt": 2}}]}] * MANY},
+        {"a": {f"$x{number}": 1 for number in range(MANY)}},
+    ],
+)
+def test_too_many_conditions_are_counted_before_any_is_looked_at(filters: dict[str, Any]) -> None:
+    """Each costs a hundred times what counting it does."""
+    looked_at = 0
+
+    def note(frame: Any, event: str, _: Any) -> None:
+        nonlocal looked_at
+        looked_at += event == "call" and frame.f_code.co_name == "_parse_condition"
+
+    sys.setprofile(note)
+    try:
+        with pytest.raises(InvalidFilterError, match="more than 1000"):
+            parse_filter(filters)
+    finally:
+        sys.setprofile(None)
+    assert looked_at == 0
+
+
+def test_a_group_takes_no_more_parts_than_are_too_many() -> None:
+    made = itertools.count()
+    parts: Any = (Condition(f"k{next(made)}", Operator.EQ, 1) for _ in range(MANY))
+    with pytest.raises(InvalidFilterError, match="more than 1000"):
+        And(parts)
+    assert next(made) < 1100

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import glob
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qs, quote, unquote, urlsplit
@@ -107,6 +109,34 @@ def make_private_file(target: Target) -> None:
         raise DatabaseReadOnlyError(
             f"Cannot create {path}: {error.strerror}. Check the permissions of its folder."
         ) from error
+
+
+def open_to_others(path: Path) -> list[Path]:
+    """Return the files of a database that somebody else may write: it, its log, its indexes.
+
+    Whoever writes one decides what search answers, and what is sent and paid for.
+    """
+    beside = [f"{path.name}{end}" for end in ("", "-wal", "-shm", "-journal")]
+    files = [path.with_name(name) for name in beside]
+    files += sorted(path.parent.glob(f"{glob.escape(path.name)}.vectors-*"))
+    return [file for file in files if _is_open_to_others(file)]
+
+
+def _is_open_to_others(path: Path) -> bool:
+    try:
+        status = path.stat()
+    except OSError:
+        return False
+    return stat.S_ISREG(status.st_mode) and bool(status.st_mode & (stat.S_IWGRP | stat.S_IWOTH))
+
+
+def tighten(path: Path) -> bool:
+    """Let only its owner write a file; return whether that could be done."""
+    try:
+        path.chmod(stat.S_IMODE(path.stat().st_mode) & ~(stat.S_IWGRP | stat.S_IWOTH))
+    except OSError:
+        return False
+    return True
 
 
 def _path_in_url(url: str) -> str:

@@ -16,6 +16,7 @@ from semantic_core.doctor.rows import (
     free_vectors,
     full_text,
     leases,
+    open_files,
     pauses,
     stuck_claims,
     tags,
@@ -81,6 +82,7 @@ def _beneath(manager: BatchManager, *, fix: bool) -> Iterator[Finding]:
         leases(database, fix=fix, now=now),
         pauses(database, fix=fix, now=now, beyond=manager.config.longest_pause),
         failed_chunks(database),
+        open_files(database, fix=fix),
         temporary_files(manager, fix=fix),
     ):
         if found is not None:

@@ -20,6 +20,7 @@ class Trouble(StrEnum):
     FAR_LEASE = "lease that ends too late"
     FAR_PAUSE = "pause that ends too late"
     TEMPORARY_FILE = "temporary file"
+    OPEN_FILE = "file that others may write"
     UNKNOWN_JOB = "unknown job at the provider"
     DOUBLE_JOB = "job that stands twice at the provider"
     REMOTE_FILE = "input file at the provider"

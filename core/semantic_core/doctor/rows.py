@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 
-from semantic_core.database import Database
+from semantic_core.database import Database, open_to_others, tighten
 from semantic_core.doctor.findings import Finding, Trouble
 from semantic_core.errors import DatabaseCorruptError, DatabaseReadOnlyError
 from semantic_core.limits import HOUR
@@ -63,6 +63,24 @@ _FREE = (
     "SELECT DISTINCT c.content_hash FROM chunks c JOIN embeddings e ON e.key = c.content_hash "
     "WHERE c.embedding_status = 'PENDING'"
 )
+
+
+def open_files(database: Database, *, fix: bool) -> Finding | None:
+    """Find files of the database that somebody else may write; let only their owner."""
+    found = open_to_others(database.path)
+    if not found:
+        return None
+    tightened = [tighten(file) for file in found] if fix else []
+    names = ", ".join(file.name for file in found[:5])
+    return Finding(
+        trouble=Trouble.OPEN_FILE,
+        count=len(found),
+        message=f"{counted(len(found), 'file')} of the database can be written by others than "
+        f"their owner ({names}): they could change what is found, and what is sent and paid for. "
+        "chmod go-w ends that.",
+        is_fixable=True,
+        is_fixed=fix and all(tightened),
+    )
 
 
 def damage(database: Database) -> Finding | None:

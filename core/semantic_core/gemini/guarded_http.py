@@ -21,7 +21,12 @@ from semantic_core.keyring import Secret
 T = TypeVar("T")
 
 # A hundred vectors of 3,072 numbers are 8 MB; a page of a hundred jobs is less.
-LARGEST_ANSWER = 64 << 20
+LARGEST_ANSWER = 16 << 20
+
+# What parsing an answer makes of it: such vectors are 307,200 numbers, such a page a few thousand
+# objects. Sixteen million bytes of "[]," would be 400 MB of lists.
+_MOST_VALUES = 1_000_000
+_MOST_OBJECTS = 100_000
 
 LONGEST_ANSWER = 300.0
 
@@ -99,7 +104,7 @@ class GuardedHttp(httpx2.Client):
             self._check_answer(response)
             if not is_streamed:
                 self.bound(response, size=LARGEST_ANSWER, seconds=LONGEST_ANSWER)
-                response.read()
+                _check_parts(response.read())
         except BaseException:
             response.close()
             raise
@@ -134,12 +139,26 @@ class GuardedHttp(httpx2.Client):
             )
         if not response.is_success:
             self.bound(response, size=LARGEST_ANSWER, seconds=LONGEST_ANSWER)
-            response.read()
+            _check_parts(response.read())
             raise refusal_of(response, key=self._key_name)
         # Without this header the SDK would sleep and send the piece again by itself.
         is_upload = response.request.headers.get("x-goog-upload-command", "start") != "start"
         if is_upload and "x-goog-upload-status" not in response.headers:
             raise ProviderUnavailableError("The provider did not say whether it took the upload.")
+
+
+def _check_parts(body: bytes) -> None:
+    """Check that parsing an answer cannot fill the memory.
+
+    Raises:
+        ProviderProtocolError: it could.
+    """
+    objects = body.count(b"[") + body.count(b"{")
+    if objects > _MOST_OBJECTS or body.count(b",") > _MOST_VALUES:
+        raise ProviderProtocolError(
+            f"The provider's answer has more than {_MOST_VALUES:,} values or {_MOST_OBJECTS:,} "
+            "objects. Nothing of it was used."
+        )
 
 
 class _BoundedStream(httpx2.SyncByteStream):

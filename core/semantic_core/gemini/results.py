@@ -28,6 +28,9 @@ from semantic_core.spec import EmbeddingSpec
 # parsing, so that no line can fill the memory.
 LONGEST_LINE = 32 * 8192 + 65_536
 
+# Our own keys have 64 characters; a page of lines must not fill the memory with others.
+_LONGEST_KEY = 256
+
 # The spellings of a line's key that have been seen or documented.
 _KEY_NAMES = ("key", "custom_id", "request_id")
 
@@ -95,7 +98,7 @@ def _quick_key(line: bytes | None) -> str | None:
     if line is None:
         return None
     found: list[bytes] = _KEY.findall(line)
-    if len(found) == 1:
+    if len(found) == 1 and len(found[0]) <= _LONGEST_KEY:
         return found[0].decode("utf-8", "replace")
     record = _parse(line)
     return None if record is None else _find_key(record)
@@ -198,7 +201,11 @@ def _find_key(record: dict[str, Any]) -> str | None:
         candidates.append(metadata.get("key"))
     for candidate in candidates:
         # The standard library lets lone surrogates pass, which no database takes.
-        if isinstance(candidate, str) and candidate.isprintable():
+        if (
+            isinstance(candidate, str)
+            and len(candidate) <= _LONGEST_KEY
+            and candidate.isprintable()
+        ):
             return candidate
     return None
 

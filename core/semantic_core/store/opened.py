@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Self
 import peewee
 
 from semantic_core.clock import Clock, SystemClock
-from semantic_core.database import Database
+from semantic_core.database import Database, open_to_others
 from semantic_core.errors import InvalidInputError
 from semantic_core.queue.stats import read_stats
 from semantic_core.schema import SchemaOptions, ensure_schema_compatibility, read_meta
@@ -30,6 +31,8 @@ from semantic_core.store.vectors import known_vectors
 from semantic_core.tables import build_tables
 from semantic_core.types import QueueStats
 
+_log = logging.getLogger(__name__)
+
 
 class OpenStore:
     """The part of `PeeweeVectorStore` that is about the database as a whole."""
@@ -48,6 +51,12 @@ class OpenStore:
         except BaseException:
             self.database.close()
             raise
+        if others := open_to_others(self.database.path):
+            _log.warning(
+                "%s can be written by others than its owner: they could change what is found, and "
+                "what is sent and paid for. chmod go-w, or `semcore doctor --fix`, ends that.",
+                others[0],
+            )
         self.tables = build_tables(self.database.peewee)
         self._indexes = IndexCache(self.database)
 

@@ -489,3 +489,25 @@ def test_a_job_that_a_process_left_is_a_note(world: World) -> None:
     world.clock.advance(CONFIG.lease + 1)
     assert set(found(world.manager())) == {Trouble.LEFT_JOB}
     assert world.manager().flush_queue() is not None
+
+
+def test_files_that_others_may_write_are_named_and_tightened(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.save("one")
+    assert Trouble.OPEN_FILE not in {one.trouble for one in examine(world.manager()).findings}
+    index = world.path.with_name(f"{world.path.name}.vectors-1")
+    index.write_bytes(b"planted")
+    world.path.chmod(0o666)
+    index.chmod(0o620)
+    with PeeweeVectorStore(world.path):
+        assert "can be written by others" in caplog.text
+    found = {one.trouble: one for one in examine(world.manager()).findings}[Trouble.OPEN_FILE]
+    assert found.count == 2
+    assert found.is_fixable
+    assert world.path.stat().st_mode & 0o777 == 0o666, "looking changes nothing"
+    fixed = {one.trouble: one for one in examine(world.manager(), fix=True).findings}
+    assert fixed[Trouble.OPEN_FILE].is_fixed
+    assert world.path.stat().st_mode & 0o777 == 0o644
+    assert not index.exists() or index.stat().st_mode & 0o777 == 0o600
+    assert Trouble.OPEN_FILE not in {one.trouble for one in examine(world.manager()).findings}

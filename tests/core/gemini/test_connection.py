@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import gzip
 import pickle
@@ -10,6 +11,7 @@ import ssl
 import subprocess
 import sys
 import threading
+import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -22,6 +24,7 @@ from semantic_core.errors import (
     KeyringNotSerializableError,
     ProviderProtocolError,
     ProviderUnavailableError,
+    RequestRefusedError,
 )
 from semantic_core.gemini import GeminiBatchClient
 from semantic_core.gemini.connection import Connection, sdk_errors
@@ -429,3 +432,33 @@ def test_an_interrupt_of_the_first_import_breaks_no_later_call(module: str, pyth
     """)
     assert child.ask(module) == "google.genai.errors Files Batches"
     child.end()
+
+
+HUGE = 60 << 20
+
+
+@pytest.mark.parametrize("code", [200, 400])
+@pytest.mark.parametrize(
+    "piece", [b"[],", b'{"a":{}},', b"0,", b'"ab",', b"x", b" ", b'[{"a":', b'"\\u0041",']
+)
+def test_no_answer_fills_the_memory(piece: bytes, code: int) -> None:
+    """Parsed, 60 MB of lists would be 1.7 GB: both as much of it as is read, and all of it."""
+    for size in (HUGE, 15 << 20):
+        body = Chunks(b'{"a":[', *[piece * ((1 << 20) // len(piece))] * (size >> 20), b"0]}")
+        connection, _ = connect(httpx2.Response(code, stream=body))
+        tracemalloc.start()
+        with contextlib.suppress(ProviderProtocolError, RequestRefusedError):
+            connection.request("GET", "batches")
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert body.is_closed
+        assert peak < 256 << 20, f"{peak:,} bytes for {size:,}"
+
+
+def test_the_largest_honest_answers_are_read() -> None:
+    vector = "[" + ",".join(["-0.0123456789012345"] * 3072) + "]"
+    vectors = ",".join([f'{{"values":{vector}}}'] * 100)
+    job = {"name": "batches/x", "metadata": {"a": {"b": {"c": [1, 2, 3]}}}, "response": {"d": {}}}
+    for body in (f'{{"embeddings":[{vectors}]}}'.encode(), {"operations": [job] * 100}):
+        connection, _ = connect(answer(body))
+        assert connection.request("GET", "batches")

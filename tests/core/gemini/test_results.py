@@ -530,3 +530,18 @@ def test_a_conflict_is_found_under_any_spelling_of_the_key(tmp_path: Path) -> No
 def test_looking_for_conflicts_survives_any_content(tmp_path: Path) -> None:
     path = write(tmp_path / "results", b"\xff", b"{", b"x" * (LONGEST_LINE + 10), b'{"key":3}', b"")
     assert find_conflicting_keys(path) == frozenset()
+
+
+def test_keys_without_end_are_not_kept(tmp_path: Path) -> None:
+    path = tmp_path / "results"
+    key = "k" * (LONGEST_LINE - 100)
+    path.write_bytes(b"".join(b'{"key":"%d%s"}\n' % (n % 7, key.encode()) for n in range(300)))
+    tracemalloc.start()
+    conflicting = find_conflicting_keys(path)
+    lines = list(read_results(path, spec=SPEC))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert conflicting == frozenset()
+    assert {line.key for line in lines} == {None}
+    assert len(lines) == 300
+    assert peak < 20 << 20
