@@ -330,7 +330,7 @@ HOSTILE = {
 
 
 def test_whatever_stands_in_a_column_is_a_typed_error_or_an_answer(tmp_path: Path) -> None:
-    """E28: a value that semcore never writes, in each column of each table in turn"""
+    """E33: a value that semcore never writes, in each column of each table in turn"""
     small = tmp_path / "small.db"
     small_database(small)
     with closing(sqlite3.connect(small)) as connection:
@@ -387,7 +387,7 @@ def test_whatever_stands_in_a_column_is_a_typed_error_or_an_answer(tmp_path: Pat
     ],
 )
 def test_nothing_in_a_file_runs_when_it_is_written(tmp_path: Path, plant: str, what: str) -> None:
-    """E28"""
+    """E33"""
     path = tmp_path / "notes.db"
     small_database(path)
     with closing(sqlite3.connect(path)) as connection:

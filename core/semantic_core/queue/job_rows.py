@@ -25,6 +25,14 @@ _PLAIN_NAME = re.compile(r"[A-Za-z0-9-]{1,64}")
 # The year 10000, which no date can say.
 _END_OF_TIME = 253_402_300_800.0
 
+# Without these nobody can say where a job stands, whose it is, or whether its results are whole.
+NEEDED = frozenset(
+    {
+        *("step", "status", "hold_reason", "display_name", "model", "fingerprint"),
+        *("google_job_id", "request_count"),
+    }
+)
+
 
 @contextmanager
 def any_text(connection: sqlite3.Connection) -> Iterator[None]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from semantic_core.errors import BatchNotFoundError, TransitionError
-from semantic_core.queue.job_rows import any_text, read_columns
+from semantic_core.queue.job_rows import NEEDED, any_text, read_columns
 from semantic_core.statuses import FailureReason, HoldReason, JobStatus, JobStep
 from semantic_core.types import BatchJob
 
@@ -20,14 +20,6 @@ _IS_OPEN = "status NOT IN ('COMPLETED', 'FAILED')"
 # Given up in the belief that the provider does not have it. Where it has, it needs its input.
 _MAY_COME_LATE = (
     "(google_job_id IS NULL AND failure_reason IN ('never reached the provider', 'released'))"
-)
-
-# Without these nobody can say where a job stands, whose it is, or whether its results are whole.
-_NEEDED = frozenset(
-    {
-        *("step", "status", "hold_reason", "display_name", "model", "fingerprint"),
-        *("google_job_id", "request_count"),
-    }
 )
 
 
@@ -84,7 +76,7 @@ class JobRecord:
                 batch_id=job_id,
             )
         values, unreadable = read_columns(names, row)
-        return cls(**values, unreadable=tuple(name for name in unreadable if name in _NEEDED))
+        return cls(**values, unreadable=tuple(name for name in unreadable if name in NEEDED))
 
 
 def read_job(connection: sqlite3.Connection, job_id: str) -> BatchJob:
