@@ -20,11 +20,13 @@ from semantic_core.emulator import (
 )
 from semantic_core.errors import SubmissionUncertainError
 from semantic_core.failpoints import FailPoint, arm, disarm
-from semantic_core.gemini import Endpoint, GeminiBatchClient
+from semantic_core.gemini import EmbeddingRequest, Endpoint, GeminiBatchClient
 from semantic_core.limits import GEMINI_LIMITS
+from semantic_core.spec import EmbeddingSpec
 from semantic_core.statuses import EmbeddingStatus, FailureReason, JobStatus
 from semantic_core.types import BatchJob, Chunk
-from support.invariants import check_invariants
+from support.chunks import content_hash
+from support.invariants import check_invariants, excused
 from support.world import CONFIG, World, open_world
 
 READY, PENDING = EmbeddingStatus.READY, EmbeddingStatus.PENDING
@@ -300,6 +302,27 @@ def test_one_that_still_runs_though_its_vectors_are_stored_is_cancelled(tmp_path
         manager.sync_status()
         assert is_cancelled(world, first(manager))
         assert world.emulator.ledger.overbilled() == {}
+
+
+@pytest.mark.parametrize("is_shown", [True, False])
+def test_only_a_job_that_was_not_shown_excuses_a_second_bill(
+    world: World,
+    is_shown: bool,  # noqa: FBT001  # pytest names it
+) -> None:
+    """I2: how the state machine tells them apart."""
+    manager = given_up(world, "one")
+    if is_shown:
+        world.clock.advance(LATE)
+        manager.context().client.list_jobs()
+    # What this library never does once a listing showed the job.
+    manager.context().client.create_embedding_job(
+        [EmbeddingRequest(key=content_hash("one", EmbeddingSpec()), text="one")],
+        spec=EmbeddingSpec(),
+        display_name="again",
+        spool=world.folder / "again.jsonl",
+    )
+    assert world.emulator.ledger.overbilled().total() == 1
+    assert excused(world.emulator, CONFIG.listing_grace).total() == (0 if is_shown else 1)
 
 
 def test_it_goes_on_after_a_crash_in_the_middle(tmp_path: Path) -> None:
