@@ -44,6 +44,7 @@ class FailPoint(StrEnum):
     CLEANUP_STARTED = "cleanup.started"
     CLEANUP_REMOVED = "cleanup.removed"
     CLEANUP_DONE = "cleanup.done"
+    BACKUP_WRITTEN = "backup.written"
     INDEX_WRITTEN = "index.written"
     INDEX_SYNCED = "index.synced"
     INDEX_REPLACED = "index.replaced"

@@ -125,6 +125,7 @@ class Play:
             check_provider(self.emulator, office.store)
             check_quiet(office.store)
             self._check_idle(office)
+            assert list(self.folder.glob("*.new")) + list(self.folder.glob(".*.new")) == []
             statuses = {chunk.text: chunk.status for chunk in office.store.chunks()}
         assert statuses == dict.fromkeys(self.chapter.texts, EmbeddingStatus.READY)
         assert list(self.emulator.ledger.billed().values()) == [1] * len(self.chapter.texts)

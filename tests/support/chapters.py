@@ -138,6 +138,10 @@ class Office:
             collection=GIVEN,
         )
 
+    def back_up(self) -> None:
+        """Copy the database."""
+        self.store.backup(self._folder / "backup.db", overwrite=True)
+
     def search_given(self) -> None:
         """Search them, which writes their index beside the database."""
         found = self.store.search(vector=[1.0, 7.0], collection=GIVEN, limit=1, mode="vector")
@@ -182,6 +186,7 @@ def _good_day(office: Office) -> None:
     office.flush()
     office.flush()
     office.sync()
+    office.back_up()
 
 
 def _refuse_once(office: Office, emulator: Emulator) -> None:

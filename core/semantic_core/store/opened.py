@@ -15,7 +15,7 @@ from semantic_core.database import Database, open_to_others
 from semantic_core.errors import InvalidInputError
 from semantic_core.queue.stats import read_stats
 from semantic_core.schema import SchemaOptions, ensure_schema_compatibility, read_meta
-from semantic_core.store.backing_up import back_up
+from semantic_core.store.backing_up import back_up, remove_left_copies
 from semantic_core.store.collections import (
     DEFAULT_COLLECTION,
     Collection,
@@ -57,6 +57,7 @@ class OpenStore:
                 "what is sent and paid for. chmod go-w, or `semcore doctor --fix`, ends that.",
                 others[0],
             )
+        remove_left_copies(self.database.path.parent)
         self.tables = build_tables(self.database.peewee)
         self._indexes = IndexCache(self.database)
 

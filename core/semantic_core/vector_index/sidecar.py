@@ -7,7 +7,6 @@ process that has the old file mapped keeps it.
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import mmap
 import os
@@ -20,6 +19,7 @@ from typing import BinaryIO
 import numpy as np
 
 from semantic_core.failpoints import FailPoint, reach
+from semantic_core.leftovers import CAREFUL, is_mine, remove_abandoned
 from semantic_core.vector_index.codes import Codes, word_count
 from semantic_core.vector_index.first_pass import FirstPass
 from semantic_core.vector_index.index import VectorIndex
@@ -30,9 +30,6 @@ _log = logging.getLogger(__name__)
 
 # Vectors written at once.
 _WRITTEN = 1024
-
-# A link is not followed, and a pipe not waited for: both could be anything by now.
-_CAREFUL = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
 
 class Sidecar:
@@ -62,7 +59,7 @@ class Sidecar:
             newest: the last sequence number there is; a file beyond it is of another past.
         """
         with self._noting():
-            _remove_abandoned(self._new_path)
+            remove_abandoned(self._new_path)
         with self._noting():
             found = _mapped(self.path, self.identity)
             if found is None:
@@ -119,7 +116,7 @@ class Sidecar:
 def _mapped(path: Path, identity: Identity) -> tuple[Header, mmap.mmap] | None:
     """Map a file whose every byte was checked, or return None if there is none."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | _CAREFUL)
+        descriptor = os.open(path, os.O_RDONLY | CAREFUL)
     except FileNotFoundError:
         return None
     try:
@@ -160,14 +157,14 @@ def _index_over(header: Header, content: mmap.mmap, identity: Identity) -> Vecto
 def _replace(
     path: Path, new_path: Path, identity: Identity, index: VectorIndex, moment: Moment
 ) -> bool:
-    _remove_abandoned(new_path)
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | _CAREFUL
+    remove_abandoned(new_path)
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | CAREFUL
     try:
         descriptor = os.open(new_path, flags, 0o600)
     except FileExistsError:
         return False
     with os.fdopen(descriptor, "r+b") as file:
-        if not _is_mine(descriptor, new_path):
+        if not is_mine(descriptor, new_path):
             return False
         try:
             _write(file, identity, index, moment)
@@ -213,32 +210,6 @@ def _write(file: BinaryIO, identity: Identity, index: VectorIndex, moment: Momen
     file.seek(0)
     file.write(header.pack(digest))
     file.flush()
-
-
-def _remove_abandoned(new_path: Path) -> None:
-    """Remove what a process left that died while it saved; leave what a living one writes."""
-    try:
-        descriptor = os.open(new_path, os.O_RDWR | _CAREFUL)
-    except FileNotFoundError:
-        return
-    try:
-        if _is_mine(descriptor, new_path):
-            new_path.unlink()
-    finally:
-        os.close(descriptor)
-
-
-def _is_mine(descriptor: int, path: Path) -> bool:
-    """Lock an open file; return whether that worked and it still has this name.
-
-    The kernel lets go of the lock when its holder dies, however it dies. Who holds the lock may
-    rename or remove the file, nobody else does.
-    """
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return os.path.samestat(os.fstat(descriptor), path.lstat())
-    except (BlockingIOError, FileNotFoundError):
-        return False
 
 
 def _sync_folder(folder: Path) -> None:

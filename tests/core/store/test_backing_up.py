@@ -18,6 +18,7 @@ from support.chunks import SPEC, chunks_of, embed, only
 from support.clock import ManualClock
 from support.disk import no_file_larger_than
 from support.invariants import check_invariants
+from support.processes import Child, Python
 from support.world import World
 
 
@@ -123,6 +124,49 @@ def test_a_full_disk_leaves_nothing_and_what_was_there(
     if overwrite:
         assert copy.read_text() == "the backup of yesterday"
     assert len(store.chunks()) == 200
+
+
+def test_a_copy_that_a_killed_process_left_is_removed_by_whoever_comes_next(
+    store: PeeweeVectorStore, tmp_path: Path, clock: ManualClock, python: Python
+) -> None:
+    """It holds every text. A copy that a living process writes stays."""
+    store.save(chunks_of("a"))
+    folder = tmp_path / "backups"
+    folder.mkdir()
+    code = """
+        from semantic_core import PeeweeVectorStore
+        from semantic_core.failpoints import FailPoint, arm
+
+        def wait():
+            say("written")
+            hear()
+
+        arm(FailPoint.BACKUP_WRITTEN, wait)
+        PeeweeVectorStore(hear()).backup(hear())
+    """
+
+    def begin(name: str) -> Child:
+        child = python(code)
+        child.say(str(store.database.path))
+        assert child.ask(str(folder / name)) == "written"
+        return child
+
+    killed, living = begin("one.db"), begin("two.db")
+    assert len(names(folder)) == 2
+    for name in names(folder):
+        assert stat.S_IMODE((folder / name).stat().st_mode) == 0o600
+    killed.kill()
+    store.backup(folder / "three.db")
+    assert len(names(folder) - {"three.db"}) == 1
+    living.say("go on")
+    living.end()
+    assert names(folder) == {"two.db", "three.db"}
+
+    killed = begin("four.db")
+    assert len(names(folder)) == 3
+    killed.kill()
+    PeeweeVectorStore(folder / "two.db", clock=clock).close()
+    assert names(folder) == {"two.db", "three.db"}
 
 
 def test_others_write_while_it_is_made(

@@ -1,0 +1,40 @@
+"""Files that a process works on, and that nobody needs if it was killed."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+# A link is not followed, and a pipe not waited for: both could be anything by now.
+CAREFUL = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+
+
+def is_mine(descriptor: int, path: Path) -> bool:
+    """Lock an open file; return whether that worked and it still has this name.
+
+    The kernel lets go of the lock when its holder dies, however it dies. Who holds the lock may
+    rename or remove the file, nobody else does.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return os.path.samestat(os.fstat(descriptor), path.lstat())
+    except (BlockingIOError, FileNotFoundError):
+        return False
+
+
+def remove_abandoned(path: Path) -> None:
+    """Remove a file that a process left that died; leave what a living one writes.
+
+    Raises:
+        OSError: it cannot be opened or removed; where there is none, nothing is raised.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR | CAREFUL)
+    except FileNotFoundError:
+        return
+    try:
+        if is_mine(descriptor, path):
+            path.unlink()
+    finally:
+        os.close(descriptor)
