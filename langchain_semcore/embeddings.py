@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from langchain_core.embeddings import Embeddings
 
@@ -108,6 +108,25 @@ class DeferredEmbeddings(Embeddings):
             "them at once; for any other vector store use a live embedder, such as "
             "GoogleGenerativeAIEmbeddings of langchain-google-genai."
         )
+
+    def __deepcopy__(self, memo: object) -> DeferredEmbeddings:
+        """Share what makes the live calls, and so its key, within this process."""
+        return DeferredEmbeddings(
+            spec=self.spec, query_embeddings=self.query_embeddings, embedder=self.embedder
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Never a key: a copy in another process reads it from the environment there.
+        return {
+            "spec": self.spec,
+            "query_embeddings": self.query_embeddings,
+            "endpoint": self.embedder.endpoint,
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        embedder = GeminiEmbedder(GoogleKeyring.from_env(), endpoint=state.pop("endpoint"))
+        self.__init__(**state, embedder=embedder)  # type: ignore[misc]  # the one way to be made
+        self._owns_embedder = True
 
     def close(self) -> None:
         """Close the connection to the provider, if it was opened here. Idempotent."""

@@ -380,14 +380,15 @@ class SemcoreVectorStore(BasePydanticVectorStore):
     # --- inside ------------------------------------------------------------------------------
 
     def __getstate__(self) -> dict[str, Any]:
-        # A copy in another process opens the database by its path.
+        # The client is pickled as where its database is, and opens that where it is loaded.
         state = BaseModel.__getstate__(self)
         state["__pydantic_private__"] = None
-        state["__dict__"] = state["__dict__"] | {"spec": self._wanted_spec}
+        state["__dict__"] |= {"store": self._client, "spec": self._wanted_spec}
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state["__dict__"])  # type: ignore[misc]  # as the base does
+        self._owns_client = True
 
     def _known_spec(self) -> EmbeddingSpec | None:
         found = self._client.find(self.collection)

@@ -21,7 +21,8 @@ from semantic_core import (
 class LiveQueries:
     """Embeds queries. The key is asked for, and the connection opened, at the first one.
 
-    Pickled without its keys: a copy in another process reads them from its environment.
+    Pickled without its keys: a copy in another process reads them from its environment. One in the
+    same process shares them.
 
     Args:
         keyring: its default key is used; None for that of the environment.
@@ -74,6 +75,12 @@ class LiveQueries:
                     self._keyring or GoogleKeyring.from_env(), endpoint=self._endpoint
                 )
             return self._embedder
+
+    def __deepcopy__(self, memo: object) -> LiveQueries:
+        embedder = None if self._owns_embedder else self._embedder
+        other = LiveQueries(self._keyring, embedder=embedder, embed_model=self._embed_model)
+        other._endpoint = self._endpoint
+        return other
 
     def __getstate__(self) -> dict[str, Any]:
         return {"endpoint": self._endpoint, "embed_model": self._embed_model}

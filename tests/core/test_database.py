@@ -18,6 +18,7 @@ import pytest
 
 from semantic_core.database import PAGE_SIZE, Database
 from semantic_core.database.database import CACHE_SIZE, CHECKPOINT_PAGES
+from semantic_core.database.engine import OLDEST_SQLITE, what_is_missing
 from semantic_core.errors import (
     DatabaseBusyError,
     DatabaseCorruptError,
@@ -537,6 +538,51 @@ def test_a_full_disk_keeps_nothing_of_the_step(database: Database) -> None:
     connection.execute("PRAGMA max_page_count = 1000000")
     add(database, "after")
     assert texts(database.path) == ["before", "after"]
+
+
+# --- which SQLite --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("version", "modules", "says"),
+    [
+        ((3, 36, 9), {"fts5", "json_each"}, "is older than 3.37.0"),
+        ((2, 99, 0), set(), "is older than 3.37.0"),
+        ((3, 40, 1), {"json_each", "fts3"}, "was built without fts5"),
+        ((3, 37, 0), set(), "was built without fts5 and json_each"),
+        (OLDEST_SQLITE, {"fts5", "json_each", "rtree"}, None),
+        ((4, 0, 0), {"fts5", "json_each"}, None),
+    ],
+)
+def test_an_sqlite_that_cannot_do_it_is_named(
+    version: tuple[int, ...], modules: set[str], says: str | None
+) -> None:
+    """It would be called a damaged database, at the first statement that it does not know."""
+    reason = what_is_missing(version, modules)
+    assert bool(reason) is bool(says)
+    assert (reason or "").startswith(says or "")
+
+
+def test_this_sqlite_is_looked_at_before_a_file_is_made(database_path: Path) -> None:
+    """An old one can only be pretended: a child is told that it has one."""
+    printed = in_process(
+        """
+    import sqlite3, sys
+    sqlite3.sqlite_version, sqlite3.sqlite_version_info = "3.31.1", (3, 31, 1)
+    from semantic_core import PeeweeVectorStore, StorageError
+
+    try:
+        PeeweeVectorStore(sys.argv[1])
+    except StorageError as error:
+        print(type(error).__name__, error)
+    """,
+        database_path,
+    )
+    assert printed.startswith(
+        "UnsupportedDatabaseError This Python uses SQLite 3.31.1, which is older"
+    )
+    assert "No file was opened" in printed
+    assert not database_path.exists()
 
 
 # --- a file that goes away while it is open ----------------------------------------------------

@@ -18,7 +18,7 @@ PAGE = (ROOT / "docs" / "reliability.md").read_text()
 
 ROWS = [
     f"{letter}{number}"
-    for letter, last in (("A", 20), ("B", 19), ("C", 27), ("D", 15), ("E", 37), ("I", 10))
+    for letter, last in (("A", 20), ("B", 19), ("C", 27), ("D", 15), ("E", 40), ("I", 10))
     for number in range(1, last + 1)
 ]
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager
+from functools import partial
+from typing import Self
 
 import peewee
 
 from semantic_core.certain_exit import certain_exit
 from semantic_core.database.connections import Connections, Opened
+from semantic_core.database.engine import check_engine
 from semantic_core.database.failures import translated_errors
 from semantic_core.database.place import Place
 from semantic_core.database.targets import make_private_file, path_of, read_target
@@ -45,7 +48,8 @@ class Database:
         busy_timeout: seconds to wait for another process's lock.
 
     Raises:
-        UnsupportedDatabaseError: not SQLite, in memory, or in a folder that does not exist.
+        UnsupportedDatabaseError: not SQLite, in memory, or in a folder that does not exist; or this
+            Python's SQLite is too old.
         DatabaseReadOnlyError: the file does not exist and cannot be created.
     """
 
@@ -55,6 +59,7 @@ class Database:
         *,
         busy_timeout: float = DEFAULT_BUSY_TIMEOUT,
     ) -> None:
+        check_engine()
         self._busy_timeout = busy_timeout
         self._is_ours = not isinstance(target, peewee.Database)
         if isinstance(target, peewee.Database):
@@ -62,12 +67,14 @@ class Database:
             self._place = Place(self.path, has_log=False)
             self._place.check_not_cut()
             self.peewee = target
+            self._target: str | peewee.SqliteDatabase = target
         else:
             where = read_target(target)
             self.path = where.path
             self._place = Place(self.path, has_log=True)
             self._place.check_not_cut()
             make_private_file(where)
+            self._target = where.uri
             self.peewee = peewee.SqliteDatabase(
                 where.uri,
                 timeout=busy_timeout,
@@ -79,6 +86,25 @@ class Database:
         # was there before peewee, and gone with it.
         self._local = type(self.peewee._state)()  # type: ignore[attr-defined]  # noqa: SLF001  # not public
         self._is_closed = False
+
+    def __reduce__(self) -> tuple[Callable[..., Self], tuple[object, ...]]:
+        """Pickle where the database is; whoever loads that opens it with connections of its own.
+
+        Raises:
+            StorageError: it is a ready peewee database, which nobody else could open.
+        """
+        if not self._is_ours:
+            raise StorageError(
+                f"{self!r} was given a ready peewee database, and cannot be sent to another process. "
+                f"Open it there: PeeweeVectorStore({str(self.path)!r})."
+            )
+        return partial(type(self), busy_timeout=self._busy_timeout), (self._target,)
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return type(self)(self._target, busy_timeout=self._busy_timeout)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self.path)!r})"
 
     def connection(self) -> sqlite3.Connection:
         """Return this thread's connection, opened and configured at the first call.

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -69,6 +71,19 @@ class OpenStore:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.database.path)!r})"
+
+    def __reduce__(self) -> tuple[Callable[..., Self], tuple[object, ...]]:
+        """Pickle where the database is, for workers of Ray, Dask, joblib or multiprocessing.
+
+        A copy, too, is another store on the same file, and is closed by itself.
+
+        Raises:
+            StorageError: the store was given a ready peewee database.
+        """
+        return partial(type(self), clock=self.clock), (self.database,)
+
+    def __copy__(self) -> Self:
+        return deepcopy(self)
 
     def close(self) -> None:
         """Close every connection this store opened, in whatever thread. Idempotent.

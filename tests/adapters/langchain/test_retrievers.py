@@ -340,3 +340,35 @@ def test_documents_that_were_found_are_indexed_once(
     second = index(retriever.invoke("lion", mode="keyword"), manager, vector_store, **options)
     assert first["num_added"] > 0
     assert second["num_added"] == 0
+
+
+# --- in workers, and copied --------------------------------------------------------------------
+
+
+def by_meaning(retriever: SemcoreRetriever) -> bool:
+    """Return whether a query was embedded, and so some hits found by vector."""
+    return "vector" in {found(document)["match"] for document in retriever.invoke("an engine")}
+
+
+def test_a_retriever_is_pickled_by_its_path_and_without_its_key(
+    retriever: SemcoreRetriever, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = pickle.dumps(retriever)
+    assert DEFAULT_KEY.encode() not in data
+    assert BATCH_KEY.encode() not in data
+    # The key of the worker's environment, at the endpoint of old.
+    monkeypatch.setenv("GEMINI_API_KEY", DEFAULT_KEY)
+    again = pickle.loads(data)
+    assert again.vectorstore.store is not retriever.vectorstore.store
+    assert by_meaning(again)
+    assert ids(again.invoke("a large cat")) == ids(retriever.invoke("a large cat"))
+    again.vectorstore.embeddings.close()
+    again.vectorstore.store.close()
+
+
+def test_a_deep_copy_has_a_store_of_its_own_and_the_same_key(retriever: SemcoreRetriever) -> None:
+    other = copy.deepcopy(retriever)
+    assert ids(other.invoke("a large cat")) == ids(retriever.invoke("a large cat"))
+    assert by_meaning(other)
+    other.vectorstore.store.close()
+    assert len(retriever.invoke("a large cat")) == 4

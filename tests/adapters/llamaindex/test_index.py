@@ -1,7 +1,9 @@
 """VectorStoreIndex, as its users use it, on a store whose vectors come later."""
 
+import copy
 import json
-from collections.abc import Sequence
+import pickle
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -28,10 +30,10 @@ from llama_index.core.vector_stores import SimpleVectorStore
 from llama_index.core.vector_stores.types import BasePydanticVectorStore, VectorStoreQuery
 
 from llamaindex_semcore import RESULT_KEY, DeferredEmbedding, EmbeddingSpec, SemcoreVectorStore
-from semantic_core import InvalidVectorError
+from semantic_core import InvalidVectorError, StorageError
 from semantic_core.emulator import FaultRule, Operation, Reply
 from support.llamaindex import embed_all, found_by, node
-from support.world import World
+from support.world import DEFAULT_KEY, World
 
 CAT = Document(id_="cat", text="The cat sat on the mat.")
 DOG = Document(id_="dog", text="A dog barked at the postman.")
@@ -299,3 +301,38 @@ def test_nothing_but_two_names_changes_in_a_pipeline_of_a_thousand_documents(
     assert vector_store.client.stats().ready == len(vector_store.get_nodes())
     index = VectorStoreIndex.from_vector_store(vector_store, embed_model=embed_model)
     assert "123" in ask(index, "Part 123 fits model 861.")
+
+
+# --- in workers, and copied --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("again", [copy.deepcopy, lambda index: pickle.loads(pickle.dumps(index))])
+def test_an_index_is_copied_and_pickled_with_its_store(
+    again: Callable[[VectorStoreIndex], VectorStoreIndex],
+    world: World,
+    vector_store: SemcoreVectorStore,
+    embed_model: DeferredEmbedding,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A copy shares the key, which no pickle holds: a worker has it in its environment."""
+    monkeypatch.setenv("GEMINI_API_KEY", DEFAULT_KEY)
+    index = build(vector_store, embed_model)
+    embed_all(world)
+    other = again(index)
+    assert isinstance(other.vector_store, SemcoreVectorStore)
+    assert other.vector_store.client is not vector_store.client
+    hits = other.as_retriever(similarity_top_k=3).retrieve("dogs bark at postmen")
+    assert [hit[1:] for hit in found_by(hits)] == [("vector", "READY")] * 3
+    assert isinstance(other._embed_model, DeferredEmbedding)
+    other._embed_model.close()
+    other.vector_store.client.close()
+    assert len(ask(index, "dogs bark at postmen")) == 3
+
+
+def test_a_copy_where_the_database_is_not_makes_no_other(tmp_path: Path) -> None:
+    with closing(SemcoreVectorStore(tmp_path / "other.db")) as other:
+        data = pickle.dumps(other)
+    (tmp_path / "other.db").unlink()
+    with pytest.raises(StorageError, match="Check that it exists"):
+        pickle.loads(data)
+    assert not (tmp_path / "other.db").exists()
