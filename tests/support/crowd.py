@@ -28,6 +28,9 @@ from support.chapters import Office
 CONFIG = BatchConfig(max_requests=3, lease=1.0, listing_grace=60.0, rate_limit_delay=0.2)
 LONGEST_STOP = 1.5 * CONFIG.lease
 
+# A saver is not: nobody could tell whether what it was just saving stands.
+INTERRUPTED = ("flusher", "syncer", "searcher")
+
 TEXTS = tuple(f"text number {number}" for number in range(150))
 
 
@@ -41,6 +44,7 @@ class Assignment:
         seconds: for how long.
         seed: decides what each one does.
         roles: how many there are of each.
+        first: the number of the first of them; a later crowd takes others.
     """
 
     folder: str
@@ -48,12 +52,15 @@ class Assignment:
     seconds: float
     seed: int
     roles: dict[str, int]
+    first: int = 0
 
 
 def serve(say: Callable[[str], None], hear: Callable[[], str]) -> None:
     """Let a crowd work; tell what it did, and who failed."""
     import google.genai  # noqa: F401  # most of a second, once
 
+    # Inherited by all: an interrupt counts from the first step of one.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     order = json.loads(hear())
     say(json.dumps(asdict(_Crowd(order).work())))
 
@@ -66,12 +73,14 @@ class Outcome:
         failed: names of those that ended otherwise than they should.
         killed: how many were killed.
         stopped: how many were stopped, and went on.
+        interrupted: how many interrupts were sent to those that go on after one.
         done: how often each thing was done.
     """
 
     failed: list[str]
     killed: int
     stopped: int
+    interrupted: int
     done: dict[str, int]
 
 
@@ -83,8 +92,8 @@ class _Crowd:
         self._deadline = time.monotonic() + order["seconds"]
         self._running: dict[int, tuple[str, int]] = {}
         self._stopped: dict[int, float] = {}
-        self._outcome = Outcome([], 0, 0, {})
-        self._born = 0
+        self._outcome = Outcome([], 0, 0, 0, {})
+        self._born = order["first"]
 
     def work(self) -> Outcome:
         for role, number in self._order["roles"].items():
@@ -112,7 +121,11 @@ class _Crowd:
         self._running[pid] = (role, self._born)
 
     def _disturb(self) -> None:
-        """Kill or stop one of those that may die at any moment."""
+        """Interrupt one that goes on after it; kill or stop one that may die at any moment."""
+        for pid, (role, _) in self._running.items():
+            if role in INTERRUPTED and pid not in self._stopped and self._rng.random() < 0.2:
+                os.kill(pid, signal.SIGINT)
+                self._outcome.interrupted += 1
         victims = [
             pid
             for pid, (role, _) in self._running.items()
@@ -153,6 +166,7 @@ def _work(order: dict[str, Any], folder: Path, role: str, number: int, deadline:
         rng = random.Random(f"{order['seed']} {number}")
         with Office(folder, order["url"], config=CONFIG, ticks=True) as office:
             step = _ROLES[role](office, rng, number)
+            step = _interruptible(step) if role in INTERRUPTED else step
             while time.monotonic() < deadline:
                 done[step()] += 1
         (folder / f"{name}.done.json").write_text(json.dumps(done))
@@ -163,6 +177,31 @@ def _work(order: dict[str, Any], folder: Path, role: str, number: int, deadline:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+def _interruptible(step: Callable[[], str]) -> Callable[[], str]:
+    """Return a step that an interrupt ends, wherever it is, and that can be done again."""
+    is_busy = False
+
+    def interrupt(*_: object) -> None:
+        nonlocal is_busy
+        # Once a step, and never between two.
+        if is_busy:
+            is_busy = False
+            raise KeyboardInterrupt
+
+    def once() -> str:
+        nonlocal is_busy
+        try:
+            is_busy = True
+            return step()
+        except KeyboardInterrupt:
+            return "interrupted"
+        finally:
+            is_busy = False
+
+    signal.signal(signal.SIGINT, interrupt)
+    return once
 
 
 def _flusher(office: Office, rng: random.Random, number: int) -> Callable[[], str]:
