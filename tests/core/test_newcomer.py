@@ -297,7 +297,7 @@ CASES = [
         code=FAILED,
         happened="was used with endpoint:localhost",
         means="so that test vectors never mix with paid ones",
-        next_step="Use a new database file",
+        next_step="for google, use a new database file",
     ),
     Case(
         arrange=in_a_folder_that_is_not_there,
@@ -461,7 +461,7 @@ def test_a_mistyped_collection_is_not_made(newcomer: Newcomer) -> None:
     for command in (("search", "cat"), ("status",)):
         code, said = newcomer.terminal(*command, "--collection=nots")
         assert code == FAILED
-        assert "There is no collection 'nots' (there is: default)" in said
+        assert "There is no collection 'nots' (there is: 'default')" in said
 
 
 def test_another_spec_is_told_by_what_differs(newcomer: Newcomer) -> None:
