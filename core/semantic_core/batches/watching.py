@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from semantic_core.batches.manager import BatchManager
@@ -71,11 +72,17 @@ class Watch:
     def __init__(self, manager: BatchManager, options: WatchOptions | None = None) -> None:
         self._manager = manager
         self._options = options or WatchOptions()
-        self._stopped = threading.Event()
+        self._is_stopped = False
+        # Locked until `stop`. No Event: a signal handler that sets one waits for ever if its own
+        # thread is just then at a step within wait().
+        self._pause = threading.Lock()
+        self._pause.acquire()
 
     def stop(self) -> None:
         """End the watch after what it is just doing. May be called from a signal handler."""
-        self._stopped.set()
+        self._is_stopped = True
+        with suppress(RuntimeError):  # it was stopped before
+            self._pause.release()
 
     def run(self, report: Callable[[WatchRound], None]) -> None:
         """Flush and sync until `stop`.
@@ -86,9 +93,9 @@ class Watch:
         Raises:
             SemanticCoreError: what no later round can mend, such as a refused key.
         """
-        while not self._stopped.is_set():
+        while not self._is_stopped:
             report(self.round())
-            self._stopped.wait(self._options.interval)
+            self._pause.acquire(timeout=max(0.0, self._options.interval))
 
     def round(self) -> WatchRound:
         """Sync, then send what is enough or old enough, once."""
@@ -106,7 +113,7 @@ class Watch:
         return iter(())
 
     def _flush(self) -> Iterator[str]:
-        while not self._stopped.is_set():
+        while not self._is_stopped:
             batch_id = self._manager.flush_queue(
                 self._options.min_size,
                 max_age=self._options.max_age,

@@ -18,7 +18,7 @@ from semantic_core.filters.tree import And, Condition, Filter, Not
 _CHAIN = 64
 
 # A JSON path has no form for these keys that every SQLite version understands.
-_NO_PATH = re.compile(r'["\\\x00-\x1f]')
+_NO_PATH = re.compile(r'^$|["\\\x00-\x1f]')
 
 
 def compile_filter(tree: Filter, *, column: str) -> tuple[str, tuple[object, ...]]:

@@ -10,6 +10,7 @@ from semantic_core.batches import Watch, WatchOptions, WatchRound
 from semantic_core.emulator import FailLines, FaultRule, Lines, Operation, Reply
 from semantic_core.errors import AuthError
 from semantic_core.failpoints import FailPoint, arm, disarm
+from support.processes import Python
 from support.world import CONFIG, World
 
 
@@ -83,6 +84,31 @@ def test_it_stops_when_told(world: World) -> None:
     watching.run(report)
     assert len(rounds) == 1
     assert watching.round().sent == ()
+
+
+def test_a_signal_stops_it_at_any_step(python: Python) -> None:
+    """The handler runs in the thread that waits, between any two of its steps."""
+    child = python("""
+        import faulthandler
+        import random
+        import signal
+        from semantic_core.batches import Watch, WatchOptions
+
+        class Idle(Watch):
+            def round(self):
+                return None
+
+        faulthandler.dump_traceback_later(100, exit=True)
+        moments = random.Random(1)
+        for _ in range(2000):
+            watching = Idle(None, WatchOptions(interval=0.0002))
+            signal.signal(signal.SIGALRM, lambda *_: watching.stop())
+            signal.setitimer(signal.ITIMER_REAL, moments.uniform(0.0003, 0.002))
+            watching.run(lambda _: None)
+        say("each was stopped")
+    """)
+    assert child.hear() == "each was stopped"
+    child.end()
 
 
 def test_failed_chunks_are_listed_with_their_reason(world: World) -> None:
