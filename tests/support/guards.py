@@ -1325,7 +1325,7 @@ _APPLYING = (
     _guard(
         "batches/steering.py",
         "only a held or uncertain job is given up",
-        "        if not is_stuck and not is_undecided(record):\n",
+        "        if not is_stuck and not is_undecided(record) and not _is_key_refused(job, record):\n",
         "        if False:\n",
         "tests/core/batches/test_syncing.py",
     ),

@@ -316,7 +316,7 @@ class BatchManager:
             return paused + failed
 
     def release(self, batch_id: str, accept_rebilling: bool) -> None:  # noqa: FBT001  # must be written out
-        """Give up a job that is held, or whose creation is uncertain; its texts wait again.
+        """Give up a job that is held, uncertain, or refused to this key; its texts wait again.
 
         They may have been billed already, and will be billed when they are sent again.
 
@@ -326,8 +326,9 @@ class BatchManager:
 
         Raises:
             BatchNotFoundError: no such job.
-            TransitionError: ``accept_rebilling`` is not True, the job is neither held nor
-                uncertain (cancel() it instead), or another process works on it right now.
+            TransitionError: ``accept_rebilling`` is not True, the job is none of these
+                (cancel() it instead), or another process works on it right now.
+            ProviderError: nobody knows whether the key is refused; nothing was changed.
         """
         if accept_rebilling is not True:
             raise TransitionError(

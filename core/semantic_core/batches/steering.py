@@ -15,7 +15,7 @@ from semantic_core.batches.recovering import (
     take_over,
 )
 from semantic_core.certain_exit import certain_exit
-from semantic_core.errors import TransitionError
+from semantic_core.errors import AuthError, RemoteNotFoundError, TransitionError
 from semantic_core.failpoints import FailPoint, reach
 from semantic_core.queue.jobs import JobRecord
 from semantic_core.statuses import FailureReason, JobStatus, JobStep
@@ -65,7 +65,7 @@ def release_job(context: BatchContext, batch_id: str) -> None:
     with _leased(context, batch_id) as job:
         record = job.record()
         is_stuck = record.hold_reason is not None or job.trouble(record) is not None
-        if not is_stuck and not is_undecided(record):
+        if not is_stuck and not is_undecided(record) and not _is_key_refused(job, record):
             raise TransitionError(
                 f"Batch job {batch_id} is {record.status} and not held, so it is not given up. "
                 "Wait for it, or cancel(batch_id).",
@@ -77,6 +77,18 @@ def release_job(context: BatchContext, batch_id: str) -> None:
             reason=FailureReason.RELEASED,
             error=f"released; before that: {record.error_message or record.step}",
         )
+
+
+def _is_key_refused(job: LeasedJob, record: JobRecord) -> bool:
+    """Return whether the provider shows the job to this key no more: it cannot be cancelled."""
+    try:
+        job.context.client.get_job_status(str(record.google_job_id))
+    except AuthError:
+        return True
+    except RemoteNotFoundError:
+        # The next sync holds it.
+        return False
+    return False
 
 
 @certain_exit

@@ -580,6 +580,34 @@ def test_release_of_a_running_job_is_refused(tmp_path: object) -> None:
             manager.release(manager.jobs()[0].id, accept_rebilling=True)
 
 
+def test_a_job_whose_key_is_refused_for_ever_can_be_given_up(world: World) -> None:
+    """B18: nobody can cancel it with that key; its texts go again with a key that is taken."""
+    manager = flushed(world, "one")
+    (job,) = manager.jobs()
+    rule = world.emulator.add_fault(FaultRule(effect=Reply(code=401), times=None))
+    with pytest.raises(AuthError):
+        manager.sync_status()
+    with pytest.raises(AuthError):
+        manager.cancel(job.id)
+    with pytest.raises(TransitionError, match="second time"):
+        manager.release(job.id, accept_rebilling=False)
+    manager.release(job.id, accept_rebilling=True)
+    assert world.chunk().batch_job_id is None
+    world.emulator.remove_fault(rule)
+    assert manager.flush_queue() is not None
+    manager.sync_status()
+    assert world.chunk().status is READY
+
+
+def test_a_provider_out_of_reach_is_no_refusal(world: World) -> None:
+    manager = flushed(world, "one")
+    (job,) = manager.jobs()
+    world.emulator.add_fault(FaultRule(effect=Reply(code=503), times=None))
+    with pytest.raises(ProviderUnavailableError):
+        manager.release(job.id, accept_rebilling=True)
+    assert world.chunk().batch_job_id == job.id
+
+
 def test_cancelling_a_held_job_does_not_free_its_texts(world: World) -> None:
     """It may have been billed: only release(accept_rebilling=True) says that this is accepted."""
     manager = flushed(world, "one")
