@@ -18,7 +18,7 @@ from semantic_core.batches.cleaning import remove_spent
 from semantic_core.batches.context import BatchContext, LeasedJob
 from semantic_core.batches.ending import Ending, end_job
 from semantic_core.batches.holding import HOLDABLE
-from semantic_core.batches.listing import Listing
+from semantic_core.batches.listing import Listing, found_job
 from semantic_core.batches.pages import pages
 from semantic_core.failpoints import FailPoint, reach
 from semantic_core.gemini import (
@@ -28,7 +28,6 @@ from semantic_core.gemini import (
     read_results,
 )
 from semantic_core.queue.adoption import (
-    FoundJob,
     adopt,
     possible_spaces,
     unknown_names,
@@ -62,16 +61,8 @@ def adopt_unknown_jobs(context: BatchContext, listing: Listing) -> None:
         unknown = unknown_names(connection, found)
     for name in sorted(unknown):
         remote = found[name]
-        job = FoundJob(
-            id=name.removeprefix(context.prefix),
-            display_name=name,
-            google_job_id=remote.name,
-            model=remote.model or "",
-            request_count=remote.request_count,
-            provider_state=remote.raw_state,
-            fingerprint=context.fingerprint,
-            submitted_at=remote.created_at or context.clock.now(),
-        )
+        job_id = name.removeprefix(context.prefix)
+        job = found_job(context, remote, job_id=job_id, display_name=name)
         with context.store.database.transaction() as connection:
             is_adopted = adopt(
                 connection, job, prices=context.config.prices.prices, now=context.clock.now()

@@ -8,7 +8,7 @@ from semantic_core.batches.absence import Reading
 from semantic_core.batches.context import BatchContext
 from semantic_core.gemini import RemoteJob
 from semantic_core.limits import GEMINI_LIMITS
-from semantic_core.queue.adoption import inputs_without_job
+from semantic_core.queue.adoption import FoundJob, inputs_without_job
 
 # A job that began is over by then, and so are its results: nothing could be taken any more.
 LONGEST_USE = GEMINI_LIMITS.job_lifetime + GEMINI_LIMITS.result_lifetime
@@ -49,3 +49,19 @@ def list_provider(context: BatchContext) -> Listing:
         inputs = inputs_without_job(connection, since=taken.wall - LONGEST_USE)
     listed = context.client.job_listing(context.prefix, inputs=inputs)
     return Listing(jobs=listed.jobs, taken=replace(taken, provider=listed.date))
+
+
+def found_job(
+    context: BatchContext, remote: RemoteJob, *, job_id: str, display_name: str
+) -> FoundJob:
+    """Return what a row keeps of a listed job, under the id and the name that are ours."""
+    return FoundJob(
+        id=job_id,
+        display_name=display_name,
+        google_job_id=remote.name,
+        model=remote.model or "",
+        request_count=remote.request_count,
+        provider_state=remote.raw_state,
+        fingerprint=context.fingerprint,
+        submitted_at=remote.created_at or context.clock.now(),
+    )

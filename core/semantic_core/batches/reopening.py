@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 
 from semantic_core.batches.context import BatchContext
-from semantic_core.batches.listing import Listing
+from semantic_core.batches.listing import Listing, found_job
 from semantic_core.failpoints import FailPoint, reach
 from semantic_core.gemini import RemoteJob, RemoteStatus
 from semantic_core.limits import GEMINI_LIMITS
 from semantic_core.queue.adoption import (
-    FoundJob,
     believed_absent,
     hand_over,
     lacks_vectors,
@@ -45,16 +44,7 @@ def _reopen(
     context: BatchContext, job_id: str, name: str, remote: RemoteJob, listed: dict[str, RemoteJob]
 ) -> None:
     now = context.clock.now()
-    late = FoundJob(
-        id=job_id,
-        display_name=name,
-        google_job_id=remote.name,
-        model=remote.model or "",
-        request_count=remote.request_count,
-        provider_state=remote.raw_state,
-        fingerprint=context.fingerprint,
-        submitted_at=remote.created_at or now,
-    )
+    late = found_job(context, remote, job_id=job_id, display_name=name)
     is_spent = remote.ended_at is not None and now - remote.ended_at > GEMINI_LIMITS.result_lifetime
     with context.store.database.transaction() as connection:
         # Results that are gone and that nobody needs would only be asked for in vain.
