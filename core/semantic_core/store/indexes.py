@@ -24,6 +24,7 @@ from semantic_core.queue.changes import KEPT
 from semantic_core.queue.counts import read_served
 from semantic_core.schema import database_uuid
 from semantic_core.store.collections import Collection
+from semantic_core.store.turns import Turns
 from semantic_core.vector_index import Identity, Moment, Sidecar, VectorIndex
 
 _log = logging.getLogger(__name__)
@@ -74,6 +75,9 @@ class IndexCache:
 
     Args:
         database: where the rows are; the saved indexes lie beside it, as ``<name>.vectors-<n>``.
+
+    Attributes:
+        turns: what every search waits for.
     """
 
     def __init__(self, database: Database) -> None:
@@ -267,6 +271,7 @@ class IndexCache:
     def _start_over(self) -> None:
         self._forget()
         self._locks: dict[int, Lock] = {}
+        self.turns = Turns()
 
 
 # In a forked child the lock may be held, and an index be half changed, by a thread that is not

@@ -307,8 +307,8 @@ class PeeweeVectorStore(OpenStore, BaseVectorStore):
             vector: the query's vector, of shape (dimensions,); the store never makes one.
             collection: where to look; one that does not exist has no hits, and ``degraded`` says so.
             limit: how many hits at most.
-            mode: ``hybrid`` fuses both lists by reciprocal rank; ``vector`` ranks by cosine; ``keyword`` is BM25. Without a vector the first two answer by keyword
-                and say so in ``degraded``.
+            mode: ``hybrid`` fuses both lists by reciprocal rank; ``vector`` ranks by cosine; ``keyword``
+                is BM25. Without a vector the first two answer by keyword, and ``degraded`` says so.
             filters: metadata filter, a tree or a dict such as ``{"year": {"$gte": 2020}}``;
                 evaluated before the search.
             ids: only these chunks.
@@ -323,24 +323,24 @@ class PeeweeVectorStore(OpenStore, BaseVectorStore):
             InvalidInputError: an argument that cannot be used; the subclass says which.
         """
         limit = whole_number(limit)
-        with self.database.snapshot() as connection:
-            target = find_collection(connection, collection)
-            if target is None:
-                return SearchResults(degraded=describe_missing(connection, collection))
-        query = check_query(
-            target,
-            text=text,
-            vector=vector,
-            limit=limit,
-            mode=mode,
-            filters=filters,
-            ids=ids,
-            document_ids=document_ids,
-            alpha=alpha,
-            pending=pending,
-            exact=exact,
-        )
-        return search(self.database, self._indexes, target, query)
+        with self._indexes.turns.one():
+            with self.database.snapshot() as connection:
+                if (target := find_collection(connection, collection)) is None:
+                    return SearchResults(degraded=describe_missing(connection, collection))
+            query = check_query(
+                target,
+                text=text,
+                vector=vector,
+                limit=limit,
+                mode=mode,
+                filters=filters,
+                ids=ids,
+                document_ids=document_ids,
+                alpha=alpha,
+                pending=pending,
+                exact=exact,
+            )
+            return search(self.database, self._indexes, target, query)
 
     def search_many(
         self,
@@ -373,28 +373,28 @@ class PeeweeVectorStore(OpenStore, BaseVectorStore):
             InvalidInputError: an argument that cannot be used; the subclass says which.
         """
         limit, vectors = whole_number(limit), listed(vectors, what="vectors")
-        with self.database.snapshot() as connection:
-            target = find_collection(connection, collection)
-            if target is None:
-                missing = describe_missing(connection, collection)
-                return [SearchResults(degraded=missing)] * len(vectors)
-        query = check_query(
-            target,
-            text=None,
-            vector=None,
-            limit=limit,
-            mode=SearchMode.VECTOR,
-            filters=filters,
-            ids=ids,
-            document_ids=document_ids,
-            alpha=1.0,
-            pending="skip",
-            exact=exact,
-        )
-        queries = [checked_vector(vector, target) for vector in vectors]
-        return search_many(self.database, self._indexes, target, query, queries)
+        with self._indexes.turns.one():
+            with self.database.snapshot() as connection:
+                target = find_collection(connection, collection)
+                if target is None:
+                    reason = describe_missing(connection, collection)
+                    return [SearchResults(degraded=reason)] * len(vectors)
+            query = check_query(
+                target,
+                text=None,
+                vector=None,
+                limit=limit,
+                mode=SearchMode.VECTOR,
+                filters=filters,
+                ids=ids,
+                document_ids=document_ids,
+                alpha=1.0,
+                pending="skip",
+                exact=exact,
+            )
+            queries = [checked_vector(vector, target) for vector in vectors]
+            return search_many(self.database, self._indexes, target, query, queries)
 
     def _spec(self, collection: str) -> EmbeddingSpec:
-        with self.database.snapshot() as connection:
-            found = find_collection(connection, collection)
+        found = self.find(collection)
         return EmbeddingSpec() if found is None else found.spec

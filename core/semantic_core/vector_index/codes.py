@@ -21,7 +21,7 @@ FARTHEST = np.uint16(np.iinfo(np.uint16).max)
 
 # Rows coded, or compared, at once: what lies between two steps stays in a core's own cache.
 _CODED = 1024
-_COMPARED = 65_536
+_COMPARED = 8192
 
 _FIRST_CAPACITY = 1024
 _WORD = 64
@@ -93,8 +93,8 @@ def word_count(dimensions: int) -> int:
 
 
 def _compare(codes: Words, code: Words, out: Distances) -> None:
+    # Few steps over much: numpy lets other threads run in each, and then waits for its turn again.
     for start in range(0, len(out), _COMPARED):
         part = slice(start, start + _COMPARED)
-        np.copyto(out[part], np.bitwise_count(codes[0, part] ^ code[0]))
-        for word in range(1, len(codes)):
-            out[part] += np.bitwise_count(codes[word, part] ^ code[word])
+        bits = np.bitwise_count(codes[:, part] ^ code[:, None])
+        np.add.reduce(bits, axis=0, dtype=np.uint16, out=out[part])

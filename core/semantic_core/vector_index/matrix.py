@@ -14,7 +14,7 @@ _FIRST_CAPACITY = 256
 
 # Rows gathered at once: of 768 dimensions they stay within a core's own cache, where multiplying
 # them costs nothing beside fetching them. One gather of all takes five times as long.
-_GATHERED = 256
+_GATHERED = 512
 
 # Below this many queries the matrix is multiplied with each by itself: BLAS first copies a matrix
 # into another order for a product of two, which takes as long as several products with a vector.
