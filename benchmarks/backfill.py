@@ -17,9 +17,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from semantic_core.spec import EmbeddingSpec
+from semantic_core.domain.spec import EmbeddingSpec
+from semantic_core.domain.types import Chunk
 from semantic_core.store import PeeweeVectorStore
-from semantic_core.types import Chunk
 from shared import machine, made
 from shared.provider import InstantProvider, manager_of
 

@@ -17,9 +17,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from semantic_core.spec import EmbeddingSpec
+from semantic_core.domain.spec import EmbeddingSpec
+from semantic_core.domain.types import Chunk
 from semantic_core.store import PeeweeVectorStore
-from semantic_core.types import Chunk
 from shared import machine, made, tables
 from shared.provider import InstantProvider, manager_of
 

@@ -21,10 +21,10 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from semantic_core.spec import EmbeddingSpec
-from semantic_core.splitting import Splitter
+from semantic_core.documents.splitter import Splitter
+from semantic_core.domain.spec import EmbeddingSpec
+from semantic_core.domain.types import Chunk
 from semantic_core.store import PeeweeVectorStore
-from semantic_core.types import Chunk
 
 PAGE = 1000
 CHARACTERS = 800

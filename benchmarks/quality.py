@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from semantic_core.spec import EmbeddingSpec
+from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.store import PeeweeVectorStore
 from shared import machine, made, real
 

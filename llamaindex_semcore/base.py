@@ -21,7 +21,7 @@ from llama_index.core.vector_stores.types import (
 
 from llamaindex_semcore.filters import to_filter
 from llamaindex_semcore.nodes import FOREIGN_EMBEDDER_HINT, all_fit, to_chunk, to_node
-from llamaindex_semcore.persisting import pointer_path, read_pointer, write_pointer
+from llamaindex_semcore.persist import pointer_path, read_pointer, write_pointer
 from llamaindex_semcore.placeholder import restore
 from llamaindex_semcore.queries import QueryRun
 from llamaindex_semcore.query_options import PendingRule, QueryOptions

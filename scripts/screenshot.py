@@ -15,8 +15,8 @@ from rich._export_format import CONSOLE_SVG_FORMAT
 from rich.console import Console
 from rich.text import Text
 
+from batch_emulator import Emulator, EmulatorConfig
 from semantic_core import pydoc_topics
-from semantic_core.emulator import Emulator, EmulatorConfig
 
 PICTURE = Path(__file__).parents[1] / "docs" / "images" / "terminal.svg"
 COLUMNS = 96

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from semantic_core.emulator import Emulator
+from batch_emulator import Emulator
 from semantic_core.store import PeeweeVectorStore
 from support.canary import (
     no_key_leaks,

@@ -27,14 +27,15 @@ TABLE = ROOT / "docs" / "reliability.md"
 
 COPIED = ("core", "tests", "cassettes", "llamaindex_semcore", "langchain_semcore")
 
-# Where to look for a test that notices, by the folder of the guard; each in turn.
+# Where to look for a test that notices, by the package of the guard; each in turn.
 PLACES = {
-    "queue": ("tests/core/queue", "tests/core/store", "tests/core/batches"),
     "batches": ("tests/core/batches",),
+    "database": ("tests/core/database",),
+    "documents": ("tests/core/documents",),
+    "domain": ("tests/core/domain",),
+    "providers": ("tests/core/providers",),
+    "queue": ("tests/core/queue", "tests/core/store", "tests/core/batches"),
     "store": ("tests/core/store",),
-    "gemini": ("tests/core/gemini",),
-    "database": ("tests/core/test_database.py",),
-    "": ("tests/core/test_schema.py",),
 }
 
 # A broken guard may make a test wait for ever; that counts as noticed.
@@ -137,9 +138,9 @@ class Copy:
 def places_of(guard: Guard, root: Path) -> list[str]:
     """Return where to look for a test that notices, the likeliest first."""
     folder, _, module = guard.path.rpartition("/")
-    own = f"tests/core/{folder}/test_{module}" if folder else f"tests/core/test_{module}"
+    own = f"tests/core/{folder}/test_{module}"
     likely = [*guard.tests, *([own] if (root / own).exists() else [])]
-    return list(dict.fromkeys([*likely, *PLACES[folder]]))
+    return list(dict.fromkeys([*likely, *PLACES[folder.partition("/")[0]]]))
 
 
 def judge(copy: Copy, guard: Guard) -> Verdict:

@@ -13,6 +13,7 @@ from llama_index.core import StorageContext, VectorStoreIndex
 
 import langchain_semcore
 import llamaindex_semcore
+from batch_emulator import Emulator, EmulatorConfig
 from semantic_core import (
     BatchConfig,
     BatchManager,
@@ -24,7 +25,6 @@ from semantic_core import (
     PeeweeVectorStore,
     SemanticCore,
 )
-from semantic_core.emulator import Emulator, EmulatorConfig
 from support.keys import canary
 
 TEXT = "The cat sat on the mat."

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from batch_emulator import FailLines, FaultRule, Lines, Operation, Reply
 from semantic_core.doctor import examine
-from semantic_core.emulator import FailLines, FaultRule, Lines, Operation, Reply
-from semantic_core.errors import RateLimitError
-from semantic_core.failpoints import FailPoint, arm, disarm
+from semantic_core.domain.errors import RateLimitError
+from semantic_core.domain.failpoints import FailPoint, arm, disarm
 from semantic_core.store import PeeweeVectorStore
-from semantic_core.store.indexes import LEAST_SAVED
+from semantic_core.store.indexes.cache import LEAST_SAVED
 from support.chunks import SPEC, chunks_of, embed, vector_of
 from support.world import World
 

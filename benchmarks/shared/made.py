@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from semantic_core.spec import EmbeddingSpec
+from semantic_core.domain.spec import EmbeddingSpec
 
 Floats = npt.NDArray[np.float32]
 

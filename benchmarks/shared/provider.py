@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import cast
 
 from semantic_core.batches import BatchConfig, BatchManager
-from semantic_core.gemini import (
+from semantic_core.domain.spec import EmbeddingSpec
+from semantic_core.providers.gemini import (
     EmbeddingRequest,
     GeminiBatchClient,
     InputFile,
@@ -20,8 +21,7 @@ from semantic_core.gemini import (
     RetrievedResults,
     request_encoder,
 )
-from semantic_core.keyring import GoogleKeyring
-from semantic_core.spec import EmbeddingSpec
+from semantic_core.providers.gemini.keyring import GoogleKeyring
 from semantic_core.store import PeeweeVectorStore
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from semantic_core.types import Chunk
+from semantic_core.domain.types import Chunk
 from shared import made
 
 LIMIT = 10

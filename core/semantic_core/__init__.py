@@ -3,9 +3,13 @@
 from importlib.metadata import version as _version
 
 from semantic_core.batches import BatchConfig, BatchManager, Watch, WatchOptions, WatchRound
-from semantic_core.clock import Clock, SystemClock
 from semantic_core.database import Database
-from semantic_core.errors import (
+from semantic_core.database.schema import SchemaOptions
+from semantic_core.documents.live import save_embedded
+from semantic_core.documents.readers import pydoc_topics, read_documents
+from semantic_core.documents.splitter import Splitter
+from semantic_core.domain.clock import Clock, SystemClock
+from semantic_core.domain.errors import (
     AuthError,
     BatchError,
     BatchNotFoundError,
@@ -51,21 +55,18 @@ from semantic_core.errors import (
     UnsupportedDatabaseError,
     WaitTimeoutError,
 )
-from semantic_core.facade import SemanticCore
-from semantic_core.filters import And, Condition, Filter, Not, Operator, Or, parse_filter
-from semantic_core.gemini import Endpoint, GeminiBatchClient, GeminiEmbedder
-from semantic_core.keyring import GoogleKeyring
-from semantic_core.live import save_embedded
-from semantic_core.metadata import RESULT_KEY, FoundMetadata
-from semantic_core.mmr import cosines, diversify, maximal_marginal_relevance
-from semantic_core.pricing import DEFAULT_PRICES, Cost, Price, PriceTable, estimate_tokens
-from semantic_core.queue.budget import RetryBudget
-from semantic_core.readers import pydoc_topics, read_documents
-from semantic_core.receipts import Estimate, Receipt
-from semantic_core.schema import SchemaOptions
-from semantic_core.spec import EmbeddingSpec
-from semantic_core.splitting import Splitter
-from semantic_core.statuses import (
+from semantic_core.domain.metadata import RESULT_KEY, FoundMetadata
+from semantic_core.domain.pricing import DEFAULT_PRICES, Cost, Price, PriceTable, estimate_tokens
+from semantic_core.domain.receipts import Estimate, Receipt
+from semantic_core.domain.reports import (
+    BulkReport,
+    IngestReport,
+    RefusedVector,
+    Rejected,
+    SaveReport,
+)
+from semantic_core.domain.spec import EmbeddingSpec
+from semantic_core.domain.statuses import (
     EmbeddingStatus,
     FailureReason,
     HoldReason,
@@ -74,31 +75,35 @@ from semantic_core.statuses import (
     Match,
     SearchMode,
 )
-from semantic_core.store import (
-    DEFAULT_COLLECTION,
-    BaseVectorStore,
-    Collection,
-    PeeweeVectorStore,
-)
-from semantic_core.types import (
+from semantic_core.domain.types import (
     BatchJob,
-    BulkReport,
     Chunk,
     Coverage,
     Document,
-    IngestReport,
     PassedOver,
     QueueStats,
-    RefusedVector,
-    Rejected,
-    SaveReport,
     SearchResult,
     SearchResults,
     StoredChunk,
     Vector,
     VectorLike,
 )
-from semantic_core.validation import fraction, whole_number
+from semantic_core.domain.validation import fraction, whole_number
+from semantic_core.facade import SemanticCore
+from semantic_core.filters import And, Condition, Filter, Not, Operator, Or, parse_filter
+from semantic_core.providers.gemini import Endpoint, GeminiBatchClient, GeminiEmbedder
+from semantic_core.providers.gemini.keyring import GoogleKeyring
+from semantic_core.queue.budget import RetryBudget
+from semantic_core.store import (
+    DEFAULT_COLLECTION,
+    BaseVectorStore,
+    Collection,
+    PeeweeVectorStore,
+)
+from semantic_core.vector_index.mmr import cosines, diversify, maximal_marginal_relevance
+from semantic_core.views.notebook import hook_in as _hook_in
+
+_hook_in()
 
 __version__ = _version("semcore")
 

@@ -7,22 +7,23 @@ import os
 from collections.abc import Iterable, Mapping, Sequence, Sized
 from typing import Any, Protocol, Self
 
-from semantic_core.errors import (
+from semantic_core.documents.ingest import Ingestion
+from semantic_core.documents.splitter import Splitter
+from semantic_core.domain.errors import (
     ConfigurationError,
     IngestError,
     InvalidInputError,
     InvalidTextError,
     ProviderError,
 )
-from semantic_core.gemini import GeminiEmbedder
-from semantic_core.ingesting import Ingestion
-from semantic_core.keyring import GoogleKeyring
-from semantic_core.progress import IngestProgress, ingest_progress
-from semantic_core.splitting import Splitter
-from semantic_core.statuses import SearchMode
+from semantic_core.domain.reports import IngestReport
+from semantic_core.domain.statuses import SearchMode
+from semantic_core.domain.types import Document, QueueStats, SearchResults, Vector
+from semantic_core.domain.validation import fraction, whole_number
+from semantic_core.providers.gemini import GeminiEmbedder
+from semantic_core.providers.gemini.keyring import GoogleKeyring
 from semantic_core.store import DEFAULT_COLLECTION, FilterLike, PeeweeVectorStore
-from semantic_core.types import Document, IngestReport, QueueStats, SearchResults, Vector
-from semantic_core.validation import fraction, whole_number
+from semantic_core.views.progress import IngestProgress, ingest_progress
 
 _log = logging.getLogger(__name__)
 

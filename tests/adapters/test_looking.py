@@ -24,7 +24,7 @@ from semantic_core import (
     UnknownCollectionError,
 )
 from semantic_core.cli import main
-from semantic_core.gemini import Endpoint, GeminiEmbedder
+from semantic_core.providers.gemini import Endpoint, GeminiEmbedder
 from support.keys import canary
 
 Look = Callable[[PeeweeVectorStore, str], object]

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from batch_emulator import FaultRule, Operation, Reply
 from semantic_core import (
     BlankTextError,
     Document,
@@ -24,7 +25,6 @@ from semantic_core import (
     SemanticCore,
     Splitter,
 )
-from semantic_core.emulator import FaultRule, Operation, Reply
 from support.keys import canary
 from support.world import World
 

@@ -15,7 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from semantic_core.errors import InvalidFilterError
+from semantic_core.database.sqlite.filters import compile_filter, register_functions
+from semantic_core.domain.errors import InvalidFilterError
+from semantic_core.domain.metadata import dump_metadata
+from semantic_core.domain.types import Chunk
 from semantic_core.filters import (
     And,
     Condition,
@@ -23,16 +26,12 @@ from semantic_core.filters import (
     Not,
     Operator,
     Or,
-    compile_filter,
     merged_parts,
     parse_filter,
-    register_functions,
 )
 from semantic_core.filters.operators import MOST_PATTERN
 from semantic_core.filters.tree import MOST_CONDITIONS, MOST_LEVELS
-from semantic_core.metadata import dump_metadata
 from semantic_core.store import PeeweeVectorStore
-from semantic_core.types import Chunk
 from support.filter_oracle import matches
 
 # Few of each, so that filters and metadata meet; among them what SQL, JSON paths, LIKE and GLOB

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from batch_emulator import Drop, Emulator, EndJob, FaultRule, Operation, Reply
 from semantic_core import (
     AuthError,
     BatchConfig,
@@ -44,7 +45,6 @@ from semantic_core import (
 )
 from semantic_core.cli import app
 from semantic_core.cli.output import FAILED, TRY_AGAIN, fail
-from semantic_core.emulator import Drop, Emulator, EndJob, FaultRule, Operation, Reply
 from support.clock import ManualClock
 from support.keys import canary
 

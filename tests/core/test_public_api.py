@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import semantic_core
-from semantic_core import errors
+from semantic_core.domain import errors
 
 # A name that goes or changes its meaning breaks users: say so in the CHANGELOG.
 PUBLIC = """

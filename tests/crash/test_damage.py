@@ -19,20 +19,20 @@ from pathlib import Path
 
 import pytest
 
+from batch_emulator import CutDownload, CutResult, FaultRule, Operation
 from semantic_core.batches import BatchManager
 from semantic_core.doctor import examine
-from semantic_core.emulator import CutDownload, CutResult, FaultRule, Operation
-from semantic_core.errors import (
+from semantic_core.domain.errors import (
     DatabaseCorruptError,
     NotASemcoreDatabaseError,
     SemanticCoreError,
 )
-from semantic_core.gemini import read_results
-from semantic_core.keyring import GoogleKeyring
-from semantic_core.spec import EmbeddingSpec
-from semantic_core.statuses import BudgetUse, EmbeddingStatus
+from semantic_core.domain.spec import EmbeddingSpec
+from semantic_core.domain.statuses import BudgetUse, EmbeddingStatus
+from semantic_core.domain.types import Chunk
+from semantic_core.providers.gemini import read_results
+from semantic_core.providers.gemini.keyring import GoogleKeyring
 from semantic_core.store import PeeweeVectorStore
-from semantic_core.types import Chunk
 from support.chunks import SPEC, content_hash, embed, vector_of
 from support.invariants import check_invariants
 from support.jobs import LIMITS, claim_job, settle

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from semantic_core.emulator import Emulator
+from batch_emulator import Emulator
 
 # A few in every run of the suite; `make stress` asks for more.
 ROUNDS = int(os.environ.get("SEMCORE_TEST_DEMO_KILLS", "4"))

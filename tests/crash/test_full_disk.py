@@ -17,12 +17,12 @@ from pathlib import Path
 import pytest
 
 from semantic_core.batches import BatchManager
-from semantic_core.errors import StorageError, StorageFullError, SubmissionUncertainError
-from semantic_core.failpoints import FailPoint, arm, disarm
-from semantic_core.spec import EmbeddingSpec
-from semantic_core.statuses import EmbeddingStatus
+from semantic_core.domain.errors import StorageError, StorageFullError, SubmissionUncertainError
+from semantic_core.domain.failpoints import FailPoint, arm, disarm
+from semantic_core.domain.spec import EmbeddingSpec
+from semantic_core.domain.statuses import EmbeddingStatus
+from semantic_core.domain.types import Chunk
 from semantic_core.store import PeeweeVectorStore
-from semantic_core.types import Chunk
 from support.disk import no_file_larger_than
 from support.invariants import check_invariants
 from support.legacy import as_blob, write_legacy
@@ -132,11 +132,11 @@ def test_no_room_for_the_job_id_keeps_the_claim(world: World) -> None:
 SWEEP = """
     from pathlib import Path
     from semantic_core.batches import BatchManager
-    from semantic_core.errors import SemanticCoreError, StorageError, SubmissionUncertainError
-    from semantic_core.gemini import Endpoint, GeminiBatchClient
-    from semantic_core.spec import EmbeddingSpec
+    from semantic_core.domain.errors import SemanticCoreError, StorageError, SubmissionUncertainError
+    from semantic_core.providers.gemini import Endpoint, GeminiBatchClient
+    from semantic_core.domain.spec import EmbeddingSpec
     from semantic_core.store import PeeweeVectorStore
-    from semantic_core.types import Chunk
+    from semantic_core.domain.types import Chunk
     from support.clock import ManualClock
     from support.disk import no_file_larger_than
     from support.invariants import check_invariants

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from semantic_core.emulator import Delay, Emulator, FaultRule, Operation, StickJob
+from batch_emulator import Delay, Emulator, FaultRule, Operation, StickJob
 from semantic_core.store import PeeweeVectorStore
 from support.clock import ManualClock
 from support.invariants import check_invariants, check_provider

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from semantic_core.emulator import Bomb, FaultRule, Garbage, Operation, Reply
-from semantic_core.errors import ProviderProtocolError, ProviderUnavailableError
-from semantic_core.statuses import EmbeddingStatus
+from batch_emulator import Bomb, FaultRule, Garbage, Operation, Reply
+from semantic_core.domain.errors import ProviderProtocolError, ProviderUnavailableError
+from semantic_core.domain.statuses import EmbeddingStatus
 from support.processes import Python
 from support.world import World
 
@@ -23,12 +23,12 @@ CHILD = """
     import httpx2, orjson
     import numpy as np
     from semantic_core.batches import BatchConfig, BatchManager
-    from semantic_core.gemini import Endpoint, GeminiBatchClient
+    from semantic_core.providers.gemini import Endpoint, GeminiBatchClient
     from semantic_core.queue import jobs
-    from semantic_core.spec import EmbeddingSpec
-    from semantic_core.statuses import JobStatus, JobStep
+    from semantic_core.domain.spec import EmbeddingSpec
+    from semantic_core.domain.statuses import JobStatus, JobStep
     from semantic_core.store import PeeweeVectorStore
-    from semantic_core.types import Chunk
+    from semantic_core.domain.types import Chunk
     from support.chunks import vector_of
     from support.clock import ManualClock
     from support.jobs import LIMITS, TOKEN, claim_job

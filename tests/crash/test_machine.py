@@ -21,9 +21,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from semantic_core.batches import BatchConfig, BatchManager
-from semantic_core.database import Database
-from semantic_core.emulator import (
+from batch_emulator import (
     CutDownload,
     CutResult,
     Damage,
@@ -43,7 +41,9 @@ from semantic_core.emulator import (
     SkipLines,
     StickJob,
 )
-from semantic_core.errors import (
+from semantic_core.batches import BatchConfig, BatchManager
+from semantic_core.database import Database
+from semantic_core.domain.errors import (
     DatabaseBusyError,
     ProviderError,
     RateLimitError,
@@ -52,12 +52,12 @@ from semantic_core.errors import (
     SubmissionUncertainError,
     TransitionError,
 )
-from semantic_core.failpoints import FailPoint, arm, disarm
-from semantic_core.gemini import Endpoint, GeminiBatchClient
-from semantic_core.keyring import GoogleKeyring
-from semantic_core.spec import EmbeddingSpec
+from semantic_core.domain.failpoints import FailPoint, arm, disarm
+from semantic_core.domain.spec import EmbeddingSpec
+from semantic_core.domain.types import Chunk
+from semantic_core.providers.gemini import Endpoint, GeminiBatchClient
+from semantic_core.providers.gemini.keyring import GoogleKeyring
 from semantic_core.store import PeeweeVectorStore
-from semantic_core.types import Chunk
 from support.clock import ManualClock, TrueClock
 from support.invariants import (
     History,

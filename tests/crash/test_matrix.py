@@ -17,10 +17,10 @@ from typing import Self
 
 import pytest
 
-from semantic_core.emulator import Emulator
-from semantic_core.errors import DatabaseBusyError
-from semantic_core.failpoints import FailPoint, arm, disarm
-from semantic_core.statuses import EmbeddingStatus
+from batch_emulator import Emulator
+from semantic_core.domain.errors import DatabaseBusyError
+from semantic_core.domain.failpoints import FailPoint, arm, disarm
+from semantic_core.domain.statuses import EmbeddingStatus
 from support.chapters import CHAPTERS, CONFIG, GIVEN, GIVEN_SPEC, SPEC, Chapter, Office
 from support.clock import SharedClock
 from support.interrupting import EXIT_CODES, Interruption, Order, Stage

@@ -15,9 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from semantic_core import SemanticCore
-from semantic_core.database import Database
-from semantic_core.emulator import (
+from batch_emulator import (
     CutDownload,
     Delay,
     Drop,
@@ -29,9 +27,11 @@ from semantic_core.emulator import (
     Operation,
     Reply,
 )
-from semantic_core.errors import DatabaseBusyError, RateLimitError
-from semantic_core.failpoints import FailPoint, arm, disarm
-from semantic_core.statuses import EmbeddingStatus, JobStatus
+from semantic_core import SemanticCore
+from semantic_core.database import Database
+from semantic_core.domain.errors import DatabaseBusyError, RateLimitError
+from semantic_core.domain.failpoints import FailPoint, arm, disarm
+from semantic_core.domain.statuses import EmbeddingStatus, JobStatus
 from semantic_core.store import PeeweeVectorStore
 from support.chapters import CONFIG as OFFICE_CONFIG
 from support.chapters import SPEC, Office
@@ -147,7 +147,7 @@ def stopped_flusher(world: World, python: Python) -> Child:
     return python(
         f"""
         from pathlib import Path
-        from semantic_core.failpoints import FailPoint, arm
+        from semantic_core.domain.failpoints import FailPoint, arm
         from support.chapters import Office
 
         def stand_still():

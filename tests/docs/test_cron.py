@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from batch_emulator import Drop, Emulator, FaultRule, Operation
 from semantic_core import Document, PeeweeVectorStore, SemanticCore
-from semantic_core.emulator import Drop, Emulator, FaultRule, Operation
 from support.pages import ROOT, blocks
 
 BY_TITLE = {block.title: block.text for block in blocks(ROOT / "docs" / "how-to" / "cron.md")}

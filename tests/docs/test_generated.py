@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from semantic_core import errors
+from semantic_core.domain import errors
 from support.pages import README, ROOT
 
 DOCS = ROOT / "docs"

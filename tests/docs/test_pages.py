@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from semantic_core.emulator import Emulator
+from batch_emulator import Emulator
 from support.keys import canary
 from support.pages import LANGUAGES, PAGES, ROOT, blocks, check_output, commands, page_in
 

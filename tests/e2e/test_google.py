@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from semantic_core.clock import SystemClock
-from semantic_core.errors import AuthError, RemoteNotFoundError
-from semantic_core.gemini import (
+from semantic_core.domain.clock import SystemClock
+from semantic_core.domain.errors import AuthError, RemoteNotFoundError
+from semantic_core.domain.spec import EmbeddingSpec
+from semantic_core.providers.gemini import (
     EmbeddingRequest,
     Endpoint,
     GeminiBatchClient,
@@ -26,7 +27,6 @@ from semantic_core.gemini import (
     find_conflicting_keys,
     read_results,
 )
-from semantic_core.spec import EmbeddingSpec
 from support.keys import canary, keys_of_environment
 
 KEYS = keys_of_environment()

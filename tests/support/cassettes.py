@@ -11,10 +11,10 @@ from typing import Any
 
 from vcr.request import Request
 
-from semantic_core.clock import Clock, SystemClock
-from semantic_core.emulator import Emulator, EmulatorConfig
-from semantic_core.gemini import Endpoint, GeminiBatchClient, GeminiEmbedder
-from semantic_core.keyring import GoogleKeyring
+from batch_emulator import Emulator, EmulatorConfig
+from semantic_core.domain.clock import Clock, SystemClock
+from semantic_core.providers.gemini import Endpoint, GeminiBatchClient, GeminiEmbedder
+from semantic_core.providers.gemini.keyring import GoogleKeyring
 from support.clock import ManualClock
 from support.keys import canary
 

@@ -14,9 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, TypeVar
 
-from semantic_core.batches import BatchConfig, BatchManager
-from semantic_core.database import Database
-from semantic_core.emulator import (
+from batch_emulator import (
     Drop,
     Emulator,
     EmulatorConfig,
@@ -29,13 +27,15 @@ from semantic_core.emulator import (
     Reply,
     StickJob,
 )
-from semantic_core.errors import SemanticCoreError
-from semantic_core.gemini import EmbeddingRequest, Endpoint, GeminiBatchClient
-from semantic_core.keyring import GoogleKeyring
-from semantic_core.spec import EmbeddingSpec
+from semantic_core.batches import BatchConfig, BatchManager
+from semantic_core.database import Database
+from semantic_core.domain.errors import SemanticCoreError
+from semantic_core.domain.spec import EmbeddingSpec
+from semantic_core.domain.types import Chunk
+from semantic_core.providers.gemini import EmbeddingRequest, Endpoint, GeminiBatchClient
+from semantic_core.providers.gemini.keyring import GoogleKeyring
 from semantic_core.store import PeeweeVectorStore
-from semantic_core.store.indexes import LEAST_SAVED
-from semantic_core.types import Chunk
+from semantic_core.store.indexes.cache import LEAST_SAVED
 from support.clock import SharedClock
 from support.jobs import claim_job
 from support.keys import BATCH_KEY

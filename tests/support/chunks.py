@@ -7,10 +7,11 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from semantic_core.spec import EmbeddingSpec
-from semantic_core.statuses import EmbeddingStatus
+from semantic_core.domain.reports import BulkReport
+from semantic_core.domain.spec import EmbeddingSpec
+from semantic_core.domain.statuses import EmbeddingStatus
+from semantic_core.domain.types import Chunk, StoredChunk, Vector
 from semantic_core.store import DEFAULT_COLLECTION, PeeweeVectorStore
-from semantic_core.types import BulkReport, Chunk, StoredChunk, Vector
 
 SPEC = EmbeddingSpec(dimensions=8)
 OTHER_SPEC = EmbeddingSpec(model="gemini-embedding-2", dimensions=8)

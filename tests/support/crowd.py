@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from semantic_core.batches import BatchConfig
-from semantic_core.errors import ProviderError, SubmissionUncertainError, TransitionError
-from semantic_core.types import Chunk
+from semantic_core.domain.errors import ProviderError, SubmissionUncertainError, TransitionError
+from semantic_core.domain.types import Chunk
 from support.chapters import Office
 
 # A stopped process loses its lease, but not so much time that an uncertain job could be given up:

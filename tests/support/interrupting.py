@@ -18,7 +18,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NoReturn
 
-from semantic_core.failpoints import FailPoint, arm, disarm
+from semantic_core.domain.failpoints import FailPoint, arm, disarm
 from support.chapters import CHAPTERS, Office
 from support.processes import Child
 

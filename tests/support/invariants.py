@@ -13,13 +13,13 @@ from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
 
+from batch_emulator import Emulator, Operation, TextKey, fake_embed, text_sha256
 from semantic_core.batches import BatchConfig
-from semantic_core.emulator import Emulator, Operation, TextKey, fake_embed, text_sha256
-from semantic_core.gemini.vectors import to_vector
-from semantic_core.spec import EmbeddingSpec
-from semantic_core.statuses import BudgetUse, ItemState, JobStatus, JobStep, SearchMode
+from semantic_core.database.sqlite.tags import count_wrong_tags
+from semantic_core.domain.spec import EmbeddingSpec
+from semantic_core.domain.statuses import BudgetUse, ItemState, JobStatus, JobStep, SearchMode
+from semantic_core.providers.gemini.vectors import to_vector
 from semantic_core.store import DEFAULT_COLLECTION, PeeweeVectorStore
-from semantic_core.store.tags import count_wrong_tags
 from support.nearest import nearest
 
 

@@ -6,6 +6,7 @@ import sqlite3
 import uuid
 from collections.abc import Iterable
 
+from semantic_core.domain.statuses import BudgetUse, ItemState
 from semantic_core.queue.budget import RetryBudget
 from semantic_core.queue.claims import (
     ClaimLimits,
@@ -16,7 +17,6 @@ from semantic_core.queue.claims import (
     fill_job,
 )
 from semantic_core.queue.items import Outcome, settle_items
-from semantic_core.statuses import BudgetUse, ItemState
 from semantic_core.store import PeeweeVectorStore
 
 LIMITS = ClaimLimits(requests=1000, source_bytes=10**9, tokens=10**9)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import warnings
 
-from semantic_core.errors import InvalidKeyError
-from semantic_core.keyring import GoogleKeyring
+from semantic_core.domain.errors import InvalidKeyError
+from semantic_core.providers.gemini.keyring import GoogleKeyring
 
 # In two pieces, so that a copy of this file is no find.
 CANARY = "canary-" + "5eC2e7"

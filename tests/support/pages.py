@@ -20,10 +20,10 @@ from typing import Any
 
 from typer.testing import CliRunner
 
+from batch_emulator import Emulator
 from semantic_core.cli import app
 from semantic_core.cli.output import fail
-from semantic_core.emulator import Emulator
-from semantic_core.errors import SemanticCoreError
+from semantic_core.domain.errors import SemanticCoreError
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx2
 
-from semantic_core.keyring import GoogleKeyring, Secret
+from semantic_core.providers.gemini.keyring import GoogleKeyring, Secret
 
 # What holds a key on purpose, and shows it to nobody who does not ask; the network, which sends it;
 # and what leads everywhere.

@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from batch_emulator import Emulator, EmulatorConfig
 from semantic_core.batches import BatchConfig, BatchManager
-from semantic_core.emulator import Emulator, EmulatorConfig
-from semantic_core.gemini import Endpoint, GeminiBatchClient, GeminiEmbedder
-from semantic_core.keyring import GoogleKeyring
-from semantic_core.statuses import EmbeddingStatus
+from semantic_core.domain.statuses import EmbeddingStatus
+from semantic_core.domain.types import Chunk, StoredChunk
+from semantic_core.providers.gemini import Endpoint, GeminiBatchClient, GeminiEmbedder
+from semantic_core.providers.gemini.keyring import GoogleKeyring
 from semantic_core.store import PeeweeVectorStore
-from semantic_core.types import Chunk, StoredChunk
 from support.clock import ManualClock, TrueClock
 from support.keys import BATCH_KEY, DEFAULT_KEY, OTHER_KEY, ROTATED_KEY
 

@@ -2,6 +2,6 @@
 
 from semantic_core.batches.config import BatchConfig
 from semantic_core.batches.manager import BatchManager
-from semantic_core.batches.watching import Watch, WatchOptions, WatchRound
+from semantic_core.batches.watch import Watch, WatchOptions, WatchRound
 
 __all__ = ["BatchConfig", "BatchManager", "Watch", "WatchOptions", "WatchRound"]

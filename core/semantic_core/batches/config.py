@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from semantic_core.errors import ConfigurationError
-from semantic_core.limits import GEMINI_LIMITS
-from semantic_core.pricing import DEFAULT_PRICES, PriceTable
+from semantic_core.domain.errors import ConfigurationError
+from semantic_core.domain.limits import GEMINI_LIMITS
+from semantic_core.domain.pricing import DEFAULT_PRICES, PriceTable
 from semantic_core.queue.budget import LONGEST_PAUSE, RetryBudget
 from semantic_core.queue.ceilings import CeilingBounds, Load
 from semantic_core.queue.claims import ClaimLimits

@@ -8,39 +8,34 @@ from dataclasses import replace
 from typing import Self
 
 from semantic_core.batches.config import BatchConfig
-from semantic_core.batches.context import BatchContext
-from semantic_core.batches.recovering import recover
-from semantic_core.batches.selection import FlushOptions, FlushRun, check_batchable
-from semantic_core.batches.steering import cancel_job, release_job
-from semantic_core.batches.submitting import submit_one
-from semantic_core.batches.syncing import sync_adopted, sync_database
-from semantic_core.batches.waiting import wait_for_jobs
-from semantic_core.batches.workspace import Workspace
-from semantic_core.clock import Clock
-from semantic_core.errors import (
+from semantic_core.batches.job.context import BatchContext
+from semantic_core.batches.job.workspace import Workspace
+from semantic_core.batches.receipts import estimate_waiting, read_cautions, write_receipt
+from semantic_core.batches.recover import recover
+from semantic_core.batches.select import FlushOptions, FlushRun, check_batchable
+from semantic_core.batches.steer import cancel_job, release_job
+from semantic_core.batches.submit import submit_one
+from semantic_core.batches.sync import sync_adopted, sync_database
+from semantic_core.batches.wait import wait_for_jobs
+from semantic_core.domain.clock import Clock
+from semantic_core.domain.errors import (
     BudgetExceededError,
     RateLimitError,
     TransitionError,
 )
-from semantic_core.gemini import GeminiBatchClient
-from semantic_core.keyring import GoogleKeyring
-from semantic_core.progress import QueueProgress
+from semantic_core.domain.receipts import Estimate, Receipt
+from semantic_core.domain.statuses import JobStatus
+from semantic_core.domain.types import BatchJob, QueueStats, StoredChunk
+from semantic_core.domain.validation import whole_number
+from semantic_core.providers.gemini import GeminiBatchClient
+from semantic_core.providers.gemini.keyring import GoogleKeyring
 from semantic_core.queue import jobs
 from semantic_core.queue.retries import end_pauses, retry_failed_chunks
-from semantic_core.receipts import (
-    Estimate,
-    Receipt,
-    estimate_waiting,
-    read_cautions,
-    write_receipt,
-)
-from semantic_core.statuses import JobStatus
 from semantic_core.store import PeeweeVectorStore
 from semantic_core.store.collections import collection_id
-from semantic_core.store.reading import read_failed
-from semantic_core.types import BatchJob, QueueStats, StoredChunk
-from semantic_core.validation import whole_number
-from semantic_core.wording import counted
+from semantic_core.store.reading.read import read_failed
+from semantic_core.views.progress import QueueProgress
+from semantic_core.views.wording import counted
 
 _log = logging.getLogger(__name__)
 

@@ -10,11 +10,12 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from batch_emulator import EmulatorError
 from semantic_core import __version__
-from semantic_core.cli import caring, corpus, developing, jobs, money, queue, watching
+from semantic_core.cli import care, corpus, develop, jobs, money, queue, watch
 from semantic_core.cli.output import INTERRUPTED, fail, interrupted, prepare_streams, say
-from semantic_core.errors import SemanticCoreError
-from semantic_core.wording import visible
+from semantic_core.domain.errors import SemanticCoreError
+from semantic_core.views.wording import visible
 
 
 class _Commands(TyperGroup):
@@ -52,7 +53,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for commands in (corpus, queue, watching, jobs, money, caring, developing):
+for commands in (corpus, queue, watch, jobs, money, care, develop):
     commands.register(app)
 
 
@@ -79,7 +80,7 @@ def main() -> None:
     prepare_streams()
     try:
         app()
-    except SemanticCoreError as error:
+    except (SemanticCoreError, EmulatorError) as error:
         sys.exit(fail(error))
     except KeyboardInterrupt:
         sys.exit(interrupted())

@@ -17,12 +17,13 @@ from semantic_core.cli.options import (
     open_core,
 )
 from semantic_core.cli.output import FAILED, console, errors, print_json, say, warn
-from semantic_core.errors import IngestError, MissingDefaultKeyError, ProviderError
-from semantic_core.readers import read_documents
-from semantic_core.statuses import SearchMode
+from semantic_core.documents.readers import read_documents
+from semantic_core.domain.errors import IngestError, MissingDefaultKeyError, ProviderError
+from semantic_core.domain.reports import IngestReport
+from semantic_core.domain.statuses import SearchMode
+from semantic_core.domain.types import SearchResults
 from semantic_core.store import DEFAULT_COLLECTION
-from semantic_core.types import IngestReport, SearchResults
-from semantic_core.wording import counted, shorten
+from semantic_core.views.wording import counted, shorten
 
 # Most that is shown of a hit's text.
 TEXT_WIDTH = 160

@@ -10,8 +10,8 @@ from semantic_core.batches import BatchManager
 from semantic_core.cli.options import DEFAULT_DB, AsJson, BaseUrl, Db, OnlyCollection, open_manager
 from semantic_core.cli.output import print_json, say
 from semantic_core.cli.queue import show_jobs
-from semantic_core.errors import BatchNotFoundError
-from semantic_core.wording import counted, shorten
+from semantic_core.domain.errors import BatchNotFoundError
+from semantic_core.views.wording import counted, shorten
 
 JobId = Annotated[
     str, typer.Argument(help="The job's id, or its beginning; `semcore jobs` lists them.")

@@ -10,8 +10,8 @@ import typer
 from semantic_core.cli.options import DEFAULT_DB, AsJson, Db, OnlyCollection, open_manager
 from semantic_core.cli.output import print_json, say, show_table
 from semantic_core.cli.queue import ID_WIDTH
-from semantic_core.receipts import Estimate, Receipt
-from semantic_core.wording import (
+from semantic_core.domain.receipts import Estimate, Receipt
+from semantic_core.views.wording import (
     HOW_FAR_OFF,
     counted,
     job_tokens,

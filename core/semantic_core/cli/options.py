@@ -11,8 +11,8 @@ import typer
 
 from semantic_core.batches import BatchConfig, BatchManager
 from semantic_core.facade import SemanticCore
-from semantic_core.gemini import Endpoint, GeminiBatchClient, GeminiEmbedder
-from semantic_core.keyring import GoogleKeyring
+from semantic_core.providers.gemini import Endpoint, GeminiBatchClient, GeminiEmbedder
+from semantic_core.providers.gemini.keyring import GoogleKeyring
 from semantic_core.store import DEFAULT_COLLECTION, PeeweeVectorStore
 
 Db = Annotated[

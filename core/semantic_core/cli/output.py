@@ -15,15 +15,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from semantic_core.errors import (
+from semantic_core.domain.errors import (
     DatabaseBusyError,
     ProviderUnavailableError,
     RateLimitError,
-    SemanticCoreError,
     SubmissionUncertainError,
     WaitTimeoutError,
 )
-from semantic_core.wording import visible
+from semantic_core.views.wording import visible
 
 FAILED = 1
 TRY_AGAIN = 75  # EX_TEMPFAIL of sysexits.h: cron and mail programs know it
@@ -113,7 +112,7 @@ def print_json(value: Any) -> None:
     sys.stdout.write(visible(line) + "\n")
 
 
-def fail(error: SemanticCoreError) -> int:
+def fail(error: Exception) -> int:
     """Print an error and return the exit code it stands for."""
     warn(f"Error: {error}", style="red")
     if isinstance(error, SubmissionUncertainError):

@@ -20,11 +20,18 @@ from semantic_core.cli.options import (
     open_manager,
 )
 from semantic_core.cli.output import age, console, errors, print_json, say, show_table
-from semantic_core.limits import GEMINI_LIMITS, HOUR
-from semantic_core.receipts import Receipt
-from semantic_core.statuses import HoldReason
-from semantic_core.types import BatchJob, PassedOver, QueueStats
-from semantic_core.wording import counted, moment, money, part_estimated, shorten, without_price
+from semantic_core.domain.limits import GEMINI_LIMITS, HOUR
+from semantic_core.domain.receipts import Receipt
+from semantic_core.domain.statuses import HoldReason
+from semantic_core.domain.types import BatchJob, PassedOver, QueueStats
+from semantic_core.views.wording import (
+    counted,
+    moment,
+    money,
+    part_estimated,
+    shorten,
+    without_price,
+)
 
 # What is shown of a job's id; commands take any beginning that only one job has.
 ID_WIDTH = 8

@@ -1,6 +1,6 @@
 """One SQLite database: where it is, its connections, its transactions, its errors."""
 
-from semantic_core.database.database import DEFAULT_BUSY_TIMEOUT, PAGE_SIZE, Database
-from semantic_core.database.targets import open_to_others, tighten
+from semantic_core.database.sqlite.database import DEFAULT_BUSY_TIMEOUT, PAGE_SIZE, Database
+from semantic_core.database.sqlite.targets import open_to_others, tighten
 
 __all__ = ["DEFAULT_BUSY_TIMEOUT", "PAGE_SIZE", "Database", "open_to_others", "tighten"]

@@ -1,6 +1,6 @@
 """Looking for what is wrong with a database and its jobs, and mending what can be mended safely."""
 
-from semantic_core.doctor.examining import examine
+from semantic_core.doctor.examine import examine
 from semantic_core.doctor.findings import Examination, Finding, Trouble
 
 __all__ = ["Examination", "Finding", "Trouble", "examine"]

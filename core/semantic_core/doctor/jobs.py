@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from semantic_core.batches import BatchManager
-from semantic_core.batches.workspace import Workspace
+from semantic_core.batches.job.workspace import Workspace
 from semantic_core.doctor.findings import Finding, Trouble
+from semantic_core.domain.statuses import JobStep
+from semantic_core.domain.types import BatchJob
 from semantic_core.queue.jobs import leased_jobs
-from semantic_core.statuses import JobStep
-from semantic_core.types import BatchJob
 
 _SHOWN = 5
 

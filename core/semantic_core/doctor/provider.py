@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from semantic_core.batches.adopting import adopt_unknown_jobs, is_ours
-from semantic_core.batches.context import BatchContext
-from semantic_core.batches.listing import list_provider
-from semantic_core.batches.reopening import reopen_late_jobs
+from semantic_core.batches.adopt import adopt_unknown_jobs, is_ours
+from semantic_core.batches.job.context import BatchContext
+from semantic_core.batches.job.listing import list_provider
+from semantic_core.batches.reopen import reopen_late_jobs
 from semantic_core.doctor.findings import Finding, Trouble
 from semantic_core.queue.adoption import believed_absent
 from semantic_core.queue.jobs import ended_inputs, remote_ids

@@ -6,18 +6,18 @@ import sqlite3
 from collections.abc import Iterator
 
 from semantic_core.database import Database, open_to_others, tighten
+from semantic_core.database.sqlite.keywords import check_index, rebuild_index
+from semantic_core.database.sqlite.tags import count_wrong_tags, rebuild_tags
 from semantic_core.doctor.findings import Finding, Trouble
-from semantic_core.errors import DatabaseCorruptError, DatabaseReadOnlyError
-from semantic_core.limits import HOUR
+from semantic_core.domain.errors import DatabaseCorruptError, DatabaseReadOnlyError
+from semantic_core.domain.limits import HOUR
+from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.queue.counts import recount
 from semantic_core.queue.jobs import far_leases
 from semantic_core.queue.retries import count_failed_chunks, count_pauses, end_pauses
 from semantic_core.queue.vectors import serve_vectors
-from semantic_core.spec import EmbeddingSpec
 from semantic_core.store import PeeweeVectorStore
-from semantic_core.store.fulltext import check_index, rebuild_index
-from semantic_core.store.tags import count_wrong_tags, rebuild_tags
-from semantic_core.wording import counted
+from semantic_core.views.wording import counted
 
 # No lease is meant to last so long: the clock was wrong when it was taken.
 LONGEST_LEASE = 86_400.0

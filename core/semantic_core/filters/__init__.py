@@ -1,4 +1,4 @@
-"""One metadata-filter tree, and its SQL. Both adapters translate into it.
+"""One metadata-filter tree. Both adapters translate into it.
 
 A filter is two-valued: a missing key or a null fails every operator except ``ne``, ``nin`` and
 ``is_empty`` (``exists`` asks for the key alone, so a null is there). Keys are looked up at the
@@ -9,7 +9,6 @@ SQL: keys, values and patterns are bound.
 from semantic_core.filters.merging import merged_parts
 from semantic_core.filters.operators import Operator
 from semantic_core.filters.parsing import parse_filter
-from semantic_core.filters.sql import compile_filter, register_functions
 from semantic_core.filters.tree import And, Condition, Filter, Not, Or
 
 __all__ = [
@@ -19,8 +18,6 @@ __all__ = [
     "Not",
     "Operator",
     "Or",
-    "compile_filter",
     "merged_parts",
     "parse_filter",
-    "register_functions",
 ]

@@ -8,8 +8,8 @@ from enum import StrEnum
 from reprlib import repr as short
 from typing import TypeGuard
 
-from semantic_core.errors import InvalidFilterError, InvalidTextError
-from semantic_core.validation import check_text
+from semantic_core.domain.errors import InvalidFilterError, InvalidTextError
+from semantic_core.domain.validation import check_text
 
 Scalar = str | int | float | bool
 

@@ -7,7 +7,7 @@ from itertools import islice, repeat
 from reprlib import repr as short
 from typing import Any
 
-from semantic_core.errors import InvalidFilterError
+from semantic_core.domain.errors import InvalidFilterError
 from semantic_core.filters.operators import CHOICE, Operator, check_key, unknown_operator
 from semantic_core.filters.tree import (
     MOST_CONDITIONS,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, ClassVar
 
-from semantic_core.errors import InvalidFilterError
+from semantic_core.domain.errors import InvalidFilterError
 from semantic_core.filters.operators import Operator, check_key, fitting_value, unknown_operator
 
 # SQLite parses nested parentheses on a stack of 100 and takes 1,000,000 bytes of SQL.

@@ -7,11 +7,11 @@ import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from semantic_core.pricing import Price
+from semantic_core.domain.pricing import Price
+from semantic_core.domain.spec import EmbeddingSpec
+from semantic_core.domain.statuses import FailureReason
 from semantic_core.queue.costs import mean_tokens
 from semantic_core.queue.job_rows import any_text
-from semantic_core.spec import EmbeddingSpec
-from semantic_core.statuses import FailureReason
 
 # An ended row that never had a job at the provider, as far as anybody knew.
 _BELIEVED_ABSENT = "status = 'FAILED' AND google_job_id IS NULL"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass
 
-from semantic_core.statuses import BudgetUse
+from semantic_core.domain.statuses import BudgetUse
 
 # Word for word the condition of the index batch_items_budget, which SQLite uses only then.
 USES_BUDGET = "budget_use NOT IN ('nothing', 'forgiven')"

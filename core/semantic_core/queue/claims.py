@@ -6,12 +6,12 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from semantic_core.pricing import Price, token_estimator
+from semantic_core.domain.pricing import Price, token_estimator
+from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.queue.budget import LONGEST_PAUSE, USES_BUDGET, RetryBudget, used_budget
 from semantic_core.queue.items import fail_chunks
 from semantic_core.queue.live_claims import IS_EMBEDDED_LIVE
 from semantic_core.queue.vectors import serve_vectors
-from semantic_core.spec import EmbeddingSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

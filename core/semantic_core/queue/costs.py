@@ -6,9 +6,9 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from semantic_core.pricing import Cost, Price, PriceTable, token_estimator, tokens_in
+from semantic_core.domain.pricing import Cost, Price, PriceTable, token_estimator, tokens_in
+from semantic_core.domain.spec import MODEL_TOKEN_LIMITS, EmbeddingSpec
 from semantic_core.queue.job_rows import any_text, read_columns
-from semantic_core.spec import MODEL_TOKEN_LIMITS, EmbeddingSpec
 
 _WAITS = "k.embedding_status = 'PENDING' AND k.batch_job_id IS NULL"
 

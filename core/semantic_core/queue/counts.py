@@ -9,7 +9,7 @@ import sqlite3
 from collections import Counter
 from typing import NamedTuple
 
-from semantic_core.statuses import EmbeddingStatus
+from semantic_core.domain.statuses import EmbeddingStatus
 
 
 class ChunkState(NamedTuple):

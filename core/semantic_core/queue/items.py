@@ -6,10 +6,10 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from semantic_core.limits import TOO_LONG
+from semantic_core.domain.limits import TOO_LONG
+from semantic_core.domain.statuses import BudgetUse, EmbeddingStatus, ItemState
 from semantic_core.queue.budget import RetryBudget, used_budget
 from semantic_core.queue.counts import move_counts
-from semantic_core.statuses import BudgetUse, EmbeddingStatus, ItemState
 
 _LOOKUP = 500
 

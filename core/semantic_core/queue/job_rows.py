@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from semantic_core.errors import DatabaseCorruptError
-from semantic_core.spec import EmbeddingSpec
-from semantic_core.statuses import FailureReason, HoldReason, JobStatus, JobStep
+from semantic_core.domain.errors import DatabaseCorruptError
+from semantic_core.domain.spec import EmbeddingSpec
+from semantic_core.domain.statuses import FailureReason, HoldReason, JobStatus, JobStep
 
 _log = logging.getLogger(__name__)
 

@@ -8,10 +8,10 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from semantic_core.errors import BatchNotFoundError, TransitionError
+from semantic_core.domain.errors import BatchNotFoundError, TransitionError
+from semantic_core.domain.statuses import FailureReason, HoldReason, JobStatus, JobStep
+from semantic_core.domain.types import BatchJob
 from semantic_core.queue.job_rows import NEEDED, any_text, read_columns
-from semantic_core.statuses import FailureReason, HoldReason, JobStatus, JobStep
-from semantic_core.types import BatchJob
 
 _SHOWN = tuple(name for name in BatchJob.__dataclass_fields__ if name != "unreadable")
 _COLUMNS = ", ".join(_SHOWN)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
-from semantic_core.errors import TransitionError
+from semantic_core.domain.errors import TransitionError
 
 # For a query with the parameter :now: whether the text of `c` is embedded live at this moment.
 IS_EMBEDDED_LIVE = (

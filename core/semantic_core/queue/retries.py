@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 
+from semantic_core.domain.statuses import EmbeddingStatus
 from semantic_core.queue.budget import USES_BUDGET, forgive
 from semantic_core.queue.counts import move_counts
-from semantic_core.statuses import EmbeddingStatus
 
 # Failed at the provider; what was saved as FAILED (a blank one, say) never reached it.
 _FAILED_THERE = (

@@ -6,12 +6,12 @@ import json
 import sqlite3
 from collections.abc import Iterator
 
-from semantic_core.limits import GEMINI_LIMITS
+from semantic_core.domain.limits import GEMINI_LIMITS
+from semantic_core.domain.statuses import EmbeddingStatus, HoldReason
+from semantic_core.domain.types import BatchJob, PassedOver, QueueStats
 from semantic_core.queue.budget import LONGEST_PAUSE
 from semantic_core.queue.counts import read_counts
 from semantic_core.queue.jobs import list_jobs
-from semantic_core.statuses import EmbeddingStatus, HoldReason
-from semantic_core.types import BatchJob, PassedOver, QueueStats
 
 _SCOPE = "(:collection IS NULL OR collection_id = :collection)"
 

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from semantic_core.domain.statuses import EmbeddingStatus, VectorOrigin
 from semantic_core.queue.changes import note_changed
 from semantic_core.queue.counts import ChunkState, count_changes
-from semantic_core.statuses import EmbeddingStatus, VectorOrigin
 
 _LOOKUP = 500
 

@@ -2,8 +2,8 @@
 
 from semantic_core.store.base import BaseVectorStore, FilterLike
 from semantic_core.store.collections import DEFAULT_COLLECTION, Collection
-from semantic_core.store.documents import SplitDocument
 from semantic_core.store.peewee_store import PeeweeVectorStore
+from semantic_core.store.writing.documents import SplitDocument
 
 __all__ = [
     "DEFAULT_COLLECTION",

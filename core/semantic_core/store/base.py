@@ -6,18 +6,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from semantic_core.domain.reports import BulkReport, SaveReport
+from semantic_core.domain.spec import EmbeddingSpec
+from semantic_core.domain.statuses import SearchMode
+from semantic_core.domain.types import Chunk, SearchResults, StoredChunk, VectorLike
 from semantic_core.filters import Filter
-from semantic_core.spec import EmbeddingSpec
-from semantic_core.statuses import SearchMode
 from semantic_core.store.collections import DEFAULT_COLLECTION, Collection
-from semantic_core.types import (
-    BulkReport,
-    Chunk,
-    SaveReport,
-    SearchResults,
-    StoredChunk,
-    VectorLike,
-)
 
 FilterLike = Filter | Mapping[str, Any] | None
 

@@ -6,9 +6,9 @@ import difflib
 import sqlite3
 from dataclasses import dataclass, fields, replace
 
-from semantic_core.errors import InvalidInputError, SpecMismatchError, UnknownCollectionError
-from semantic_core.spec import EmbeddingSpec
-from semantic_core.validation import check_text
+from semantic_core.domain.errors import InvalidInputError, SpecMismatchError, UnknownCollectionError
+from semantic_core.domain.spec import EmbeddingSpec
+from semantic_core.domain.validation import check_text
 
 DEFAULT_COLLECTION = "default"
 

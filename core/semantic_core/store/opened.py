@@ -12,12 +12,14 @@ from typing import Self
 
 import peewee
 
-from semantic_core.clock import Clock, SystemClock
 from semantic_core.database import Database, open_to_others
-from semantic_core.errors import InvalidInputError
+from semantic_core.database.schema import SchemaOptions, ensure_schema_compatibility, read_meta
+from semantic_core.database.sqlite.backup import back_up, remove_left_copies
+from semantic_core.database.tables import build_tables
+from semantic_core.domain.clock import Clock, SystemClock
+from semantic_core.domain.errors import InvalidInputError
+from semantic_core.domain.types import QueueStats
 from semantic_core.queue.stats import read_stats
-from semantic_core.schema import SchemaOptions, ensure_schema_compatibility, read_meta
-from semantic_core.store.backing_up import back_up, remove_left_copies
 from semantic_core.store.collections import (
     DEFAULT_COLLECTION,
     Collection,
@@ -25,13 +27,11 @@ from semantic_core.store.collections import (
     find_collection,
     get_collection,
 )
-from semantic_core.store.comparing import count_differences
-from semantic_core.store.indexes import IndexCache
+from semantic_core.store.indexes.cache import IndexCache
+from semantic_core.store.indexes.compare import count_differences
 from semantic_core.store.provenance import check_provenance, fix_provenance
-from semantic_core.store.reading import read_coverage
-from semantic_core.store.vectors import known_vectors
-from semantic_core.tables import build_tables
-from semantic_core.types import QueueStats
+from semantic_core.store.reading.read import read_coverage
+from semantic_core.store.writing.vectors import known_vectors
 
 _log = logging.getLogger(__name__)
 

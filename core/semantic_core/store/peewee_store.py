@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from semantic_core.errors import InvalidInputError
+from semantic_core.domain.errors import InvalidInputError
+from semantic_core.domain.reports import BulkReport, SaveReport
+from semantic_core.domain.spec import EmbeddingSpec
+from semantic_core.domain.statuses import SearchMode, VectorOrigin
+from semantic_core.domain.types import Chunk, SearchResults, StoredChunk, Vector, VectorLike
+from semantic_core.domain.validation import listed, seconds, whole_number
 from semantic_core.filters import parse_filter
-from semantic_core.spec import EmbeddingSpec
-from semantic_core.statuses import SearchMode, VectorOrigin
 from semantic_core.store.base import BaseVectorStore, FilterLike
 from semantic_core.store.collections import (
     DEFAULT_COLLECTION,
@@ -18,30 +21,20 @@ from semantic_core.store.collections import (
     get_collection,
     open_collection,
 )
-from semantic_core.store.deleting import delete_chunks, prune_vectors
-from semantic_core.store.documents import (
+from semantic_core.store.opened import OpenStore
+from semantic_core.store.reading.read import checked_names, read_chunks, restrict
+from semantic_core.store.reading.search import check_query, checked_vector, search, search_many
+from semantic_core.store.reading.serve import read_vectors
+from semantic_core.store.writing.delete import delete_chunks, prune_vectors
+from semantic_core.store.writing.documents import (
     SplitDocument,
     check_documents,
     drop_documents,
     save_documents,
 )
-from semantic_core.store.opened import OpenStore
-from semantic_core.store.preparing import prepare_chunks
-from semantic_core.store.reading import checked_names, read_chunks, restrict
-from semantic_core.store.saving import save_rows
-from semantic_core.store.searching import check_query, checked_vector, search, search_many
-from semantic_core.store.serving import read_vectors
-from semantic_core.store.vectors import apply_vectors
-from semantic_core.types import (
-    BulkReport,
-    Chunk,
-    SaveReport,
-    SearchResults,
-    StoredChunk,
-    Vector,
-    VectorLike,
-)
-from semantic_core.validation import listed, seconds, whole_number
+from semantic_core.store.writing.prepare import prepare_chunks
+from semantic_core.store.writing.save import save_rows
+from semantic_core.store.writing.vectors import apply_vectors
 
 
 class PeeweeVectorStore(OpenStore, BaseVectorStore):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from semantic_core.errors import ProvenanceError
-from semantic_core.schema import read_meta
+from semantic_core.database.schema import read_meta
+from semantic_core.domain.errors import ProvenanceError
 
 _VARIABLE = "GOOGLE_GEMINI_BASE_URL"
 

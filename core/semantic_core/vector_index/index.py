@@ -9,8 +9,8 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
-from semantic_core.errors import InvalidVectorError
-from semantic_core.types import VectorLike
+from semantic_core.domain.errors import InvalidVectorError
+from semantic_core.domain.types import VectorLike
 from semantic_core.vector_index.arrays import Floats, Ids, Rows
 from semantic_core.vector_index.first_pass import FETCH_COST, LEAST_ROWS, FirstPass
 from semantic_core.vector_index.matrix import Matrix

@@ -19,7 +19,7 @@ from uuid import UUID
 
 import numpy as np
 
-from semantic_core.uninterrupted import side_by_side
+from semantic_core.domain.uninterrupted import side_by_side
 from semantic_core.vector_index.arrays import Words
 from semantic_core.vector_index.codes import word_count
 from semantic_core.vector_index.metric import Metric

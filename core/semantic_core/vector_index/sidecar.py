@@ -18,8 +18,8 @@ from typing import BinaryIO
 
 import numpy as np
 
-from semantic_core.failpoints import FailPoint, reach
-from semantic_core.leftovers import CAREFUL, is_mine, remove_abandoned
+from semantic_core.domain.failpoints import FailPoint, reach
+from semantic_core.domain.leftovers import CAREFUL, is_mine, remove_abandoned
 from semantic_core.vector_index.codes import Codes, word_count
 from semantic_core.vector_index.first_pass import FirstPass
 from semantic_core.vector_index.index import VectorIndex

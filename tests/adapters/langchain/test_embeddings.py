@@ -6,6 +6,7 @@ import pytest
 from langchain_core.documents import Document
 from langchain_core.vectorstores import InMemoryVectorStore
 
+from batch_emulator import Operation, fake_embed
 from langchain_semcore import DeferredEmbeddings
 from semantic_core import (
     BlankTextError,
@@ -15,7 +16,6 @@ from semantic_core import (
     MissingDefaultKeyError,
     NotBatchableError,
 )
-from semantic_core.emulator import Operation, fake_embed
 from support.keys import canary
 from support.langchain import TableEmbeddings
 from support.world import World

@@ -25,9 +25,9 @@ from langchain_core.runnables import (
 from langchain_core.tracers.run_collector import RunCollectorCallbackHandler
 from pydantic import ValidationError
 
+from batch_emulator import FaultRule, Operation, Reply
 from langchain_semcore import DeferredEmbeddings, SemcoreRetriever, SemcoreVectorStore
 from semantic_core import GoogleKeyring, InvalidFilterError, InvalidInputError
-from semantic_core.emulator import FaultRule, Operation, Reply
 from support.langchain import DOCUMENTS, embed_all, ids
 from support.world import BATCH_KEY, DEFAULT_KEY, World
 

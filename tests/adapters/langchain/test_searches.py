@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from langchain_core.documents import Document
 
+from batch_emulator import FaultRule, Operation, Reply
 from langchain_semcore import DeferredEmbeddings, SemcoreVectorStore
 from semantic_core import (
     GoogleKeyring,
@@ -18,7 +19,6 @@ from semantic_core import (
     PeeweeVectorStore,
     StorageError,
 )
-from semantic_core.emulator import FaultRule, Operation, Reply
 from support.langchain import CAT, DOCUMENTS, TableEmbeddings, embed_all, ids
 from support.world import World
 

@@ -11,6 +11,7 @@ import pytest
 from langchain_core.documents import Document
 from langchain_core.embeddings import DeterministicFakeEmbedding
 
+from batch_emulator import FailLines, FaultRule, Lines, Operation, Reply
 from langchain_semcore import DeferredEmbeddings, SemcoreVectorStore
 from semantic_core import (
     BlankTextError,
@@ -33,7 +34,6 @@ from semantic_core import (
     SemanticCoreError,
     SpecMismatchError,
 )
-from semantic_core.emulator import FailLines, FaultRule, Lines, Operation, Reply
 from support.chunks import served_vector
 from support.keys import canary
 from support.langchain import CAT, DOCUMENTS, DOG, TableEmbeddings, embed_all, ids

@@ -8,6 +8,7 @@ from llama_index.core.base.embeddings.base import BaseEmbedding
 from llama_index.core.schema import TextNode
 from llama_index.core.storage.kvstore import SimpleKVStore
 
+from batch_emulator import FaultRule, Operation, Reply
 from llamaindex_semcore import DeferredEmbedding, EmbeddingSpec, GoogleKeyring
 from llamaindex_semcore.query_vector import NoQueryVector, QueryVector
 from semantic_core import (
@@ -17,7 +18,6 @@ from semantic_core import (
     MissingDefaultKeyError,
     NotBatchableError,
 )
-from semantic_core.emulator import FaultRule, Operation, Reply
 from support.keys import canary
 from support.world import DEFAULT_KEY, World
 

@@ -29,9 +29,9 @@ from llama_index.core.schema import (
 from llama_index.core.vector_stores import SimpleVectorStore
 from llama_index.core.vector_stores.types import BasePydanticVectorStore, VectorStoreQuery
 
+from batch_emulator import FaultRule, Operation, Reply
 from llamaindex_semcore import RESULT_KEY, DeferredEmbedding, EmbeddingSpec, SemcoreVectorStore
 from semantic_core import InvalidVectorError, StorageError
-from semantic_core.emulator import FaultRule, Operation, Reply
 from support.llamaindex import embed_all, found_by, node
 from support.world import DEFAULT_KEY, World
 

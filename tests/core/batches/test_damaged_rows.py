@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from semantic_core import notebook
 from semantic_core.batches import BatchManager
 from semantic_core.doctor import examine
-from semantic_core.errors import TransitionError
-from semantic_core.statuses import EmbeddingStatus, HoldReason, JobStatus
-from semantic_core.types import BatchJob, Chunk
+from semantic_core.domain.errors import TransitionError
+from semantic_core.domain.statuses import EmbeddingStatus, HoldReason, JobStatus
+from semantic_core.domain.types import BatchJob, Chunk
+from semantic_core.views import notebook
 from support.invariants import check_invariants
 from support.world import CONFIG, World
 

@@ -7,8 +7,7 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
-from semantic_core.batches import BatchManager
-from semantic_core.emulator import (
+from batch_emulator import (
     CutResult,
     Damage,
     DamageLines,
@@ -21,10 +20,11 @@ from semantic_core.emulator import (
     SkipLines,
     StickJob,
 )
-from semantic_core.errors import ProviderError
-from semantic_core.statuses import EmbeddingStatus, HoldReason, JobStatus
+from semantic_core.batches import BatchManager
+from semantic_core.domain.errors import ProviderError
+from semantic_core.domain.statuses import EmbeddingStatus, HoldReason, JobStatus
+from semantic_core.domain.types import BatchJob
 from semantic_core.store import PeeweeVectorStore
-from semantic_core.types import BatchJob
 from support.world import World
 
 READY, PENDING = EmbeddingStatus.READY, EmbeddingStatus.PENDING

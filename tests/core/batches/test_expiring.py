@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from semantic_core.emulator import FaultRule, Operation, Reply, StickJob
-from semantic_core.errors import ProviderUnavailableError
-from semantic_core.limits import GEMINI_LIMITS, HOUR
-from semantic_core.statuses import EmbeddingStatus, HoldReason, JobStatus
+from batch_emulator import FaultRule, Operation, Reply, StickJob
+from semantic_core.domain.errors import ProviderUnavailableError
+from semantic_core.domain.limits import GEMINI_LIMITS, HOUR
+from semantic_core.domain.statuses import EmbeddingStatus, HoldReason, JobStatus
 from support.world import World, open_world
 
 READY, PENDING = EmbeddingStatus.READY, EmbeddingStatus.PENDING

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from semantic_core.emulator import Operation
-from semantic_core.failpoints import FailPoint, arm, disarm
-from semantic_core.spec import EmbeddingSpec
-from semantic_core.statuses import EmbeddingStatus
+from batch_emulator import Operation
+from semantic_core.domain.failpoints import FailPoint, arm, disarm
+from semantic_core.domain.spec import EmbeddingSpec
+from semantic_core.domain.statuses import EmbeddingStatus
+from semantic_core.domain.types import Chunk
 from semantic_core.store import PeeweeVectorStore
-from semantic_core.types import Chunk
 from support.invariants import check_invariants, check_provider, check_vectors
 from support.world import World, open_world
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from semantic_core.batches import BatchManager
-from semantic_core.errors import DatabaseReadOnlyError, ProvenanceError
-from semantic_core.gemini import Endpoint, GeminiBatchClient
-from semantic_core.statuses import EmbeddingStatus
+from semantic_core.domain.errors import DatabaseReadOnlyError, ProvenanceError
+from semantic_core.domain.statuses import EmbeddingStatus
+from semantic_core.domain.types import Chunk
+from semantic_core.providers.gemini import Endpoint, GeminiBatchClient
 from semantic_core.store import PeeweeVectorStore
-from semantic_core.types import Chunk
 from support.world import World
 
 

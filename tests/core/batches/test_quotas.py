@@ -11,16 +11,16 @@ from pathlib import Path
 
 import pytest
 
+from batch_emulator import FailLines, FaultRule, Operation, Reply
 from semantic_core.batches import BatchManager
 from semantic_core.doctor import Finding, Trouble, examine
-from semantic_core.emulator import FailLines, FaultRule, Operation, Reply
-from semantic_core.errors import RateLimitError
-from semantic_core.failpoints import FailPoint, arm, disarm
-from semantic_core.limits import HOUR
-from semantic_core.pricing import estimate_tokens
-from semantic_core.spec import EmbeddingSpec
-from semantic_core.statuses import EmbeddingStatus
-from semantic_core.types import Chunk
+from semantic_core.domain.errors import RateLimitError
+from semantic_core.domain.failpoints import FailPoint, arm, disarm
+from semantic_core.domain.limits import HOUR
+from semantic_core.domain.pricing import estimate_tokens
+from semantic_core.domain.spec import EmbeddingSpec
+from semantic_core.domain.statuses import EmbeddingStatus
+from semantic_core.domain.types import Chunk
 from support.keys import OTHER_KEY
 from support.world import CONFIG, World, open_world
 

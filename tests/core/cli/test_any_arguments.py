@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from semantic_core.cli import app
-from semantic_core.errors import SemanticCoreError
+from semantic_core.domain.errors import SemanticCoreError
+from semantic_core.domain.types import Chunk
 from semantic_core.store import PeeweeVectorStore
-from semantic_core.types import Chunk
 
 # Those that run until they are stopped, or for long, are not for random arguments.
 LONG = {"emulator", "demo", "watch"}

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from batch_emulator import Emulator, FaultRule, Operation, Reply
 from semantic_core.cli import app
-from semantic_core.emulator import Emulator, FaultRule, Operation, Reply
-from semantic_core.errors import SemanticCoreError
+from semantic_core.domain.errors import SemanticCoreError
 from support.keys import canary
 
 TEXT = "The cat sat on the mat.\n"

@@ -19,15 +19,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from semantic_core import html_view, notebook
+from batch_emulator import Emulator, EndJob, FaultRule, Reply
 from semantic_core.batches import BatchManager
 from semantic_core.cli import app, main
-from semantic_core.emulator import Emulator, EndJob, FaultRule, Reply
-from semantic_core.gemini import Endpoint, GeminiBatchClient
-from semantic_core.keyring import GoogleKeyring
+from semantic_core.domain.types import Chunk
+from semantic_core.providers.gemini import Endpoint, GeminiBatchClient
+from semantic_core.providers.gemini.keyring import GoogleKeyring
 from semantic_core.store import PeeweeVectorStore
-from semantic_core.types import Chunk
-from semantic_core.wording import visible
+from semantic_core.views import html, notebook
+from semantic_core.views.wording import visible
 from support.keys import BATCH_KEY, DEFAULT_KEY
 
 # The clipboard (OSC 52), a title, a colour, C1, turned text, a forged line, a bell, a line of its own.
@@ -210,7 +210,7 @@ def test_a_notebook_turns_no_text_around(db: Path) -> None:
             notebook.show_results(store.search(text="zebra")),
             notebook.show_queue(store.stats()),
             *(notebook.show_job(job) for job in store.stats().open_jobs),
-            html_view.block(HOSTILE, html_view.line(HOSTILE), html_view.code(HOSTILE)),
+            html.block(HOSTILE, html.line(HOSTILE), html.code(HOSTILE)),
         ]
     for page in pages:
         assert "gnp.exe" in page

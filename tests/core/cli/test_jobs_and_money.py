@@ -16,9 +16,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from semantic_core import PeeweeVectorStore
-from semantic_core.cli import app
-from semantic_core.emulator import (
+from batch_emulator import (
     Damage,
     DamageLines,
     Emulator,
@@ -27,16 +25,18 @@ from semantic_core.emulator import (
     FaultRule,
     StickJob,
 )
-from semantic_core.errors import (
+from semantic_core import PeeweeVectorStore
+from semantic_core.cli import app
+from semantic_core.domain.errors import (
     BatchNotFoundError,
     BudgetExceededError,
     SemanticCoreError,
     TransitionError,
 )
-from semantic_core.pricing import estimate_tokens
-from semantic_core.spec import EmbeddingSpec
-from semantic_core.statuses import EmbeddingStatus
-from semantic_core.types import Chunk
+from semantic_core.domain.pricing import estimate_tokens
+from semantic_core.domain.spec import EmbeddingSpec
+from semantic_core.domain.statuses import EmbeddingStatus
+from semantic_core.domain.types import Chunk
 from support.keys import canary
 
 

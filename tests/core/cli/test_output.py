@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from batch_emulator import Emulator
 from semantic_core import BatchManager, Chunk, GoogleKeyring, PeeweeVectorStore
-from semantic_core.emulator import Emulator
 from support.keys import canary
 
 CONTROL = re.compile(r"\x1b")

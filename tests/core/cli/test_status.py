@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from batch_emulator import Emulator, EmulatorConfig, FaultRule, Operation, Reply
 from semantic_core.cli import app
 from semantic_core.cli.output import INTERRUPTED
-from semantic_core.emulator import Emulator, EmulatorConfig, FaultRule, Operation, Reply
-from semantic_core.limits import HOUR
+from semantic_core.domain.limits import HOUR
 from support.keys import canary
 
 

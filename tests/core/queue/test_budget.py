@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from semantic_core.domain.statuses import BudgetUse
 from semantic_core.queue.budget import RetryBudget
-from semantic_core.statuses import BudgetUse
 
 ATTEMPT, JOB, EXPIRY = BudgetUse.ATTEMPT, BudgetUse.JOB_FAILURE, BudgetUse.EXPIRY
 

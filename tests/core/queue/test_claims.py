@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from semantic_core.errors import DatabaseCorruptError
+from semantic_core.domain.errors import DatabaseCorruptError
+from semantic_core.domain.spec import EmbeddingSpec
+from semantic_core.domain.statuses import BudgetUse, EmbeddingStatus
+from semantic_core.domain.types import Chunk
 from semantic_core.queue.budget import RetryBudget
 from semantic_core.queue.claims import claim, claimed_texts
-from semantic_core.spec import EmbeddingSpec
-from semantic_core.statuses import BudgetUse, EmbeddingStatus
 from semantic_core.store import PeeweeVectorStore
-from semantic_core.types import Chunk
 from support.chunks import OTHER_SPEC, SPEC, chunks_of, content_hash, embed, only, vector_of
 from support.clock import ManualClock
 from support.jobs import LIMITS, carried, claim_job, look, new_job, settle

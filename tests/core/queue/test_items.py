@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from semantic_core.domain.statuses import BudgetUse, EmbeddingStatus, ItemState
+from semantic_core.domain.types import Chunk
 from semantic_core.queue.budget import RetryBudget
 from semantic_core.queue.items import (
     carried_tokens,
@@ -13,9 +15,7 @@ from semantic_core.queue.items import (
     finish_items,
     open_hashes,
 )
-from semantic_core.statuses import BudgetUse, EmbeddingStatus, ItemState
 from semantic_core.store import PeeweeVectorStore
-from semantic_core.types import Chunk
 from support.chunks import SPEC, chunks_of, content_hash, embed, only
 from support.clock import ManualClock
 from support.jobs import carried, claim_job, settle

@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from semantic_core.errors import BatchNotFoundError, DatabaseCorruptError, TransitionError
-from semantic_core.queue import jobs
-from semantic_core.queue.jobs import JobRecord
-from semantic_core.statuses import (
+from semantic_core.domain.errors import BatchNotFoundError, DatabaseCorruptError, TransitionError
+from semantic_core.domain.statuses import (
     BudgetUse,
     FailureReason,
     HoldReason,
     JobStatus,
     JobStep,
 )
+from semantic_core.queue import jobs
+from semantic_core.queue.jobs import JobRecord
 from semantic_core.store import PeeweeVectorStore
 from support.chunks import SPEC, chunks_of, content_hash, only
 from support.clock import ManualClock

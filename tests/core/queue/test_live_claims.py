@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from semantic_core.errors import TransitionError
+from semantic_core.domain.errors import TransitionError
 from semantic_core.queue.live_claims import claim_live, free_live, keep_live
 from semantic_core.store import PeeweeVectorStore
-from semantic_core.store.vectors import space_of
+from semantic_core.store.writing.vectors import space_of
 from support.chunks import SPEC, chunks_of, content_hash, embed
 from support.jobs import claim_job
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from semantic_core.domain.statuses import BudgetUse, EmbeddingStatus
+from semantic_core.domain.types import Chunk
 from semantic_core.queue.retries import retry_failed_chunks
-from semantic_core.statuses import BudgetUse, EmbeddingStatus
 from semantic_core.store import PeeweeVectorStore
-from semantic_core.types import Chunk
 from support.chunks import SPEC, chunks_of, content_hash, only
 from support.clock import ManualClock
 from support.jobs import claim_job, settle

@@ -9,11 +9,11 @@ from dataclasses import replace
 
 import pytest
 
-from semantic_core.errors import UnknownCollectionError
+from semantic_core.domain.errors import UnknownCollectionError
+from semantic_core.domain.statuses import BudgetUse, EmbeddingStatus
+from semantic_core.domain.types import Chunk
 from semantic_core.queue.retries import retry_failed_chunks
-from semantic_core.statuses import BudgetUse, EmbeddingStatus
 from semantic_core.store import PeeweeVectorStore
-from semantic_core.types import Chunk
 from support.chunks import OTHER_SPEC, SPEC, chunks_of, content_hash, embed, only, vector_of
 from support.clock import ManualClock
 from support.invariants import check_invariants

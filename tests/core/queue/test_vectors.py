@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from semantic_core.errors import DatabaseCorruptError
+from semantic_core.domain.errors import DatabaseCorruptError
+from semantic_core.domain.spec import EmbeddingSpec
+from semantic_core.domain.statuses import BudgetUse, EmbeddingStatus, VectorOrigin
+from semantic_core.domain.types import Chunk
 from semantic_core.queue.vectors import (
     ArrivedVector,
     release_vectors,
@@ -12,10 +15,7 @@ from semantic_core.queue.vectors import (
     store_vectors,
     use_vectors,
 )
-from semantic_core.spec import EmbeddingSpec
-from semantic_core.statuses import BudgetUse, EmbeddingStatus, VectorOrigin
 from semantic_core.store import PeeweeVectorStore
-from semantic_core.types import Chunk
 from support.chunks import OTHER_SPEC, SPEC, chunks_of, content_hash, embed, only, vector_of
 from support.invariants import check_invariants
 from support.jobs import claim_job, settle

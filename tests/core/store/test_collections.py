@@ -6,16 +6,16 @@ from dataclasses import replace
 
 import pytest
 
-from semantic_core.errors import (
+from semantic_core.domain.errors import (
     InvalidInputError,
     InvalidTextError,
     SpecMismatchError,
     UnknownCollectionError,
 )
-from semantic_core.spec import EmbeddingSpec
+from semantic_core.domain.spec import EmbeddingSpec
+from semantic_core.domain.types import Chunk
 from semantic_core.store import PeeweeVectorStore
 from semantic_core.store.collections import get_collection
-from semantic_core.types import Chunk
 from support.chunks import SPEC
 
 

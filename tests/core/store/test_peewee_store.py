@@ -10,10 +10,10 @@ from pathlib import Path
 import peewee
 import pytest
 
-from semantic_core.errors import StorageError
-from semantic_core.statuses import EmbeddingStatus
+from semantic_core.domain.errors import StorageError
+from semantic_core.domain.statuses import EmbeddingStatus
+from semantic_core.domain.types import Chunk
 from semantic_core.store import BaseVectorStore, PeeweeVectorStore
-from semantic_core.types import Chunk
 from support.chunks import SPEC, chunks_of, count_vectors, embed, embed_all, only, vector_of
 from support.clock import ManualClock
 from support.invariants import check_invariants
@@ -143,7 +143,7 @@ def test_two_processes_save_at_once(
     code = f"""
         from semantic_core.store import PeeweeVectorStore
         from support.chunks import embed
-        from semantic_core.types import Chunk
+        from semantic_core.domain.types import Chunk
         name = NAME
         store = PeeweeVectorStore({str(database_path)!r})
         say("ready")
@@ -180,7 +180,7 @@ def test_a_killed_process_leaves_whole_saves_only(
     child = python(
         f"""
         from semantic_core.store import PeeweeVectorStore
-        from semantic_core.types import Chunk
+        from semantic_core.domain.types import Chunk
         store = PeeweeVectorStore({str(database_path)!r})
         for number in range(10**6):
             store.save([Chunk(id=f"{{number}}-{{n}}", text=f"text {{n}}") for n in range(50)])

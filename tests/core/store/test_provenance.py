@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from semantic_core.errors import ProvenanceError
+from semantic_core.domain.errors import ProvenanceError
 from semantic_core.store import PeeweeVectorStore
 from support.chunks import SPEC, chunks_of, embed
 from support.jobs import claim_job

@@ -13,7 +13,7 @@ from pathlib import Path
 import peewee
 import pytest
 
-from semantic_core.errors import DatabaseReadOnlyError, StorageError
+from semantic_core.domain.errors import DatabaseReadOnlyError, StorageError
 from semantic_core.store import PeeweeVectorStore
 from support.chunks import SPEC, chunks_of, embed_all
 from support.processes import Python

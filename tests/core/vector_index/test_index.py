@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from semantic_core.errors import InvalidVectorError
+from semantic_core.domain.errors import InvalidVectorError
 from semantic_core.vector_index import Floats, Metric, VectorIndex
 from semantic_core.vector_index.first_pass import LEAST_ROWS
 from support.nearest import clustered, listed, nearest, recall

@@ -17,7 +17,7 @@ from uuid import UUID
 import numpy as np
 import pytest
 
-from semantic_core.failpoints import FailPoint
+from semantic_core.domain.failpoints import FailPoint
 from semantic_core.vector_index import Identity, Metric, Moment, Sidecar, VectorIndex
 from support.disk import no_file_larger_than
 from support.nearest import clustered, listed
@@ -362,7 +362,7 @@ from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 import numpy as np
-from semantic_core.failpoints import FailPoint, arm
+from semantic_core.domain.failpoints import FailPoint, arm
 from semantic_core.vector_index import Identity, Metric, Moment, Sidecar, VectorIndex
 
 logging.basicConfig()

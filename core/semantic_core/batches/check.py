@@ -1,0 +1,244 @@
+"""The spot check: a few texts embedded live once more, and compared with what a job brought.
+
+A result is put back by its key. Should the provider give an answer under another text's key, both
+are well formed, and nothing else can tell.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeGuard
+
+import numpy as np
+import numpy.typing as npt
+
+from semantic_core.batches.job.afford import price_of_check
+from semantic_core.batches.job.context import BatchContext, LeasedJob
+from semantic_core.batches.job.hold import hold
+from semantic_core.batches.job.pages import pages
+from semantic_core.domain.errors import ProviderError
+from semantic_core.domain.pricing import token_estimator
+from semantic_core.domain.spec import EmbeddingSpec
+from semantic_core.domain.statuses import HoldReason
+from semantic_core.domain.types import Vector
+from semantic_core.providers.gemini import GeminiEmbedder, ResultLine, normalize, read_results
+from semantic_core.queue.checks import finish_check, forget_check, has_passed, record_check
+from semantic_core.queue.claims import wanted_sources
+from semantic_core.queue.items import carried_tokens
+from semantic_core.views.wording import counted
+
+_log = logging.getLogger(__name__)
+
+# The vector of the same text, embedded by batch and live, differs in the last digits only.
+LEAST_COSINE = 0.9
+
+_HASH_HEX = 64
+
+# Texts that say nearly the same are nearly as near.
+MOST_LEAD = 0.02
+
+# For each text to check, how many lines are looked at: chunks are deleted while a job runs.
+_CANDIDATES = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckedText:
+    """How a stored vector compares with the live one of its text.
+
+    Attributes:
+        cosine: of the two.
+        nearest: cosine of the live one with the nearest vector of another text, or None.
+    """
+
+    cosine: float
+    nearest: float | None
+
+    @property
+    def is_good(self) -> bool:
+        """Whether the vector is that of its text."""
+        lead = -1.0 if self.nearest is None else self.nearest - self.cosine
+        return self.cosine >= LEAST_COSINE and lead <= MOST_LEAD
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpotCheck:
+    """The outcome for all texts that were checked."""
+
+    texts: tuple[CheckedText, ...]
+
+    @property
+    def is_passed(self) -> bool:
+        """Whether every vector is that of its text."""
+        return all(text.is_good for text in self.texts)
+
+    @property
+    def worst_cosine(self) -> float | None:
+        """The smallest cosine, or None where nothing could be checked."""
+        return min((text.cosine for text in self.texts), default=None)
+
+    def __str__(self) -> str:
+        """Return the cosines in words."""
+        if not self.texts:
+            return "no text could be checked"
+        cosines = sorted(text.cosine for text in self.texts)
+        return (
+            f"{counted(len(cosines), 'text')} embedded live again, "
+            f"cosines {cosines[0]:.3f} to {cosines[-1]:.3f}"
+        )
+
+
+def passes_check(job: LeasedJob, path: Path, specs: Sequence[EmbeddingSpec]) -> bool:
+    """Check a few results of a job before any is stored; hold the job where one is wrong.
+
+    Does nothing unless `BatchConfig.spot_check` asks for it, or where the job has passed already.
+
+    Returns:
+        Whether the results may be trusted.
+
+    Raises:
+        ProviderError: the live call failed; the job stays as it is, and the next sync checks it.
+    """
+    context = job.context
+    if not context.config.spot_check:
+        return True
+    with context.store.database.snapshot() as connection:
+        if has_passed(connection, job.id):
+            return True
+    for spec in specs:
+        sample = _sample(job, path, spec)
+        if not sample:
+            continue
+        number, live = embed_again(
+            context, [text for text, _ in sample], spec=spec, job_id=job.id, before_each=job.keep
+        )
+        keys = [line.key for _, line in sample]
+        found = SpotCheck(texts=tuple(_compare(path, spec, {keys[at]: live[at] for at in live})))
+        close_check(context, number, found)
+        if not found.is_passed:
+            hold(
+                job,
+                HoldReason.SPOT_CHECK,
+                f"{found}: results stand under keys of other texts, so none is used. "
+                "release(batch_id, accept_rebilling=True) sends its texts again.",
+            )
+            return False
+        _log.info("Spot check of batch job %s: %s.", job.id, found)
+    return True
+
+
+def embed_again(
+    context: BatchContext,
+    texts: Sequence[str],
+    *,
+    spec: EmbeddingSpec,
+    job_id: str | None = None,
+    before_each: Callable[[], None] | None = None,
+) -> tuple[int, dict[int, Vector]]:
+    """Embed texts live that have a vector already; their price is recorded before it is due.
+
+    Returns:
+        The number of the check, and the vectors, of length 1, by position; that of a text
+        which is too long is left out.
+
+    Raises:
+        BudgetExceededError: it is of no job, and would pass the monthly budget.
+        ProviderError: the call failed.
+    """
+    estimate = token_estimator(spec)
+    tokens = sum(estimate(text.encode()) for text in texts)
+    with context.store.database.transaction() as connection:
+        now = context.clock.now()
+        cost = price_of_check(
+            connection,
+            spec.model,
+            tokens,
+            config=context.config,
+            now=now,
+            is_set_aside=job_id is not None,
+        )
+        number = record_check(
+            connection,
+            job_id=job_id,
+            model=spec.model,
+            texts=len(texts),
+            tokens=tokens,
+            cost_usd=cost,
+            now=now,
+        )
+    found: dict[int, Vector] = {}
+    endpoint = context.client.endpoint
+    try:
+        with GeminiEmbedder(context.keyring, endpoint=endpoint, clock=context.clock) as embedder:
+            for answered in embedder.embed_in_parts(texts, spec=spec, before_each=before_each):
+                found |= {
+                    position: normalize(vector)
+                    for position, vector in answered.items()
+                    if not isinstance(vector, str)
+                }
+    except ProviderError as error:
+        if error.is_definite and not found:
+            with context.store.database.transaction() as connection:
+                forget_check(connection, number)
+        raise
+    return number, found
+
+
+def close_check(context: BatchContext, number: int, found: SpotCheck) -> None:
+    """Record the outcome of a check."""
+    with context.store.database.transaction() as connection:
+        finish_check(connection, number, worst_cosine=found.worst_cosine, is_passed=found.is_passed)
+
+
+def _sample(job: LeasedJob, path: Path, spec: EmbeddingSpec) -> list[tuple[str, ResultLine]]:
+    """Return some texts that chunks still want, each with its result: any, but the same again."""
+    most = job.context.config.spot_check
+    candidates = heapq.nsmallest(
+        _CANDIDATES * most,
+        (line for line in read_results(path, spec=spec) if line.vector is not None),
+        key=lambda line: hashlib.sha256(f"{job.id}{line.key}".encode()).digest(),
+    )
+    lines = {bytes.fromhex(line.key): line for line in candidates if is_hash(line.key)}
+    with job.context.store.database.snapshot() as connection:
+        asked = list(lines)
+        if not job.record().is_adopted:
+            carried = carried_tokens(connection, job.id, asked)
+            asked = [key for key in asked if key in carried]
+        sources = wanted_sources(connection, asked)
+    hash_of = spec.hasher()
+    found = [(text, lines[key]) for key, text in sources.items() if hash_of(text) == key]
+    return found[:most]
+
+
+def _compare(
+    path: Path, spec: EmbeddingSpec, live: dict[str | None, Vector]
+) -> Iterator[CheckedText]:
+    """Yield how each live vector compares with those of all results."""
+    if not live:
+        return
+    keys = list(live)
+    columns = np.stack([live[key] for key in keys]).T
+    own = np.full(len(keys), -1.0)
+    others = np.full(len(keys), -1.0)
+    for page in pages(line for line in read_results(path, spec=spec) if line.vector is not None):
+        cosines = _unit([line.vector for line in page if line.vector is not None]) @ columns
+        is_own = np.array([[line.key == key for key in keys] for line in page])
+        own = np.maximum(own, np.where(is_own, cosines, -1.0).max(axis=0))
+        others = np.maximum(others, np.where(is_own, -1.0, cosines).max(axis=0))
+    for cosine, nearest in zip(own.tolist(), others.tolist(), strict=True):
+        yield CheckedText(cosine=cosine, nearest=nearest)
+
+
+def _unit(vectors: list[Vector]) -> npt.NDArray[np.float32]:
+    return np.stack([normalize(vector) for vector in vectors])
+
+
+def is_hash(key: str | None) -> TypeGuard[str]:
+    """Return whether a result's key is a content hash in hex."""
+    return (
+        key is not None and len(key) == _HASH_HEX and all(one in "0123456789abcdef" for one in key)
+    )

@@ -1,0 +1,1 @@
+"""What the use cases have in common about one job."""

@@ -1,0 +1,177 @@
+"""What all work on batch jobs shares, and the lease under which one job is worked on."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import uuid
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+from semantic_core.batches.config import BatchConfig
+from semantic_core.batches.job.workspace import Workspace
+from semantic_core.domain.certain_exit import certain_exit
+from semantic_core.domain.clock import Clock
+from semantic_core.domain.errors import DatabaseCorruptError, StorageError
+from semantic_core.domain.failpoints import FailPoint, reach
+from semantic_core.domain.spec import EmbeddingSpec
+from semantic_core.domain.statuses import JobStep
+from semantic_core.providers.gemini import GeminiBatchClient
+from semantic_core.providers.gemini.keyring import GoogleKeyring
+from semantic_core.providers.gemini.names import is_remote_name
+from semantic_core.queue import jobs
+from semantic_core.queue.job_rows import job_spec
+from semantic_core.queue.jobs import JobRecord
+from semantic_core.store import PeeweeVectorStore
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchContext:
+    """What working on any job needs.
+
+    Attributes:
+        store: where chunks and jobs are.
+        client: how the provider is asked.
+        keyring: its default key pays for spot checks.
+        config: limits and delays.
+        clock: where time comes from.
+        fingerprint: names the batch key without giving it away.
+        prefix: how the display names of this database's jobs begin.
+        workspace: where temporary files go.
+    """
+
+    store: PeeweeVectorStore
+    client: GeminiBatchClient
+    keyring: GoogleKeyring
+    config: BatchConfig
+    clock: Clock
+    fingerprint: str
+    prefix: str
+    workspace: Workspace
+
+
+class LeasedJob:
+    """One batch job that nobody else works on while the lease lives.
+
+    Every write goes through `transaction`, which first proves that the lease is still ours: a
+    process that slept too long finds its job taken over and changes nothing.
+
+    Args:
+        context: what working on any job needs.
+        job_id: which job.
+        token: names the lease; already written to the job's row.
+    """
+
+    def __init__(self, context: BatchContext, job_id: str, token: str) -> None:
+        self.context = context
+        self.id = job_id
+        self.token = token
+        self._kept_at = context.clock.now()
+
+    @classmethod
+    @certain_exit
+    def take(cls, context: BatchContext, job_id: str) -> Generator[Self | None]:
+        """Take the lease of a job and give it back at the end; None if another holds it."""
+        with cls.take_all(context, [job_id]) as leased:
+            yield leased[0] if leased else None
+
+    @classmethod
+    @certain_exit
+    def take_all(cls, context: BatchContext, job_ids: Sequence[str]) -> Generator[list[Self]]:
+        """Take the leases of those jobs that nobody else holds; give them back at the end."""
+        leased = [cls(context, job_id, new_token()) for job_id in job_ids]
+        now = context.clock.now()
+        until = now + context.config.lease
+        ours: list[Self] = []
+        try:
+            if leased:
+                with context.store.database.transaction() as connection:
+                    for job in leased:
+                        if jobs.take_lease(
+                            connection, job.id, token=job.token, now=now, until=until
+                        ):
+                            ours.append(job)  # noqa: PERF401  # given back, however this ends
+            if ours:
+                reach(FailPoint.LEASE_TAKEN)
+            yield ours
+        finally:
+            for job in ours:
+                job.give_back()
+
+    def give_back(self) -> None:
+        """Let others work on the job at once; where that fails, once the lease is over.
+
+        It raises nothing: what the work itself raised must reach the caller.
+        """
+        try:
+            with self.context.store.database.transaction() as connection:
+                jobs.drop_lease(connection, self.id, token=self.token)
+        except StorageError as error:
+            _log.warning("Batch job %s stays reserved until its lease is over: %s", self.id, error)
+
+    @certain_exit
+    def transaction(self) -> Generator[sqlite3.Connection]:
+        """Open a write transaction fenced by the lease, which it extends.
+
+        Raises:
+            TransitionError: another process took the job over.
+        """
+        now = self.context.clock.now()
+        until = now + self.context.config.lease
+        with self.context.store.database.transaction() as connection:
+            jobs.keep_lease(connection, self.id, token=self.token, until=until)
+            yield connection
+        self._kept_at = now
+
+    def keep(self) -> None:
+        """Extend the lease once a good part of it is over; for long work that writes nothing.
+
+        Raises:
+            TransitionError: another process took the job over.
+        """
+        if self.context.clock.now() - self._kept_at >= self.context.config.lease / 3:
+            with self.transaction():
+                pass
+
+    def record(self) -> JobRecord:
+        """Read the job's row."""
+        with self.context.store.database.snapshot() as connection:
+            return JobRecord.read(connection, self.id)
+
+    def spec(self) -> EmbeddingSpec:
+        """Return the spec the job was submitted with.
+
+        Where that is damaged, a collection of the same vector space has the same.
+
+        Raises:
+            DatabaseCorruptError: none of them can be read.
+        """
+        with self.context.store.database.snapshot() as connection:
+            return job_spec(connection, self.id)
+
+    def trouble(self, record: JobRecord) -> str | None:
+        """Return what of the job's row is damaged and needed to go on, or None."""
+        damaged = list(record.unreadable)
+        if record.step in (JobStep.SUBMITTED, JobStep.FETCHED):
+            if not is_remote_name(record.google_job_id, kind="batches"):
+                damaged.append("google_job_id")
+            # The results of an adopted job are read for every space that they can be of.
+            if not record.is_adopted:
+                try:
+                    self.spec()
+                except DatabaseCorruptError:
+                    damaged.append("spec")
+        return ", ".join(dict.fromkeys(damaged)) or None
+
+    def move(self, *steps: JobStep, **values: Any) -> None:
+        """Change the job's columns in one transaction, guarded by lease and expected steps."""
+        with self.transaction() as connection:
+            jobs.move(connection, self.id, token=self.token, steps=steps, **values)
+
+
+def new_token() -> str:
+    """Return a name for a lease that no other lease has."""
+    return uuid.uuid4().hex

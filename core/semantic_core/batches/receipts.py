@@ -1,0 +1,99 @@
+"""Estimates of what waits, and receipts of what was sent."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from datetime import UTC, datetime
+
+from semantic_core.domain.pricing import Cost, PriceTable
+from semantic_core.domain.receipts import Estimate, Receipt
+from semantic_core.queue.checks import spent_on_checks
+from semantic_core.queue.costs import reused_vectors, spent_since, waiting_models, waiting_tokens
+from semantic_core.queue.jobs import list_jobs
+
+
+def estimate_waiting(
+    connection: sqlite3.Connection, *, collection_id: int | None, prices: PriceTable
+) -> Estimate:
+    """Estimate what sending everything that waits would cost."""
+    waiting = waiting_tokens(connection, collection_id=collection_id)
+    costs = [prices.cost(part.model, part.tokens) for part in waiting]
+    known = Cost.sum(cost for cost in costs if cost is not None)
+    is_known = None not in costs
+    return Estimate(
+        chunks=sum(part.chunks for part in waiting),
+        texts=sum(part.texts for part in waiting),
+        tokens=sum(part.tokens for part in waiting),
+        live_usd=known.live_usd if is_known else None,
+        batch_usd=known.batch_usd if is_known else None,
+        repeated_tokens=sum(part.repeated_tokens for part in waiting),
+        priced_as_of=prices.as_of,
+        cautions=read_cautions(connection, collection_id=collection_id, prices=prices),
+    )
+
+
+def read_cautions(
+    connection: sqlite3.Connection, *, collection_id: int | None, prices: PriceTable
+) -> tuple[str, ...]:
+    """Return what is not known of the models that texts wait for, a sentence each."""
+    models = waiting_models(connection, collection_id=collection_id)
+    return tuple(caution for model in models if (caution := prices.caution(model)) is not None)
+
+
+def write_receipt(
+    connection: sqlite3.Connection,
+    *,
+    since: float,
+    until: float | None = None,
+    prices: PriceTable,
+) -> Receipt:
+    """Sum up the jobs created since a moment, and before another one."""
+    spent = spent_since(connection, since, until=until)
+    known = [part for part in spent if part.is_known]
+    costs: list[Cost] = []
+    unpriced: Counter[str] = Counter()
+    for part in known:
+        cost = part.cost(prices)
+        if cost is not None:
+            costs.append(cost)
+        elif part.tokens:
+            unpriced[part.model] += part.tokens
+    priced = Cost.sum(costs)
+    jobs = tuple(
+        job
+        for job in list_jobs(connection)
+        if job.created_at >= since and (until is None or job.created_at < until)
+    )
+    chunks, tokens, guessed = reused_vectors(connection)
+    checks = spent_on_checks(connection, since, until=until)
+    return Receipt(
+        jobs=jobs,
+        tokens=sum(part.tokens for part in known),
+        estimated_tokens=sum(part.uncounted for part in known),
+        open_tokens=sum(part.tokens for part in spent if not part.is_known),
+        texts=sum(job.done_count for job in jobs if job.token_count is not None),
+        batch_usd=None if unpriced else priced.batch_usd,
+        live_usd=None if unpriced else priced.live_usd,
+        priced=priced,
+        unpriced=tuple(sorted(unpriced.items())),
+        reused_chunks=chunks,
+        reused_tokens=tokens,
+        reused_estimated_tokens=guessed,
+        check_tokens=checks.tokens,
+        check_usd=checks.cost_usd,
+    )
+
+
+def spent_this_month(connection: sqlite3.Connection, *, now: float, prices: PriceTable) -> float:
+    """Return what this month's jobs and spot checks cost, or may.
+
+    Where nobody knows, they are taken as billed.
+
+    A month is a calendar month in UTC.
+    """
+    moment = datetime.fromtimestamp(now, UTC)
+    start = datetime(moment.year, moment.month, 1, tzinfo=UTC).timestamp()
+    costs = [part.cost(prices) for part in spent_since(connection, start)]
+    checks = spent_on_checks(connection, start).cost_usd or 0.0
+    return checks + sum(cost.batch_usd for cost in costs if cost is not None)

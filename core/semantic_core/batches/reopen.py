@@ -1,0 +1,85 @@
+"""Taking back that a job was never created, once the provider lists it after all."""
+
+from __future__ import annotations
+
+import logging
+
+from semantic_core.batches.job.context import BatchContext
+from semantic_core.batches.job.listing import Listing, found_job
+from semantic_core.domain.failpoints import FailPoint, reach
+from semantic_core.domain.limits import GEMINI_LIMITS
+from semantic_core.providers.gemini import RemoteJob, RemoteStatus
+from semantic_core.queue.adoption import (
+    believed_absent,
+    hand_over,
+    lacks_vectors,
+    reopen,
+    rivals,
+)
+
+_log = logging.getLogger(__name__)
+
+
+def reopen_late_jobs(context: BatchContext, listing: Listing) -> None:
+    """Reopen every ended job without a remote one that the listing shows, and share its texts.
+
+    Its results are used as those of any other job. Where its texts were sent again meanwhile,
+    results that stand are used first; of two jobs that both run, the older brings the texts.
+    Whatever brings nothing any more is cancelled when it is polled.
+    """
+    with context.store.database.snapshot() as connection:
+        rows = believed_absent(
+            connection,
+            [job.display_name for job in listing.jobs if job.display_name is not None],
+            [job.input_file for job in listing.jobs if job.input_file is not None],
+        )
+    by_name = {job.name: job for job in listing.jobs}
+    for job_id, name, input_file in rows:
+        found = listing.find(name, input_file)
+        if found and not found[0].is_barren:
+            _reopen(context, job_id, name, found[0], by_name)
+
+
+def _reopen(
+    context: BatchContext, job_id: str, name: str, remote: RemoteJob, listed: dict[str, RemoteJob]
+) -> None:
+    now = context.clock.now()
+    late = found_job(context, remote, job_id=job_id, display_name=name)
+    is_spent = remote.ended_at is not None and now - remote.ended_at > GEMINI_LIMITS.result_lifetime
+    with context.store.database.transaction() as connection:
+        # Results that are gone and that nobody needs would only be asked for in vain.
+        if is_spent and not lacks_vectors(connection, job_id):
+            return
+        if not reopen(connection, late, now=now):
+            return
+        # At once: a job that carries nothing is cancelled by the next poll.
+        for other_id, other_name in rivals(connection, job_id):
+            other = None if other_name is None else listed.get(other_name)
+            if (other is not None or other_name is None) and _is_first(remote, other):
+                hand_over(connection, other_id, job_id)
+    reach(FailPoint.LATE_REOPENED)
+    _log.warning(
+        "Batch job %s was given up, and the provider lists it now (%s, %s). Its results are used. "
+        "Texts of it that were sent again meanwhile may be billed twice; a job that brings nothing "
+        "any more is cancelled.",
+        job_id,
+        remote.name,
+        remote.raw_state,
+    )
+
+
+def _is_first(late: RemoteJob, other: RemoteJob | None) -> bool:
+    """Return whether of two jobs for one text the late one brings it; neither has results then.
+
+    Results that stand need no decision: stored, they settle the text in either job.
+    """
+    if _has_results(late) or (other is not None and _has_results(other)):
+        return False
+    # Of one that is not listed nobody knows yet whether it exists.
+    if other is None or other.is_barren:
+        return True
+    return (late.created_at or 0.0) <= (other.created_at or 0.0)
+
+
+def _has_results(job: RemoteJob) -> bool:
+    return job.status is RemoteStatus.SUCCEEDED or job.result_file is not None

@@ -1,0 +1,273 @@
+"""Which texts the next job carries: candidates are tried in order until one passes.
+
+A candidate is a vector space with due texts. Whatever keeps one of them from being sent (too few
+texts, a budget, a quota) stops that one only, and is noted for status.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import uuid
+from dataclasses import dataclass, field, replace
+
+from semantic_core.batches.job.afford import affordable_tokens, budget_exceeded
+from semantic_core.batches.job.context import BatchContext, LeasedJob, new_token
+from semantic_core.domain.errors import BudgetExceededError, NotBatchableError, SemanticCoreError
+from semantic_core.domain.failpoints import FailPoint, reach
+from semantic_core.domain.limits import GEMINI_LIMITS, RESULT_LINE_BYTES, RESULT_NUMBER_BYTES
+from semantic_core.queue.ceilings import (
+    QuotaKey,
+    read_ceiling,
+    read_enqueued,
+    stored_bytes,
+)
+from semantic_core.queue.claims import (
+    Candidate,
+    ClaimLimits,
+    NewJob,
+    Waiting,
+    candidates,
+    claim,
+    fill_job,
+    note_passed,
+    oldest_due,
+)
+from semantic_core.queue.jobs import count_at_provider
+from semantic_core.store import PeeweeVectorStore
+from semantic_core.store.collections import collection_id, find_collection
+from semantic_core.views.wording import counted
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlushOptions:
+    """What one flush may send.
+
+    Attributes:
+        collection: only this collection's texts; None for all.
+        min_size: no job below this many distinct texts.
+        max_age: whatever ``min_size`` says, once the oldest of them has waited so many seconds.
+        force: whatever ``min_size`` says.
+        max_cost: most that the job may cost, in dollars by estimate; None for no limit.
+    """
+
+    collection: str | None = None
+    min_size: int = 1
+    max_age: float | None = None
+    force: bool = False
+    max_cost: float | None = None
+
+
+@dataclass(slots=True)
+class FlushRun:
+    """What one flush, or one drain, has tried already. Not shared by threads.
+
+    Attributes:
+        options: what it may send.
+        refused: the provider's refusals, by the space that they are about: it is not tried again.
+        too_dear: what a budget did not allow, when candidates were last looked at.
+    """
+
+    options: FlushOptions
+    refused: dict[int, SemanticCoreError] = field(default_factory=dict)
+    too_dear: list[BudgetExceededError] = field(default_factory=list)
+
+
+def claim_next(context: BatchContext, run: FlushRun) -> tuple[LeasedJob, int] | None:
+    """Claim the texts of the first candidate that passes; None if none does.
+
+    What is passed over is noted with its reason, in the same transaction.
+
+    Returns:
+        The job, under lease, and the space of its texts.
+    """
+    now = context.clock.now()
+    job_id = str(uuid.uuid4())
+    token = new_token()
+    with context.store.database.transaction() as connection:
+        waiting = _first_that_passes(connection, context, run, now)
+        if waiting is None:
+            return None
+        reach(FailPoint.CLAIM_SELECTED)
+        claim(
+            connection,
+            waiting,
+            NewJob(
+                id=job_id,
+                display_name=context.prefix + job_id,
+                fingerprint=context.fingerprint,
+                lease_token=token,
+                lease_until=now + context.config.lease,
+                created_at=now,
+                price=context.config.prices.prices.get(waiting.spec.model),
+            ),
+        )
+    reach(FailPoint.CLAIM_COMMITTED)
+    return LeasedJob(context, job_id, token), waiting.space_id
+
+
+def _first_that_passes(
+    connection: sqlite3.Connection, context: BatchContext, run: FlushRun, now: float
+) -> Waiting | None:
+    run.too_dear.clear()
+    for candidate in candidates(connection, collection=run.options.collection, now=now):
+        if candidate.space_id in run.refused:
+            continue
+        try:
+            found = _look(connection, context, candidate, run.options, now)
+        except BudgetExceededError as error:
+            run.too_dear.append(error)
+            found = str(error)
+        if isinstance(found, str):
+            _log.info("Texts for %s are passed over: %s", candidate.spec.model, found)
+            note_passed(connection, candidate.space_id, found, now=now)
+        else:
+            note_passed(connection, candidate.space_id, None, now=now)
+            if found is not None:
+                return found
+    return None
+
+
+def _look(
+    connection: sqlite3.Connection,
+    context: BatchContext,
+    candidate: Candidate,
+    options: FlushOptions,
+    now: float,
+) -> Waiting | str | None:
+    """Return what a job of this candidate would carry, or why it is not sent now.
+
+    None where no text of it has a try left.
+
+    Raises:
+        BudgetExceededError: not even its first text can be afforded.
+    """
+    config = context.config
+    room = _room(connection, context, candidate, now)
+    if isinstance(room, str):
+        return room
+    limits = room.limits
+    waiting = fill_job(connection, candidate, limits=limits, budget=config.budget, now=now)
+    if waiting is None:
+        return None
+    # A single text over a limit still goes, alone; over the ceiling only where nothing is open.
+    if room.tokens is not None and waiting.tokens > room.tokens:
+        return room.full
+    if _is_too_small(connection, candidate, waiting, options, now):
+        return f"{counted(len(waiting.hashes), 'text')}, fewer than min_size={options.min_size}."
+    tokens = affordable_tokens(
+        connection, candidate.spec.model, config=config, max_cost=options.max_cost, now=now
+    )
+    if tokens is None or waiting.tokens <= tokens:
+        return waiting
+    limits = replace(limits, tokens=tokens)
+    waiting = fill_job(connection, candidate, limits=limits, budget=config.budget, now=now)
+    # A single text over a limit is still selected: the provider's limit may be softer, money is not.
+    if waiting is None or waiting.tokens > tokens:
+        raise budget_exceeded(config, options.max_cost)
+    return waiting
+
+
+def _is_too_small(
+    connection: sqlite3.Connection,
+    candidate: Candidate,
+    waiting: Waiting,
+    options: FlushOptions,
+    now: float,
+) -> bool:
+    if len(waiting.hashes) >= options.min_size or options.force or waiting.is_full:
+        return False
+    return options.max_age is None or (
+        now - oldest_due(connection, candidate, now=now) < options.max_age
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Room:
+    """What the next job may carry beside those that are open.
+
+    Attributes:
+        limits: what it may carry at most.
+        tokens: what the ceiling leaves; None where no job of this key and model is open.
+        full: why a job over that is not sent.
+    """
+
+    limits: ClaimLimits
+    tokens: int | None
+    full: str
+
+
+def _room(
+    connection: sqlite3.Connection, context: BatchContext, candidate: Candidate, now: float
+) -> _Room | str:
+    """Return what the next job may carry, or why nothing."""
+    config = context.config
+    if count_at_provider(connection) >= config.max_open_jobs:
+        return (
+            f"as many jobs are open as BatchConfig.max_open_jobs allows ({config.max_open_jobs}). "
+            "Next: once sync finds that one of them has ended."
+        )
+    key = QuotaKey(fingerprint=context.fingerprint, model=candidate.spec.model)
+    enqueued = read_enqueued(connection, key)
+    ceiling = read_ceiling(connection, key, bounds=config.ceiling_bounds, now=now)
+    if ceiling.message is not None and ceiling.is_closed(enqueued, now=now):
+        return ceiling.message
+    requests, tokens = ceiling.requests - enqueued.requests, ceiling.tokens - enqueued.tokens
+    full = (
+        f"open already: {counted(enqueued.jobs, 'job')} of about {enqueued.tokens:,} tokens. "
+        f"Before the provider has taken more, at most {ceiling.tokens:,} tokens and "
+        f"{counted(ceiling.requests, 'text')} are (BatchConfig.first_job_tokens at first). Next: "
+        "once sync finds that one of these jobs has ended."
+    )
+    if min(requests, tokens) <= 0 < enqueued.jobs:
+        return full
+    storable = _storable(connection, context.fingerprint, candidate)
+    if storable <= 0 < count_at_provider(connection):
+        return (
+            "the results of the open jobs may fill the provider's file storage "
+            f"({GEMINI_LIMITS.storage_bytes / 1e9:.0f} GB for a project). Next: once sync finds "
+            "that one of them has ended. BatchConfig.max_open_jobs and max_requests bound them."
+        )
+    return _Room(
+        limits=ClaimLimits(
+            requests=max(1, min(config.max_requests, requests, storable)),
+            source_bytes=config.max_source_bytes,
+            tokens=max(1, min(config.max_tokens, tokens)),
+        ),
+        tokens=tokens if enqueued.jobs else None,
+        full=full,
+    )
+
+
+def _storable(connection: sqlite3.Connection, fingerprint: str, candidate: Candidate) -> int:
+    """Return how many more result lines the provider's file storage surely holds."""
+    stored = stored_bytes(
+        connection,
+        fingerprint,
+        number_bytes=RESULT_NUMBER_BYTES,
+        line_bytes=RESULT_LINE_BYTES,
+    )
+    line_bytes = (candidate.spec.dimensions or 0) * RESULT_NUMBER_BYTES + RESULT_LINE_BYTES
+    return (GEMINI_LIMITS.storage_bytes - stored) // line_bytes
+
+
+def check_batchable(store: PeeweeVectorStore, name: str | None) -> None:
+    """Check that the provider can make the vectors of a collection; None stands for all.
+
+    Raises:
+        UnknownCollectionError: there is none of this name.
+        NotBatchableError: it belongs to a foreign embedder.
+    """
+    if name is None:
+        return
+    with store.database.snapshot() as connection:
+        collection_id(connection, name)
+        found = find_collection(connection, name)
+    if found is not None and found.spec.is_external:
+        raise NotBatchableError(
+            f"Collection {name!r} belongs to the foreign embedder {found.spec.model!r}: the Batch API "
+            "cannot make its vectors. Save its chunks with their vectors, or use a collection with "
+            "a Gemini spec."
+        )

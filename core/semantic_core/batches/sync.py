@@ -1,0 +1,199 @@
+"""Moving one job on, whatever step an earlier process left it at."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Mapping, Sequence
+
+from semantic_core.batches.clean import clean_up
+from semantic_core.batches.job.context import BatchContext, LeasedJob
+from semantic_core.batches.job.hold import hold_unreadable
+from semantic_core.batches.job.poll import poll
+from semantic_core.batches.recover import is_undecided, note_fault, recover
+from semantic_core.database import Database
+from semantic_core.domain.errors import (
+    ProviderError,
+    SemanticCoreError,
+    StorageError,
+    TransitionError,
+)
+from semantic_core.domain.limits import GEMINI_LIMITS, HOUR
+from semantic_core.domain.statuses import JobStatus
+from semantic_core.queue import jobs
+from semantic_core.queue.adoption import open_adopted
+from semantic_core.queue.job_rows import name_again
+from semantic_core.queue.jobs import JobRecord
+from semantic_core.queue.stats import is_expiring
+
+_log = logging.getLogger(__name__)
+
+
+def sync_database(context: BatchContext) -> dict[str, JobStatus]:
+    """Recover, poll, apply and clean up; see ``BatchManager.sync_status`` for the contract."""
+    database = context.store.database
+    mend_ids(database)
+    unlisted: ProviderError | StorageError | None = None
+    with database.snapshot() as connection:
+        before = jobs.open_ids(connection)
+    try:
+        recover(context)
+    except (ProviderError, StorageError) as error:
+        # What is known can still be polled; what is not known is looked for the next time.
+        unlisted = error
+    # Oldest first: a job that came to light again may settle what a younger one carries.
+    with database.snapshot() as connection:
+        after = jobs.open_ids(connection)
+    open_ids = [job_id for job_id in before if job_id not in after] + after
+    sync_all(context, open_ids, unlisted=unlisted)
+    with database.snapshot() as connection:
+        return {job_id: jobs.read_job(connection, job_id).status for job_id in open_ids}
+
+
+def sync_all(
+    context: BatchContext,
+    job_ids: Sequence[str],
+    *,
+    unlisted: ProviderError | StorageError | None = None,
+) -> None:
+    """Move jobs on, clean up behind those that ended, warn of results that are about to be gone.
+
+    Args:
+        context: of the manager.
+        job_ids: those that are open.
+        unlisted: why the provider's jobs could not be listed before, and nothing was decided.
+
+    Raises:
+        ProviderError: it stopped every one of them. Any other fault stops its own job only, and
+            is logged.
+        StorageError: likewise; or it came while cleaning up.
+    """
+    faults: dict[str, ProviderError | StorageError] = {}
+    common: ProviderError | StorageError | None = None
+    try:
+        for job_id in job_ids:
+            if fault := _sync_one(context, job_id, unlisted=unlisted):
+                faults[job_id] = fault
+        common = _common(faults, len(job_ids))
+        clean_up(context)
+        warn_of_expiring(context)
+    except Exception:
+        # Not for an interrupt, which no fault may take the place of.
+        _tell(faults, common, unlisted if job_ids else None)
+        raise
+    _tell(faults, common, unlisted if job_ids else None)
+    if unlisted is not None and not job_ids:
+        raise unlisted
+
+
+def mend_ids(database: Database) -> None:
+    """Let a job whose id is damaged be worked on and ended like any other."""
+    with database.snapshot() as connection:
+        is_needed = any("id" in job.unreadable for job in jobs.list_jobs(connection))
+    if is_needed:
+        with database.transaction() as connection:
+            name_again(connection)
+
+
+def _tell(
+    faults: Mapping[str, ProviderError | StorageError],
+    common: ProviderError | StorageError | None,
+    unlisted: ProviderError | StorageError | None,
+) -> None:
+    """Log each fault, or raise what they have in common: once, whatever else went wrong."""
+    if unlisted is not None and type(unlisted) is not type(common):
+        _log.warning("The provider's jobs could not be listed: %s", unlisted)
+    if common is not None:
+        raise common
+    for job_id, fault in faults.items():
+        _warn(job_id, fault)
+
+
+def _common(
+    faults: Mapping[str, ProviderError | StorageError], jobs: int
+) -> ProviderError | StorageError | None:
+    is_common = len(faults) == jobs and len({type(fault) for fault in faults.values()}) == 1
+    return next(iter(faults.values())) if is_common else None
+
+
+def _sync_one(
+    context: BatchContext, job_id: str, *, unlisted: ProviderError | StorageError | None = None
+) -> ProviderError | StorageError | None:
+    """Move one job on; return the fault of the provider or the disk that stopped it, if any.
+
+    A fault is recorded on the job. A job that another process works on is left to it.
+    """
+    try:
+        with LeasedJob.take(context, job_id) as job:
+            if job is None:
+                return None
+            try:
+                record = job.record()
+                _advance(job, record)
+                if is_undecided(record):
+                    return unlisted
+            except TransitionError:
+                raise
+            except SemanticCoreError as error:
+                if isinstance(error.__cause__, sqlite3.IntegrityError):
+                    # No step of ours breaks a rule of the table: its row contradicts itself.
+                    hold_unreadable(job, str(error.__cause__))
+                    return None
+                note_fault(job, error)
+                if isinstance(error, (ProviderError, StorageError)):
+                    return error
+                _warn(job_id, error)
+    except TransitionError as error:
+        # Another process has it now, and does what this one would have done.
+        _log.info("%s", error)
+    return None
+
+
+def sync_adopted(context: BatchContext) -> int:
+    """Move on the jobs whose texts nobody knows; return how many of them still run."""
+    with context.store.database.snapshot() as connection:
+        adopted = open_adopted(connection)
+    for job_id in adopted:
+        fault = _sync_one(context, job_id)
+        if fault is not None:
+            _warn(job_id, fault)
+    with context.store.database.snapshot() as connection:
+        still_open = len(open_adopted(connection))
+    if still_open:
+        _log.warning(
+            "Nothing sent: %d jobs were found at the provider whose texts are not known before "
+            "their results are here. sync_status() takes them; a job whose results look wrong is "
+            "held until they are whole, or until it is released.",
+            still_open,
+        )
+    return still_open
+
+
+def warn_of_expiring(context: BatchContext) -> None:
+    """Say which results the provider will soon remove although they are not stored here."""
+    now = context.clock.now()
+    with context.store.database.snapshot() as connection:
+        open_jobs = jobs.list_jobs(connection, only_open=True)
+    for job in open_jobs:
+        if is_expiring(job, now) and job.finished_at is not None:
+            _log.warning(
+                "The results of batch job %s are %.0f hours old and not stored here; the provider "
+                "keeps them for %.0f. %s",
+                job.id,
+                (now - job.finished_at) / HOUR,
+                GEMINI_LIMITS.result_lifetime / HOUR,
+                job.error_message or "",
+            )
+
+
+def _advance(job: LeasedJob, record: JobRecord) -> None:
+    if record.status in (JobStatus.COMPLETED, JobStatus.FAILED):
+        return
+    if damaged := job.trouble(record):
+        hold_unreadable(job, damaged)
+    elif not is_undecided(record):
+        poll(job, record)
+
+
+def _warn(job_id: str, error: SemanticCoreError) -> None:
+    _log.warning("Batch job %s could not be synced: %s", job_id, error)

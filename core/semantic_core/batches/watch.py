@@ -1,0 +1,124 @@
+"""Flushing and syncing in a loop, for those who do not want a crontab line."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+
+from semantic_core.batches.manager import BatchManager
+from semantic_core.domain.errors import (
+    BudgetExceededError,
+    DatabaseBusyError,
+    ProviderUnavailableError,
+    RateLimitError,
+    SubmissionUncertainError,
+    TransitionError,
+)
+from semantic_core.domain.types import QueueStats
+
+# What the next round may find mended; anything else needs a person and ends the watch.
+_PASSING = (
+    ProviderUnavailableError,
+    RateLimitError,
+    SubmissionUncertainError,
+    DatabaseBusyError,
+    BudgetExceededError,
+    TransitionError,  # the machine slept, and another process took the job over
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchOptions:
+    """When a watch sends, and how often it looks.
+
+    Attributes:
+        min_size: send as soon as this many distinct texts wait.
+        max_age: send fewer once the oldest has waited this many seconds.
+        interval: seconds between two rounds.
+        max_cost: most that one job may cost, in dollars by estimate.
+    """
+
+    min_size: int = 100
+    max_age: float = 3600.0
+    interval: float = 60.0
+    max_cost: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchRound:
+    """What one round did.
+
+    Attributes:
+        sent: ids of new jobs.
+        stats: the queue after it.
+        trouble: what went wrong and may be mended by the next round, or None.
+    """
+
+    sent: tuple[str, ...]
+    stats: QueueStats
+    trouble: str | None
+
+
+class Watch:
+    """Runs the queue of a manager until it is stopped. Several may run at once.
+
+    Args:
+        manager: whose queue.
+        options: when it sends.
+    """
+
+    def __init__(self, manager: BatchManager, options: WatchOptions | None = None) -> None:
+        self._manager = manager
+        self._options = options or WatchOptions()
+        self._is_stopped = False
+        # Locked until `stop`. No Event: a signal handler that sets one waits for ever if its own
+        # thread is just then at a step within wait().
+        self._pause = threading.Lock()
+        self._pause.acquire()
+
+    def stop(self) -> None:
+        """End the watch after what it is just doing. May be called from a signal handler."""
+        self._is_stopped = True
+        with suppress(RuntimeError):  # it was stopped before
+            self._pause.release()
+
+    def run(self, report: Callable[[WatchRound], None]) -> None:
+        """Flush and sync until `stop`.
+
+        Args:
+            report: called after each round.
+
+        Raises:
+            SemanticCoreError: what no later round can mend, such as a refused key.
+        """
+        while not self._is_stopped:
+            report(self.round())
+            self._pause.acquire(timeout=max(0.0, self._options.interval))
+
+    def round(self) -> WatchRound:
+        """Sync, then send what is enough or old enough, once."""
+        sent: list[str] = []
+        trouble = None
+        for step in (self._sync, self._flush):
+            try:
+                sent.extend(step())
+            except _PASSING as error:
+                trouble = str(error)
+        return WatchRound(sent=tuple(sent), stats=self._manager.get_queue_stats(), trouble=trouble)
+
+    def _sync(self) -> Iterator[str]:
+        self._manager.sync_status()
+        return iter(())
+
+    def _flush(self) -> Iterator[str]:
+        while not self._is_stopped:
+            batch_id = self._manager.flush_queue(
+                self._options.min_size,
+                max_age=self._options.max_age,
+                max_cost=self._options.max_cost,
+            )
+            if batch_id is None:
+                return
+            yield batch_id

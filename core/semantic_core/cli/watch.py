@@ -1,0 +1,94 @@
+"""The watch command: flush and sync in a loop."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+
+from semantic_core.batches import Watch, WatchOptions, WatchRound
+from semantic_core.cli.options import (
+    DEFAULT_DB,
+    BaseUrl,
+    Db,
+    MaxCost,
+    MonthlyBudget,
+    OnlyCollection,
+    open_manager,
+)
+from semantic_core.cli.output import say, warn
+from semantic_core.domain.types import QueueStats
+from semantic_core.views.wording import counted
+
+
+def register(app: typer.Typer) -> None:
+    """Add this command."""
+    app.command()(watch)
+
+
+def watch(
+    db: Db = DEFAULT_DB,
+    collection: OnlyCollection = None,
+    min_size: Annotated[
+        int, typer.Option(min=1, help="Send as soon as this many distinct texts wait.")
+    ] = 100,
+    max_age: Annotated[
+        float, typer.Option(min=0, help="Send fewer once the oldest waited this many seconds.")
+    ] = 3600,
+    every: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks.")] = 60,
+    max_cost: MaxCost = None,
+    monthly_budget: MonthlyBudget = None,
+    base_url: BaseUrl = None,
+) -> None:
+    """Flush and sync in a loop until it is stopped. Several may run at once."""
+    options = WatchOptions(min_size=min_size, max_age=max_age, interval=every, max_cost=max_cost)
+    with open_manager(
+        db, collection=collection, base_url=base_url, monthly_budget=monthly_budget
+    ) as manager:
+        watching = Watch(manager, options)
+        say(f"Watching {db}; Ctrl-C stops it.")
+        with _stopped_by_signals(watching):
+            watching.run(_Reporter().report)
+    say("Stopped; whatever runs at the provider goes on, and the next sync finds it.")
+
+
+class _Reporter:
+    """Prints a round only if it differs from the one before: a log should hold news."""
+
+    def __init__(self) -> None:
+        self._last = ""
+
+    def report(self, done: WatchRound) -> None:
+        for batch_id in done.sent:
+            say(f"Sent batch job {batch_id}.")
+        if done.trouble is not None:
+            warn(f"Later: {done.trouble}")
+        line = _line(done.stats)
+        if line != self._last:
+            say(line)
+            self._last = line
+
+
+def _line(stats: QueueStats) -> str:
+    return (
+        f"{stats.ready:,} ready, {stats.waiting:,} waiting, {stats.in_flight:,} in flight, "
+        f"{stats.failed:,} failed, {counted(len(stats.open_jobs), 'job')} open, "
+        f"{len(stats.held_jobs)} held."
+    )
+
+
+@contextmanager
+def _stopped_by_signals(watching: Watch) -> Iterator[None]:
+    """Let SIGINT and SIGTERM end the watch after the step it is at."""
+    before = {
+        number: signal.signal(number, lambda *_: watching.stop())
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

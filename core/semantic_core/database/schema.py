@@ -1,0 +1,208 @@
+"""The schema and its history: an append-only list of migrations, run in one transaction."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import sqlite3
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from semantic_core.database import Database
+from semantic_core.database.sqlite.legacy import is_legacy, move_legacy_rows, set_legacy_aside
+from semantic_core.database.sqlite.schema_001 import SCHEMA_001, quoted
+from semantic_core.domain.errors import (
+    ConfigurationError,
+    DatabaseCorruptError,
+    NotASemcoreDatabaseError,
+    SchemaTooNewError,
+)
+from semantic_core.domain.failpoints import FailPoint, reach
+from semantic_core.domain.spec import EmbeddingSpec
+
+# Marks the file as ours in its header, so that no other database is ever taken for one.
+APPLICATION_ID = 0x53454D43
+
+_OUR_TABLES = re.findall(r"CREATE TABLE (\w+)", "\n".join(SCHEMA_001))
+
+_FULL_TEXT = "chunks_fts"
+
+DEFAULT_TOKENIZER = "porter unicode61 remove_diacritics 2"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchemaOptions:
+    """What a new or migrated database is made with.
+
+    Attributes:
+        tokenizer: FTS5 tokenizer of the full-text index; fixed once the database exists.
+        legacy_spec: the spec of the vectors in a database from before batching; without it
+            they become given vectors of an external space.
+    """
+
+    tokenizer: str = DEFAULT_TOKENIZER
+    legacy_spec: EmbeddingSpec | None = None
+
+
+def ensure_schema_compatibility(database: Database, options: SchemaOptions) -> None:
+    """Bring the database to the schema of this version, in one transaction. Idempotent.
+
+    Raises:
+        SchemaTooNewError: a newer semcore wrote it.
+        NotASemcoreDatabaseError: it holds other tables; nothing was changed in it.
+        DatabaseCorruptError: it has a trigger on a table of ours, or is damaged.
+        DatabaseReadOnlyError: it needs a migration and cannot be written.
+        SpecMismatchError: ``legacy_spec`` does not fit the vectors that are there.
+        ConfigurationError: SQLite does not know the tokenizer.
+    """
+    with database.snapshot() as connection:
+        tables = _tables(connection)
+        version = _version(connection, tables, database.path)
+        if version:
+            _check_nothing_runs(connection, database.path)
+    if not tables:
+        database.use_write_ahead_log()
+    if version < len(MIGRATIONS):
+        _migrate(database, options)
+    # After a migration, so that an interrupted one leaves an old file exactly as it was.
+    database.use_write_ahead_log()
+
+
+def _check_nothing_runs(connection: sqlite3.Connection, path: Path) -> None:
+    """Check that what is written to our tables runs nothing of somebody else's.
+
+    Raises:
+        DatabaseCorruptError: there is a trigger, or something else bears the name of a table.
+    """
+    ours = json.dumps([*_OUR_TABLES, _FULL_TEXT])
+    found = connection.execute(
+        "SELECT type, name, tbl_name FROM sqlite_master WHERE "
+        "(type = 'trigger' AND lower(tbl_name) IN (SELECT value FROM json_each(?1))) OR "
+        "(lower(name) IN (SELECT value FROM json_each(?1)) AND (type <> 'table' OR "
+        "(sql LIKE 'CREATE VIRTUAL%' AND lower(name) <> ?2)))",
+        (ours, _FULL_TEXT),
+    ).fetchone()
+    if found is not None:
+        kind, name, table = found
+        raise DatabaseCorruptError(
+            f"{path} has the {kind} {name!r} on {table!r}, which semcore never makes: it would run "
+            "whenever something is written. Remove it if it is yours, and open the database again; "
+            "a file from somebody else may mean harm. Nothing was changed."
+        )
+
+
+def _migrate(database: Database, options: SchemaOptions) -> None:
+    with database.transaction() as connection:
+        # Read again under the write lock: another process may have migrated meanwhile.
+        version = _version(connection, _tables(connection), database.path)
+        for migrate in MIGRATIONS[version:]:
+            migrate(connection, options)
+            reach(FailPoint.MIGRATE_STEP)
+        connection.execute(
+            "INSERT INTO meta (key, value) VALUES ('schema_version', ?) "
+            "ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+            (str(len(MIGRATIONS)),),
+        )
+
+
+def _tables(connection: sqlite3.Connection) -> set[str]:
+    return {
+        row[0]
+        for row in connection.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite@_%' "
+            "ESCAPE '@'"
+        )
+    }
+
+
+def _version(connection: sqlite3.Connection, tables: set[str], path: Path) -> int:
+    """Return the schema version, 0 for an empty database or one from before batching."""
+    if connection.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID:
+        recorded = read_meta(connection, "schema_version") if "meta" in tables else None
+        if recorded is None:
+            raise DatabaseCorruptError(
+                f"{path} is marked as semcore's but has no schema version. Keep the file, restore "
+                "a backup, do not write to it."
+            )
+        try:
+            version = int(recorded)
+        except ValueError as error:
+            raise DatabaseCorruptError.unreadable("The schema version", error) from error
+        if version > len(MIGRATIONS):
+            raise SchemaTooNewError(
+                f"{path} has schema {recorded}, this semcore knows {len(MIGRATIONS)}. "
+                "Upgrade: pip install -U semcore. Nothing was changed in it."
+            )
+        return version
+    if not tables or is_legacy(connection, tables):
+        return 0
+    raise NotASemcoreDatabaseError(
+        f"{path} is a database, but not one of semcore's (it holds "
+        f"{', '.join(sorted(tables)[:5])}). Choose another path; nothing was changed in it."
+    )
+
+
+def m001_batching(connection: sqlite3.Connection, options: SchemaOptions) -> None:
+    """Create the tables; take over the rows of a database from before batching."""
+    had_rows = set_legacy_aside(connection)
+    for statement in SCHEMA_001:
+        connection.execute(statement)
+    try:
+        connection.execute(
+            "CREATE VIRTUAL TABLE chunks_fts USING fts5(text, content = 'chunks', "
+            f"content_rowid = 'pk', tokenize = {quoted(options.tokenizer)})"
+        )
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_ERROR:
+            raise
+        raise ConfigurationError(
+            f"SQLite cannot make a full-text index with the tokenizer {options.tokenizer!r} "
+            f"({error}). Leave it out, or name one of FTS5's. Nothing was changed."
+        ) from error
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.executemany(
+        "INSERT INTO meta (key, value) VALUES (?, ?)",
+        [
+            ("database_uuid", str(uuid.uuid4())),
+            ("install_id", secrets.token_hex(4)),
+            ("hmac_salt", secrets.token_hex(32)),
+        ],
+    )
+    if had_rows:
+        move_legacy_rows(connection, options.legacy_spec, time.time())
+        connection.execute(
+            "INSERT INTO chunk_counts (collection_id, embedding_status, is_served, chunks) "
+            "SELECT collection_id, embedding_status, vector_key IS NOT NULL, count(*) "
+            "FROM chunks GROUP BY 1, 2, 3"
+        )
+        connection.execute(
+            "INSERT INTO tags SELECT c.collection_id, e.key, CASE e.type WHEN 'true' THEN x'01' "
+            "WHEN 'false' THEN x'00' ELSE e.value END, c.pk FROM chunks c, json_each(c.metadata) e "
+            "WHERE e.type IN ('text', 'integer', 'real', 'true', 'false') "
+            "AND (e.type <> 'text' OR length(e.value) <= 64)"
+        )
+
+
+MIGRATIONS: tuple[Callable[[sqlite3.Connection, SchemaOptions], None], ...] = (m001_batching,)
+
+
+def read_meta(connection: sqlite3.Connection, key: str) -> str | None:
+    """Return a value of the meta table, or None."""
+    row = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+    return None if row is None else str(row[0])
+
+
+def database_uuid(connection: sqlite3.Connection) -> uuid.UUID:
+    """Return the name of this database that no other has, but its copies.
+
+    Raises:
+        DatabaseCorruptError: it has none any more.
+    """
+    try:
+        return uuid.UUID(read_meta(connection, "database_uuid"))
+    except (TypeError, ValueError) as error:
+        raise DatabaseCorruptError.unreadable("The name of the database", error) from error

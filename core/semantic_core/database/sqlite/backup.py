@@ -1,0 +1,124 @@
+"""A copy of the whole database while others work on it."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+from semantic_core.database import Database
+from semantic_core.database.sqlite.failures import translated_errors
+from semantic_core.domain.errors import StorageError, StorageFullError
+from semantic_core.domain.failpoints import FailPoint, reach
+from semantic_core.domain.leftovers import CAREFUL, is_mine, remove_abandoned
+
+_FULL = "No room left to write the backup {path}. Nothing of it was kept."
+
+
+# Backups that are written at once into one folder.
+_MOST = 8
+
+
+def back_up(database: Database, target: Path, *, overwrite: bool) -> None:
+    """Copy a database; see ``PeeweeVectorStore.backup``."""
+    target = Path(os.path.abspath(target))  # noqa: PTH100  # keeps symbolic links
+    if target.exists() and target.samefile(database.path):
+        raise StorageError(f"{target} is the database itself. Choose another path for its backup.")
+    try:
+        remove_left_copies(target.parent)
+        if not overwrite and os.path.lexists(target):
+            raise _exists(target)
+        with _new_file(target.parent) as new:
+            _copy(database, new, target)
+            reach(FailPoint.BACKUP_WRITTEN)
+            _sync(new)
+            _name(new, target, overwrite=overwrite)
+        _sync(target.parent)
+    except OSError as error:
+        raise StorageError(
+            f"The backup {target} cannot be written: {error.strerror}. Nothing of it was kept."
+        ) from error
+
+
+def remove_left_copies(folder: Path) -> None:
+    """Remove copies of users' texts that were left by processes that were killed.
+
+    Their names are few and known, so that this costs nothing where there are none.
+    """
+    for path in _places(folder):
+        with suppress(OSError):
+            remove_abandoned(path)
+
+
+def _places(folder: Path) -> list[Path]:
+    return [folder / f".semcore-backup-{number}.new" for number in range(_MOST)]
+
+
+@contextmanager
+def _new_file(folder: Path) -> Iterator[Path]:
+    """Give a new file, which is gone afterwards if it still has this name.
+
+    It will hold the user's text: nobody else may read it, not even while it grows. Who is killed
+    leaves it unlocked, and whoever comes next removes it.
+    """
+    for path in _places(folder):
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | CAREFUL, 0o600)
+        except FileExistsError:
+            continue
+        try:
+            if is_mine(descriptor, path):
+                yield path
+                return
+        finally:
+            if is_mine(descriptor, path):
+                path.unlink()
+            os.close(descriptor)
+    raise StorageError(
+        f"{_MOST} backups are being written into {folder} just now. Wait for one to end, and call "
+        "again."
+    )
+
+
+def _name(new: Path, target: Path, *, overwrite: bool) -> None:
+    """Give a complete copy its name, in one step that overwrites nothing unless that is wanted."""
+    if not overwrite:
+        try:
+            target.hardlink_to(new)
+        except FileExistsError as error:
+            raise _exists(target) from error
+        except OSError:
+            # Of a file system without links. The name is taken first, so that nobody else's is.
+            os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        else:
+            return
+    new.replace(target)
+
+
+def _exists(target: Path) -> StorageError:
+    return StorageError(
+        f"{target} exists and was left as it is. Choose another path, or pass overwrite=True."
+    )
+
+
+def _copy(database: Database, new: Path, target: Path) -> None:
+    # A snapshot: what others commit meanwhile is not in it, and makes it no longer.
+    with database.snapshot() as source:
+        source.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        try:
+            with translated_errors(target), closing(sqlite3.connect(new)) as copy:
+                # Half a copy is thrown away, so it needs no journal, which could be left behind.
+                copy.execute("PRAGMA journal_mode = OFF")
+                source.backup(copy)
+        except StorageFullError as error:
+            raise StorageFullError(_FULL.format(path=target)) from error
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,106 @@
+"""The examination as a whole: from the file up to the provider."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from semantic_core.batches import BatchManager
+from semantic_core.doctor.findings import Examination, Finding, Trouble
+from semantic_core.doctor.jobs import temporary_files, waiting_jobs
+from semantic_core.doctor.provider import remote_files, remote_jobs
+from semantic_core.doctor.rows import (
+    contradictions,
+    counts,
+    damage,
+    failed_chunks,
+    free_vectors,
+    full_text,
+    leases,
+    open_files,
+    pauses,
+    stuck_claims,
+    tags,
+    vector_index,
+)
+from semantic_core.doctor.sample import sampled_vectors
+from semantic_core.domain.errors import DatabaseCorruptError, ProviderError
+
+
+def examine(manager: BatchManager, *, fix: bool = False, sample: int = 0) -> Examination:
+    """Look for everything that may be wrong with a database, its files and its jobs.
+
+    Reads the whole database; asks the provider only if there is a batch key. Nothing is
+    changed, unless asked for.
+
+    Args:
+        manager: whose database; its keyring decides whether the provider is asked.
+        fix: mend what can neither lose nor cost anything: rebuild what follows from the rows,
+            use vectors that are stored, end impossible leases and pauses, remove files of nobody, adopt
+            unknown jobs. Claims that may have been sent are never released.
+        sample: embed so many texts live once more, with the default key and within the monthly
+            budget, and compare their vectors with those that are stored. It is paid for.
+
+    Raises:
+        MissingBatchKeyError: a sample is asked for, which tells its endpoint by this key.
+        MissingDefaultKeyError: likewise; nothing was sent.
+        StorageError: the database could not be read.
+    """
+    if sample:
+        # Before the long reading, and before anything is paid for.
+        manager.context()
+        manager.keyring.get_default_key()
+    return Examination(findings=tuple(_findings(manager, fix=fix, sample=sample)))
+
+
+def _findings(manager: BatchManager, *, fix: bool, sample: int) -> Iterator[Finding]:
+    found = damage(manager.store.database)
+    if found is not None:
+        # Nothing else that it says can be trusted, and nothing may be written to it.
+        yield found
+        return
+    try:
+        yield from _beneath(manager, fix=fix)
+    except DatabaseCorruptError as error:
+        # SQLite finds the file in order, but not what is in it.
+        yield Finding(trouble=Trouble.DAMAGE, message=str(error))
+        return
+    yield from _at_provider(manager, fix=fix)
+    yield from sampled_vectors(manager, texts=sample)
+    yield from waiting_jobs(manager)
+
+
+def _beneath(manager: BatchManager, *, fix: bool) -> Iterator[Finding]:
+    database, now = manager.store.database, manager.clock.now()
+    yield from contradictions(database)
+    for found in (
+        stuck_claims(database),
+        full_text(database, fix=fix),
+        tags(database, fix=fix),
+        counts(database, fix=fix),
+        free_vectors(database, fix=fix, now=now),
+        vector_index(manager.store, fix=fix),
+        leases(database, fix=fix, now=now),
+        pauses(database, fix=fix, now=now, beyond=manager.config.longest_pause),
+        failed_chunks(database),
+        open_files(database, fix=fix),
+        temporary_files(manager, fix=fix),
+    ):
+        if found is not None:
+            yield found
+
+
+def _at_provider(manager: BatchManager, *, fix: bool) -> Iterator[Finding]:
+    if not manager.keyring.batch_available:
+        yield Finding(
+            trouble=Trouble.NOT_LOOKED,
+            message="The provider was not asked for jobs and files: there is no batch key.",
+        )
+        return
+    try:
+        context = manager.context()
+        yield from remote_jobs(context, fix=fix)
+        yield from remote_files(context, fix=fix)
+    except ProviderError as error:
+        yield Finding(
+            trouble=Trouble.NOT_LOOKED, message=f"The provider could not be asked: {error}"
+        )

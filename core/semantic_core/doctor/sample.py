@@ -1,0 +1,129 @@
+"""Stored vectors against their texts, by a sample that is embedded live again. It is paid for."""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from semantic_core.batches import BatchManager
+from semantic_core.batches.check import CheckedText, SpotCheck, close_check, embed_again
+from semantic_core.batches.job.context import BatchContext
+from semantic_core.doctor.findings import Finding, Trouble
+from semantic_core.domain.errors import BudgetExceededError, ProviderError
+from semantic_core.domain.spec import EmbeddingSpec
+from semantic_core.domain.statuses import SearchMode
+from semantic_core.domain.types import Vector
+from semantic_core.providers.gemini import normalize
+
+_MOST_NAMED = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Sampled:
+    """A stored vector, and a chunk that it serves."""
+
+    collection: str
+    spec: EmbeddingSpec
+    chunk_id: str
+    content_hash: str
+    source: str
+    vector: Vector
+
+
+def sampled_vectors(manager: BatchManager, *, texts: int) -> Iterator[Finding]:
+    """Embed a random sample of texts live again and compare the vectors that are stored.
+
+    Args:
+        manager: whose store, live endpoint, default key and monthly budget.
+        texts: how many at most.
+    """
+    if not texts:
+        return
+    context = manager.context()
+    with context.store.database.snapshot() as connection:
+        sample = list(_sample(connection, texts))
+    groups: dict[tuple[str, str], list[_Sampled]] = {}
+    for one in sample:
+        groups.setdefault((one.collection, one.spec.to_json()), []).append(one)
+    checked: list[tuple[_Sampled, CheckedText]] = []
+    try:
+        for group in groups.values():
+            checked += _check(context, group)
+    except (BudgetExceededError, ProviderError) as error:
+        yield Finding(
+            trouble=Trouble.NOT_LOOKED, message=f"Vectors could not all be checked: {error}"
+        )
+    found = SpotCheck(texts=tuple(text for _, text in checked))
+    wrong = [one.chunk_id for one, text in checked if not text.is_good]
+    if wrong:
+        yield Finding(
+            trouble=Trouble.WRONG_VECTOR,
+            count=len(wrong),
+            message=f"{found}: {len(wrong):,} vectors are not those of their texts, of the chunks "
+            f"{', '.join(map(repr, wrong[:_MOST_NAMED]))}. Delete such chunks with purge=True and "
+            "save them again, which pays for them again; check more with a larger --sample.",
+        )
+    yield Finding(trouble=Trouble.SPOT_CHECK, count=len(checked), message=f"{found}, and paid for.")
+
+
+def _sample(connection: sqlite3.Connection, texts: int) -> Iterator[_Sampled]:
+    # Keys are digests, so that those that follow any one are a random sample.
+    start = secrets.token_bytes(32)
+    rows = [
+        row
+        for where in (">=", "<")
+        for row in connection.execute(
+            "SELECT k.name, k.spec, c.chunk_id, c.content_hash, "
+            "coalesce(c.vector_source, c.text), e.vector FROM embeddings e "
+            "JOIN chunks c ON c.pk = (SELECT min(pk) FROM chunks WHERE vector_key = e.key) "
+            "JOIN collections k ON k.id = c.collection_id "
+            f"WHERE e.origin <> 'given' AND c.content_hash = e.key AND e.key {where} ? "
+            "ORDER BY e.key LIMIT ?",
+            (start, texts),
+        )
+    ]
+    for collection, spec, chunk_id, content_hash, source, vector in rows[:texts]:
+        yield _Sampled(
+            collection=collection,
+            spec=EmbeddingSpec.from_json(spec),
+            chunk_id=chunk_id,
+            content_hash=content_hash.hex(),
+            source=source,
+            vector=normalize(np.frombuffer(vector, dtype="<f4")),
+        )
+
+
+def _check(context: BatchContext, group: list[_Sampled]) -> list[tuple[_Sampled, CheckedText]]:
+    """Embed the texts of one collection again; return how they compare."""
+    number, live = embed_again(context, [one.source for one in group], spec=group[0].spec)
+    checked = [
+        (
+            group[place],
+            CheckedText(
+                cosine=float(group[place].vector @ vector),
+                nearest=_nearest_other(context, group[place], vector),
+            ),
+        )
+        for place, vector in live.items()
+    ]
+    close_check(context, number, SpotCheck(texts=tuple(text for _, text in checked)))
+    return checked
+
+
+def _nearest_other(context: BatchContext, one: _Sampled, vector: Vector) -> float | None:
+    """Return the cosine of the nearest vector of the collection, if it is of another text."""
+    (best,) = context.store.search(
+        vector=vector,
+        mode=SearchMode.VECTOR,
+        collection=one.collection,
+        limit=1,
+        pending="skip",
+        exact=True,
+    ) or (None,)
+    if best is None or best.chunk.content_hash == one.content_hash:
+        return None
+    return best.score

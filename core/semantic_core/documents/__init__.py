@@ -1,0 +1,1 @@
+"""From a user's files and documents to chunks in a store."""

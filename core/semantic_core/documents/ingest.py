@@ -1,0 +1,232 @@
+"""One ingest: documents in, pages of chunks saved, in bounded memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+from semantic_core.documents.front_matter import take_front_matter
+from semantic_core.documents.live import embed_missing, fail_if_too_long
+from semantic_core.documents.names import Naming
+from semantic_core.documents.splitter import Splitter
+from semantic_core.domain.errors import BlankTextError, DuplicateIdError, InvalidInputError
+from semantic_core.domain.metadata import copy_metadata, dump_metadata
+from semantic_core.domain.reports import IngestReport, Rejected
+from semantic_core.domain.types import Chunk, Document
+from semantic_core.domain.validation import check_text
+from semantic_core.providers.gemini import GeminiEmbedder
+from semantic_core.store import PeeweeVectorStore, SplitDocument
+from semantic_core.store.writing.documents import delete_sources
+
+# Chunks in one transaction: large enough for the full-text index, small enough for others' writes.
+PAGE = 1000
+
+MOST_REJECTED = 100
+
+
+class Ingestion:
+    """Splits documents and saves them page by page.
+
+    Args:
+        store: where to save.
+        collection: in which collection.
+        splitter: how documents become chunks.
+        embedder: embeds each page before it is saved; None leaves that to the batch queue.
+        raise_at_once: raise for a document that cannot be saved, instead of counting it.
+        replace_sources: at the end, remove what earlier calls saved under the same sources.
+    """
+
+    def __init__(
+        self,
+        store: PeeweeVectorStore,
+        *,
+        collection: str,
+        splitter: Splitter,
+        embedder: GeminiEmbedder | None,
+        raise_at_once: bool,
+        replace_sources: bool,
+    ) -> None:
+        self._store = store
+        self._collection = collection
+        self._spec = store.collection(collection).spec
+        self._splitter = splitter
+        self._embedder = embedder
+        self._raise_at_once = raise_at_once
+        self._replace_sources = replace_sources
+        self._naming = Naming()
+        self._report = IngestReport()
+
+    def run(self, documents: Iterable[Any], tell: Callable[[IngestReport], None]) -> IngestReport:
+        """Ingest everything; see ``SemanticCore.ingest`` for what is raised.
+
+        Args:
+            documents: what to save.
+            tell: is given the report so far after each page.
+        """
+        with self._naming:
+            return self._run(documents, tell)
+
+    def _run(self, documents: Iterable[Any], tell: Callable[[IngestReport], None]) -> IngestReport:
+        started, began_at = time.perf_counter(), self._store.clock.now()
+        page: list[tuple[int, SplitDocument]] = []
+        size = 0
+        for position, item in enumerate(documents):
+            try:
+                entry = self._split(item, position)
+            except InvalidInputError as error:
+                self._reject(position, item, error)
+                continue
+            if page and size + len(entry.chunks) > PAGE:
+                self._save(page)
+                tell(self._report_after(started))
+                page, size = [], 0
+            page.append((position, entry))
+            size += len(entry.chunks)
+        if page:
+            self._save(page)
+        if self._replace_sources:
+            # Last of all: whatever ends the call before, nothing that stood there is gone.
+            self._remove_replaced(began_at)
+        report = self._report_after(started)
+        tell(report)
+        return report
+
+    def _report_after(self, started: float) -> IngestReport:
+        return replace(self._report, seconds=time.perf_counter() - started)
+
+    def _split(self, item: Any, position: int) -> SplitDocument:
+        document = _as_document(item, position)
+        name = _name(document, position)
+        check_text(document.content, what=name)
+        whose = f"the metadata of {name}"
+        metadata, text = copy_metadata(document.metadata, what=whose), document.content
+        if document.format == "markdown":
+            front, text = take_front_matter(text, what=name)
+            metadata = front | metadata
+        # Refused here and not per chunk, so that an error names the document once.
+        dump_metadata(metadata, what=whose)
+        document = replace(document, metadata=metadata)
+        for field, value in (("id", document.id), ("source", document.source)):
+            if value is not None:
+                check_text(value, what=f"the {field} of {name}")
+        document_id = document.id or self._naming.make_id(document.content, document.source)
+        chunks = tuple(
+            Chunk(
+                id=f"{document_id}#{number}",
+                document_id=document_id,
+                text=piece.text,
+                metadata=metadata,
+                vector_source=piece.vector_source,
+            )
+            for number, piece in enumerate(
+                self._splitter.split(text, format=document.format, spec=self._spec)
+            )
+        )
+        if not chunks:
+            raise BlankTextError(
+                f"{name} is blank: without a letter or a digit there is nothing to embed."
+            )
+        taken_at = self._naming.take_id(document_id, position)
+        if taken_at != position:
+            raise DuplicateIdError(
+                f"{name} has the id of document number {taken_at} of the same call. Give each its "
+                "own id, or none; the first one is saved."
+            )
+        if self._replace_sources and document.source is not None:
+            self._naming.add_source(document.source, is_whole=True)
+        return SplitDocument(id=document_id, document=document, chunks=chunks)
+
+    def _save(self, page: list[tuple[int, SplitDocument]]) -> None:
+        entries = [entry for _, entry in page]
+        try:
+            self._write(entries)
+        except InvalidInputError as error:
+            if len(page) == 1:
+                position, entry = page[0]
+                self._reject(position, entry.document, error)
+                return
+            # Nothing of the page was written: save each document by itself, so that a bad one
+            # loses nothing of the others.
+            for single in page:
+                self._save([single])
+
+    def _write(self, entries: list[SplitDocument]) -> None:
+        if self._embedder is not None:
+            entries = self._embed(entries, self._embedder)
+        saved, removed = self._store.save_documents(entries, collection=self._collection)
+        report = self._report
+        self._report = replace(
+            report,
+            documents=report.documents + len(entries),
+            chunks=report.chunks + replace(saved, ids=()),
+            removed=report.removed + removed,
+        )
+
+    def _embed(self, entries: list[SplitDocument], embedder: GeminiEmbedder) -> list[SplitDocument]:
+        """Embed what has no vector; return the documents, chunks that are too long as FAILED."""
+        sources = (chunk.vector_source or chunk.text for entry in entries for chunk in entry.chunks)
+        too_long = embed_missing(self._store, sources, spec=self._spec, embedder=embedder)
+        if not too_long:
+            return entries
+        hash_of = self._spec.hasher()
+        return [
+            replace(
+                entry,
+                chunks=tuple(
+                    fail_if_too_long(chunk, hash_of(chunk.vector_source or chunk.text), too_long)
+                    for chunk in entry.chunks
+                ),
+            )
+            for entry in entries
+        ]
+
+    def _remove_replaced(self, began_at: float) -> None:
+        for sources in self._naming.whole_sources():
+            removed = delete_sources(
+                self._store.database,
+                sources,
+                collection=self._collection,
+                keep=self._naming.has_id,
+                until=began_at,
+                now=self._store.clock.now(),
+            )
+            self._report = replace(self._report, removed=self._report.removed + removed)
+
+    def _reject(self, position: int, item: Any, error: InvalidInputError) -> None:
+        if self._raise_at_once:
+            raise error
+        name, source = _name(item, position), getattr(item, "source", None)
+        if self._replace_sources and isinstance(source, str):
+            # What was to take its place is not all there.
+            self._naming.add_source(source, is_whole=False)
+        report = self._report
+        kept = report.rejected
+        if len(kept) < MOST_REJECTED:
+            kept = (*kept, Rejected(position=position, name=name, reason=str(error)))
+        self._report = replace(report, rejected=kept, rejected_count=report.rejected_count + 1)
+
+
+def _as_document(item: Any, position: int) -> Document:
+    if isinstance(item, Document):
+        return item
+    try:
+        content, metadata = item.content, item.metadata
+    except AttributeError as error:
+        raise InvalidInputError(
+            f"document number {position} is a {type(item).__name__} without content and metadata. "
+            "Pass Document(content=..., metadata=...)."
+        ) from error
+    return Document(
+        content=content,
+        metadata=metadata or {},
+        id=getattr(item, "id", None),
+        source=getattr(item, "source", None),
+        format=getattr(item, "format", "text"),
+    )
+
+
+def _name(item: Any, position: int) -> str:
+    known = getattr(item, "id", None) or getattr(item, "source", None)
+    return f"document {known!r}" if known else f"document number {position}"

@@ -1,0 +1,104 @@
+"""The ids and sources that the documents of one call name."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Self
+
+from semantic_core.database.sqlite.failures import translated_errors
+
+# As many sources as one statement looks for.
+_PAGE = 500
+
+
+class Naming:
+    """What one call has named so far.
+
+    It is in a file without a name, which goes with the connection, and of ids there are digests
+    alone: a call of any length takes a few megabytes of memory. For one thread.
+    """
+
+    def __init__(self) -> None:
+        self._folder = Path(tempfile.gettempdir())
+        self._rows = sqlite3.connect("", isolation_level=None)
+        with translated_errors(self._folder):
+            self._rows.executescript(
+                """PRAGMA journal_mode = OFF;
+                CREATE TABLE ids (digest BLOB PRIMARY KEY, position INTEGER) WITHOUT ROWID;
+                CREATE TABLE equals (digest BLOB PRIMARY KEY, times INTEGER) WITHOUT ROWID;
+                CREATE TABLE sources (source TEXT PRIMARY KEY, is_whole INTEGER) WITHOUT ROWID;
+                BEGIN;"""
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._rows.close()
+
+    def make_id(self, content: str, source: str | None) -> str:
+        """Return the id of a document that has none: the same one in every call.
+
+        It is a digest of content and source, and of n for the n-th of this call that is equal in
+        both. Neither of them may hold a NUL.
+        """
+        first = _digest(content, "0", source)
+        (times,) = self._one(
+            "INSERT INTO equals VALUES (?, 1) ON CONFLICT DO UPDATE SET times = times + 1 "
+            "RETURNING times",
+            first,
+        )
+        return (first if times == 1 else _digest(content, str(times - 1), source)).hex()
+
+    def take_id(self, document_id: str, position: int) -> int:
+        """Return at which position the id stands: at this one, unless it was taken earlier."""
+        (taken,) = self._one(
+            "INSERT INTO ids VALUES (?, ?) ON CONFLICT DO UPDATE SET position = position "
+            "RETURNING position",
+            _digest(document_id),
+            position,
+        )
+        return int(taken)
+
+    def has_id(self, document_id: str) -> bool:
+        """Return whether a document of this call has the id."""
+        return bool(
+            self._one("SELECT EXISTS (SELECT 1 FROM ids WHERE digest = ?)", _digest(document_id))[0]
+        )
+
+    def add_source(self, source: str, *, is_whole: bool) -> None:
+        """Note a source; it is whole as long as each of its documents is."""
+        self._one(
+            "INSERT INTO sources VALUES (?, ?) ON CONFLICT DO UPDATE "
+            "SET is_whole = min(is_whole, excluded.is_whole) RETURNING 1",
+            source,
+            is_whole,
+        )
+
+    def whole_sources(self) -> Iterator[list[str]]:
+        """Yield the sources that are whole, page by page."""
+        page = [""]
+        while page:
+            with translated_errors(self._folder):
+                page = [
+                    row[0]
+                    for row in self._rows.execute(
+                        "SELECT source FROM sources WHERE is_whole AND source > ? "
+                        "ORDER BY source LIMIT ?",
+                        (page[-1], _PAGE),
+                    )
+                ]
+            yield page
+
+    def _one(self, sql: str, *values: object) -> Any:
+        with translated_errors(self._folder):
+            return self._rows.execute(sql, values).fetchone()
+
+
+def _digest(*parts: str | None) -> bytes:
+    known = "\0".join(part for part in parts if part is not None)
+    return hashlib.sha256(known.encode()).digest()[:16]

@@ -1,0 +1,1 @@
+"""The values, errors and rules that everything else speaks in. Imports nothing above it."""

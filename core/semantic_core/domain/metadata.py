@@ -1,0 +1,156 @@
+"""A chunk's metadata as JSON text: checked on the way in, exactly the same on the way out."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from semantic_core.domain.errors import DatabaseCorruptError, InvalidMetadataError, InvalidTextError
+from semantic_core.domain.validation import check_text
+
+# Metadata is read with every hit; what is larger than this belongs into the text or a file.
+MOST_BYTES = 1_048_576
+
+# SQLite's JSON functions stop at 1,000 levels, Python's own at its recursion limit.
+MOST_LEVELS = 64
+
+# Made once: json.dumps() makes an encoder for each call with options.
+_write = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
+
+RESULT_KEY = "_semcore"
+"""Where the metadata of what a search found tells what one query says of it."""
+
+
+class FoundMetadata(dict[str, Any]):
+    """The metadata of a hit, and beside it what one query says of that hit.
+
+    ``metadata["_semcore"]``, ``metadata.get("_semcore")`` and ``"_semcore" in metadata`` see it.
+    Nothing else does: neither equality nor a hash, a loop, JSON, a copy as a plain dict, or what
+    saves it. So the same hit of two queries is the same document.
+
+    Args:
+        metadata: of the chunk.
+        found: what the query says of it.
+    """
+
+    __slots__ = ("_found",)
+
+    def __init__(self, metadata: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+        super().__init__(metadata)
+        self._found = dict(found)
+
+    def __missing__(self, key: str) -> Any:
+        if key != RESULT_KEY:
+            raise KeyError(key)
+        return self._found
+
+    def __contains__(self, key: object) -> bool:
+        return key == RESULT_KEY or super().__contains__(key)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return a value, or the default where there is none."""
+        return self[key] if key in self else default  # noqa: SIM401  # that would call itself
+
+
+def copy_metadata(metadata: object, *, what: str = "the metadata") -> dict[str, Any]:
+    """Return a shallow copy that may be changed.
+
+    Raises:
+        InvalidMetadataError: it is no mapping.
+    """
+    if not isinstance(metadata, Mapping):
+        raise InvalidMetadataError(
+            f"{what} is a {type(metadata).__name__}. Use a dict. Nothing was saved."
+        )
+    return dict(metadata)
+
+
+def dump_metadata(metadata: Mapping[str, Any], *, what: str = "the metadata") -> str:
+    """Return metadata as JSON text that `load_metadata` turns back into equal values.
+
+    Raises:
+        InvalidMetadataError: it is not plain JSON (a tuple, a NaN, a key that is no string),
+            too deep or too large.
+    """
+    if not isinstance(metadata, dict):
+        metadata = copy_metadata(metadata, what=what)
+    _check(metadata, what, what, 0)
+    try:
+        text = _write(metadata)
+    except ValueError as error:  # a whole number of thousands of digits
+        raise InvalidMetadataError(f"{what} cannot be written as JSON: {error}.") from error
+    if len(text) > MOST_BYTES or len(text.encode()) > MOST_BYTES:
+        raise _too_large(what)
+    return text
+
+
+def load_metadata(text: str) -> dict[str, Any]:
+    """Return what `dump_metadata` was given.
+
+    Raises:
+        DatabaseCorruptError: it is not that any more.
+    """
+    try:
+        value: dict[str, Any] = json.loads(text)
+    except (TypeError, ValueError) as error:
+        raise DatabaseCorruptError.unreadable("Metadata", error) from error
+    return value
+
+
+def _check(value: object, path: str, what: str, level: int) -> None:
+    """Check one value. Subclasses, such as enums and numpy's float64, come back as plain equals."""
+    if isinstance(value, str):
+        _check_text(value, path)
+    elif value is None or isinstance(value, int):
+        return
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            raise InvalidMetadataError(
+                f"{path} is {value}, which JSON does not have. Leave it out, or use None. "
+                "Nothing was saved."
+            )
+    elif isinstance(value, dict | list):
+        _check_items(value, path, what, level + 1)
+    else:
+        raise InvalidMetadataError(
+            f"{path} is a {type(value).__name__}, which JSON does not have. Use str, int, float, "
+            "bool, None, list or dict. Nothing was saved."
+        )
+
+
+def _check_items(values: dict[Any, Any] | list[Any], path: str, what: str, level: int) -> None:
+    if level > MOST_LEVELS:
+        raise InvalidMetadataError(
+            f"{what} is nested more than {MOST_LEVELS} levels deep. Flatten it. Nothing was saved."
+        )
+    if len(values) > MOST_BYTES:  # before each of its items is looked at
+        raise _too_large(what)
+    if isinstance(values, list):
+        for position, inner in enumerate(values):
+            _check(inner, f"{path}[{position}]", what, level)
+        return
+    for key, inner in values.items():
+        if not isinstance(key, str):
+            raise InvalidMetadataError(
+                f"{path} has the key {key!r}, which is no string. Use str({key!r}). "
+                "Nothing was saved."
+            )
+        _check_text(key, f"a key of {path}")
+        _check(inner, f"{path}[{key!r}]", what, level)
+
+
+def _check_text(text: str, path: str) -> None:
+    try:
+        check_text(text, what=path)
+    except InvalidTextError as error:
+        raise InvalidMetadataError(str(error)) from error
+
+
+def _too_large(what: str) -> InvalidMetadataError:
+    return InvalidMetadataError(
+        f"{what} takes more than {MOST_BYTES:,} bytes as JSON. Keep large values in the text or "
+        "in a file, and put their path here. Nothing was saved."
+    )

@@ -1,0 +1,84 @@
+"""What saving, back-filling and ingesting did."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SaveReport:
+    """What one save did: inserted + updated + unchanged == ready + pending + failed == len(ids)."""
+
+    ids: tuple[str, ...] = ()
+    inserted: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    ready: int = 0
+    pending: int = 0
+    failed: int = 0
+
+    def __add__(self, other: SaveReport) -> SaveReport:
+        """Return the sums of both."""
+        return SaveReport(
+            ids=self.ids + other.ids,
+            inserted=self.inserted + other.inserted,
+            updated=self.updated + other.updated,
+            unchanged=self.unchanged + other.unchanged,
+            ready=self.ready + other.ready,
+            pending=self.pending + other.pending,
+            failed=self.failed + other.failed,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusedVector:
+    """A vector that was not stored, and why."""
+
+    content_hash: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BulkReport:
+    """What ``bulk_update_vectors`` did.
+
+    Attributes:
+        applied: vectors that are stored now (new or already there).
+        chunks_ready: chunks that became READY.
+        refused: vectors that were not trusted, with reasons.
+    """
+
+    applied: int = 0
+    chunks_ready: int = 0
+    refused: tuple[RefusedVector, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejected:
+    """A document that ingest refused."""
+
+    position: int
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IngestReport:
+    """What one ingest did.
+
+    Attributes:
+        documents: documents saved.
+        chunks: what became of their chunks (``ids`` is empty, to stay small).
+        removed: chunks of earlier versions of these documents that are gone, or with
+            ``replace_sources`` of earlier documents of their sources.
+        rejected: the first refused documents (at most 100 are kept).
+        rejected_count: all refused documents.
+        seconds: how long the caller was blocked.
+    """
+
+    documents: int = 0
+    chunks: SaveReport = field(default_factory=SaveReport)
+    removed: int = 0
+    rejected: tuple[Rejected, ...] = ()
+    rejected_count: int = 0
+    seconds: float = 0.0

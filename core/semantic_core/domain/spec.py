@@ -1,0 +1,195 @@
+"""EmbeddingSpec: everything that decides what a vector means, and the names derived from it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+from semantic_core.domain.errors import ConfigurationError, DatabaseCorruptError, InvalidInputError
+
+PLACEHOLDER = "{text}"
+
+# Input limits in tokens: https://ai.google.dev/gemini-api/docs/embeddings, read 2026-11.
+MODEL_TOKEN_LIMITS = {"gemini-embedding-001": 2048, "gemini-embedding-2": 8192}
+
+# What these models make at most: the same page.
+MOST_DIMENSIONS = 3072
+
+# A token of the Gemini models is about four characters of plain English: what is split here is
+# split below that.
+CHARS_PER_TOKEN = 4
+
+# No token is longer, so a text of more bytes cannot fit; whether a shorter one does is the
+# provider's call, since a table of 8,909 characters was seen to have 549 tokens.
+LONGEST_TOKEN = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddingSpec:
+    """How texts and queries become vectors. Two different specs are two vector spaces.
+
+    Attributes:
+        model: model id such as ``gemini-embedding-001``; ``models/`` before it is left out.
+        dimensions: length of a vector; None only for an external space that has none yet.
+        document_task: task type sent with documents, or None where the model takes none.
+        query_task: task type sent with queries, or None.
+        document_template: text around a document, holding ``{text}`` once.
+        query_template: text around a query, holding ``{text}`` once.
+        normalized: whether vectors are stored with length 1.
+        is_external: the vectors come from a foreign embedder, never from the Batch API.
+    """
+
+    model: str = "gemini-embedding-001"
+    dimensions: int | None = 768
+    document_task: str | None = "RETRIEVAL_DOCUMENT"
+    query_task: str | None = "RETRIEVAL_QUERY"
+    document_template: str = PLACEHOLDER
+    query_template: str = PLACEHOLDER
+    normalized: bool = True
+    is_external: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.model.strip():
+            raise ConfigurationError("EmbeddingSpec.model is blank. Name a model.")
+        if not self.is_external:
+            # Google's two spellings of one model must be one space, with one cache and one price.
+            object.__setattr__(self, "model", self.model.removeprefix("models/"))
+        if self.dimensions is None and not self.is_external:
+            raise ConfigurationError("EmbeddingSpec.dimensions is missing. Give the vector size.")
+        is_known = self.model in MODEL_TOKEN_LIMITS and not self.is_external
+        most = MOST_DIMENSIONS if is_known else 65_536
+        if self.dimensions is not None and not (
+            isinstance(self.dimensions, int) and 1 <= self.dimensions <= most
+        ):
+            raise ConfigurationError(
+                f"EmbeddingSpec.dimensions is {self.dimensions!r}. Give {self.model!r} a whole "
+                f"number from 1 to {most:,}."
+            )
+        for name in ("document_template", "query_template"):
+            if getattr(self, name).count(PLACEHOLDER) != 1:
+                raise ConfigurationError(f"EmbeddingSpec.{name} must hold {PLACEHOLDER} once.")
+
+    @classmethod
+    def gemini_embedding_001(cls, *, dimensions: int = 768) -> Self:
+        """Return the default spec: ``gemini-embedding-001`` with retrieval task types."""
+        return cls(dimensions=dimensions)
+
+    @classmethod
+    def gemini_embedding_2(cls, *, dimensions: int = 768) -> Self:
+        """Return a spec for ``gemini-embedding-2``, which takes its task in the text.
+
+        Source of the prefixes: Google's guide "Task types with Gemini Embedding 2".
+        """
+        return cls(
+            model="gemini-embedding-2",
+            dimensions=dimensions,
+            document_task=None,
+            query_task=None,
+            document_template="title: none | text: {text}",
+            query_template="task: search result | query: {text}",
+        )
+
+    @classmethod
+    def external(cls, name: str, dimensions: int | None = None) -> Self:
+        """Return the space of a foreign embedder; the first vector fixes the dimensions.
+
+        Vectors of such a space are stored exactly as they are given.
+        """
+        return cls(
+            model=name,
+            dimensions=dimensions,
+            document_task=None,
+            query_task=None,
+            normalized=False,
+            is_external=True,
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read what `to_json` wrote.
+
+        Raises:
+            DatabaseCorruptError: it is not that any more.
+        """
+        try:
+            return cls(**json.loads(text))
+        except (TypeError, ValueError) as error:
+            raise DatabaseCorruptError.unreadable("A spec", error) from error
+
+    def to_json(self) -> str:
+        """Return the spec as canonical JSON: equal specs give equal text."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @property
+    def space_digest(self) -> str:
+        """Hex sha256 of the document side: what makes two document vectors comparable."""
+        side: dict[str, Any] = {"model": self.model, "external": self.is_external}
+        if not self.is_external:
+            side |= {
+                "dimensions": self.dimensions,
+                "document_task": self.document_task,
+                "document_template": self.document_template,
+                "normalized": self.normalized,
+            }
+        return hashlib.sha256(json.dumps(side, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def token_limit(self) -> int | None:
+        """Input tokens the model takes for one text, or None for a model not known here."""
+        return MODEL_TOKEN_LIMITS.get(self.model)
+
+    @property
+    def character_limit(self) -> int | None:
+        """Characters of plain English that fit the model's limit, or None."""
+        return None if self.token_limit is None else self.token_limit * CHARS_PER_TOKEN
+
+    @property
+    def byte_limit(self) -> int | None:
+        """UTF-8 bytes above which a text cannot fit the model's limit, or None."""
+        return None if self.token_limit is None else self.token_limit * LONGEST_TOKEN
+
+    def document_text(self, text: str) -> str:
+        """Return what is sent to embed this document text."""
+        return self.document_template.replace(PLACEHOLDER, text)
+
+    def query_text(self, text: str) -> str:
+        """Return what is sent to embed this query."""
+        return self.query_template.replace(PLACEHOLDER, text)
+
+    def hasher(self) -> ContentHasher:
+        """Return a function from vector source to content hash, for this spec."""
+        return ContentHasher(self)
+
+
+class ContentHasher:
+    """Computes content hashes: 32 bytes that name the vector a text asks for."""
+
+    def __init__(self, spec: EmbeddingSpec) -> None:
+        # The digest has a fixed length, so spec and text cannot run into each other.
+        self._prefix = hashlib.sha256(f"semcore:1:{spec.space_digest}:".encode())
+
+    def __call__(self, vector_source: str) -> bytes:
+        """Return the content hash of a vector source.
+
+        Raises:
+            InvalidInputError: the text holds a lone surrogate, so it has no UTF-8 form.
+        """
+        digest = self._prefix.copy()
+        try:
+            digest.update(vector_source.encode())
+        except UnicodeEncodeError as error:
+            raise InvalidInputError(
+                f"The text has a lone surrogate at character {error.start}, so it has no UTF-8 "
+                "form. Clean it before hashing."
+            ) from error
+        return digest.digest()
+
+
+def given_vector_key(content_hash: bytes, vector: bytes) -> bytes:
+    """Return the key of a vector given by the caller (float32 little-endian bytes).
+
+    It depends on the floats too, so a given vector can never pass for a provider's.
+    """
+    return hashlib.sha256(b"semcore:given:1:" + content_hash + vector).digest()

@@ -1,0 +1,261 @@
+"""Checks on what is handed in; each names the thing, the reason and the next step."""
+
+from __future__ import annotations
+
+import math
+import operator
+import re
+import struct
+from collections.abc import Iterable, Mapping, Sequence
+from reprlib import repr as short
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from semantic_core.domain.errors import (
+    BlankTextError,
+    InvalidInputError,
+    InvalidTextError,
+    InvalidVectorError,
+    TextTooLongError,
+)
+
+if TYPE_CHECKING:
+    from semantic_core.domain.spec import EmbeddingSpec
+    from semantic_core.domain.types import VectorLike
+
+T = TypeVar("T")
+
+_MOST = 2**31 - 1
+
+# A surrogate outside a pair has no UTF-8 form; PostgreSQL cannot hold a NUL.
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+def whole_number(value: object, *, what: str = "limit", least: int = 0) -> int:
+    """Return a number of things, of whatever type that counts (int, numpy's, an enum's).
+
+    Raises:
+        InvalidInputError: it is no whole number, negative, or more than 64 bits hold.
+    """
+    try:
+        number = None if isinstance(value, bool) else operator.index(value)  # type: ignore[arg-type]  # what has none raises
+    except TypeError:
+        number = None
+    if number is None or not least <= number < 2**63:
+        raise InvalidInputError(f"{what}={_shown(value)}: use a whole number, {least} or more.")
+    # Nothing is more than that, and sums of it still fit.
+    return min(number, _MOST)
+
+
+def fraction(value: object, *, what: str) -> float:
+    """Return a weight from 0 to 1, of whatever type that measures.
+
+    Raises:
+        InvalidInputError: it is none.
+    """
+    number = _real(value)
+    if not 0.0 <= number <= 1.0:
+        raise InvalidInputError(f"{what}={_shown(value)}: use a weight from 0 to 1.")
+    return number
+
+
+def seconds(value: object, *, what: str) -> float:
+    """Return a finite number of seconds.
+
+    Raises:
+        InvalidInputError: it is none.
+    """
+    number = _real(value)
+    if not math.isfinite(number):
+        raise InvalidInputError(f"{what}={_shown(value)}: use a number of seconds.")
+    return number
+
+
+def listed(values: Iterable[T], *, what: str, of: type[T] | None = None) -> list[T]:
+    """Return several things as a list.
+
+    Args:
+        values: the things.
+        what: names them in errors.
+        of: what each must be; None leaves that to others.
+
+    Raises:
+        InvalidInputError: it is one thing, or nothing that holds any.
+    """
+    is_one = isinstance(values, str | bytes | bytearray | Mapping) or not isinstance(
+        values, Iterable
+    )
+    if is_one:
+        raise InvalidInputError(f"{what} is {_article(values)}. Pass a list.")
+    found = list(values)
+    for position, value in enumerate(found):
+        if of is not None and not isinstance(value, of):
+            raise InvalidInputError(
+                f"{what} holds {_article(value)} at {position}. Pass {of.__name__} objects."
+            )
+    return found
+
+
+def _real(value: object) -> float:
+    if isinstance(value, bool | str | bytes):
+        return math.nan
+    try:
+        return float(value)  # type: ignore[arg-type]  # what is no number raises
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
+
+
+def _shown(value: object) -> str:
+    return short(value) if isinstance(value, int | float | str | None) else type(value).__name__
+
+
+def _article(value: object) -> str:
+    return "None" if value is None else f"one {type(value).__name__}"
+
+
+def check_text(text: str, *, what: str) -> None:
+    """Check that a text can be stored and sent.
+
+    Raises:
+        InvalidTextError: it is no string, or holds a lone surrogate or a NUL.
+    """
+    if not isinstance(text, str):
+        raise InvalidTextError(f"{what} is a {type(text).__name__}, not a string.")
+    # Python knows of each text whether it is ASCII, and looks for one character very fast.
+    if text.isascii() and "\0" not in text:
+        return
+    found = _UNSTORABLE.search(text)
+    if found is not None:
+        name = "NUL" if found.group() == "\0" else "lone surrogate"
+        raise InvalidTextError(
+            f"{what} has a {name} at character {found.start()}. Clean it, e.g. with "
+            'text.encode("utf-8", "replace").decode().replace("\\0", ""). Nothing was saved.'
+        )
+
+
+def is_storable(text: str) -> bool:
+    """Return whether a text can be stored at all."""
+    return _UNSTORABLE.search(text) is None
+
+
+def check_not_blank(text: str, *, what: str) -> None:
+    """Check that there is something to embed.
+
+    Raises:
+        BlankTextError: the text is empty or only white space.
+    """
+    if not text or text.isspace():
+        raise BlankTextError(f"{what} is blank: there is nothing to embed. Skip it before saving.")
+
+
+def has_words(text: str) -> bool:
+    """Return whether a text has a letter or a digit, without which nothing is paid for."""
+    return any(map(str.isalnum, text))
+
+
+def check_has_words(text: str, *, what: str) -> None:
+    """Check that a text is worth a vector.
+
+    Raises:
+        BlankTextError: it has no letter and no digit, as a rule or a row of dots has none.
+    """
+    if not has_words(text):
+        raise BlankTextError(
+            f"{what} is blank: without a letter or a digit there is nothing to embed. Skip it "
+            "before saving."
+        )
+
+
+def check_length(text: str, spec: EmbeddingSpec, *, what: str) -> None:
+    """Check that a text can fit the model's limit.
+
+    Raises:
+        TextTooLongError: it has more UTF-8 bytes than that many tokens can hold; whether what
+            is shorter fits is the provider's call.
+    """
+    limit = spec.byte_limit
+    # No character has more than four bytes, so most texts need not be encoded.
+    if limit is None or 4 * len(text) <= limit:
+        return
+    size = len(text.encode())
+    if size > limit:
+        raise TextTooLongError(
+            f"{what} has {size:,} bytes; {spec.model} takes {spec.token_limit:,} tokens, which is "
+            f"never more than {limit:,} bytes. Split it before saving."
+        )
+
+
+def check_vector(vector: VectorLike, *, dimensions: int | None, what: str) -> bytes:
+    """Return a vector as float32 little-endian bytes.
+
+    Args:
+        vector: a sequence of numbers, or an array, of shape (dimensions,).
+        dimensions: the size it must have, or None for any.
+        what: names it in errors.
+
+    Raises:
+        InvalidVectorError: it has another size, holds what is no finite float32, or is all zero.
+    """
+    values = _as_array(vector, what)
+    if values.ndim != 1 or not len(values):
+        raise InvalidVectorError(f"The vector of {what} has shape {values.shape}, not (n,).")
+    if dimensions is not None and len(values) != dimensions:
+        raise InvalidVectorError(
+            f"The vector of {what} has {len(values)} dimensions, not {dimensions}. Embed it with "
+            "the model and size of its collection. Another model's vectors go into a collection of "
+            "their own, with EmbeddingSpec.external(name)."
+        )
+    # A number beyond float32 becomes infinite here, and is refused below.
+    with np.errstate(over="ignore", invalid="ignore"):
+        floats = values.astype("<f4", copy=False)
+        squares = floats.dot(floats)
+    # One number tells that all is well; only where it does not, each is looked at.
+    if not 0.0 < squares < math.inf:
+        if not np.isfinite(floats).all():
+            raise InvalidVectorError(f"The vector of {what} holds NaN or infinity. Embed it again.")
+        if not floats.any():
+            raise InvalidVectorError(f"The vector of {what} is all zero. Embed it again.")
+    return floats.tobytes()
+
+
+def _as_array(vector: VectorLike, what: str) -> npt.NDArray[Any]:
+    if not isinstance(vector, np.ndarray):
+        if not isinstance(vector, Sequence) or isinstance(vector, str | bytes | bytearray):
+            raise InvalidVectorError(
+                f"The vector of {what} is a {type(vector).__name__}. Pass a list or an array of "
+                "numbers."
+            )
+        floats = _floats_at_once(vector)
+        if floats is not None:
+            return floats
+        # numpy would take "1" and True for numbers.
+        if not all(
+            kind is not bool and issubclass(kind, _NUMBERS) for kind in set(map(type, vector))
+        ):
+            raise InvalidVectorError(f"The vector of {what} holds something that is no number.")
+        try:
+            vector = np.asarray(vector, dtype=np.float64)
+        except OverflowError as error:
+            raise InvalidVectorError(
+                f"The vector of {what} holds a number too large for a float. Embed it again."
+            ) from error
+    if vector.dtype.kind not in "fiu":
+        raise InvalidVectorError(f"The vector of {what} is of {vector.dtype}, not of numbers.")
+    return vector
+
+
+def _floats_at_once(vector: Sequence[float]) -> npt.NDArray[Any] | None:
+    """Return plain floats as float32 in a fraction of the time, or None: look more closely.
+
+    A bool among floats would pass for 0.0 or 1.0, which hardly ever stand in an embedding.
+    """
+    try:
+        values = np.frombuffer(struct.pack(f"<{len(vector)}f", *vector), dtype="<f4")
+    except (struct.error, TypeError, ValueError, OverflowError):
+        return None
+    return None if ((values == 0) | (values == 1)).any() else values
+
+
+_NUMBERS = (float, int, np.floating, np.integer)

@@ -1,0 +1,210 @@
+"""One key at one endpoint: paths and JSON, and the official SDK on the same connection."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, Never
+
+import httpx2
+import orjson
+
+from semantic_core.domain.clock import Clock
+from semantic_core.domain.errors import (
+    KeyringNotSerializableError,
+    ProviderProtocolError,
+    SemanticCoreError,
+)
+from semantic_core.domain.uninterrupted import uninterrupted
+from semantic_core.providers.gemini.endpoint import Endpoint
+from semantic_core.providers.gemini.keyring import check_key
+from semantic_core.providers.wire.guarded_http import GuardedHttp, trusting_nobody
+
+if TYPE_CHECKING:
+    from google import genai
+
+# The SDK's default, v1, is not documented to serve batches.
+API_VERSION = "v1beta"
+
+
+class Connection:
+    """One key at one endpoint. Knows paths and JSON, and nothing of jobs.
+
+    Args:
+        api_key: sent as a header, to the endpoint only.
+        endpoint: where requests go.
+        clock: bounds how long an answer may take.
+        transport: sends the requests; the network by default.
+        key_name: what errors call the key, since a user has two.
+
+    Raises:
+        InvalidKeyError: the key cannot be sent.
+    """
+
+    def __init__(
+        self,
+        api_key: str,
+        *,
+        endpoint: Endpoint,
+        clock: Clock,
+        transport: httpx2.BaseTransport | None = None,
+        key_name: str = "key",
+    ) -> None:
+        try:
+            self._key = check_key(api_key, what="The API key")
+        finally:
+            # A traceback with variables would show it.
+            del api_key
+        self._endpoint = endpoint
+        self._clock = clock
+        self._transport = transport
+        self._key_name = key_name
+        self._open()
+
+    # copy and pickle come through here.
+    def __reduce_ex__(self, protocol: object) -> Never:
+        raise KeyringNotSerializableError(
+            "A connection to the provider cannot be pickled or copied: it holds a key. Build it "
+            "where it is used."
+        )
+
+    def _open(self) -> None:
+        self._sdk: genai.Client | None = None
+        # The HTTP client, too, imports what it needs only where it is built.
+        self._http = uninterrupted(
+            lambda: GuardedHttp(
+                self._endpoint,
+                key=self._key,
+                clock=self._clock,
+                transport=self._transport,
+                key_name=self._key_name,
+            )
+        )
+        # Last: an interrupt before it must not leave a child on its parent's socket.
+        self._pid = os.getpid()
+
+    @property
+    def http(self) -> GuardedHttp:
+        """The HTTP client; a new one after a fork.
+
+        Two processes on one socket would read each other's answers.
+        """
+        if os.getpid() != self._pid:
+            self._open()
+        return self._http
+
+    @property
+    def sdk(self) -> genai.Client:
+        """The official SDK on this connection: one version, no retries, our timeout."""
+        http = self.http
+        if self._sdk is None:
+            self._sdk = uninterrupted(lambda: self._build_sdk(http))
+        return self._sdk
+
+    def _build_sdk(self, http: GuardedHttp) -> genai.Client:
+        # Most of a second to import, which a search by keyword should not pay.
+        from google import genai  # noqa: PLC0415
+
+        return genai.Client(
+            # What it sends gets the key from the connection: its own errors cannot show it.
+            api_key="added-by-the-connection",
+            # An environment variable could turn it into a client of another product.
+            vertexai=False,
+            http_options=genai.types.HttpOptions(
+                base_url=self._endpoint.url,
+                api_version=API_VERSION,
+                timeout=round(self._endpoint.timeout * 1000),
+                httpx_client=http,
+                # For its own clients, which are never used.
+                async_client_args={"verify": trusting_nobody(), "ssl": trusting_nobody()},
+            ),
+        )
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+    ) -> dict[str, Any]:
+        """Send one request and return the JSON object it is answered with; {} if there is none.
+
+        Raises:
+            ProviderError: any answer but success, or none.
+        """
+        return self.dated_request(method, path, query=query)[0]
+
+    def dated_request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+    ) -> tuple[dict[str, Any], float | None]:
+        """As `request`; and when the provider answered, by its own clock.
+
+        That is the ``Date`` header, in epoch seconds; None where there is no readable one.
+        """
+        response = self.http.request(method, self._url(path), params=query)
+        return _body_of(response), _date_of(response)
+
+    @contextmanager
+    def stream(self, path: str, *, query: Mapping[str, str]) -> Iterator[httpx2.Response]:
+        """Open an answer whose body the block reads by itself, once it has bounded it.
+
+        Raises:
+            ProviderError: any answer but success, or none; or the body breaks off in the block.
+        """
+        request = self.http.build_request("GET", self._url(path), params=query)
+        response = self.http.send(request, stream=True)
+        try:
+            yield response
+        finally:
+            response.close()
+
+    def close(self) -> None:
+        """Close the connection. Closing twice does nothing."""
+        if self._sdk is not None:
+            self._sdk.close()
+        self.http.close()
+
+    def _url(self, path: str) -> str:
+        return f"{self._endpoint.url}/{API_VERSION}/{path}"
+
+
+def _body_of(response: httpx2.Response) -> dict[str, Any]:
+    if not response.content:
+        return {}
+    try:
+        answer = orjson.loads(response.content)
+    except orjson.JSONDecodeError as error:
+        raise ProviderProtocolError("The provider's answer is no JSON.") from error
+    if not isinstance(answer, dict):
+        raise ProviderProtocolError("The provider's answer is no JSON object.")
+    return answer
+
+
+def _date_of(response: httpx2.Response) -> float | None:
+    try:
+        return parsedate_to_datetime(response.headers.get("date", "")).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+@contextmanager
+def sdk_errors(what: str) -> Iterator[None]:
+    """Turn what the SDK itself finds wrong with an answer into a `ProviderProtocolError`.
+
+    What the connection found wrong passes through, and so does an interrupt.
+    """
+    try:
+        yield
+    except SemanticCoreError:
+        raise
+    # The SDK lets anything out that a malformed answer makes its parsers raise.
+    except Exception as error:
+        raise ProviderProtocolError(
+            f"The provider's answer to {what} cannot be read ({type(error).__name__})."
+        ) from error

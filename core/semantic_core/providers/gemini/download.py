@@ -1,0 +1,136 @@
+"""Bringing a result file to disk: complete and under its name, or not at all."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx2
+import orjson
+
+from semantic_core.domain.errors import ProviderProtocolError, ProviderUnavailableError
+from semantic_core.domain.failpoints import FailPoint, reach
+from semantic_core.providers.gemini.connection import Connection
+from semantic_core.providers.gemini.remote import RetrievedResults
+from semantic_core.providers.wire.private_file import PrivateFile
+
+# Google's own limit is 2 GB for an input file; vectors in JSON take more room than their text.
+LARGEST_RESULT = 8 << 30
+
+# Results live for 48 hours; a download that takes longer than this is stuck.
+LONGEST_DOWNLOAD = 6 * 3600.0
+
+_CHUNK = 1 << 20
+
+_WHAT = "The result file of a batch job"
+
+
+def download(
+    connection: Connection,
+    name: str,
+    destination: Path,
+    *,
+    size: int | None,
+    on_progress: Callable[[], None],
+) -> RetrievedResults:
+    """Stream a remote file to disk.
+
+    It grows under a temporary name beside the destination (``<destination>.<random>.part``),
+    is synced, and takes its name in one step; the temporary file is gone however this ends,
+    short of a kill.
+
+    Args:
+        connection: how the provider is asked.
+        name: ``files/...``, checked by the caller.
+        destination: path of the file; whatever is there is replaced.
+        size: bytes it must have, where the provider said so.
+        on_progress: called after each piece; what it raises ends the download.
+
+    Raises:
+        RemoteNotFoundError: the file is gone.
+        ProviderUnavailableError: it broke off or is short.
+        ProviderProtocolError: what came is no result file, or too large.
+        StorageFullError: the disk is full.
+        StorageError: the disk refused it.
+    """
+    part = destination.with_name(f"{destination.name}.{secrets.token_hex(4)}.part")
+    byte_count = line_count = 0
+    last = b""
+    with (
+        connection.stream(f"{name}:download", query={"alt": "media"}) as response,
+        PrivateFile(part, what=_WHAT) as file,
+    ):
+        declared = _declared_size(response)
+        connection.http.bound(
+            response,
+            size=LARGEST_RESULT if size is None else min(size, LARGEST_RESULT),
+            seconds=LONGEST_DOWNLOAD,
+        )
+        for chunk in _checked_chunks(response, may_be_empty=0 in (size, declared)):
+            file.write(chunk)
+            byte_count += len(chunk)
+            line_count += chunk.count(b"\n")
+            last = chunk[-1:]
+            on_progress()
+        for expected in (size, declared):
+            if expected is not None and byte_count != expected:
+                raise ProviderUnavailableError(
+                    f"The download of {name} broke off: {byte_count:,} of {expected:,} bytes came. "
+                    "Nothing of it was kept; try again later."
+                )
+        is_length_known = (size, declared) != (None, None) or _is_chunked(response)
+        if not is_length_known and last != b"\n":
+            raise ProviderUnavailableError(
+                f"The download of {name} ends in the middle of a line, and its length is unknown. "
+                "Nothing of it was kept; try again later."
+            )
+        reach(FailPoint.DOWNLOAD_WRITTEN)
+        file.move_to(destination)
+    return RetrievedResults(
+        path=destination, byte_count=byte_count, line_count=line_count + (last not in (b"", b"\n"))
+    )
+
+
+def _checked_chunks(response: httpx2.Response, *, may_be_empty: bool) -> Iterator[bytes]:
+    """Yield the body, unless it is an error page that came as a success.
+
+    Raises:
+        ProviderProtocolError: it is HTML, or one JSON error.
+        ProviderUnavailableError: it is empty, which nobody said it would be.
+    """
+    kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    chunks = response.iter_raw(_CHUNK)
+    first = next(chunks, b"")
+    if not first:
+        if may_be_empty:
+            return
+        raise ProviderUnavailableError(f"{_WHAT} came empty. Nothing is lost; try again later.")
+    if kind == "text/html" or first.lstrip()[:1] == b"<":
+        raise ProviderProtocolError(
+            f"{_WHAT} came as a web page: something between here and the provider answered."
+        )
+    if kind == "application/json" and _is_error(first):
+        raise ProviderProtocolError("An error came in place of the result file of a batch job.")
+    yield first
+    yield from chunks
+
+
+def _is_error(body: bytes) -> bool:
+    """Return whether a whole body is one JSON error, which names no text."""
+    try:
+        parsed = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return False
+    return isinstance(parsed, dict) and set(parsed) == {"error"}
+
+
+def _declared_size(response: httpx2.Response) -> int | None:
+    declared = response.headers.get("content-length", "")
+    return int(declared) if declared.isascii() and declared.isdigit() else None
+
+
+def _is_chunked(response: httpx2.Response) -> bool:
+    # Such a body has an end mark, without which reading it fails.
+    is_framed = response.http_version not in ("HTTP/1.0", "HTTP/1.1")
+    return is_framed or "chunked" in response.headers.get("transfer-encoding", "").lower()

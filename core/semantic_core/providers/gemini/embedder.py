@@ -1,0 +1,289 @@
+"""GeminiEmbedder: live embedding of queries, and of documents that shall not wait."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from types import TracebackType
+from typing import Any, Self
+
+import httpx2
+import numpy as np
+import numpy.typing as npt
+
+from semantic_core.domain.clock import Clock, SystemClock
+from semantic_core.domain.errors import (
+    InvalidVectorError,
+    NotBatchableError,
+    ProviderProtocolError,
+    RequestRefusedError,
+    TextTooLongError,
+)
+from semantic_core.domain.pricing import token_estimator
+from semantic_core.domain.spec import EmbeddingSpec
+from semantic_core.domain.types import Vector
+from semantic_core.domain.validation import check_not_blank, check_text
+from semantic_core.providers.gemini.connection import Connection, sdk_errors
+from semantic_core.providers.gemini.endpoint import Endpoint
+from semantic_core.providers.gemini.keyring import DEFAULT_KEY_VARIABLES, GoogleKeyring
+from semantic_core.providers.gemini.too_long import CUT, is_full, says_too_long, too_long
+from semantic_core.providers.gemini.vectors import to_vector
+from semantic_core.providers.wire.retry import RetryPolicy
+
+# More are refused with 400: "at most 100 requests can be in one batch".
+GROUP_SIZE = 100
+
+# Seconds between two tries of one request, at most: a quota per minute is free again within one.
+LONGEST_WAIT = 60.0
+
+_DOCUMENTS = RetryPolicy(attempts=5, first_wait=1.0, longest_wait=LONGEST_WAIT)
+
+# Somebody is waiting, and search can answer by keyword instead.
+_QUERIES = RetryPolicy(attempts=2, first_wait=0.5, longest_wait=2.0)
+
+_LONGEST_QUERY = 10.0
+
+_PAYLOAD_TOO_LARGE = 413
+
+
+class GeminiEmbedder:
+    """Embeds texts at once, on the default key, at the full price.
+
+    The connection is opened, and the key asked for, at the first call. May be used from several
+    threads. Errors hold neither the key nor a whole text.
+
+    Args:
+        keyring: holds the default key.
+        endpoint: where Gemini is; Google, or what the environment names, by default.
+        clock: waits between tries.
+        transport: sends the requests; the network by default.
+    """
+
+    def __init__(
+        self,
+        keyring: GoogleKeyring,
+        *,
+        endpoint: Endpoint | None = None,
+        clock: Clock | None = None,
+        transport: httpx2.BaseTransport | None = None,
+    ) -> None:
+        self.endpoint = endpoint or Endpoint()
+        self._keyring = keyring
+        self._clock = clock or SystemClock()
+        self._transport = transport
+        self._connection: Connection | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def provenance(self) -> str:
+        """Names whose vectors these are: ``google``, or ``endpoint:<host>``."""
+        return self.endpoint.provenance
+
+    def embed_query(self, text: str, *, spec: EmbeddingSpec) -> Vector:
+        """Embed one query with the query task or template of the spec.
+
+        Tried twice within seconds: somebody is waiting.
+
+        Returns:
+            float32 of shape (dimensions,).
+
+        Raises:
+            MissingDefaultKeyError: the keyring has no default key.
+            InvalidInputError: the text is blank or cannot be sent.
+            NotBatchableError: the spec belongs to a foreign embedder.
+            ProviderError: the provider refused it, or did not answer in time.
+        """
+        _check_texts([text], spec, what="The query")
+        embed = partial(
+            self._embed,
+            [spec.query_text(text)],
+            spec=spec,
+            task=spec.query_task,
+            timeout=min(self.endpoint.timeout, _LONGEST_QUERY),
+        )
+        (vector,) = _QUERIES.run(embed, clock=self._clock)
+        if isinstance(vector, str):
+            raise TextTooLongError(f"The query is {vector}. Ask a shorter one.")
+        return vector
+
+    def embed_documents(
+        self, texts: Sequence[str], *, spec: EmbeddingSpec
+    ) -> npt.NDArray[np.float32]:
+        """Embed texts with the document task or template of the spec.
+
+        Sent in groups of at most `GROUP_SIZE`, each tried a few times. Vectors of earlier groups
+        are lost if a later one fails: hand in one group a call to store each as it comes.
+
+        Returns:
+            float32 of shape (len(texts), dimensions), in the order of the texts.
+
+        Raises:
+            MissingDefaultKeyError: the keyring has no default key.
+            InvalidInputError: a text is blank or cannot be sent. None was sent.
+            TextTooLongError: the model does not take a text, or took only its beginning.
+            NotBatchableError: the spec belongs to a foreign embedder.
+            ProviderError: the provider refused a group, or did not answer.
+        """
+        vectors = np.empty((len(texts), spec.dimensions or 0), dtype=np.float32)
+        for answered in self.embed_in_parts(texts, spec=spec):
+            for position, outcome in answered.items():
+                if isinstance(outcome, str):
+                    raise TextTooLongError(f"Text {position} is {outcome}. Split it.")
+                vectors[position] = outcome
+        return vectors
+
+    def embed_in_parts(
+        self,
+        texts: Sequence[str],
+        *,
+        spec: EmbeddingSpec,
+        before_each: Callable[[], None] | None = None,
+    ) -> Iterator[dict[int, Vector | str]]:
+        """Embed texts, one request at a time, and tell of each what became of it.
+
+        A text that is too long costs no other one its vector. Where the provider refuses a group
+        for it, which costs nothing, the group is halved until it stands alone; one that may be
+        too long goes alone, since an answer counts the tokens of all its texts together.
+
+        Args:
+            texts: as in `embed_documents`.
+            spec: likewise.
+            before_each: called before each request is sent; what it raises passes through.
+
+        Yields:
+            For each answered request: by position in ``texts``, the vector, float32 of shape
+            (dimensions,), or why the text is too long.
+
+        Raises:
+            SemanticCoreError: as `embed_documents`; what was yielded before was paid for.
+        """
+        _check_texts(texts, spec, what="Text")
+        parts = list(_parts(texts, spec))
+        while parts:
+            part = parts.pop(0)
+            embed = partial(
+                self._embed,
+                [spec.document_text(texts[position]) for position in part],
+                spec=spec,
+                task=spec.document_task,
+                timeout=self.endpoint.timeout,
+                before=before_each,
+            )
+            try:
+                outcomes = _DOCUMENTS.run(embed, clock=self._clock)
+            except RequestRefusedError as error:
+                if error.code != _PAYLOAD_TOO_LARGE and not says_too_long(str(error)):
+                    raise
+                if len(part) > 1:
+                    middle = len(part) // 2
+                    parts[:0] = [part[:middle], part[middle:]]
+                    continue
+                outcomes = [too_long(spec, "the provider refused it")]
+            yield dict(zip(part, outcomes, strict=True))
+
+    def close(self) -> None:
+        """Close the connection. A later call opens a new one."""
+        with self._lock:
+            connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _connect(self) -> Connection:
+        with self._lock:
+            if self._connection is None:
+                self._connection = Connection(
+                    self._keyring.get_default_key(),
+                    endpoint=self.endpoint,
+                    clock=self._clock,
+                    transport=self._transport,
+                    key_name=f"default key ({DEFAULT_KEY_VARIABLES[0]})",
+                )
+            return self._connection
+
+    def _embed(
+        self,
+        texts: Sequence[str],
+        *,
+        spec: EmbeddingSpec,
+        task: str | None,
+        timeout: float,
+        before: Callable[[], None] | None = None,
+    ) -> list[Vector | str]:
+        """Send one request; return for each text its vector, or why it is too long."""
+        # Plain strings would become the parts of one content, and so one vector.
+        contents: Any = [{"parts": [{"text": text}]} for text in texts]
+        config: Any = {
+            "output_dimensionality": spec.dimensions,
+            "task_type": task,
+            "http_options": {"timeout": round(timeout * 1000)},
+        }
+        sdk = self._connect().sdk
+        if before is not None:
+            before()
+        with sdk_errors("an embedding call"):
+            answer = sdk.models.embed_content(model=spec.model, contents=contents, config=config)
+        embeddings = answer.embeddings or []
+        if len(embeddings) != len(texts):
+            raise ProviderProtocolError(
+                f"The provider sent {len(embeddings)} vectors for {len(texts)} texts, so none can "
+                "be told to be anyone's. None was used."
+            )
+        usage = answer.usage_metadata
+        # The answer counts all of its texts together.
+        counted = usage.prompt_token_count if usage is not None and len(texts) == 1 else None
+        try:
+            return [
+                to_vector(embedding.values or [], spec=spec, what=f"text {position}")
+                if (cut := _cut_short(embedding.statistics, counted, spec)) is None
+                else cut
+                for position, embedding in enumerate(embeddings)
+            ]
+        except InvalidVectorError as error:
+            raise ProviderProtocolError(f"The provider sent an unusable vector. {error}") from error
+
+
+def _check_texts(texts: Sequence[str], spec: EmbeddingSpec, *, what: str) -> None:
+    if spec.is_external:
+        raise NotBatchableError(
+            f"The space {spec.model!r} belongs to a foreign embedder, so Gemini cannot make its "
+            "vectors. Embed the text with that one and pass the vector."
+        )
+    for position, text in enumerate(texts):
+        name = f"{what} {position}" if len(texts) > 1 else what
+        check_text(text, what=name)
+        check_not_blank(text, what=name)
+
+
+def _cut_short(statistics: Any, counted: int | None, spec: EmbeddingSpec) -> str | None:
+    """Return that only the beginning of a text was embedded, or None; see `too_long`."""
+    tokens = counted
+    if statistics is not None:
+        if statistics.truncated:
+            return too_long(spec, CUT)
+        tokens = statistics.token_count if tokens is None else tokens
+    return too_long(spec, CUT) if is_full(tokens, spec) else None
+
+
+def _parts(texts: Sequence[str], spec: EmbeddingSpec) -> Iterator[list[int]]:
+    """Yield the positions of each request's texts."""
+    limit, estimate = spec.token_limit, token_estimator(spec)
+    together: list[int] = []
+    for position, text in enumerate(texts):
+        if limit is not None and estimate(text.encode()) >= limit:
+            yield [position]
+        else:
+            together.append(position)
+    for start in range(0, len(together), GROUP_SIZE):
+        yield together[start : start + GROUP_SIZE]

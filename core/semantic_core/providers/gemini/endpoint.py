@@ -1,0 +1,140 @@
+"""Where Gemini is asked: Google itself, or what stands in for it."""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import os
+import re
+from dataclasses import dataclass
+from urllib.parse import SplitResult, urlsplit
+
+from semantic_core.domain.errors import InvalidEndpointError
+
+GOOGLE_URL = "https://generativelanguage.googleapis.com"
+
+# The SDK's own variable.
+BASE_URL_VARIABLE = "GOOGLE_GEMINI_BASE_URL"
+
+_GOOGLE_HOST = "generativelanguage.googleapis.com"
+
+_DEFAULT_PORTS = {"https": 443, "http": 80}
+
+_HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """The server that is sent the keys and the texts.
+
+    The key goes to ``https`` only, or to ``http`` on this machine. Proxies of the environment
+    (``HTTPS_PROXY``, ``NO_PROXY``) are used, except for ``http`` on this machine.
+
+    Attributes:
+        base_url: scheme, host and port, without a path. If absent, what the environment names
+            in ``GOOGLE_GEMINI_BASE_URL`` when the object is built, or else Google.
+        timeout: seconds to wait for a connection, and for each piece of an answer.
+
+    Raises:
+        InvalidEndpointError: the URL or the timeout cannot be used.
+    """
+
+    base_url: str | None = None
+    timeout: float = 60.0
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.timeout) and 0 < self.timeout <= 3600):
+            raise InvalidEndpointError(
+                f"Endpoint.timeout is {self.timeout}. Give seconds above 0, up to an hour."
+            )
+        given = self.base_url or os.environ.get(BASE_URL_VARIABLE) or GOOGLE_URL
+        object.__setattr__(self, "base_url", _checked(given))
+
+    @property
+    def url(self) -> str:
+        """The base URL in use, without a trailing slash."""
+        return str(self.base_url)
+
+    @property
+    def origin(self) -> tuple[str, str, int]:
+        """Scheme, host and port: what every request must go to."""
+        parts = urlsplit(self.url)
+        return parts.scheme, str(parts.hostname), parts.port or _DEFAULT_PORTS[parts.scheme]
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is plain ``http`` on this machine."""
+        return self.origin[0] == "http"
+
+    @property
+    def provenance(self) -> str:
+        """Names whose vectors these are: ``google``, or ``endpoint:<host>``.
+
+        Without the port: an emulator keeps its name from one run to the next. This machine has
+        one name, however it is spelled.
+        """
+        host = self.origin[1]
+        if host == _GOOGLE_HOST:
+            return "google"
+        return f"endpoint:{'localhost' if _is_loopback(host) else host}"
+
+
+def _checked(url: str) -> str:
+    """Return a base URL in one spelling.
+
+    Raises:
+        InvalidEndpointError: the key must not be sent there.
+    """
+    # urlsplit drops tabs and line ends in silence.
+    if any(character.isspace() or not character.isprintable() for character in url):
+        raise _refusal("it holds white space")
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise _refusal("it is no URL") from error
+    if parts.scheme not in _DEFAULT_PORTS:
+        raise _refusal("its scheme is not https")
+    if parts.username is not None or parts.password is not None:
+        raise _refusal("it holds a user name or password")
+    if not host or not _is_host(host):
+        raise _refusal("its host is missing or malformed")
+    if port == 0:
+        raise _refusal("port 0 cannot be reached")
+    _check_rest(parts)
+    if parts.scheme == "http" and not _is_loopback(host):
+        raise _refusal(f"http would send the key to {host} in the clear; use https")
+    shown_host = f"[{host}]" if ":" in host else host
+    shown_port = "" if port in (None, _DEFAULT_PORTS[parts.scheme]) else f":{port}"
+    return f"{parts.scheme}://{shown_host}{shown_port}"
+
+
+def _check_rest(parts: SplitResult) -> None:
+    if parts.query or parts.fragment:
+        raise _refusal("it holds a query or a fragment")
+    if parts.path not in ("", "/"):
+        raise _refusal("it holds a path; the API version and the rest are added by themselves")
+
+
+def _is_host(host: str) -> bool:
+    return bool(_HOST_NAME.fullmatch(host)) or _as_address(host) is not None
+
+
+def _is_loopback(host: str) -> bool:
+    address = _as_address(host)
+    return host == "localhost" if address is None else address.is_loopback
+
+
+def _as_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
+
+
+def _refusal(reason: str) -> InvalidEndpointError:
+    # The URL itself stays out of the message: it may hold a password.
+    return InvalidEndpointError(
+        f"The base_url (or {BASE_URL_VARIABLE}) cannot be used: {reason}. Use https://host, or "
+        "http:// for a loopback address only."
+    )

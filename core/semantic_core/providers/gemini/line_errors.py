@@ -1,0 +1,123 @@
+"""The provider's errors for one text: what they say, and whether trying again may help."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+from semantic_core.providers.gemini.too_long import says_too_long
+
+# Longer ones are clipped: an error may quote the whole text.
+LONGEST_WORDS = 500
+
+# A code may be an HTTP status or a gRPC number (https://grpc.io/docs/guides/status-codes/).
+_GRPC_NAMES = (
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+)
+
+_PERMANENT_STATUSES = frozenset(
+    {
+        "INVALID_ARGUMENT",
+        "NOT_FOUND",
+        "ALREADY_EXISTS",
+        "PERMISSION_DENIED",
+        "FAILED_PRECONDITION",
+        "OUT_OF_RANGE",
+        "UNIMPLEMENTED",
+        "UNAUTHENTICATED",
+    }
+)
+
+_TRANSIENT_CLIENT_ERRORS = (408, 409, 425, 429, 499)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineError:
+    """Why the provider did not embed a text.
+
+    Attributes:
+        words: its own words with code and status, clipped.
+        is_transient: sending the text again may help. True for what is not known here: a text
+            has a budget, so a wrong guess costs a few tries and no more.
+        is_quota: the provider had no room, which says nothing about the text.
+        is_too_long: the model does not take a text of this length, now or later.
+    """
+
+    words: str
+    is_transient: bool
+    is_quota: bool
+    is_too_long: bool = False
+
+    @classmethod
+    def find(cls, record: dict[str, Any]) -> Self | None:
+        """Return the error of a result line, in whatever form it stands, or None."""
+        response = record.get("response")
+        inner = response.get("error") if isinstance(response, dict) else None
+        status = record.get("status")
+        for candidate in (
+            record.get("error"),
+            inner,
+            # Elsewhere the same name stands for a mere word.
+            status if isinstance(status, dict) and "code" in status else None,
+        ):
+            is_ok = isinstance(candidate, dict) and candidate.get("code") in (0, "0", 200)
+            if candidate and not is_ok:
+                return cls._read(candidate)
+        return None
+
+    @classmethod
+    def _read(cls, error: Any) -> Self:
+        if not isinstance(error, dict):
+            return cls(words=clip(str(error)), is_transient=True, is_quota=False)
+        code = _as_code(error.get("code"))
+        status = error.get("status")
+        if not isinstance(status, str):
+            status = _GRPC_NAMES[code] if code is not None and code < len(_GRPC_NAMES) else None
+        label = " ".join(str(part) for part in (code, status) if part is not None)
+        message = error.get("message")
+        message = message if isinstance(message, str) else "no message"
+        is_permanent = _is_permanent(code, status)
+        return cls(
+            words=clip(f"{label}: {message}" if label else message),
+            is_transient=not is_permanent,
+            is_quota=code == 429 or status == "RESOURCE_EXHAUSTED",
+            is_too_long=is_permanent and says_too_long(clip(message)),
+        )
+
+
+def clip(words: str, longest: int = LONGEST_WORDS) -> str:
+    """Return words on one line, storable anywhere, and not longer than that."""
+    # Cut first: an error may be of any size.
+    line = " ".join(words[: longest * 4].encode("utf-8", "replace").decode().split())
+    line = line.replace("\0", "?")
+    return line if len(line) <= longest else f"{line[: longest - 1]}…"
+
+
+def _as_code(code: Any) -> int | None:
+    if isinstance(code, str) and code.isascii() and code.isdigit() and len(code) <= 3:
+        return int(code)
+    if isinstance(code, int) and not isinstance(code, bool) and 0 <= code < 1000:
+        return code
+    return None
+
+
+def _is_permanent(code: int | None, status: str | None) -> bool:
+    if code is not None and 400 <= code < 500:
+        return code not in _TRANSIENT_CLIENT_ERRORS
+    return status in _PERMANENT_STATUSES

@@ -1,0 +1,90 @@
+"""Listing what is stored at the provider, page by page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from semantic_core.domain.errors import ProviderProtocolError
+from semantic_core.providers.gemini.names import is_remote_name
+from semantic_core.providers.gemini.remote import RemoteFile
+
+# The largest page: https://ai.google.dev/api/batch-api and .../files, read 2026-11.
+_PAGE_SIZE = "100"
+
+# A listing of more than 100,000 entries is a listing that runs in circles.
+_MOST_PAGES = 1000
+
+ReadPage = Callable[[dict[str, str]], dict[str, Any]]
+
+
+def read_operations(read: ReadPage) -> Iterator[dict[str, Any]]:
+    """Yield every operation of the job listing.
+
+    Args:
+        read: gives the page for a query.
+
+    Raises:
+        ProviderProtocolError: a page may hide jobs, so that none can be said to be absent.
+        ProviderError: a page could not be read.
+    """
+    query = {"pageSize": _PAGE_SIZE}
+    seen = set()
+    for _ in range(_MOST_PAGES):
+        page = read(query)
+        operations = page.get("operations", [])
+        # Without the field, jobs could stand under another name: overlooking one would mean
+        # paying for it again.
+        is_odd = "operations" not in page and set(page) - {"nextPageToken"}
+        if is_odd or page.get("unreachable") or not isinstance(operations, list):
+            raise ProviderProtocolError(
+                "A page of the job listing does not have the documented form, so it may be "
+                "incomplete."
+            )
+        for operation in operations:
+            if not isinstance(operation, dict):
+                raise ProviderProtocolError("The job listing holds what is no JSON object.")
+            yield operation
+        token = page.get("nextPageToken")
+        if not token:
+            return
+        if not isinstance(token, str) or token in seen:
+            raise ProviderProtocolError("The job listing leads in circles.")
+        seen.add(token)
+        query = {**query, "pageToken": token}
+    raise ProviderProtocolError("The job listing does not end.")
+
+
+def read_files(read: ReadPage) -> Iterator[RemoteFile]:
+    """Yield every file of a listing; what has no usable name is left out.
+
+    Args:
+        read: gives the page for a query.
+
+    Raises:
+        ProviderError: a page could not be read, or there is no last one.
+    """
+    query = {"pageSize": _PAGE_SIZE}
+    for _ in range(_MOST_PAGES):
+        page = read(query)
+        files = page.get("files", [])
+        for file in files if isinstance(files, list) else []:
+            found = _read_file(file)
+            if found is not None:
+                yield found
+        token = page.get("nextPageToken")
+        if not isinstance(token, str) or not token:
+            return
+        query = {**query, "pageToken": token}
+    raise ProviderProtocolError("The file listing does not end.")
+
+
+def _read_file(file: object) -> RemoteFile | None:
+    if not isinstance(file, dict):
+        return None
+    name, display_name = file.get("name"), file.get("displayName")
+    if not isinstance(name, str) or not is_remote_name(name, kind="files"):
+        return None
+    return RemoteFile(
+        name=name, display_name=display_name if isinstance(display_name, str) else None
+    )

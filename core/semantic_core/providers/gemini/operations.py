@@ -1,0 +1,160 @@
+"""The provider's JSON for a batch job, read into a `RemoteJob`.
+
+Read here and not by the SDK, which drops the job's error and its counts.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from semantic_core.domain.errors import ProviderProtocolError
+from semantic_core.providers.gemini.line_errors import clip
+from semantic_core.providers.gemini.names import is_remote_name
+from semantic_core.providers.gemini.remote import RemoteJob, RemoteState, RemoteStatus
+
+if TYPE_CHECKING:
+    from google.genai import types
+
+_STATUSES = {
+    RemoteState.PENDING: RemoteStatus.QUEUED,
+    RemoteState.RUNNING: RemoteStatus.RUNNING,
+    RemoteState.SUCCEEDED: RemoteStatus.SUCCEEDED,
+    RemoteState.PARTIALLY_SUCCEEDED: RemoteStatus.SUCCEEDED,
+    RemoteState.FAILED: RemoteStatus.FAILED,
+    RemoteState.CANCELLED: RemoteStatus.FAILED,
+    RemoteState.EXPIRED: RemoteStatus.FAILED,
+    # A word from the future says at least that the job is there; it is never taken for an end.
+    RemoteState.UNKNOWN: RemoteStatus.RUNNING,
+}
+
+_PREFIXES = ("BATCH_STATE_", "JOB_STATE_")
+
+
+def read_operation(operation: object) -> RemoteJob:
+    """Read one Operation of the Batch API; whatever may be missing in it may be missing.
+
+    Raises:
+        ProviderProtocolError: it is no object, or names itself or its result file in a way that
+            no URL may hold.
+    """
+    if not isinstance(operation, dict):
+        raise ProviderProtocolError("The provider described a batch job by what is no JSON object.")
+    name = operation.get("name")
+    if not isinstance(name, str) or not is_remote_name(name, kind="batches"):
+        raise ProviderProtocolError(
+            f"The provider named a batch job {name!r:.80}, which is no batches/... name."
+        )
+    metadata = _object(operation, "metadata")
+    raw_state = _text(metadata, "state") or _state_without_word(operation)
+    state = _read_state(raw_state)
+    error = _object(operation, "error")
+    stats = _object(metadata, "batchStats")
+    model = _text(metadata, "model")
+    input_file = _text(_object(metadata, "inputConfig"), "fileName")
+    return RemoteJob(
+        name=name,
+        status=_STATUSES[state],
+        state=state,
+        raw_state=raw_state,
+        display_name=_text(metadata, "displayName"),
+        model=None if model is None else model.removeprefix("models/"),
+        input_file=input_file if is_remote_name(input_file, kind="files") else None,
+        result_file=_find_result_file(operation, metadata),
+        error_code=_number(error, "code"),
+        error_message=clip(_text(error, "message") or "no reason given") if error else None,
+        request_count=_number(stats, "requestCount") or 0,
+        successful_count=_number(stats, "successfulRequestCount") or 0,
+        failed_count=_number(stats, "failedRequestCount") or 0,
+        created_at=_time(metadata, "createTime"),
+        ended_at=_time(metadata, "endTime"),
+        is_done=operation.get("done") is True or _time(metadata, "endTime") is not None,
+    )
+
+
+def _read_state(raw_state: str) -> RemoteState:
+    word = raw_state
+    for prefix in _PREFIXES:
+        word = word.removeprefix(prefix)
+    try:
+        return RemoteState(word)
+    except ValueError:
+        return RemoteState.UNKNOWN
+
+
+def _state_without_word(operation: dict[str, Any]) -> str:
+    """Return a state for an operation that names none; zero values are left out on the wire."""
+    if not operation.get("done"):
+        return "BATCH_STATE_UNSPECIFIED"
+    return "BATCH_STATE_FAILED" if operation.get("error") else "BATCH_STATE_SUCCEEDED"
+
+
+def _find_result_file(operation: dict[str, Any], metadata: dict[str, Any]) -> str | None:
+    for holder in (_object(metadata, "output"), _object(operation, "response")):
+        name = holder.get("responsesFile")
+        if name is None:
+            continue
+        if not is_remote_name(name, kind="files"):
+            raise ProviderProtocolError(
+                f"The provider named the results of {operation['name']} {name!r:.80}, which is no "
+                "files/... name."
+            )
+        return str(name)
+    return None
+
+
+def _object(holder: dict[str, Any], name: str) -> dict[str, Any]:
+    value = holder.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def _text(holder: dict[str, Any], name: str) -> str | None:
+    value = holder.get(name)
+    return value if isinstance(value, str) and value else None
+
+
+def _number(holder: dict[str, Any], name: str) -> int | None:
+    # A 64-bit integer is a string in the JSON of Google's APIs.
+    value = holder.get(name)
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 18:
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _time(holder: dict[str, Any], name: str) -> float | None:
+    value = _text(holder, name)
+    if value is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def display_name_of(operation: dict[str, Any]) -> str:
+    """Return the display name of a listed job, or nothing."""
+    metadata = operation.get("metadata")
+    name = metadata.get("displayName") if isinstance(metadata, dict) else None
+    return name if isinstance(name, str) else ""
+
+
+def input_file_of(operation: dict[str, Any]) -> str:
+    """Return the remote name of a listed job's input file, or nothing."""
+    metadata = operation.get("metadata")
+    source = metadata.get("inputConfig") if isinstance(metadata, dict) else None
+    name = source.get("fileName") if isinstance(source, dict) else None
+    return name if isinstance(name, str) else ""
+
+
+def as_operation(created: types.BatchJob) -> dict[str, Any]:
+    """Return the SDK's view of a new job in the form that all other answers have."""
+    return {
+        "name": created.name,
+        "metadata": {
+            "state": None if created.state is None else created.state.value,
+            "displayName": created.display_name,
+            "model": created.model,
+            "createTime": None if created.create_time is None else created.create_time.isoformat(),
+        },
+    }

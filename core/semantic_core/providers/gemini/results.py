@@ -1,0 +1,240 @@
+"""The result file of a batch job: lines in any order, each one checked before it is trusted."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from array import array
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import orjson
+
+from semantic_core.domain.errors import InvalidVectorError
+from semantic_core.domain.limits import TOO_LONG
+from semantic_core.domain.spec import EmbeddingSpec
+from semantic_core.providers.gemini.line_errors import LineError
+from semantic_core.providers.gemini.remote import ResultLine
+from semantic_core.providers.gemini.too_long import CUT, is_full, too_long
+from semantic_core.providers.gemini.vectors import to_vector
+
+# A number of a vector has up to 25 characters, and the largest vector Gemini makes 3,072 of
+# them: every honest line is shorter, whatever size was asked for. The cap is checked before
+# parsing, so that no line can fill the memory.
+LONGEST_LINE = 32 * 8192 + 65_536
+
+# Our own keys have 64 characters; a page of lines must not fill the memory with others.
+_LONGEST_KEY = 256
+
+# The spellings of a line's key that have been seen or documented.
+_KEY_NAMES = ("key", "custom_id", "request_id")
+
+_KEY = re.compile(rb'"(?:key|custom_id|request_id)"\s*:\s*"([^"\\]*)"')
+
+
+def read_results(source: Path | BinaryIO, *, spec: EmbeddingSpec) -> Iterator[ResultLine]:
+    r"""Read a result file line by line, in bounded memory.
+
+    No content makes it raise: a line that cannot be used becomes a `ResultLine` with an
+    ``error``. Lines end at ``\n`` only; blank ones are skipped. Keys may come twice, or be of
+    nobody: that is the caller's to judge.
+
+    Args:
+        source: a path, or a binary stream, which stays open.
+        spec: what the vectors must be.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with _opened(source) as stream:
+        for line in _lines(stream):
+            if line is None:
+                yield _unusable(f"the line has more than {LONGEST_LINE:,} bytes")
+            elif not line.isspace():
+                yield _read_line(line, spec)
+
+
+def find_conflicting_keys(path: Path) -> frozenset[str]:
+    """Return the keys that stand in the file with two different vectors.
+
+    Neither of them is to be trusted. Takes one quick pass over the file and, where a key does
+    come twice, a second one over its lines.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with _opened(path) as stream:
+        counts = Counter(map(_quick_key, _lines(stream)))
+    repeated = {key for key, count in counts.items() if key is not None and count > 1}
+    if not repeated:
+        return frozenset()
+    seen: dict[str, bytes] = {}
+    conflicting = set()
+    with _opened(path) as stream:
+        for line in _lines(stream):
+            key = _quick_key(line)
+            if line is None or key not in repeated:
+                continue
+            record = _parse(line)
+            if record is None or LineError.find(record) is not None:
+                continue
+            try:
+                numbers = array("d", _find_values(record))
+            except (TypeError, OverflowError):
+                continue
+            digest = hashlib.sha256(numbers).digest()
+            if seen.setdefault(key, digest) != digest:
+                conflicting.add(key)
+    return frozenset(conflicting)
+
+
+def _quick_key(line: bytes | None) -> str | None:
+    """Return a line's key; parse it only where a look does not make it certain."""
+    if line is None:
+        return None
+    found: list[bytes] = _KEY.findall(line)
+    if len(found) == 1 and len(found[0]) <= _LONGEST_KEY:
+        return found[0].decode("utf-8", "replace")
+    record = _parse(line)
+    return None if record is None else _find_key(record)
+
+
+@contextmanager
+def _opened(source: Path | BinaryIO) -> Iterator[BinaryIO]:
+    if isinstance(source, os.PathLike):
+        # A line of 768 numbers is longer than Python's own buffer.
+        with source.open("rb", buffering=1 << 20) as stream:
+            yield stream
+    else:
+        yield source
+
+
+def _lines(stream: BinaryIO) -> Iterator[bytes | None]:
+    """Yield each line, or None in place of one that is too long."""
+    while line := stream.readline(LONGEST_LINE + 1):
+        if len(line) <= LONGEST_LINE:
+            yield line
+            continue
+        while line and not line.endswith(b"\n"):
+            line = stream.readline(LONGEST_LINE)
+        yield None
+
+
+def _read_line(line: bytes, spec: EmbeddingSpec) -> ResultLine:
+    record = _parse(line)
+    if record is None:
+        return _unusable("the line is no JSON object")
+    key = _find_key(record)
+    error = LineError.find(record)
+    if error is not None:
+        return ResultLine(
+            key=key,
+            error=f"{TOO_LONG}: {error.words}" if error.is_too_long else error.words,
+            is_transient=error.is_transient,
+            is_quota=error.is_quota,
+            is_refused=True,
+        )
+    values, tokens = _find_values(record), _find_token_count(record)
+    if not isinstance(values, list):
+        return _unusable("the line holds neither a vector nor an error", key=key, tokens=tokens)
+    try:
+        vector = to_vector(values, spec=spec, what="the line")
+    except InvalidVectorError as refusal:
+        is_wrong_size = len(values) != spec.dimensions
+        return _unusable(str(refusal), key=key, tokens=tokens, is_wrong_size=is_wrong_size)
+    if _is_truncated(record) or is_full(tokens, spec):
+        # It was billed, and is the vector of another text than the one that was sent.
+        return ResultLine(key=key, error=too_long(spec, CUT), token_count=tokens)
+    return ResultLine(key=key, vector=vector, token_count=tokens)
+
+
+def _is_truncated(record: dict[str, Any]) -> bool:
+    """Return whether the provider says that it embedded only the beginning."""
+    response = record.get("response")
+    if not isinstance(response, dict):
+        return False
+    holders = [response, *_embeddings(response)]
+    said = [*holders, *(holder.get("statistics") for holder in holders)]
+    return any(isinstance(one, dict) and one.get("truncated") is True for one in said)
+
+
+def _embeddings(response: dict[str, Any]) -> list[dict[str, Any]]:
+    several = response.get("embeddings")
+    found = [response.get("embedding"), *(several if isinstance(several, list) else ())]
+    return [one for one in found if isinstance(one, dict)]
+
+
+def _parse(line: bytes) -> dict[str, Any] | None:
+    try:
+        record = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        # The standard library takes NaN and lone surrogates: worth it for the line's key.
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError):
+            return None
+    return record if isinstance(record, dict) else None
+
+
+def _unusable(
+    error: str,
+    *,
+    key: str | None = None,
+    tokens: int | None = None,
+    is_wrong_size: bool = False,
+) -> ResultLine:
+    # The text itself may be fine, so it may be sent again, within its budget.
+    return ResultLine(
+        key=key, token_count=tokens, error=error, is_transient=True, is_wrong_size=is_wrong_size
+    )
+
+
+def _find_key(record: dict[str, Any]) -> str | None:
+    candidates = [record.get(name) for name in _KEY_NAMES]
+    metadata = record.get("metadata")
+    if isinstance(metadata, dict):
+        candidates.append(metadata.get("key"))
+    for candidate in candidates:
+        # The standard library lets lone surrogates pass, which no database takes.
+        if (
+            isinstance(candidate, str)
+            and len(candidate) <= _LONGEST_KEY
+            and candidate.isprintable()
+        ):
+            return candidate
+    return None
+
+
+def _find_values(record: dict[str, Any]) -> Any:
+    for holder in (record.get("response"), record):
+        if not isinstance(holder, dict):
+            continue
+        candidates = [holder.get("embedding")]
+        several = holder.get("embeddings")
+        # One text has one vector: of several, none is known to be its own.
+        if isinstance(several, list) and len(several) == 1:
+            candidates.append(several[0])
+        for candidate in candidates:
+            if isinstance(candidate, dict) and "values" in candidate:
+                return candidate["values"]
+    return None
+
+
+def _find_token_count(record: dict[str, Any]) -> int | None:
+    response = record.get("response")
+    if not isinstance(response, dict):
+        return None
+    count = response.get("tokenCount")
+    if count is None and isinstance(usage := response.get("usageMetadata"), dict):
+        count = usage.get("promptTokenCount")
+    # A 64-bit integer is a string in the JSON of Google's APIs.
+    if isinstance(count, str) and count.isascii() and count.isdigit() and len(count) <= 18:
+        return int(count)
+    if isinstance(count, int) and not isinstance(count, bool) and 0 <= count < 10**18:
+        return count
+    return None

@@ -1,0 +1,36 @@
+"""From the provider's numbers to a vector that can be trusted."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from semantic_core.domain.spec import EmbeddingSpec
+from semantic_core.domain.types import Vector, VectorLike
+from semantic_core.domain.validation import check_vector
+
+
+def to_vector(values: VectorLike, *, spec: EmbeddingSpec, what: str) -> Vector:
+    """Check one embedding and return it as float32 of shape (dimensions,).
+
+    Only the largest size of ``gemini-embedding-001`` comes with length 1; every vector of a
+    normalized spec is brought to length 1 here, so that cosine is a dot product.
+
+    Args:
+        values: plain numbers.
+        spec: gives the size, and whether vectors have length 1.
+        what: names it in errors.
+
+    Raises:
+        InvalidVectorError: another size, no numbers, not finite as float32, or all zero.
+    """
+    checked = check_vector(values, dimensions=spec.dimensions, what=what)
+    vector = np.frombuffer(checked, dtype="<f4")
+    return normalize(vector) if spec.normalized else vector
+
+
+def normalize(vector: Vector) -> Vector:
+    """Return a vector that is finite and not all zero with length 1, as float32."""
+    # The square of a large or tiny float32 is only sure to be finite and not zero as float64.
+    wide = vector.astype(np.float64)
+    scaled: Vector = (wide / np.sqrt(wide @ wide)).astype(np.float32)
+    return scaled

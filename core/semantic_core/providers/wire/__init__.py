@@ -1,0 +1,1 @@
+"""What every provider's wire needs: a bounded transport, retries, private files."""

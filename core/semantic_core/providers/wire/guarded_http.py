@@ -1,0 +1,250 @@
+"""The HTTP client for one endpoint: what it never does, and how it hides the key."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import httpx2
+
+from semantic_core.domain.clock import Clock
+from semantic_core.domain.errors import (
+    ProviderProtocolError,
+    ProviderUnavailableError,
+    SemanticCoreError,
+)
+from semantic_core.providers.gemini.endpoint import Endpoint
+from semantic_core.providers.gemini.failures import KEY_HEADER, refusal_of, unreachable
+from semantic_core.providers.gemini.keyring import Secret
+
+T = TypeVar("T")
+
+# A hundred vectors of 3,072 numbers are 8 MB; a page of a hundred jobs is less.
+LARGEST_ANSWER = 16 << 20
+
+# What parsing an answer makes of it: such vectors are 307,200 numbers, such a page a few thousand
+# objects. Sixteen million bytes of "[]," would be 400 MB of lists.
+_MOST_VALUES = 1_000_000
+_MOST_OBJECTS = 100_000
+
+LONGEST_ANSWER = 300.0
+
+
+class GuardedHttp(httpx2.Client):
+    """An HTTP client for one endpoint, which raises only errors of `semantic_core.domain.errors`.
+
+    It sends nothing to any other host, whatever an answer says; follows no redirect; repeats
+    nothing by itself; asks for no compression and takes none, so that a size is a size; and
+    reads answers of bounded size in bounded time. It alone knows the key: it adds it to what is
+    sent, hides it in what comes back (Google does quote keys: "Consumer 'api_key:...' has been
+    suspended"), and no error, cause or traceback that it raises leads to it.
+
+    Args:
+        endpoint: where requests may go.
+        key: sent with each of them.
+        clock: bounds how long an answer may take in all.
+        transport: sends the requests; the network by default.
+        key_name: what errors call the key that is sent.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        *,
+        key: Secret,
+        clock: Clock,
+        transport: httpx2.BaseTransport | None = None,
+        key_name: str = "key",
+    ) -> None:
+        super().__init__(
+            timeout=endpoint.timeout,
+            transport=transport,
+            follow_redirects=False,
+            headers={"Accept-Encoding": "identity"},
+            # A proxy has no business between us and this machine, and would see the key.
+            trust_env=not endpoint.is_local,
+            verify=trusting_nobody() if endpoint.is_local else True,
+        )
+        self._origin = endpoint.origin
+        self._key = key
+        self._clock = clock
+        self._key_name = key_name
+
+    def send(
+        self, request: httpx2.Request, *, stream: bool = False, **options: Any
+    ) -> httpx2.Response:
+        """Send a request once.
+
+        Raises:
+            ProviderError: any answer but success, or none.
+        """
+        self._check_target(request.url)
+        options["follow_redirects"] = False
+        response = _without_key(
+            lambda: self._exchange(request, options, is_streamed=stream), self._key
+        )
+        response.request = request
+        return response
+
+    def _exchange(
+        self, request: httpx2.Request, options: dict[str, Any], *, is_streamed: bool
+    ) -> httpx2.Response:
+        keyed = httpx2.Request(
+            request.method,
+            request.url,
+            headers=request.headers,
+            stream=request.stream,
+            extensions=request.extensions,
+        )
+        # Only here: whatever else holds the request, such as an error, must not show it.
+        keyed.headers[KEY_HEADER] = self._key.reveal()
+        response = super().send(keyed, stream=True, **options)
+        try:
+            self._check_answer(response)
+            if not is_streamed:
+                self.bound(response, size=LARGEST_ANSWER, seconds=LONGEST_ANSWER)
+                _check_parts(response.read())
+        except BaseException:
+            response.close()
+            raise
+        return response
+
+    def bound(self, response: httpx2.Response, *, size: int, seconds: float) -> None:
+        """Let reading the body fail once it is larger or takes longer than that."""
+        if not isinstance(response.stream, httpx2.SyncByteStream):
+            raise TypeError(f"{type(response.stream).__name__} cannot be read synchronously.")
+        response.stream = _BoundedStream(
+            response.stream,
+            key=self._key,
+            size=size,
+            # Monotonic: a clock that is set meanwhile ends no answer, and keeps none alive.
+            deadline=self._clock.monotonic() + seconds,
+            clock=self._clock,
+        )
+
+    def _check_target(self, url: httpx2.URL) -> None:
+        port = url.port or {"https": 443, "http": 80}.get(url.scheme)
+        if (url.scheme, url.host, port) != self._origin:
+            raise ProviderProtocolError(
+                f"The provider pointed to {url.scheme}://{url.host}, which is not the endpoint in "
+                "use. Nothing was sent there."
+            )
+
+    def _check_answer(self, response: httpx2.Response) -> None:
+        encoding = response.headers.get("content-encoding", "identity")
+        if encoding.lower() != "identity":
+            raise ProviderProtocolError(
+                "The provider's answer is compressed, which was not asked for."
+            )
+        if not response.is_success:
+            self.bound(response, size=LARGEST_ANSWER, seconds=LONGEST_ANSWER)
+            _check_parts(response.read())
+            raise refusal_of(response, key=self._key_name)
+        # Without this header the SDK would sleep and send the piece again by itself.
+        is_upload = response.request.headers.get("x-goog-upload-command", "start") != "start"
+        if is_upload and "x-goog-upload-status" not in response.headers:
+            raise ProviderUnavailableError("The provider did not say whether it took the upload.")
+
+
+def _check_parts(body: bytes) -> None:
+    """Check that parsing an answer cannot fill the memory.
+
+    Raises:
+        ProviderProtocolError: it could.
+    """
+    objects = body.count(b"[") + body.count(b"{")
+    if objects > _MOST_OBJECTS or body.count(b",") > _MOST_VALUES:
+        raise ProviderProtocolError(
+            f"The provider's answer has more than {_MOST_VALUES:,} values or {_MOST_OBJECTS:,} "
+            "objects. Nothing of it was used."
+        )
+
+
+class _BoundedStream(httpx2.SyncByteStream):
+    """Reads so much, for so long, and hides the key."""
+
+    def __init__(
+        self,
+        stream: httpx2.SyncByteStream,
+        *,
+        key: Secret,
+        size: int,
+        deadline: float,
+        clock: Clock,
+    ) -> None:
+        self._stream = stream
+        self._key = key
+        self._held = b""
+        self._size = size
+        self._deadline = deadline
+        self._clock = clock
+
+    def __iter__(self) -> Iterator[bytes]:
+        total = 0
+        chunks = iter(self._stream)
+        while (chunk := _without_key(lambda: next(chunks, None), self._key)) is not None:
+            total += len(chunk)
+            if total > self._size:
+                raise ProviderProtocolError(
+                    f"The provider's answer has more than {self._size:,} bytes. Nothing of it was "
+                    "used."
+                )
+            if self._clock.monotonic() > self._deadline:
+                raise ProviderUnavailableError(
+                    "The provider's answer comes too slowly. Nothing is lost; try again later."
+                )
+            if shown := self._hidden(chunk):
+                yield shown
+        if self._held:
+            yield self._held
+
+    def _hidden(self, chunk: bytes) -> bytes:
+        """Return what may be shown so far, in as many bytes; the start of a key is held back."""
+        key = self._key.reveal().encode()
+        data = (self._held + chunk).replace(key, b"*" * len(key))
+        held = next(
+            n for n in range(min(len(key) - 1, len(data)), -1, -1) if data.endswith(key[:n])
+        )
+        self._held = data[len(data) - held :]
+        return data[: len(data) - held]
+
+    def close(self) -> None:
+        self._stream.close()
+        # What it read from still holds the request.
+        self._stream = httpx2.ByteStream(b"")
+
+
+def _without_key(do: Callable[[], T], key: Secret) -> T:
+    """Do something with the network; let no error that comes of it lead to the key.
+
+    Below here are requests with the key, in the variables of each frame of a traceback and in the
+    attributes of each cause. So an error leaves without either, an interrupt too.
+    """
+    try:
+        return do()
+    except BaseException as error:  # noqa: BLE001  # raised again, outside of its own context
+        failure = _bare(error, key)
+    raise failure
+
+
+def _bare(error: BaseException, key: Secret) -> BaseException:
+    if isinstance(error, httpx2.HTTPError):
+        typed = unreachable(error)
+        typed.__cause__ = type(error)(str(error).replace(key.reveal(), "***"))
+        return typed
+    if not isinstance(error, SemanticCoreError):
+        error.__cause__ = None
+        if key.reveal() in repr(error.args):
+            error.args = (str(error).replace(key.reveal(), "***"),)
+    error.__context__ = None
+    return error.with_traceback(None)
+
+
+def trusting_nobody() -> ssl.SSLContext:
+    """Return a TLS context that accepts no server.
+
+    For where none is ever asked: loading the usual certificates takes a twentieth of a second,
+    each time.
+    """
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -1,0 +1,107 @@
+"""A file that holds the user's text or vectors: made by us alone, readable by nobody else."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from semantic_core.domain.errors import StorageError, StorageFullError
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+_BUFFER = 1 << 20
+
+
+class PrivateFile:
+    """A new file of mode 0600, open for writing; a context manager.
+
+    It is removed again if the block fails. Only what the disk says becomes a StorageError: an
+    error of whoever produces the bytes passes through.
+
+    Args:
+        path: must not exist, not even as a symbolic link.
+        what: names it in errors.
+
+    Raises:
+        StorageFullError: the disk is full; nothing is left behind.
+        StorageError: the file exists (and stays as it is), or cannot be written.
+    """
+
+    def __init__(self, path: Path, *, what: str) -> None:
+        self.path = path
+        self._what = what
+        with self._disk_errors():
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        self._file = os.fdopen(descriptor, "wb", buffering=_BUFFER)
+
+    def write(self, data: bytes) -> None:
+        """Append bytes.
+
+        Raises:
+            StorageError: the disk refused them, or is full.
+        """
+        try:
+            self._file.write(data)
+        except OSError as error:
+            raise self._storage_error(error) from error
+
+    def move_to(self, destination: Path) -> None:
+        """Give the complete file its final name, in one step that survives a power loss.
+
+        Raises:
+            StorageError: the disk refused it, or is full.
+        """
+        with self._disk_errors():
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self.path.replace(destination)
+            folder = os.open(destination.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            with self._disk_errors():
+                self._file.close()
+        except StorageError:
+            self.path.unlink(missing_ok=True)
+            # The block's own error came first and says more.
+            if kind is None:
+                raise
+        if kind is not None:
+            self.path.unlink(missing_ok=True)
+
+    @contextmanager
+    def _disk_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise self._storage_error(error) from error
+
+    def _storage_error(self, error: OSError) -> StorageError:
+        if error.errno == errno.EEXIST:
+            return StorageError(
+                f"{self._what} cannot be written: {self.path} exists. It was left as it is; "
+                "remove it or choose another path."
+            )
+        if error.errno in _FULL:
+            return StorageFullError(
+                f"The disk is full: {self._what} could not be written to {self.path}. Nothing of "
+                "it was kept; free some room and call again."
+            )
+        return StorageError(f"{self._what} cannot be written to {self.path}: {error.strerror}.")

@@ -1,0 +1,1 @@
+"""The vector indexes of a store, kept in step with its rows."""

@@ -1,0 +1,1 @@
+"""Everything that finds and reads chunks."""

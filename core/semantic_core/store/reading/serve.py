@@ -1,0 +1,31 @@
+"""The vectors that chunks are found by."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+
+import numpy as np
+
+from semantic_core.domain.types import Vector
+from semantic_core.store.reading.read import checked_names
+
+
+def read_vectors(
+    connection: sqlite3.Connection, collection_id: int, ids: Sequence[str]
+) -> dict[str, Vector]:
+    """Return the serving vectors of chunks by id, in the order asked.
+
+    Chunks that do not exist, or are not found by any vector yet, are left out.
+    """
+    names = checked_names(ids, what="ids")
+    found = {
+        chunk_id: np.frombuffer(vector, dtype="<f4")
+        for chunk_id, vector in connection.execute(
+            "SELECT c.chunk_id, e.vector FROM chunks c JOIN embeddings e ON e.key = c.vector_key "
+            "WHERE c.collection_id = ? AND c.chunk_id IN (SELECT value FROM json_each(?))",
+            (collection_id, json.dumps(names)),
+        )
+    }
+    return {name: found[name] for name in names if name in found}

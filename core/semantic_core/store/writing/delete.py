@@ -1,0 +1,93 @@
+"""Deleting chunks: row, text, full-text and index entry at once; the paid vector stays cached."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import Counter
+from dataclasses import dataclass, field
+
+from semantic_core.database.sqlite.keywords import Restriction, remove_rows
+from semantic_core.database.sqlite.tags import remove_tags
+from semantic_core.domain.statuses import EmbeddingStatus
+from semantic_core.queue.changes import note_changed
+from semantic_core.queue.counts import ChunkState, count_changes
+from semantic_core.queue.vectors import release_vectors
+
+_PAGE = 1000
+
+
+@dataclass(slots=True)
+class Deleted:
+    """What was deleted.
+
+    Attributes:
+        chunks: how many chunks.
+        document_ids: the documents that they belonged to.
+    """
+
+    chunks: int = 0
+    document_ids: set[str] = field(default_factory=set)
+
+
+def delete_chunks(
+    connection: sqlite3.Connection, restriction: Restriction, *, purge: bool, now: float
+) -> Deleted:
+    """Delete the chunks that meet the restriction.
+
+    Args:
+        connection: within a transaction.
+        restriction: a condition on ``chunks AS c``.
+        purge: also delete the vectors that no other chunk uses.
+        now: epoch seconds.
+    """
+    pks = [
+        row[0]
+        for row in connection.execute(
+            f"SELECT c.pk FROM chunks c WHERE {restriction.sql}", restriction.values
+        )
+    ]
+    deleted = Deleted(chunks=len(pks))
+    for start in range(0, len(pks), _PAGE):
+        page = pks[start : start + _PAGE]
+        deleted.document_ids |= _delete_page(connection, page, purge=purge, now=now)
+    return deleted
+
+
+def _delete_page(
+    connection: sqlite3.Connection, pks: list[int], *, purge: bool, now: float
+) -> set[str]:
+    page = json.dumps(pks)
+    rows = connection.execute(
+        "SELECT pk, collection_id, document_id, content_hash, vector_key, embedding_status "
+        "FROM chunks WHERE pk IN (SELECT value FROM json_each(?))",
+        (page,),
+    ).fetchall()
+    remove_rows(connection, pks)
+    remove_tags(connection, pks)
+    connection.execute("DELETE FROM chunks WHERE pk IN (SELECT value FROM json_each(?))", (page,))
+    note_changed(connection, [(row[1], row[0]) for row in rows if row[4] is not None])
+    changes: Counter[ChunkState] = Counter()
+    for _, collection_id, _, _, vector_key, status in rows:
+        changes[
+            ChunkState(collection_id, EmbeddingStatus.read(status), vector_key is not None)
+        ] -= 1
+    count_changes(connection, changes)
+    served = {row[4] for row in rows if row[4] is not None}
+    release_vectors(connection, served, now=now)
+    if purge:
+        connection.executemany(
+            "DELETE FROM embeddings WHERE key = ? "
+            "AND NOT EXISTS (SELECT 1 FROM chunks WHERE vector_key = embeddings.key)",
+            [(key,) for key in served | {row[3] for row in rows}],
+        )
+    return {row[2] for row in rows if row[2] is not None}
+
+
+def prune_vectors(connection: sqlite3.Connection, *, before: float) -> int:
+    """Delete cached vectors that no chunk has used since a moment; return how many."""
+    return connection.execute(
+        "DELETE FROM embeddings WHERE unreferenced_since <= ? "
+        "AND NOT EXISTS (SELECT 1 FROM chunks WHERE vector_key = embeddings.key)",
+        (before,),
+    ).rowcount

@@ -1,0 +1,150 @@
+"""Documents: which chunks they have now, so that the ones of an earlier version go."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from semantic_core.database import Database
+from semantic_core.database.sqlite.keywords import Restriction
+from semantic_core.domain.errors import DuplicateIdError, InvalidInputError
+from semantic_core.domain.metadata import copy_metadata, dump_metadata
+from semantic_core.domain.types import Chunk, Document
+from semantic_core.domain.validation import check_text
+from semantic_core.store.collections import Collection, find_collection
+from semantic_core.store.reading.read import restrict
+from semantic_core.store.writing.delete import delete_chunks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitDocument:
+    """A document with all of its chunks; each chunk has an id and this document's id.
+
+    Attributes:
+        id: the document's id.
+        document: what was split.
+        chunks: its pieces, in order.
+    """
+
+    id: str
+    document: Document
+    chunks: tuple[Chunk, ...]
+
+
+def check_documents(documents: Sequence[SplitDocument]) -> list[tuple[str | None, bytes, str]]:
+    """Check what is recorded of documents; return (source, content hash, metadata) of each.
+
+    Raises:
+        InvalidInputError: the subclass for the first document that cannot be recorded.
+    """
+    seen: set[str] = set()
+    rows = []
+    for entry in documents:
+        what = f"document {entry.id!r}"
+        check_text(entry.id, what=f"the id of {what}")
+        check_text(entry.document.content, what=what)
+        if entry.document.source is not None:
+            check_text(entry.document.source, what=f"the source of {what}")
+        if entry.id in seen:
+            raise DuplicateIdError(
+                f"The {what} stands twice in one call. Give each its own id, or save them in two "
+                "calls. Nothing was saved."
+            )
+        seen.add(entry.id)
+        if any(chunk.id is None or chunk.document_id != entry.id for chunk in entry.chunks):
+            raise InvalidInputError(
+                f"A chunk of {what} has no id, or names another document. Give each chunk an id "
+                "and its document's id. Nothing was saved."
+            )
+        content_hash = hashlib.sha256(entry.document.content.encode()).digest()
+        whose = f"the metadata of {what}"
+        metadata = dump_metadata(copy_metadata(entry.document.metadata, what=whose), what=whose)
+        rows.append((entry.document.source, content_hash, metadata))
+    return rows
+
+
+def save_documents(
+    connection: sqlite3.Connection,
+    documents: Sequence[SplitDocument],
+    rows: Sequence[tuple[str | None, bytes, str]],
+    *,
+    collection: Collection,
+    now: float,
+) -> int:
+    """Record checked documents and delete chunks they no longer have; return how many went."""
+    connection.executemany(
+        "INSERT INTO documents (collection_id, document_id, source, content_hash, metadata, "
+        "created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?) "
+        "ON CONFLICT (collection_id, document_id) DO UPDATE SET source = excluded.source, "
+        "content_hash = excluded.content_hash, metadata = excluded.metadata, "
+        "updated_at = excluded.updated_at WHERE (source, content_hash, metadata) "
+        "IS NOT (excluded.source, excluded.content_hash, excluded.metadata)",
+        [
+            (collection.id, entry.id, *row, now, now)
+            for entry, row in zip(documents, rows, strict=True)
+        ],
+    )
+    removed = 0
+    for entry in documents:
+        gone = Restriction(
+            "c.collection_id = ? AND c.document_id = ? "
+            "AND c.chunk_id NOT IN (SELECT value FROM json_each(?))",
+            (collection.id, entry.id, json.dumps([chunk.id for chunk in entry.chunks])),
+        )
+        removed += delete_chunks(connection, gone, purge=False, now=now).chunks
+    return removed
+
+
+def delete_sources(
+    database: Database,
+    sources: Sequence[str],
+    *,
+    collection: str,
+    keep: Callable[[str], bool],
+    until: float,
+    now: float,
+) -> int:
+    """Delete the documents of these sources, in one transaction; their vectors stay as cache.
+
+    Args:
+        database: where they are.
+        sources: where the documents came from.
+        collection: where to look; one that does not exist has none.
+        keep: tells of a document's id whether it stays.
+        until: epoch seconds; documents that were first saved later stay, since another process
+            has saved them meanwhile.
+        now: epoch seconds.
+
+    Returns:
+        How many chunks were deleted.
+    """
+    if not sources:
+        return 0
+    with database.transaction() as connection:
+        target = find_collection(connection, collection)
+        if target is None:
+            return 0
+        found = connection.execute(
+            "SELECT document_id FROM documents WHERE collection_id = ? AND created_at <= ? "
+            "AND source IN (SELECT value FROM json_each(?))",
+            (target.id, until, json.dumps(sources)),
+        ).fetchall()
+        gone = [document_id for (document_id,) in found if not keep(document_id)]
+        chosen = restrict(target.id, document_ids=gone)
+        deleted = delete_chunks(connection, chosen, purge=False, now=now)
+        drop_documents(connection, target.id, gone)
+    return deleted.chunks
+
+
+def drop_documents(
+    connection: sqlite3.Connection, collection_id: int, document_ids: Iterable[str]
+) -> None:
+    """Forget those of these documents that have no chunk left."""
+    connection.executemany(
+        "DELETE FROM documents WHERE collection_id = ?1 AND document_id = ?2 "
+        "AND NOT EXISTS (SELECT 1 FROM chunks WHERE collection_id = ?1 AND document_id = ?2)",
+        [(collection_id, document_id) for document_id in document_ids],
+    )

@@ -1,0 +1,239 @@
+"""Checking what is to be saved: everything, before anything is written."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Iterable, Sized
+from dataclasses import dataclass, replace
+from typing import Any
+
+from semantic_core.domain.errors import (
+    BlankTextError,
+    DuplicateIdError,
+    InvalidInputError,
+    InvalidVectorError,
+    NotBatchableError,
+    SemanticCoreError,
+    TextTooLongError,
+)
+from semantic_core.domain.limits import TOO_LONG
+from semantic_core.domain.metadata import copy_metadata, dump_metadata
+from semantic_core.domain.spec import ContentHasher, EmbeddingSpec
+from semantic_core.domain.statuses import EmbeddingStatus
+from semantic_core.domain.types import Chunk
+from semantic_core.domain.validation import (
+    check_has_words,
+    check_length,
+    check_text,
+    check_vector,
+    listed,
+)
+
+_log = logging.getLogger(__name__)
+
+VECTOR_SOURCE = "_vector_source"
+EMBEDDING_STATUS = "embedding_status"
+
+
+@dataclass(slots=True)
+class PreparedChunk:
+    """One checked chunk, and where it ends up.
+
+    Attributes:
+        is_new_id: the id was made here, so no chunk has it yet.
+        given: the caller's vector as float32 little-endian bytes, or None.
+        refusal: why it is saved as FAILED, or None.
+    """
+
+    chunk_id: str
+    is_new_id: bool
+    document_id: str | None
+    text: str
+    metadata: str
+    vector_source: str | None
+    payload: str | None
+    content_hash: bytes
+    given: bytes | None
+    refusal: str | None
+    status: EmbeddingStatus = EmbeddingStatus.PENDING
+    vector_key: bytes | None = None
+    batch_job_id: str | None = None
+    error: str | None = None
+
+    @property
+    def content(self) -> tuple[object, ...]:
+        """What the user gave, in the order of its columns."""
+        return (self.text, self.metadata, self.document_id, self.vector_source, self.payload)
+
+
+def prepare_chunks(
+    chunks: Iterable[Chunk], spec: EmbeddingSpec, *, keep_refused: bool = False
+) -> list[PreparedChunk]:
+    """Check chunks and compute their hashes; nothing is written.
+
+    Args:
+        chunks: what is to be saved.
+        spec: how their texts become vectors.
+        keep_refused: see ``PeeweeVectorStore.save``.
+
+    Raises:
+        InvalidInputError: the subclass for the first chunk that cannot be saved.
+        NotBatchableError: a chunk without a vector for an external space.
+    """
+    hasher = spec.hasher()
+    batch = listed(chunks, what="chunks", of=Chunk)
+    given_sizes = [len(chunk.vector) for chunk in batch if isinstance(chunk.vector, Sized)]
+    # Where no vector fits, it is the collection that is wrong, and nobody waits for these.
+    has_fitting = bool(given_sizes) if spec.dimensions is None else spec.dimensions in given_sizes
+    rows: list[PreparedChunk] = []
+    kept: list[str] = []
+    for position, chunk in enumerate(batch):
+        try:
+            rows.append(_prepare(chunk, position, spec, hasher))
+        except _REFUSALS as error:
+            reason = _reason(error, chunk, position, spec, has_fitting=has_fitting)
+            if not keep_refused or reason is None:
+                raise
+            failed = replace(
+                chunk,
+                vector=None,
+                embedding_status=EmbeddingStatus.FAILED,
+                error_message=reason,
+            )
+            rows.append(_prepare(failed, position, spec, hasher))
+            kept.append(reason)
+    if kept:
+        _log.warning(
+            "%d of %d chunks are saved as FAILED, the first for: %s", len(kept), len(rows), kept[0]
+        )
+    seen: set[str] = set()
+    for row in rows:
+        if row.chunk_id in seen:
+            raise DuplicateIdError(
+                f"The id {row.chunk_id!r} stands twice in one call. Give each chunk its own id, "
+                "or save them in two calls. Nothing was saved."
+            )
+        seen.add(row.chunk_id)
+    sizes = {len(row.given) // 4 for row in rows if row.given is not None}
+    if len(sizes) > 1:
+        raise InvalidVectorError(
+            f"The vectors of one call have different sizes: {sorted(sizes)}. Nothing was saved."
+        )
+    return rows
+
+
+# What makes one chunk FAILED, where those that are refused are kept: its text and id are good.
+_REFUSALS = (BlankTextError, TextTooLongError, InvalidVectorError, NotBatchableError)
+
+
+def _reason(
+    error: SemanticCoreError, chunk: Chunk, position: int, spec: EmbeddingSpec, *, has_fitting: bool
+) -> str | None:
+    """Return why a chunk is FAILED, or None where all are wrong alike and it is to be refused.
+
+    It names no chunk, so that equal reasons are counted together.
+    """
+    if isinstance(error, BlankTextError):
+        return "blank text: nothing to embed"
+    if isinstance(error, TextTooLongError):
+        return f"{TOO_LONG} for {spec.model}: more than {spec.byte_limit:,} bytes"
+    if isinstance(error, NotBatchableError):
+        return f"no vector, and {spec.model} is a foreign embedder" if has_fitting else None
+    size = len(chunk.vector) if isinstance(chunk.vector, Sized) else None
+    is_of_wrong_size = spec.dimensions is not None and size != spec.dimensions
+    if is_of_wrong_size and not has_fitting:
+        return None
+    return str(error).replace(_what(chunk, position), "the chunk")
+
+
+def _what(chunk: Chunk, position: int) -> str:
+    return f"chunk number {position}" if chunk.id is None else f"chunk {chunk.id!r}"
+
+
+def _prepare(
+    chunk: Chunk, position: int, spec: EmbeddingSpec, hasher: ContentHasher
+) -> PreparedChunk:
+    what = _what(chunk, position)
+    metadata = copy_metadata(chunk.metadata, what=f"the metadata of {what}")
+    source, status = _take_ours(chunk, metadata)
+    for name, text in (("id", chunk.id), ("document_id", chunk.document_id)):
+        if text is not None:
+            check_text(text, what=f"the {name} of {what}")
+            if not text.strip():
+                raise InvalidInputError(
+                    f"The {name} of {what} is blank. Give it one, or leave it out. "
+                    "Nothing was saved."
+                )
+    check_text(chunk.text, what=what)
+    if source is not None:
+        check_text(source, what=f"the vector source of {what}")
+    if chunk.payload is not None:
+        check_text(chunk.payload, what=f"the payload of {what}")
+    wanted = chunk.text if source is None else source
+    given = refusal = None
+    if status is EmbeddingStatus.FAILED:
+        refusal = _refusal(chunk, what)
+    elif chunk.vector is not None:
+        given = check_vector(chunk.vector, dimensions=spec.dimensions, what=what)
+    else:
+        _check_embeddable(chunk.text, wanted, status, spec, what)
+    return PreparedChunk(
+        chunk_id=uuid.uuid4().hex if chunk.id is None else chunk.id,
+        is_new_id=chunk.id is None,
+        document_id=chunk.document_id,
+        text=chunk.text,
+        metadata=dump_metadata(metadata, what=f"the metadata of {what}"),
+        vector_source=None if source == chunk.text else source,
+        payload=chunk.payload,
+        content_hash=hasher(wanted),
+        given=given,
+        refusal=refusal,
+    )
+
+
+def _take_ours(chunk: Chunk, metadata: dict[str, Any]) -> tuple[str | None, EmbeddingStatus | None]:
+    """Take what is not the user's out of the metadata; the chunk's own fields come first."""
+    source, status = chunk.vector_source, chunk.embedding_status
+    taken = metadata.pop(VECTOR_SOURCE, None)
+    if source is None:
+        source = taken
+    found = metadata.get(EMBEDDING_STATUS)
+    # A plain string of the same letters is the user's own value.
+    if isinstance(found, EmbeddingStatus):
+        del metadata[EMBEDDING_STATUS]
+        status = status or found
+    return source, status
+
+
+def _refusal(chunk: Chunk, what: str) -> str:
+    """Return why a chunk is saved as FAILED."""
+    if chunk.vector is not None:
+        raise InvalidInputError(
+            f"{what} says FAILED but has a vector. Leave one of them out. Nothing was saved."
+        )
+    if chunk.error_message is None:
+        return "saved as FAILED"
+    check_text(chunk.error_message, what=f"the error message of {what}")
+    return chunk.error_message
+
+
+def _check_embeddable(
+    text: str, wanted: str, status: EmbeddingStatus | None, spec: EmbeddingSpec, what: str
+) -> None:
+    """Check that a chunk without a vector can get one."""
+    check_has_words(text, what=what)
+    if wanted is not text:
+        check_has_words(wanted, what=f"the vector source of {what}")
+    check_length(wanted, spec, what=what)
+    if spec.is_external:
+        raise NotBatchableError(
+            f"{what} has no vector, and its collection belongs to the foreign embedder "
+            f"{spec.model!r}: the Batch API cannot make its vectors. Save it with its vector, "
+            "or use a collection with a Gemini spec. Nothing was saved."
+        )
+    if status is EmbeddingStatus.READY:
+        raise InvalidInputError(
+            f"{what} says READY but has no vector. Leave embedding_status out: it becomes "
+            "READY by itself where its vector is known. Nothing was saved."
+        )

@@ -1,0 +1,266 @@
+"""Saving checked chunks: what is new, what changed, what stays, and what each waits for."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from semantic_core.database.sqlite.keywords import add_rows, add_rows_after, remove_rows
+from semantic_core.database.sqlite.tags import add_tags, add_tags_after, remove_tags
+from semantic_core.domain.errors import InvalidVectorError
+from semantic_core.domain.reports import SaveReport
+from semantic_core.domain.spec import given_vector_key
+from semantic_core.domain.statuses import EmbeddingStatus, VectorOrigin
+from semantic_core.queue.changes import note_changed, note_inserted
+from semantic_core.queue.counts import ChunkState, count_changes
+from semantic_core.queue.items import known_too_long
+from semantic_core.queue.vectors import release_vectors, use_vectors
+from semantic_core.store.collections import Collection, fix_dimensions
+from semantic_core.store.writing.prepare import PreparedChunk
+
+_LOOKUP = 500
+
+
+def save_rows(
+    connection: sqlite3.Connection, rows: list[PreparedChunk], *, collection: Collection, now: float
+) -> SaveReport:
+    """Write prepared chunks; the caller's transaction makes it all or nothing."""
+    given = [row for row in rows if row.given is not None]
+    if given:
+        _store_given(connection, given, collection, now)
+    _decide(connection, rows)
+    known = _known(connection, collection.id, [row.chunk_id for row in rows if not row.is_new_id])
+    inserts: list[PreparedChunk] = []
+    updates: list[tuple[_Known, PreparedChunk]] = []
+    for row in rows:
+        old = known.get(row.chunk_id)
+        if old is None:
+            inserts.append(row)
+        elif not _keep_what_stands(row, old):
+            updates.append((old, row))
+    _update(connection, updates, collection.id, now)
+    _insert(connection, inserts, collection.id, now)
+    _count(connection, inserts, updates, collection.id)
+    moved = [(old, row) for old, row in updates if row.vector_key != old.vector_key]
+    # A given vector goes with its last chunk, so none is ever there unused.
+    taken_up = [row for row in [*inserts, *(row for _, row in moved)] if row.given is None]
+    use_vectors(connection, {row.vector_key for row in taken_up if row.vector_key is not None})
+    # Last of all: a vector that one chunk lets go of, another one may have taken up.
+    release_vectors(
+        connection, {old.vector_key for old, _ in moved if old.vector_key is not None}, now=now
+    )
+    statuses = [row.status for row in rows]
+    return SaveReport(
+        ids=tuple(row.chunk_id for row in rows),
+        inserted=len(inserts),
+        updated=len(updates),
+        unchanged=len(rows) - len(inserts) - len(updates),
+        ready=statuses.count(EmbeddingStatus.READY),
+        pending=statuses.count(EmbeddingStatus.PENDING),
+        failed=statuses.count(EmbeddingStatus.FAILED),
+    )
+
+
+def _store_given(
+    connection: sqlite3.Connection, rows: list[PreparedChunk], collection: Collection, now: float
+) -> None:
+    """Store the caller's vectors under keys of their own: they never serve as cache."""
+    size = len(rows[0].given or b"") // 4
+    fix_dimensions(connection, collection.space_id, size)
+    (dimensions,) = connection.execute(
+        "SELECT dimensions FROM spaces WHERE id = ?", (collection.space_id,)
+    ).fetchone()
+    if size != dimensions:
+        raise InvalidVectorError(
+            f"The vectors have {size} dimensions, collection {collection.name!r} has "
+            f"{dimensions}. Embed the texts with its model again. Nothing was saved."
+        )
+    for row in rows:
+        row.vector_key = given_vector_key(row.content_hash, row.given or b"")
+    connection.executemany(
+        "INSERT INTO embeddings (key, space_id, vector, origin, created_at) VALUES (?, ?, ?, ?, ?) "
+        "ON CONFLICT (key) DO NOTHING",
+        [(row.vector_key, collection.space_id, row.given, VectorOrigin.GIVEN, now) for row in rows],
+    )
+
+
+def _decide(connection: sqlite3.Connection, rows: list[PreparedChunk]) -> None:
+    """Give each row the status a new chunk of its content has."""
+    wanted = list({row.content_hash for row in rows if row.given is None and row.refusal is None})
+    cached: set[bytes] = set()
+    carried: dict[bytes, str] = {}
+    for start in range(0, len(wanted), _LOOKUP):
+        page = wanted[start : start + _LOOKUP]
+        marks = ", ".join("?" * len(page))
+        cached |= {
+            row[0]
+            for row in connection.execute(
+                f"SELECT key FROM embeddings WHERE key IN ({marks})", page
+            )
+        }
+        carried |= dict(
+            connection.execute(
+                "SELECT content_hash, job_id FROM batch_items "
+                f"WHERE state = 'open' AND content_hash IN ({marks})",
+                page,
+            ).fetchall()
+        )
+    too_long = known_too_long(connection, wanted)
+    for row in rows:
+        if row.refusal is not None:
+            row.status, row.error, row.vector_key = EmbeddingStatus.FAILED, row.refusal, None
+        elif row.given is not None:
+            row.status = EmbeddingStatus.READY
+        elif row.content_hash in cached:
+            row.status, row.vector_key = EmbeddingStatus.READY, row.content_hash
+        elif row.content_hash in carried:
+            row.batch_job_id = carried[row.content_hash]
+        elif row.content_hash in too_long:
+            # It was tried, and perhaps billed, under another id.
+            row.status, row.error = EmbeddingStatus.FAILED, too_long[row.content_hash]
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What stands in the store under an id that is saved again."""
+
+    pk: int
+    content: tuple[object, ...]
+    content_hash: bytes
+    vector_key: bytes | None
+    status: EmbeddingStatus
+    batch_job_id: str | None
+    not_before: float | None
+    error: str | None
+
+
+def _known(
+    connection: sqlite3.Connection, collection_id: int, ids: Sequence[str]
+) -> dict[str, _Known]:
+    if not ids:
+        return {}
+    return {
+        row[0]: _Known(row[1], row[2:7], row[7], row[8], EmbeddingStatus.read(row[9]), *row[10:])
+        for row in connection.execute(
+            "SELECT chunk_id, pk, text, metadata, document_id, vector_source, payload, "
+            "content_hash, vector_key, embedding_status, batch_job_id, not_before, error_message "
+            "FROM chunks WHERE collection_id = ? AND chunk_id IN (SELECT value FROM json_each(?))",
+            (collection_id, json.dumps(ids)),
+        )
+    }
+
+
+def _keep_what_stands(row: PreparedChunk, old: _Known) -> bool:
+    """Carry over what the same content keeps; return whether nothing changes at all."""
+    asks_same = (
+        row.refusal is None
+        and row.content_hash == old.content_hash
+        and (row.given is None or row.vector_key == old.vector_key)
+    )
+    is_better = row.status is EmbeddingStatus.READY and old.status is not EmbeddingStatus.READY
+    if asks_same and not is_better:
+        row.status, row.vector_key, row.error = old.status, old.vector_key, old.error
+        row.batch_job_id = old.batch_job_id
+        return row.content == old.content
+    if row.status is not EmbeddingStatus.READY:
+        # The vector of the older text serves on as stale until the new one arrives.
+        row.vector_key = old.vector_key
+    return (
+        row.content == old.content
+        and row.content_hash == old.content_hash
+        and (row.status, row.error) == (old.status, old.error)
+        and row.vector_key == old.vector_key
+    )
+
+
+def _update(
+    connection: sqlite3.Connection,
+    updates: list[tuple[_Known, PreparedChunk]],
+    collection_id: int,
+    now: float,
+) -> None:
+    if not updates:
+        return
+    retold = [old.pk for old, row in updates if row.text != old.content[0]]
+    retagged = [old.pk for old, row in updates if row.metadata != old.content[1]]
+    if retold:
+        remove_rows(connection, retold)
+    if retagged:
+        remove_tags(connection, retagged)
+    connection.executemany(
+        "UPDATE chunks SET text = ?, metadata = ?, document_id = ?, vector_source = ?, "
+        "payload = ?, content_hash = ?, vector_key = ?, embedding_status = ?, batch_job_id = ?, "
+        "not_before = ?, error_message = ?, updated_at = ? WHERE pk = ?",
+        [
+            (
+                *row.content,
+                row.content_hash,
+                row.vector_key,
+                row.status,
+                row.batch_job_id,
+                old.not_before if row.content_hash == old.content_hash else None,
+                row.error,
+                now,
+                old.pk,
+            )
+            for old, row in updates
+        ],
+    )
+    if retold:
+        add_rows(connection, retold)
+    if retagged:
+        add_tags(connection, retagged)
+    note_changed(
+        connection,
+        [(collection_id, old.pk) for old, row in updates if row.vector_key != old.vector_key],
+    )
+
+
+def _insert(
+    connection: sqlite3.Connection, rows: list[PreparedChunk], collection_id: int, now: float
+) -> None:
+    if not rows:
+        return
+    (last,) = connection.execute("SELECT coalesce(max(pk), 0) FROM chunks").fetchone()
+    connection.executemany(
+        "INSERT INTO chunks (text, metadata, document_id, vector_source, payload, content_hash, "
+        "vector_key, embedding_status, batch_job_id, error_message, created_at, updated_at, "
+        "collection_id, chunk_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            (
+                *row.content,
+                row.content_hash,
+                row.vector_key,
+                row.status,
+                row.batch_job_id,
+                row.error,
+                now,
+                now,
+                collection_id,
+                row.chunk_id,
+            )
+            for row in rows
+        ],
+    )
+    add_rows_after(connection, last)
+    add_tags_after(connection, last)
+    if any(row.vector_key is not None for row in rows):
+        note_inserted(connection, after=last)
+
+
+def _count(
+    connection: sqlite3.Connection,
+    inserts: list[PreparedChunk],
+    updates: list[tuple[_Known, PreparedChunk]],
+    collection_id: int,
+) -> None:
+    changes: Counter[ChunkState] = Counter()
+    for row in inserts:
+        changes[ChunkState(collection_id, row.status, row.vector_key is not None)] += 1
+    for old, row in updates:
+        changes[ChunkState(collection_id, old.status, old.vector_key is not None)] -= 1
+        changes[ChunkState(collection_id, row.status, row.vector_key is not None)] += 1
+    count_changes(connection, changes)

@@ -1,0 +1,154 @@
+"""Back-filling: pages of vectors, each written in one bounded transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from reprlib import repr as short
+
+import numpy as np
+
+from semantic_core.database import Database
+from semantic_core.domain.clock import Clock
+from semantic_core.domain.errors import (
+    InvalidInputError,
+    InvalidVectorError,
+    NotBatchableError,
+    UnknownCollectionError,
+)
+from semantic_core.domain.reports import BulkReport, RefusedVector
+from semantic_core.domain.spec import EmbeddingSpec
+from semantic_core.domain.statuses import VectorOrigin
+from semantic_core.domain.types import VectorLike
+from semantic_core.domain.validation import check_vector, listed
+from semantic_core.queue.items import finish_items
+from semantic_core.queue.vectors import ArrivedVector, store_vectors
+
+PAGE = 1000
+
+_HASH_BYTES = 32
+_LOOKUP = 500
+
+# A vector is stored as it arrived where its length is 1 within float32 rounding.
+_UNIT_TOLERANCE = 1e-3
+
+
+def apply_vectors(
+    database: Database,
+    items: Iterable[tuple[str, VectorLike]],
+    *,
+    spec: EmbeddingSpec,
+    job_id: str | None,
+    origin: VectorOrigin,
+    clock: Clock,
+) -> BulkReport:
+    """Check and write vectors page by page; see ``PeeweeVectorStore.bulk_update_vectors``."""
+    if spec.is_external:
+        raise NotBatchableError(
+            f"The vectors of the foreign embedder {spec.model!r} cannot be stored by content hash. "
+            "Save its chunks with their vectors."
+        )
+    with database.snapshot() as connection:
+        space_of(connection, spec)
+    applied = ready = 0
+    refused: list[RefusedVector] = []
+    if not isinstance(items, Iterable):
+        raise InvalidInputError(f"items is a {type(items).__name__}. Pass (hash, vector) pairs.")
+    source = iter(items)
+    while page := list(islice(source, PAGE)):
+        arrived = []
+        for item in page:
+            if not isinstance(item, tuple | list) or len(item) != 2:
+                raise InvalidInputError("items holds what is no (content hash, vector) pair.")
+            content_hash, vector = item
+            try:
+                arrived.append(_checked(content_hash, vector, spec))
+            except InvalidVectorError as error:
+                refused.append(RefusedVector(content_hash=content_hash, reason=str(error)))
+        with database.transaction() as connection:
+            ready += write_page(
+                connection, arrived, spec=spec, origin=origin, job_id=job_id, now=clock.now()
+            )
+        applied += len(arrived)
+    return BulkReport(applied=applied, chunks_ready=ready, refused=tuple(refused))
+
+
+def write_page(
+    connection: sqlite3.Connection,
+    arrived: Sequence[ArrivedVector],
+    *,
+    spec: EmbeddingSpec,
+    origin: VectorOrigin,
+    job_id: str | None,
+    now: float,
+) -> int:
+    """Store a page of checked vectors, serve them, finish their items; return chunks made READY.
+
+    Items of their texts are done in every job that carries them, whoever brought the vectors.
+    """
+    space_id = space_of(connection, spec)
+    ready = store_vectors(connection, arrived, space_id=space_id, origin=origin, now=now)
+    finish_items(connection, [vector.content_hash for vector in arrived], job_id=job_id)
+    return ready
+
+
+def known_vectors(connection: sqlite3.Connection, content_hashes: Sequence[str]) -> set[str]:
+    """Return which hashes (hex) have a stored vector or are carried by an open batch item."""
+    known: set[str] = set()
+    for page in _pages([_key(text) for text in listed(content_hashes, what="content_hashes")]):
+        marks = ", ".join("?" * len(page))
+        for table, column, where in (
+            ("embeddings", "key", ""),
+            ("batch_items", "content_hash", "state = 'open' AND "),
+        ):
+            known |= {
+                row[0].hex()
+                for row in connection.execute(
+                    f"SELECT {column} FROM {table} WHERE {where}{column} IN ({marks})", page
+                )
+            }
+    return known
+
+
+def space_of(connection: sqlite3.Connection, spec: EmbeddingSpec) -> int:
+    """Return the vector space of a spec.
+
+    Raises:
+        UnknownCollectionError: no collection has it.
+    """
+    row = connection.execute(
+        "SELECT id FROM spaces WHERE digest = ?", (spec.space_digest,)
+    ).fetchone()
+    if row is None:
+        raise UnknownCollectionError(
+            f"No collection has the spec of these vectors (model {spec.model!r}, "
+            f"{spec.dimensions} dimensions). Open one with store.collection(name, spec) first."
+        )
+    return int(row[0])
+
+
+def _checked(content_hash: str, vector: VectorLike, spec: EmbeddingSpec) -> ArrivedVector:
+    key = _key(content_hash)
+    data = check_vector(vector, dimensions=spec.dimensions, what=f"vector {content_hash[:12]}")
+    if spec.normalized:
+        values = np.frombuffer(data, dtype="<f4").astype(np.float64)
+        norm = float(np.linalg.norm(values))
+        if abs(norm - 1.0) > _UNIT_TOLERANCE:
+            data = (values / norm).astype("<f4").tobytes()
+    return ArrivedVector(content_hash=key, vector=data)
+
+
+def _key(content_hash: str) -> bytes:
+    try:
+        key = bytes.fromhex(content_hash)
+    except (ValueError, TypeError) as error:
+        raise InvalidVectorError(f"{short(content_hash)} is not a content hash in hex.") from error
+    if len(key) != _HASH_BYTES:
+        raise InvalidVectorError(f"{short(content_hash)} is not a content hash of 32 bytes.")
+    return key
+
+
+def _pages(values: list[bytes]) -> Iterator[list[bytes]]:
+    for start in range(0, len(values), _LOOKUP):
+        yield values[start : start + _LOOKUP]

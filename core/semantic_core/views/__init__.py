@@ -1,0 +1,1 @@
+"""What is shown: notebook, terminal wording, progress. Escapes whatever it shows."""

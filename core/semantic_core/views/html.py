@@ -1,0 +1,164 @@
+"""Pieces of HTML that notebooks show. Everything that comes in is escaped here, and only here.
+
+Text takes its colour from the page around it, and lines and surfaces are half transparent, so
+that it looks right on light and on dark pages. Styles stand on the elements: a notebook that is
+not trusted loses style sheets, and GitHub loses all styles, where the tables remain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from html import escape
+
+from semantic_core.views.wording import visible
+
+_LINE = "1px solid rgba(128,128,128,.35)"
+_TABLE = (
+    "border-collapse:collapse;table-layout:auto;width:auto;max-width:100%;"
+    "margin:.4em 0;border:0;font-size:inherit;color:inherit"
+)
+_CELL = (
+    "vertical-align:top;padding:.25em 1.2em .25em 0;border:0;background:transparent;"
+    f"color:inherit;border-bottom:{_LINE};max-width:none"
+)
+_DOT = "display:inline-block;width:.65em;height:.65em;border-radius:50%;margin-right:.4em"
+
+
+class Tone(StrEnum):
+    """What a colour stands for; each is told from white and from black by at least 3 to 1."""
+
+    GOOD = "#2a9d5c"
+    BUSY = "#3f83d6"
+    WAITING = "#c77d0a"
+    BAD = "#d9484a"
+    FAINT = "#8a8f98"
+
+
+class Html(str):
+    """Text that is HTML already. Anything else is escaped."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """One part of a bar: what it is, how many, and its colour."""
+
+    label: str
+    count: int
+    tone: Tone
+
+
+def block(title: str, *parts: Html) -> str:
+    """Return a value's whole view: its title, and below it the parts."""
+    head = f'<div style="font-weight:600;margin-bottom:.2em">{_text(title)}</div>'
+    return (
+        '<div class="semcore" style="color:inherit;font-size:13px;line-height:1.45;'
+        f'overflow-x:auto;margin:.3em 0">{head}{"".join(parts)}</div>'
+    )
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: str = "") -> Html:
+    """Return a table with headings.
+
+    Args:
+        columns: their headings; those that stand in ``numbers`` too are flush right.
+        rows: as many values as columns in each.
+        numbers: headings of columns that hold numbers, separated by blanks.
+    """
+    right = [name in numbers.split() for name in columns]
+    head = "".join(
+        f'<th style="{_CELL};{_side(is_right)};font-weight:600;white-space:nowrap">'
+        f"{_text(name)}</th>"
+        for name, is_right in zip(columns, right, strict=True)
+    )
+    body = "".join(f'<tr style="background:transparent">{_cells(row, right)}</tr>' for row in rows)
+    return Html(
+        f'<table style="{_TABLE}"><thead><tr style="background:transparent">{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table>"
+    )
+
+
+def facts(rows: Iterable[tuple[str, object]]) -> Html:
+    """Return a table of names and values; a value that is None is left out."""
+    body = "".join(
+        f'<tr style="background:transparent"><th style="{_CELL};text-align:left;'
+        f'font-weight:400;opacity:.75;white-space:nowrap">{_text(name)}</th>'
+        f'<td style="{_CELL};text-align:left">{_text(value)}</td></tr>'
+        for name, value in rows
+        if value is not None
+    )
+    return Html(f'<table style="{_TABLE}"><tbody>{body}</tbody></table>')
+
+
+def bar(shares: Sequence[Share]) -> Html:
+    """Return a bar, with a legend that says the same in numbers. Empty shares are left out."""
+    filled = [share for share in shares if share.count]
+    total = sum(share.count for share in filled)
+    parts = "".join(
+        f'<div style="width:{100 * share.count / total:.2f}%;min-width:3px;background:{share.tone}"></div>'
+        for share in filled
+    )
+    legend = "".join(
+        f'<span style="margin-right:1.2em;white-space:nowrap">'
+        f"{dot(f'{share.label} {share.count:,}', share.tone)}</span> "
+        for share in shares
+    )
+    return Html(
+        '<div style="display:flex;height:.6em;max-width:36em;border-radius:.3em;overflow:hidden;'
+        f'background:rgba(128,128,128,.25);margin:.35em 0">{parts}</div>'
+        f'<div style="margin:.2em 0">{legend}</div>'
+    )
+
+
+def dot(text: str, tone: Tone) -> Html:
+    """Return text behind a coloured dot: the colour never says anything alone."""
+    return Html(f'<span style="{_DOT};background:{tone}"></span>{_text(text)}')
+
+
+def line(text: str) -> Html:
+    """Return one line of text."""
+    return Html(f'<div style="margin:.2em 0">{_text(text)}</div>')
+
+
+def warning(text: str, tone: Tone = Tone.WAITING) -> Html:
+    """Return a line that should be seen."""
+    return Html(
+        f'<div style="border-left:.25em solid {tone};padding:.1em .7em;margin:.4em 0">'
+        f"{_text(text)}</div>"
+    )
+
+
+def prose(text: str) -> Html:
+    """Return a longer text, in the direction it is written in."""
+    return Html(
+        f'<div dir="auto" style="min-width:16em;max-width:60em;overflow-wrap:anywhere">'
+        f"{_text(text)}</div>"
+    )
+
+
+def code(text: str) -> Html:
+    """Return a name that people copy."""
+    return Html(
+        '<code style="display:inline-block;max-width:24em;overflow-wrap:break-word;padding:0;'
+        f'background:transparent;color:inherit;font-size:.95em">{_text(text)}</code>'
+    )
+
+
+def _cells(row: Sequence[object], right: Sequence[bool]) -> str:
+    return "".join(
+        f'<td style="{_CELL};{_side(is_right)}">{_text(value)}</td>'
+        for value, is_right in zip(row, right, strict=True)
+    )
+
+
+def _side(is_right: bool) -> str:  # noqa: FBT001  # the only argument
+    return "text-align:right;font-variant-numeric:tabular-nums" if is_right else "text-align:left"
+
+
+def _text(value: object) -> str:
+    if isinstance(value, Html):
+        return str(value)
+    return escape(visible(f"{value:,}" if type(value) is int else str(value)))

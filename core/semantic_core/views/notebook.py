@@ -1,0 +1,337 @@
+"""What a notebook shows of each value. The values know nothing of it: see `hook_in`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from semantic_core.domain.receipts import Estimate, Receipt
+from semantic_core.domain.reports import IngestReport
+from semantic_core.domain.types import BatchJob, QueueStats, SearchResult, SearchResults
+from semantic_core.views import html
+from semantic_core.views.html import Html, Share, Tone
+from semantic_core.views.wording import (
+    HOW_FAR_OFF,
+    counted,
+    job_tokens,
+    moment,
+    money,
+    part_estimated,
+    shorten,
+    without_price,
+)
+
+# A page stays readable, and a notebook small; what is left out is said.
+MOST_ROWS = 20
+TEXT_WIDTH = 300
+MESSAGE_WIDTH = 600
+
+_JOB_TONES = {
+    "CREATED": Tone.WAITING,
+    "SUBMITTED": Tone.BUSY,
+    "PROCESSING": Tone.BUSY,
+    "COMPLETED": Tone.GOOD,
+    "FAILED": Tone.BAD,
+}
+_CHUNK_TONES = {"READY": Tone.GOOD, "PENDING": Tone.WAITING, "FAILED": Tone.BAD}
+
+
+def show_queue(stats: QueueStats) -> str:
+    """Show what waits, what runs and what failed."""
+    parts = [
+        html.bar(
+            [
+                Share("ready", stats.ready, Tone.GOOD),
+                Share("in flight", stats.in_flight, Tone.BUSY),
+                Share("waiting", stats.waiting, Tone.WAITING),
+                Share("failed", stats.failed, Tone.BAD),
+            ]
+        )
+    ]
+    if stats.waiting:
+        texts, since = counted(stats.waiting_texts, "distinct text"), moment(stats.oldest_waiting)
+        parts.append(html.line(f"Waiting: {texts}, the oldest since {since}."))
+    if stats.backing_off:
+        first = moment(stats.next_try)
+        parts.append(html.line(f"Of these later: {stats.backing_off:,}, the first from {first}."))
+    for passed in stats.passed_over[:MOST_ROWS]:
+        names = f"{', '.join(passed.collections)} ({passed.model})"
+        since = moment(passed.since)
+        parts.append(html.warning(shorten(f"{names} since {since}: {passed.why}", MESSAGE_WIDTH)))
+    if stats.stale:
+        parts.append(html.line(f"Served by the vector of an older text: {stats.stale:,}."))
+    parts += [html.warning(caution) for caution in stats.cautions]
+    if stats.open_jobs:
+        parts.append(_jobs(stats.open_jobs[:MOST_ROWS]))
+        parts += _left_out(len(stats.open_jobs), MOST_ROWS, "more jobs")
+    if stats.held_jobs:
+        held = counted(len(stats.held_jobs), "job")
+        parts.append(html.warning(f"{held} held, until somebody decides.", Tone.BAD))
+    parts += [
+        html.warning(
+            f"{job.id}: at the provider since {moment(job.submitted_at)}, which is long; it is "
+            "neither lost nor sent again."
+        )
+        for job in stats.overdue_jobs[:MOST_ROWS]
+    ]
+    parts += [
+        html.warning(
+            f"{job.id}: its results are there since {moment(job.finished_at)}, and the provider "
+            "will soon remove them. Call sync_status().",
+            Tone.BAD,
+        )
+        for job in stats.expiring_jobs[:MOST_ROWS]
+    ]
+    if stats.failures:
+        rows = [(count, _message(message)) for message, count in stats.failures[:MOST_ROWS]]
+        parts.append(html.table(("failed", "because"), rows, numbers="failed"))
+        parts += _left_out(len(stats.failures), MOST_ROWS, "more reasons")
+    total = stats.ready + stats.in_flight + stats.waiting + stats.failed
+    return html.block(f"Queue of {counted(total, 'chunk')}", *parts)
+
+
+def show_job(job: BatchJob) -> str:
+    """Show one batch job."""
+    tokens = f"about {job.estimated_tokens:,} (estimated)"
+    if job.token_count is not None:
+        guess = part_estimated(job.token_count, job.uncounted_tokens)
+        tokens = f"{job.token_count:,} ({guess or f'estimated: {job.estimated_tokens:,}'})"
+    rest = max(0, job.request_count - job.done_count - job.failed_count)
+    progress = html.bar(
+        [
+            Share("done", job.done_count, Tone.GOOD),
+            Share("failed", job.failed_count, Tone.BAD),
+            Share("open", rest, Tone.FAINT),
+        ]
+    )
+    return html.block(
+        f"Batch job of {counted(job.request_count, 'text')}",
+        progress,
+        html.facts(
+            [
+                ("status", _status(job)),
+                ("id", html.code(job.id)),
+                ("model", job.model),
+                ("tokens", tokens),
+                ("cost", None if job.token_count is None else _job_cost(job)),
+                ("created", moment(job.created_at)),
+                ("submitted", _known_moment(job.submitted_at)),
+                ("ended at the provider", _known_moment(job.finished_at)),
+                ("step", job.step),
+                ("provider's id", job.google_job_id and html.code(job.google_job_id)),
+                ("provider's state", job.provider_state),
+                ("display name", html.code(job.display_name)),
+                ("failed because", job.failure_reason),
+                ("message", job.error_message and _message(job.error_message)),
+                ("what next", job.advice and _message(job.advice)),
+            ]
+        ),
+    )
+
+
+def show_results(results: SearchResults) -> str:
+    """Show hits, and what they rest on."""
+    coverage = results.coverage
+    parts = []
+    if results.degraded is not None:
+        parts.append(html.warning(results.degraded))
+    if results.hits:
+        rows = [_hit(position, hit) for position, hit in enumerate(results.hits, start=1)]
+        columns = ("#", "score", "found by", "chunk", "text")
+        parts.append(html.table(columns, rows, numbers="# score"))
+    else:
+        parts.append(html.line("Nothing found."))
+    if coverage.total:
+        parts.append(
+            html.line(
+                f"{coverage.by_vector:.0%} of {counted(coverage.total, 'chunk')} found by vector: "
+                f"{coverage.ready:,} ready, {coverage.stale:,} stale, {coverage.pending:,} "
+                f"pending, {coverage.failed:,} failed."
+            )
+        )
+    else:
+        parts.append(html.line("The collection holds no chunk."))
+    return html.block(counted(len(results.hits), "hit"), *parts)
+
+
+def show_ingest(report: IngestReport) -> str:
+    """Show what an ingest did."""
+    chunks = report.chunks
+    parts = [
+        html.bar(
+            [
+                Share("ready", chunks.ready, Tone.GOOD),
+                Share("pending", chunks.pending, Tone.WAITING),
+                Share("failed", chunks.failed, Tone.BAD),
+            ]
+        ),
+        html.line(
+            f"Chunks: {chunks.inserted:,} new, {chunks.updated:,} changed, "
+            f"{chunks.unchanged:,} unchanged, {report.removed:,} removed; it took "
+            f"{report.seconds:.2f} s."
+        ),
+    ]
+    if report.rejected_count:
+        rows = [
+            (rejected.position, html.code(rejected.name), _message(rejected.reason))
+            for rejected in report.rejected[:MOST_ROWS]
+        ]
+        refused = counted(report.rejected_count, "document")
+        parts.append(html.warning(f"{refused} refused; the others are saved.", Tone.BAD))
+        parts.append(html.table(("number", "document", "because"), rows, numbers="number"))
+        parts += _left_out(report.rejected_count, len(rows), "more")
+    return html.block(f"{counted(report.documents, 'document')} saved", *parts)
+
+
+def show_estimate(estimate: Estimate) -> str:
+    """Show what sending everything that waits would cost."""
+    saved = None
+    if estimate.live_usd is not None and estimate.batch_usd is not None:
+        saved = f"{money(estimate.live_usd - estimate.batch_usd)} less than live"
+    repeated = f"about {estimate.repeated_tokens:,} tokens of equal texts"
+    return html.block(
+        "Estimate of what waits",
+        html.facts(
+            [
+                ("by batch", _price(estimate.batch_usd, saved)),
+                ("live", money(estimate.live_usd)),
+                ("chunks", estimate.chunks),
+                ("distinct texts", estimate.texts),
+                ("tokens", f"about {estimate.tokens:,} (estimated)"),
+                ("not sent twice", repeated if estimate.repeated_tokens else None),
+                ("prices of", estimate.priced_as_of),
+            ]
+        ),
+        html.line(HOW_FAR_OFF),
+        *map(html.warning, estimate.cautions),
+    )
+
+
+def show_receipt(receipt: Receipt) -> str:
+    """Show what batch jobs cost."""
+    saved = None if receipt.saved_usd is None else f"{money(receipt.saved_usd)} less than live"
+    guess = part_estimated(receipt.tokens, receipt.estimated_tokens)
+    reused = part_estimated(receipt.reused_tokens, receipt.reused_estimated_tokens)
+    gap = without_price(receipt.unpriced)
+    uncounted = f"about {receipt.open_tokens:,} tokens" if receipt.open_tokens else None
+    cancelled = f"what was embedded of about {receipt.cancelled_tokens:,} tokens in cancelled jobs"
+    shared = f"{counted(receipt.reused_chunks, 'chunk')} with the vector of an equal text"
+    parts = [
+        html.facts(
+            [
+                ("by batch", _price(receipt.batch_usd, saved)),
+                ("live", f"{money(receipt.live_usd)} for the same"),
+                ("of it known", f"{_known(receipt)}; {gap}" if gap else None),
+                ("texts", receipt.texts),
+                ("tokens", f"{receipt.tokens:,} {guess or 'as the provider counted them'}"),
+                ("not counted yet", uncounted),
+                ("may be billed", cancelled if receipt.cancelled_tokens else None),
+                (
+                    "spot checks",
+                    f"about {receipt.check_tokens:,} tokens live again, {money(receipt.check_usd)}"
+                    if receipt.check_tokens
+                    else None,
+                ),
+                (
+                    "not paid again",
+                    f"{receipt.reused_tokens:,} tokens{f' ({reused})' if reused else ''}: {shared}"
+                    if receipt.reused_chunks
+                    else None,
+                ),
+            ]
+        )
+    ]
+    if receipt.jobs:
+        parts.append(_jobs(receipt.jobs[-MOST_ROWS:]))
+        parts += _left_out(len(receipt.jobs), MOST_ROWS, "earlier jobs")
+    parts.append(html.line("Live embeddings are not in it: the provider does not count them."))
+    return html.block(f"Receipt of {counted(len(receipt.jobs), 'batch job')}", *parts)
+
+
+_SHOWN: dict[type, Callable[..., str]] = {
+    BatchJob: show_job,
+    Estimate: show_estimate,
+    IngestReport: show_ingest,
+    QueueStats: show_queue,
+    Receipt: show_receipt,
+    SearchResults: show_results,
+}
+
+
+def hook_in() -> None:
+    """Let notebooks show these values: they ask a value for ``_repr_html_``. Idempotent."""
+    for value, show in _SHOWN.items():
+        value._repr_html_ = show  # type: ignore[attr-defined]  # IPython's name
+
+
+def _jobs(jobs: Sequence[BatchJob]) -> Html:
+    columns = ("job", "status", "texts", "done", "failed", "tokens", "cost", "created")
+    rows = [
+        (
+            html.code(job.id),
+            _status(job),
+            job.request_count,
+            job.done_count,
+            job.failed_count,
+            job_tokens(job.token_count, job.uncounted_tokens, job.estimated_tokens),
+            "-" if job.token_count is None else _job_cost(job),
+            moment(job.created_at),
+        )
+        for job in jobs
+    ]
+    said = {
+        job.id: [part.rstrip(".") for part in (job.error_message, job.advice) if part]
+        for job in jobs
+    }
+    messages = [
+        html.warning(shorten(f"{job_id}: {'. '.join(parts)}.", MESSAGE_WIDTH))
+        for job_id, parts in said.items()
+        if parts
+    ]
+    return Html(
+        html.table(columns, rows, numbers="texts done failed tokens cost") + "".join(messages)
+    )
+
+
+def _job_cost(job: BatchJob) -> str:
+    return ("~" if job.uncounted_tokens else "") + money(job.cost_usd)
+
+
+def _known(receipt: Receipt) -> str:
+    priced = receipt.priced
+    return f"{money(priced.batch_usd)} for {counted(priced.tokens, 'token')}"
+
+
+def _status(job: BatchJob) -> Html:
+    if job.hold_reason is not None:
+        return html.dot(f"held: {job.hold_reason}", Tone.BAD)
+    return html.dot(job.status, _JOB_TONES[job.status])
+
+
+def _hit(position: int, hit: SearchResult) -> tuple[object, ...]:
+    chunk = hit.chunk
+    found_by = f"{hit.match}, older text" if hit.stale else str(hit.match)
+    name = Html(f"{html.code(chunk.id)}<br>{html.dot(chunk.status, _CHUNK_TONES[chunk.status])}")
+    return (
+        position,
+        f"{hit.score:.4f}",
+        found_by,
+        name,
+        html.prose(shorten(chunk.text, TEXT_WIDTH)),
+    )
+
+
+def _message(text: str) -> Html:
+    return html.prose(shorten(text, MESSAGE_WIDTH))
+
+
+def _price(dollars: float | None, beside: str | None) -> str:
+    return money(dollars) + (f", {beside}" if beside else "")
+
+
+def _known_moment(epoch: float | None) -> str | None:
+    return None if epoch is None else moment(epoch)
+
+
+def _left_out(count: int, shown: int, what: str) -> list[Html]:
+    rest = count - shown
+    return [html.line(f"… and {rest:,} {what}.")] if rest > 0 else []

@@ -1,0 +1,92 @@
+"""As many searches at once as there are cores."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from semantic_core.store.reading.turns import Turns
+
+
+def test_no_more_are_let_in_than_there_are_turns() -> None:
+    turns, inside, most = Turns(2), [], []
+    everybody = threading.Barrier(8)
+
+    def search(number: int) -> None:
+        everybody.wait()
+        with turns.one():
+            inside.append(number)
+            most.append(len(inside))
+            time.sleep(0.01)
+            inside.remove(number)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(search, range(8)))
+    assert max(most) == 2
+
+
+def test_a_search_that_fails_gives_its_turn_back() -> None:
+    turns = Turns(1)
+    for _ in range(3):
+        with pytest.raises(ZeroDivisionError), turns.one():
+            raise ZeroDivisionError
+    with turns.one():
+        pass
+
+
+def test_an_interrupt_while_waiting_takes_no_turn() -> None:
+    turns, is_held, may_go = Turns(1), threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with turns.one():
+            is_held.set()
+            may_go.wait()
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    is_held.wait()
+    threading.Timer(0.05, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt), turns.one():
+        pass
+    may_go.set()
+    holder.join()
+    with turns.one():
+        pass
+
+
+def test_interrupts_at_any_moment_lose_no_turn() -> None:
+    turns, caught, has_ended = Turns(1), 0, threading.Event()
+
+    def interrupt() -> None:
+        while not has_ended.wait(0.0007):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    disturber = threading.Thread(target=interrupt)
+    until = time.monotonic() + 1
+    disturber.start()
+    while time.monotonic() < until:
+        try:
+            while True:
+                with turns.one():
+                    pass
+        except KeyboardInterrupt:
+            caught += 1
+    while not has_ended.is_set():
+        try:
+            has_ended.set()
+            disturber.join()
+        except KeyboardInterrupt:
+            caught += 1
+    assert caught > 10
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(_take, turns).result(timeout=5)
+
+
+def _take(turns: Turns) -> None:
+    with turns.one():
+        pass

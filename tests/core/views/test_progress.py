@@ -1,0 +1,150 @@
+"""Progress of long work: told to a callable, shown as a bar if asked for, else silent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from semantic_core.documents.splitter import Splitter
+from semantic_core.domain.errors import IngestError
+from semantic_core.domain.reports import IngestReport
+from semantic_core.domain.statuses import EmbeddingStatus, HoldReason
+from semantic_core.domain.types import BatchJob, Document, QueueStats
+from semantic_core.facade import SemanticCore
+from semantic_core.store import PeeweeVectorStore
+from semantic_core.views.progress import queue_progress
+from support.world import World, open_world
+
+Capture = pytest.CaptureFixture[str]
+
+
+def documents(count: int) -> list[Document]:
+    return [Document(id=f"d{n}", content=f"Text number {n}.") for n in range(count)]
+
+
+@pytest.fixture
+def core(store: PeeweeVectorStore) -> Iterator[SemanticCore]:
+    with SemanticCore(store, splitter=Splitter(max_chars=400)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def slow_world(tmp_path: Path) -> Iterator[World]:
+    with open_world(tmp_path, pending_seconds=60, running_seconds=60) as opened:
+        yield opened
+
+
+def test_nothing_is_printed_unless_asked_for(slow_world: World, capsys: Capture) -> None:
+    with SemanticCore(slow_world.store) as core:
+        core.ingest(documents(3))
+    manager = slow_world.manager()
+    manager.flush_queue()
+    manager.wait()
+    assert capsys.readouterr() == ("", "")
+
+
+# --- ingest ------------------------------------------------------------------------------
+
+
+def test_ingest_shows_a_bar(core: SemanticCore, capsys: Capture) -> None:
+    core.ingest(documents(3), progress=True)
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "3/3" in shown.err
+    assert "pending=3" in shown.err
+
+
+def test_ingest_shows_a_bar_without_knowing_how_many_come(
+    core: SemanticCore, capsys: Capture
+) -> None:
+    core.ingest((document for document in documents(3)), progress=True)
+    assert "3 documents" in capsys.readouterr().err
+
+
+def test_the_bar_ends_full_where_documents_are_refused(core: SemanticCore, capsys: Capture) -> None:
+    with pytest.raises(IngestError):
+        core.ingest([*documents(2), Document(content=" ")], progress=True)
+    assert "3/3" in capsys.readouterr().err
+
+
+def test_ingest_tells_a_callable_of_every_page(core: SemanticCore) -> None:
+    """Each report is about what is saved by then: a page is told of after its transaction."""
+    long = [
+        Document(id=f"d{n}", content=f"Paragraph of {n}. " * 20 + "\n\n" + "word " * 20_000)
+        for n in range(10)
+    ]
+    seen: list[tuple[IngestReport, int]] = []
+
+    def note(report: IngestReport) -> None:
+        seen.append((report, len(core.store.chunks())))
+
+    report = core.ingest(long, progress=note)
+    assert len(seen) >= 3
+    assert [told.chunks.inserted for told, _ in seen] == [stored for _, stored in seen]
+    assert seen[-1][0] == report
+    assert report.documents == 10
+
+
+def test_an_error_in_the_callable_loses_nothing(core: SemanticCore) -> None:
+    def fail(report: IngestReport) -> None:
+        raise RuntimeError(report.documents)
+
+    with pytest.raises(RuntimeError, match="3"):
+        core.ingest(documents(3), progress=fail)
+    assert len(core.store.chunks()) == 3
+
+
+# --- wait --------------------------------------------------------------------------------
+
+
+def test_wait_shows_a_bar(slow_world: World, capsys: Capture) -> None:
+    slow_world.save("one", "two")
+    manager = slow_world.manager()
+    manager.flush_queue()
+    manager.wait(progress=True)
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "0/2" in shown.err
+    assert "2/2" in shown.err
+    assert "jobs=0" in shown.err
+    assert slow_world.chunk().status is EmbeddingStatus.READY
+
+
+def test_the_bar_counts_the_texts_that_the_provider_is_done_with(
+    slow_world: World, capsys: Capture
+) -> None:
+    """Half of a running job, all of an ended one, and one more that another process sent."""
+    slow_world.save("one")
+    manager = slow_world.manager()
+    manager.flush_queue()
+    stats = manager.get_queue_stats()
+    [job] = stats.open_jobs
+
+    def after(*jobs: BatchJob, held: tuple[BatchJob, ...] = ()) -> QueueStats:
+        return replace(stats, open_jobs=jobs, held_jobs=held)
+
+    first = replace(job, id="first", request_count=10)
+    second = replace(job, id="second", request_count=30)
+    expected = {}
+    with queue_progress(True, look=lambda: after(first)) as tell:
+        expected["0/10"] = capsys.readouterr().err
+        tell(after(replace(first, done_count=4, failed_count=1)))
+        expected["5/10"] = capsys.readouterr().err
+        tell(after(second))
+        expected["10/40"] = capsys.readouterr().err
+        held = replace(second, hold_reason=HoldReason.LOST)
+        tell(after(held, held=(held,)))
+        expected["held=1"] = capsys.readouterr().err
+    assert {words: words in shown for words, shown in expected.items()} == dict.fromkeys(
+        expected, True
+    )
+
+
+def test_wait_with_nothing_to_wait_for_shows_an_empty_bar(
+    slow_world: World, capsys: Capture
+) -> None:
+    slow_world.manager().wait(progress=True)
+    assert "jobs=0" in capsys.readouterr().err
