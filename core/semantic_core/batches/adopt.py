@@ -7,7 +7,6 @@ nothing is sent while such a job runs: its texts are known only once its results
 from __future__ import annotations
 
 import logging
-import sqlite3
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from semantic_core.batches.job.end import Ending, end_job
 from semantic_core.batches.job.hold import HOLDABLE
 from semantic_core.batches.job.listing import Listing, found_job
 from semantic_core.batches.job.pages import pages
+from semantic_core.database.port import Connection
 from semantic_core.domain.failpoints import FailPoint, reach
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.statuses import FailureReason, VectorOrigin
@@ -151,7 +151,7 @@ def _store_wanted(
 
 
 def _fail_too_long(
-    connection: sqlite3.Connection, space_id: int, lines: Mapping[bytes, ResultLine], *, now: float
+    connection: Connection, space_id: int, lines: Mapping[bytes, ResultLine], *, now: float
 ) -> None:
     """Let no text go again that its model did not take whole."""
     found = {key: line.error for key, line in lines.items() if line.is_too_long}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sqlite3
 from dataclasses import replace
 from typing import Self
 
@@ -17,6 +16,7 @@ from semantic_core.batches.steer import cancel_job, release_job
 from semantic_core.batches.submit import submit_one
 from semantic_core.batches.sync import sync_adopted, sync_database
 from semantic_core.batches.wait import wait_for_jobs
+from semantic_core.database.port import Connection
 from semantic_core.domain.clock import Clock
 from semantic_core.domain.errors import (
     BudgetExceededError,
@@ -373,7 +373,7 @@ class BatchManager:
                 self._told.add(caution)
                 _log.warning("%s", caution)
 
-    def _collection_id(self, connection: sqlite3.Connection) -> int | None:
+    def _collection_id(self, connection: Connection) -> int | None:
         if self.collection is None:
             return None
         return collection_id(connection, self.collection)

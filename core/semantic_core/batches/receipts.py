@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections import Counter
 from datetime import UTC, datetime
 
+from semantic_core.database.port import Connection
 from semantic_core.domain.pricing import Cost, PriceTable
 from semantic_core.domain.receipts import Estimate, Receipt
 from semantic_core.queue.checks import spent_on_checks
@@ -14,7 +14,7 @@ from semantic_core.queue.jobs import list_jobs
 
 
 def estimate_waiting(
-    connection: sqlite3.Connection, *, collection_id: int | None, prices: PriceTable
+    connection: Connection, *, collection_id: int | None, prices: PriceTable
 ) -> Estimate:
     """Estimate what sending everything that waits would cost."""
     waiting = waiting_tokens(connection, collection_id=collection_id)
@@ -34,7 +34,7 @@ def estimate_waiting(
 
 
 def read_cautions(
-    connection: sqlite3.Connection, *, collection_id: int | None, prices: PriceTable
+    connection: Connection, *, collection_id: int | None, prices: PriceTable
 ) -> tuple[str, ...]:
     """Return what is not known of the models that texts wait for, a sentence each."""
     models = waiting_models(connection, collection_id=collection_id)
@@ -42,7 +42,7 @@ def read_cautions(
 
 
 def write_receipt(
-    connection: sqlite3.Connection,
+    connection: Connection,
     *,
     since: float,
     until: float | None = None,
@@ -85,7 +85,7 @@ def write_receipt(
     )
 
 
-def spent_this_month(connection: sqlite3.Connection, *, now: float, prices: PriceTable) -> float:
+def spent_this_month(connection: Connection, *, now: float, prices: PriceTable) -> float:
     """Return what this month's jobs and spot checks cost, or may.
 
     Where nobody knows, they are taken as billed.

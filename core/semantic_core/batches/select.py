@@ -7,12 +7,12 @@ texts, a budget, a quota) stops that one only, and is noted for status.
 from __future__ import annotations
 
 import logging
-import sqlite3
 import uuid
 from dataclasses import dataclass, field, replace
 
 from semantic_core.batches.job.afford import affordable_tokens, budget_exceeded
 from semantic_core.batches.job.context import BatchContext, LeasedJob, new_token
+from semantic_core.database.port import Connection
 from semantic_core.domain.errors import BudgetExceededError, NotBatchableError, SemanticCoreError
 from semantic_core.domain.failpoints import FailPoint, reach
 from semantic_core.domain.limits import GEMINI_LIMITS, RESULT_LINE_BYTES, RESULT_NUMBER_BYTES
@@ -109,7 +109,7 @@ def claim_next(context: BatchContext, run: FlushRun) -> tuple[LeasedJob, int] | 
 
 
 def _first_that_passes(
-    connection: sqlite3.Connection, context: BatchContext, run: FlushRun, now: float
+    connection: Connection, context: BatchContext, run: FlushRun, now: float
 ) -> Waiting | None:
     run.too_dear.clear()
     for candidate in candidates(connection, collection=run.options.collection, now=now):
@@ -131,7 +131,7 @@ def _first_that_passes(
 
 
 def _look(
-    connection: sqlite3.Connection,
+    connection: Connection,
     context: BatchContext,
     candidate: Candidate,
     options: FlushOptions,
@@ -171,7 +171,7 @@ def _look(
 
 
 def _is_too_small(
-    connection: sqlite3.Connection,
+    connection: Connection,
     candidate: Candidate,
     waiting: Waiting,
     options: FlushOptions,
@@ -200,7 +200,7 @@ class _Room:
 
 
 def _room(
-    connection: sqlite3.Connection, context: BatchContext, candidate: Candidate, now: float
+    connection: Connection, context: BatchContext, candidate: Candidate, now: float
 ) -> _Room | str:
     """Return what the next job may carry, or why nothing."""
     config = context.config
@@ -241,7 +241,7 @@ def _room(
     )
 
 
-def _storable(connection: sqlite3.Connection, fingerprint: str, candidate: Candidate) -> int:
+def _storable(connection: Connection, fingerprint: str, candidate: Candidate) -> int:
     """Return how many more result lines the provider's file storage surely holds."""
     stored = stored_bytes(
         connection,

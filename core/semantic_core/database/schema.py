@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from semantic_core.database import Database
+from semantic_core.database.port import Connection
 from semantic_core.database.sqlite.legacy import is_legacy, move_legacy_rows, set_legacy_aside
 from semantic_core.database.sqlite.schema_001 import SCHEMA_001, quoted
 from semantic_core.domain.errors import (
@@ -72,7 +73,7 @@ def ensure_schema_compatibility(database: Database, options: SchemaOptions) -> N
     database.use_write_ahead_log()
 
 
-def _check_nothing_runs(connection: sqlite3.Connection, path: Path) -> None:
+def _check_nothing_runs(connection: Connection, path: Path) -> None:
     """Check that what is written to our tables runs nothing of somebody else's.
 
     Raises:
@@ -109,7 +110,7 @@ def _migrate(database: Database, options: SchemaOptions) -> None:
         )
 
 
-def _tables(connection: sqlite3.Connection) -> set[str]:
+def _tables(connection: Connection) -> set[str]:
     return {
         row[0]
         for row in connection.execute(
@@ -119,7 +120,7 @@ def _tables(connection: sqlite3.Connection) -> set[str]:
     }
 
 
-def _version(connection: sqlite3.Connection, tables: set[str], path: Path) -> int:
+def _version(connection: Connection, tables: set[str], path: Path) -> int:
     """Return the schema version, 0 for an empty database or one from before batching."""
     if connection.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID:
         recorded = read_meta(connection, "schema_version") if "meta" in tables else None
@@ -146,7 +147,7 @@ def _version(connection: sqlite3.Connection, tables: set[str], path: Path) -> in
     )
 
 
-def m001_batching(connection: sqlite3.Connection, options: SchemaOptions) -> None:
+def m001_batching(connection: Connection, options: SchemaOptions) -> None:
     """Create the tables; take over the rows of a database from before batching."""
     had_rows = set_legacy_aside(connection)
     for statement in SCHEMA_001:
@@ -187,16 +188,16 @@ def m001_batching(connection: sqlite3.Connection, options: SchemaOptions) -> Non
         )
 
 
-MIGRATIONS: tuple[Callable[[sqlite3.Connection, SchemaOptions], None], ...] = (m001_batching,)
+MIGRATIONS: tuple[Callable[[Connection, SchemaOptions], None], ...] = (m001_batching,)
 
 
-def read_meta(connection: sqlite3.Connection, key: str) -> str | None:
+def read_meta(connection: Connection, key: str) -> str | None:
     """Return a value of the meta table, or None."""
     row = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
     return None if row is None else str(row[0])
 
 
-def database_uuid(connection: sqlite3.Connection) -> uuid.UUID:
+def database_uuid(connection: Connection) -> uuid.UUID:
     """Return the name of this database that no other has, but its copies.
 
     Raises:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 
 from semantic_core.database import Database, open_to_others, tighten
+from semantic_core.database.port import Connection
 from semantic_core.database.sqlite.keywords import check_index, rebuild_index
 from semantic_core.database.sqlite.tags import count_wrong_tags, rebuild_tags
 from semantic_core.doctor.findings import Finding, Trouble
@@ -125,7 +125,7 @@ def _contradiction(count: int, what: str) -> Finding:
     )
 
 
-def _changed_texts(connection: sqlite3.Connection) -> int:
+def _changed_texts(connection: Connection) -> int:
     """Return how many texts do not have the hash they are stored under."""
     changed = 0
     for collection_id, spec in connection.execute("SELECT id, spec FROM collections").fetchall():
@@ -318,5 +318,5 @@ def pauses(database: Database, *, fix: bool, now: float, beyond: float) -> Findi
     )
 
 
-def _number(connection: sqlite3.Connection, query: str) -> int:
+def _number(connection: Connection, query: str) -> int:
     return int(connection.execute(query).fetchone()[0])

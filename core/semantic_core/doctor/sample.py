@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -12,6 +11,7 @@ import numpy as np
 from semantic_core.batches import BatchManager
 from semantic_core.batches.check import CheckedText, SpotCheck, close_check, embed_again
 from semantic_core.batches.job.context import BatchContext
+from semantic_core.database.port import Connection
 from semantic_core.doctor.findings import Finding, Trouble
 from semantic_core.domain.errors import BudgetExceededError, ProviderError
 from semantic_core.domain.spec import EmbeddingSpec
@@ -70,7 +70,7 @@ def sampled_vectors(manager: BatchManager, *, texts: int) -> Iterator[Finding]:
     yield Finding(trouble=Trouble.SPOT_CHECK, count=len(checked), message=f"{found}, and paid for.")
 
 
-def _sample(connection: sqlite3.Connection, texts: int) -> Iterator[_Sampled]:
+def _sample(connection: Connection, texts: int) -> Iterator[_Sampled]:
     # Keys are digests, so that those that follow any one are a random sample.
     start = secrets.token_bytes(32)
     rows = [

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from semantic_core.database.port import Connection
+from semantic_core.database.sqlite.damaged import any_text
 from semantic_core.domain.pricing import Price
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.statuses import FailureReason
 from semantic_core.queue.costs import mean_tokens
-from semantic_core.queue.job_rows import any_text
 
 # An ended row that never had a job at the provider, as far as anybody knew.
 _BELIEVED_ABSENT = "status = 'FAILED' AND google_job_id IS NULL"
@@ -42,7 +42,7 @@ class FoundJob:
     submitted_at: float
 
 
-def unknown_names(connection: sqlite3.Connection, names: Iterable[str]) -> set[str]:
+def unknown_names(connection: Connection, names: Iterable[str]) -> set[str]:
     """Return which display names no job here bears."""
     return {
         row[0]
@@ -54,7 +54,7 @@ def unknown_names(connection: sqlite3.Connection, names: Iterable[str]) -> set[s
 
 
 def adopt(
-    connection: sqlite3.Connection, job: FoundJob, *, prices: Mapping[str, Price], now: float
+    connection: Connection, job: FoundJob, *, prices: Mapping[str, Price], now: float
 ) -> bool:
     """Insert a row for a found job; return whether there is a vector space it can be for.
 
@@ -96,7 +96,7 @@ def adopt(
     return True
 
 
-def open_adopted(connection: sqlite3.Connection) -> list[str]:
+def open_adopted(connection: Connection) -> list[str]:
     """Return adopted jobs that still run, or whose results look wrong.
 
     Nobody knows which texts they hold, so that any text that is sent may be paid for twice.
@@ -111,7 +111,7 @@ def open_adopted(connection: sqlite3.Connection) -> list[str]:
 
 
 def wanted_hashes(
-    connection: sqlite3.Connection, space_id: int, content_hashes: Sequence[bytes]
+    connection: Connection, space_id: int, content_hashes: Sequence[bytes]
 ) -> set[bytes]:
     """Return which hashes a chunk of this space wants and does not have."""
     marks = ", ".join("?" * len(content_hashes))
@@ -126,7 +126,7 @@ def wanted_hashes(
     }
 
 
-def possible_spaces(connection: sqlite3.Connection, model: str) -> list[tuple[int, EmbeddingSpec]]:
+def possible_spaces(connection: Connection, model: str) -> list[tuple[int, EmbeddingSpec]]:
     """Return the vector spaces that an adopted job of this model can be for.
 
     Where no collection has a model of that name, all of them: the content hashes of its lines
@@ -142,7 +142,7 @@ def possible_spaces(connection: sqlite3.Connection, model: str) -> list[tuple[in
     return [space for space in spaces if space[1].model == model] or spaces
 
 
-def inputs_without_job(connection: sqlite3.Connection, *, since: float) -> set[str]:
+def inputs_without_job(connection: Connection, *, since: float) -> set[str]:
     """Return the input files of jobs that may be at the provider, unknown to their row."""
     with any_text(connection):
         return {
@@ -155,7 +155,7 @@ def inputs_without_job(connection: sqlite3.Connection, *, since: float) -> set[s
         }
 
 
-def may_be_late(connection: sqlite3.Connection, *, since: float) -> bool:
+def may_be_late(connection: Connection, *, since: float) -> bool:
     """Return whether a job that was believed absent could still spare an open one its bill."""
     row = connection.execute(
         f"SELECT EXISTS (SELECT 1 FROM batch_jobs WHERE {_BELIEVED_ABSENT} AND creating_at > ? "
@@ -167,7 +167,7 @@ def may_be_late(connection: sqlite3.Connection, *, since: float) -> bool:
 
 
 def believed_absent(
-    connection: sqlite3.Connection, names: Iterable[str], inputs: Iterable[str]
+    connection: Connection, names: Iterable[str], inputs: Iterable[str]
 ) -> list[tuple[str, str, str | None]]:
     """Return (id, display name, input file) of ended rows without a job, of these names or files."""
     with any_text(connection):
@@ -179,7 +179,7 @@ def believed_absent(
         ).fetchall()
 
 
-def lacks_vectors(connection: sqlite3.Connection, job_id: str) -> bool:
+def lacks_vectors(connection: Connection, job_id: str) -> bool:
     """Return whether a job carries or carried a text whose vector is not stored."""
     row = connection.execute(
         "SELECT EXISTS (SELECT 1 FROM batch_items i WHERE job_id = ? "
@@ -189,7 +189,7 @@ def lacks_vectors(connection: sqlite3.Connection, job_id: str) -> bool:
     return bool(row[0])
 
 
-def reopen(connection: sqlite3.Connection, job: FoundJob, *, now: float) -> bool:
+def reopen(connection: Connection, job: FoundJob, *, now: float) -> bool:
     """Take back that a job was never created; return False if another process did so already.
 
     It gets those of its texts again whose vector is still wanting. A text that another job
@@ -216,7 +216,7 @@ def reopen(connection: sqlite3.Connection, job: FoundJob, *, now: float) -> bool
     return bool(changed)
 
 
-def _take_back(connection: sqlite3.Connection, job_id: str) -> None:
+def _take_back(connection: Connection, job_id: str) -> None:
     """Open a job's released items that nobody else brings or brought; give it their chunks."""
     connection.execute(
         "UPDATE batch_items AS i SET state = 'open', error = NULL WHERE job_id = :job "
@@ -233,7 +233,7 @@ def _take_back(connection: sqlite3.Connection, job_id: str) -> None:
     )
 
 
-def rivals(connection: sqlite3.Connection, job_id: str) -> list[tuple[str, str | None]]:
+def rivals(connection: Connection, job_id: str) -> list[tuple[str, str | None]]:
     """Return the open jobs that were sent texts of a reopened one since: (id, remote id).
 
     The remote id of a job that is uncertain is not known yet.
@@ -247,7 +247,7 @@ def rivals(connection: sqlite3.Connection, job_id: str) -> list[tuple[str, str |
     ).fetchall()
 
 
-def hand_over(connection: sqlite3.Connection, giver: str, taker: str) -> None:
+def hand_over(connection: Connection, giver: str, taker: str) -> None:
     """Let a reopened job bring the texts that another open job carries, too.
 
     Whichever is done first settles them: results are stored by hash.

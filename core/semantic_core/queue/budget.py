@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import dataclass
 
+from semantic_core.database.port import Connection
 from semantic_core.domain.statuses import BudgetUse
 
 # Word for word the condition of the index batch_items_budget, which SQLite uses only then.
@@ -48,7 +48,7 @@ class RetryBudget:
         return min(self.longest_delay, self.first_delay * 2 ** max(0, tries - 1)) if tries else 0.0
 
 
-def used_budget(connection: sqlite3.Connection, content_hash: bytes) -> dict[str, int]:
+def used_budget(connection: Connection, content_hash: bytes) -> dict[str, int]:
     """Return how often each kind of use stands against this content hash."""
     return dict(
         connection.execute(
@@ -59,7 +59,7 @@ def used_budget(connection: sqlite3.Connection, content_hash: bytes) -> dict[str
     )
 
 
-def forgive(connection: sqlite3.Connection, content_hash: bytes) -> None:
+def forgive(connection: Connection, content_hash: bytes) -> None:
     """Begin a new budget for this content hash."""
     connection.execute(
         f"UPDATE batch_items SET budget_use = 'forgiven' WHERE content_hash = ? AND {USES_BUDGET}",

@@ -6,10 +6,10 @@ in AI Studio and tells it to no program: what a project takes is found out by tr
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import dataclass
 from typing import Self
 
+from semantic_core.database.port import Connection
 from semantic_core.queue.budget import LONGEST_PAUSE
 
 # First-tier projects report 130,000 to 480,000 enqueued tokens; none reports less than these.
@@ -124,9 +124,7 @@ def _half(ceiling: int, refused: int, least: int) -> int:
     return (min(ceiling, refused) if refused > least else ceiling) // 2
 
 
-def read_enqueued(
-    connection: sqlite3.Connection, key: QuotaKey, *, beside: str | None = None
-) -> Load:
+def read_enqueued(connection: Connection, key: QuotaKey, *, beside: str | None = None) -> Load:
     """Return what is, or may be, enqueued at the provider, or about to be.
 
     Args:
@@ -144,7 +142,7 @@ def read_enqueued(
 
 
 def stored_bytes(
-    connection: sqlite3.Connection, fingerprint: str, *, number_bytes: int, line_bytes: int
+    connection: Connection, fingerprint: str, *, number_bytes: int, line_bytes: int
 ) -> int:
     """Return what the files of a key's open jobs take at the provider, results included.
 
@@ -165,7 +163,7 @@ def stored_bytes(
 
 
 def read_ceiling(
-    connection: sqlite3.Connection, key: QuotaKey, *, bounds: CeilingBounds, now: float
+    connection: Connection, key: QuotaKey, *, bounds: CeilingBounds, now: float
 ) -> Ceiling:
     """Return the ceiling of a key and model; the first one where none is noted, or not lately.
 
@@ -200,9 +198,7 @@ def read_ceiling(
     )
 
 
-def write_ceiling(
-    connection: sqlite3.Connection, key: QuotaKey, ceiling: Ceiling, *, now: float
-) -> None:
+def write_ceiling(connection: Connection, key: QuotaKey, ceiling: Ceiling, *, now: float) -> None:
     """Note the ceiling of a key and model, with its date."""
     connection.execute(
         "INSERT INTO ceilings (fingerprint, model, requests, tokens, open_jobs, not_before, "

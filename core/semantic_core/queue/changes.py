@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
+from semantic_core.database.port import Connection
 
 # An index that is further behind than this is read again from the rows, which costs no more.
 KEPT = 100_000
 
 
-def note_inserted(connection: sqlite3.Connection, *, after: int) -> None:
+def note_inserted(connection: Connection, *, after: int) -> None:
     """Note the chunks with a larger row key that have a serving vector."""
     connection.execute(
         "INSERT INTO changes (collection_id, chunk_pk) SELECT collection_id, pk FROM chunks "
@@ -18,7 +18,7 @@ def note_inserted(connection: sqlite3.Connection, *, after: int) -> None:
     _forget_old(connection)
 
 
-def note_changed(connection: sqlite3.Connection, chunks: list[tuple[int, int]]) -> None:
+def note_changed(connection: Connection, chunks: list[tuple[int, int]]) -> None:
     """Note chunks, given as (collection, row key), whose serving vector is another one or gone."""
     if not chunks:
         return
@@ -26,7 +26,7 @@ def note_changed(connection: sqlite3.Connection, chunks: list[tuple[int, int]]) 
     _forget_old(connection)
 
 
-def _forget_old(connection: sqlite3.Connection) -> None:
+def _forget_old(connection: Connection) -> None:
     # The newest row always stays, so the sequence never seems to begin anew.
     connection.execute(
         "DELETE FROM changes WHERE seq <= (SELECT max(seq) FROM changes) - ?", (KEPT,)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import dataclass
+
+from semantic_core.database.port import Connection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +21,7 @@ class SpentOnChecks:
 
 
 def record_check(
-    connection: sqlite3.Connection,
+    connection: Connection,
     *,
     job_id: str | None,
     model: str,
@@ -30,22 +31,21 @@ def record_check(
     now: float,
 ) -> int:
     """Record a check before it is sent, so that no crash hides its price; return its number."""
-    number = connection.execute(
+    (number,) = connection.execute(
         "INSERT INTO spot_checks (job_id, model, texts, tokens, cost_usd, created_at) "
-        "VALUES (?, ?, ?, ?, ?, ?)",
+        "VALUES (?, ?, ?, ?, ?, ?) RETURNING id",
         (job_id, model, texts, tokens, cost_usd, now),
-    ).lastrowid
-    assert number is not None  # noqa: S101  # an INSERT always has one
-    return number
+    ).fetchone()
+    return int(number)
 
 
-def forget_check(connection: sqlite3.Connection, number: int) -> None:
+def forget_check(connection: Connection, number: int) -> None:
     """Remove a check that the provider refused: it cost nothing."""
     connection.execute("DELETE FROM spot_checks WHERE id = ?", (number,))
 
 
 def finish_check(
-    connection: sqlite3.Connection, number: int, *, worst_cosine: float | None, is_passed: bool
+    connection: Connection, number: int, *, worst_cosine: float | None, is_passed: bool
 ) -> None:
     """Record the outcome of a check."""
     connection.execute(
@@ -54,7 +54,7 @@ def finish_check(
     )
 
 
-def has_passed(connection: sqlite3.Connection, job_id: str) -> bool:
+def has_passed(connection: Connection, job_id: str) -> bool:
     """Return whether a job was checked and found good, so that it is not paid for again."""
     return bool(
         connection.execute(
@@ -64,7 +64,7 @@ def has_passed(connection: sqlite3.Connection, job_id: str) -> bool:
 
 
 def spent_on_checks(
-    connection: sqlite3.Connection, since: float, *, until: float | None = None
+    connection: Connection, since: float, *, until: float | None = None
 ) -> SpentOnChecks:
     """Return what the checks since then, and before ``until``, cost."""
     tokens, cost, unpriced = connection.execute(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from semantic_core.database.port import Connection
 from semantic_core.domain.pricing import Price, token_estimator
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.queue.budget import LONGEST_PAUSE, USES_BUDGET, RetryBudget, used_budget
@@ -98,9 +98,7 @@ class Candidate:
     collection_ids: tuple[int, ...]
 
 
-def candidates(
-    connection: sqlite3.Connection, *, collection: str | None, now: float
-) -> list[Candidate]:
+def candidates(connection: Connection, *, collection: str | None, now: float) -> list[Candidate]:
     """Return the spaces with due texts, the one whose text has waited longest first.
 
     The work is proportional to the number of collections, not to what is stored or waits.
@@ -130,7 +128,7 @@ def candidates(
 
 
 def _due_texts(
-    connection: sqlite3.Connection, candidate: Candidate, now: float
+    connection: Connection, candidate: Candidate, now: float
 ) -> Iterator[tuple[bytes, bytes, bool, bool]]:
     """Yield (content hash, vector source in UTF-8, is its budget used, is its vector stored).
 
@@ -153,7 +151,7 @@ def _due_texts(
 
 
 def fill_job(
-    connection: sqlite3.Connection,
+    connection: Connection,
     candidate: Candidate,
     *,
     limits: ClaimLimits,
@@ -209,7 +207,7 @@ def fill_job(
     )
 
 
-def oldest_due(connection: sqlite3.Connection, candidate: Candidate, *, now: float) -> float:
+def oldest_due(connection: Connection, candidate: Candidate, *, now: float) -> float:
     """Return since when the oldest due chunk of a candidate waits, in epoch seconds.
 
     It reads all of them: for a candidate with few.
@@ -226,9 +224,7 @@ def oldest_due(connection: sqlite3.Connection, candidate: Candidate, *, now: flo
     )
 
 
-def note_passed(
-    connection: sqlite3.Connection, space_id: int, why: str | None, *, now: float
-) -> None:
+def note_passed(connection: Connection, space_id: int, why: str | None, *, now: float) -> None:
     """Note why the texts of a space are not sent now, for status; None where they are.
 
     The moment noted is the one since when this is why.
@@ -239,7 +235,7 @@ def note_passed(
     )
 
 
-def claim(connection: sqlite3.Connection, waiting: Waiting, job: NewJob) -> None:
+def claim(connection: Connection, waiting: Waiting, job: NewJob) -> None:
     """Insert the job with its open items, and give it the chunks that want them.
 
     The unique index on open items makes it impossible that a text is in two jobs.
@@ -283,7 +279,7 @@ def claim(connection: sqlite3.Connection, waiting: Waiting, job: NewJob) -> None
 
 
 def claimed_texts(
-    connection: sqlite3.Connection, job_id: str, *, after: int, limit: int
+    connection: Connection, job_id: str, *, after: int, limit: int
 ) -> Iterator[tuple[int, bytes, str | None]]:
     """Return (item id, content hash, vector source) of open items after an item id.
 
@@ -300,9 +296,7 @@ def claimed_texts(
     )
 
 
-def wanted_sources(
-    connection: sqlite3.Connection, content_hashes: Sequence[bytes]
-) -> dict[bytes, str]:
+def wanted_sources(connection: Connection, content_hashes: Sequence[bytes]) -> dict[bytes, str]:
     """Return the vector sources of those hashes that chunks want and do not have."""
     found = {}
     for content_hash in content_hashes:
@@ -316,7 +310,7 @@ def wanted_sources(
     return found
 
 
-def _last_error(connection: sqlite3.Connection, content_hash: bytes) -> str:
+def _last_error(connection: Connection, content_hash: bytes) -> str:
     row = connection.execute(
         "SELECT error FROM batch_items WHERE content_hash = ? AND error IS NOT NULL "
         "ORDER BY id DESC LIMIT 1",

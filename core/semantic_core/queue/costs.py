@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from semantic_core.database.port import Connection
+from semantic_core.database.sqlite.damaged import any_text
 from semantic_core.domain.pricing import Cost, Price, PriceTable, token_estimator, tokens_in
 from semantic_core.domain.spec import MODEL_TOKEN_LIMITS, EmbeddingSpec
-from semantic_core.queue.job_rows import any_text, read_columns
+from semantic_core.queue.job_rows import read_columns
 
 _WAITS = "k.embedding_status = 'PENDING' AND k.batch_job_id IS NULL"
 
@@ -64,7 +65,7 @@ class SpentTokens:
         return None if price is None else price.cost(self.tokens)
 
 
-def has_waiting(connection: sqlite3.Connection) -> bool:
+def has_waiting(connection: Connection) -> bool:
     """Return whether any chunk waits to be sent."""
     return bool(
         connection.execute(
@@ -74,7 +75,7 @@ def has_waiting(connection: sqlite3.Connection) -> bool:
     )
 
 
-def waiting_models(connection: sqlite3.Connection, *, collection_id: int | None) -> list[str]:
+def waiting_models(connection: Connection, *, collection_id: int | None) -> list[str]:
     """Return the models whose texts wait to be sent."""
     return [
         row[0]
@@ -88,9 +89,7 @@ def waiting_models(connection: sqlite3.Connection, *, collection_id: int | None)
     ]
 
 
-def waiting_tokens(
-    connection: sqlite3.Connection, *, collection_id: int | None
-) -> list[WaitingTokens]:
+def waiting_tokens(connection: Connection, *, collection_id: int | None) -> list[WaitingTokens]:
     """Estimate what waits, by model. The work is proportional to what waits."""
     found: dict[str, list[int]] = {}
     estimators: dict[str, tuple[str, Callable[[bytes], int]]] = {}
@@ -122,7 +121,7 @@ def waiting_tokens(
 
 
 def spent_since(
-    connection: sqlite3.Connection, since: float, *, until: float | None = None
+    connection: Connection, since: float, *, until: float | None = None
 ) -> list[SpentTokens]:
     """Return what each job created since then, and before ``until``, cost, or may have."""
     names = (
@@ -150,7 +149,7 @@ def spent_since(
     ]
 
 
-def reused_vectors(connection: sqlite3.Connection) -> tuple[int, int, int]:
+def reused_vectors(connection: Connection) -> tuple[int, int, int]:
     """Return how many chunks share a paid vector with another, and the tokens that saved.
 
     The third number is how many of those tokens are estimated: the provider did not count them.
@@ -174,7 +173,7 @@ def reused_vectors(connection: sqlite3.Connection) -> tuple[int, int, int]:
 # --- texts of jobs that others sent ------------------------------------------------------
 
 
-def mean_tokens(connection: sqlite3.Connection, space_id: int, spec: EmbeddingSpec) -> int:
+def mean_tokens(connection: Connection, space_id: int, spec: EmbeddingSpec) -> int:
     """Return the estimated tokens of an average text of a space, by its first thousand chunks.
 
     Without any, the most that the model takes: nobody knows better.
@@ -194,7 +193,7 @@ def mean_tokens(connection: sqlite3.Connection, space_id: int, spec: EmbeddingSp
 
 
 def token_guesser(
-    connection: sqlite3.Connection,
+    connection: Connection,
     space_id: int,
     spec: EmbeddingSpec,
     content_hashes: Sequence[bytes],

@@ -5,10 +5,10 @@ Whatever inserts, deletes or moves chunks says so here, in the same transaction.
 
 from __future__ import annotations
 
-import sqlite3
 from collections import Counter
 from typing import NamedTuple
 
+from semantic_core.database.port import Connection
 from semantic_core.domain.statuses import EmbeddingStatus
 
 
@@ -20,7 +20,7 @@ class ChunkState(NamedTuple):
     is_served: bool
 
 
-def count_changes(connection: sqlite3.Connection, changes: Counter[ChunkState]) -> None:
+def count_changes(connection: Connection, changes: Counter[ChunkState]) -> None:
     """Add to the counts; a negative number takes away."""
     connection.executemany(
         "INSERT INTO chunk_counts (collection_id, embedding_status, is_served, chunks) "
@@ -31,7 +31,7 @@ def count_changes(connection: sqlite3.Connection, changes: Counter[ChunkState]) 
 
 
 def move_counts(
-    connection: sqlite3.Connection, chunks: list[tuple[int, bool]], *, to: EmbeddingStatus
+    connection: Connection, chunks: list[tuple[int, bool]], *, to: EmbeddingStatus
 ) -> None:
     """Note that chunks, given as (collection, is served), went between PENDING and FAILED."""
     came_from = EmbeddingStatus.FAILED if to is EmbeddingStatus.PENDING else EmbeddingStatus.PENDING
@@ -43,7 +43,7 @@ def move_counts(
 
 
 def read_counts(
-    connection: sqlite3.Connection, collection_id: int | None
+    connection: Connection, collection_id: int | None
 ) -> dict[tuple[EmbeddingStatus, bool], int]:
     """Return how many chunks are in each (status, is served), in one collection or in all."""
     return {
@@ -56,7 +56,7 @@ def read_counts(
     }
 
 
-def recount(connection: sqlite3.Connection, *, write: bool) -> int:
+def recount(connection: Connection, *, write: bool) -> int:
     """Return how many counts differ from the rows, and set them right if asked."""
     counted = {
         tuple(row[:3]): row[3]
@@ -86,12 +86,12 @@ def recount(connection: sqlite3.Connection, *, write: bool) -> int:
     return len(wrong)
 
 
-def read_served(connection: sqlite3.Connection, collection_id: int) -> int:
+def read_served(connection: Connection, collection_id: int) -> int:
     """Return how many chunks of a collection have a serving vector."""
     counts = read_counts(connection, collection_id)
     return sum(count for (_, is_served), count in counts.items() if is_served)
 
 
-def count_chunks(connection: sqlite3.Connection) -> int:
+def count_chunks(connection: Connection) -> int:
     """Return how many chunks there are in all collections."""
     return sum(read_counts(connection, None).values())

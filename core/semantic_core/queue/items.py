@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from semantic_core.database.port import Connection
 from semantic_core.domain.limits import TOO_LONG
 from semantic_core.domain.statuses import BudgetUse, EmbeddingStatus, ItemState
 from semantic_core.queue.budget import RetryBudget, used_budget
@@ -34,9 +34,7 @@ class Outcome:
     not_before: float | None = None
 
 
-def open_hashes(
-    connection: sqlite3.Connection, job_id: str, limit: int, *, after: int = 0
-) -> list[bytes]:
+def open_hashes(connection: Connection, job_id: str, limit: int, *, after: int = 0) -> list[bytes]:
     """Return up to ``limit`` content hashes that the job still carries, after an item id."""
     return [
         row[0]
@@ -48,7 +46,7 @@ def open_hashes(
     ]
 
 
-def count_open(connection: sqlite3.Connection, job_id: str) -> int:
+def count_open(connection: Connection, job_id: str) -> int:
     """Return how many texts the job still carries."""
     row = connection.execute(
         "SELECT count(*) FROM batch_items WHERE job_id = ? AND state = 'open'", (job_id,)
@@ -57,7 +55,7 @@ def count_open(connection: sqlite3.Connection, job_id: str) -> int:
 
 
 def carried_tokens(
-    connection: sqlite3.Connection, job_id: str, content_hashes: Sequence[bytes]
+    connection: Connection, job_id: str, content_hashes: Sequence[bytes]
 ) -> dict[bytes, int]:
     """Return which of these hashes the job carries or carried, each with its estimated tokens."""
     marks = ", ".join("?" * len(content_hashes))
@@ -70,7 +68,7 @@ def carried_tokens(
     )
 
 
-def count_states(connection: sqlite3.Connection, job_id: str) -> dict[ItemState, int]:
+def count_states(connection: Connection, job_id: str) -> dict[ItemState, int]:
     """Return how many of the job's items are in each state."""
     return {
         ItemState.read(state): count
@@ -81,7 +79,7 @@ def count_states(connection: sqlite3.Connection, job_id: str) -> dict[ItemState,
 
 
 def finish_items(
-    connection: sqlite3.Connection, content_hashes: Sequence[bytes], *, job_id: str | None = None
+    connection: Connection, content_hashes: Sequence[bytes], *, job_id: str | None = None
 ) -> int:
     """Mark the open items of these hashes as done, in whichever job; return how many there were.
 
@@ -105,7 +103,7 @@ def finish_items(
 
 
 def settle_items(
-    connection: sqlite3.Connection,
+    connection: Connection,
     job_id: str,
     outcomes: Sequence[Outcome],
     *,
@@ -147,7 +145,7 @@ def settle_items(
     return settled
 
 
-def _pass_on(connection: sqlite3.Connection, job_id: str, content_hash: bytes) -> bool:
+def _pass_on(connection: Connection, job_id: str, content_hash: bytes) -> bool:
     """Give a text to an open job that carried it before; return whether there is one.
 
     That is a job that was listed late, or one that such a job took the text from.
@@ -170,9 +168,7 @@ def _pass_on(connection: sqlite3.Connection, job_id: str, content_hash: bytes) -
     return True
 
 
-def fail_chunks(
-    connection: sqlite3.Connection, content_hash: bytes, error: str, *, now: float
-) -> int:
+def fail_chunks(connection: Connection, content_hash: bytes, error: str, *, now: float) -> int:
     """PENDING to FAILED for every chunk that wants this hash; return how many."""
     failed = connection.execute(
         "UPDATE chunks SET embedding_status = 'FAILED', error_message = ?, batch_job_id = NULL, "
@@ -185,9 +181,7 @@ def fail_chunks(
     return len(failed)
 
 
-def known_too_long(
-    connection: sqlite3.Connection, content_hashes: Sequence[bytes]
-) -> dict[bytes, str]:
+def known_too_long(connection: Connection, content_hashes: Sequence[bytes]) -> dict[bytes, str]:
     """Return which texts their model did not take whole, under whatever id, and the reason."""
     found: dict[bytes, str] = {}
     for start in range(0, len(content_hashes), _LOOKUP):

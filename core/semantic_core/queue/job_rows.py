@@ -6,12 +6,12 @@ import contextlib
 import logging
 import math
 import re
-import sqlite3
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from semantic_core.database.port import Connection
+from semantic_core.database.sqlite.damaged import any_text
 from semantic_core.domain.errors import DatabaseCorruptError
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.statuses import FailureReason, HoldReason, JobStatus, JobStep
@@ -34,20 +34,6 @@ NEEDED = frozenset(
 )
 
 
-@contextmanager
-def any_text(connection: sqlite3.Connection) -> Iterator[None]:
-    """Read text that is no UTF-8 as well, with lone surrogates for what cannot be read.
-
-    Otherwise one damaged byte makes every row of a statement unreadable.
-    """
-    factory = connection.text_factory
-    connection.text_factory = lambda data: data.decode("utf-8", "surrogateescape")
-    try:
-        yield
-    finally:
-        connection.text_factory = factory
-
-
 def read_columns(
     names: Sequence[str], row: Sequence[Any]
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -64,7 +50,7 @@ def read_columns(
     return values, tuple(unreadable)
 
 
-def name_again(connection: sqlite3.Connection) -> None:
+def name_again(connection: Connection) -> None:
     """Give every job whose id is damaged one by which it can be worked on, and ended.
 
     Its display name ends with the one it had.
@@ -95,7 +81,7 @@ def _is_uuid(text: str) -> bool:
         return False
 
 
-def job_spec(connection: sqlite3.Connection, job_id: str) -> EmbeddingSpec:
+def job_spec(connection: Connection, job_id: str) -> EmbeddingSpec:
     """Return the spec of a job, from its row or from a collection of its vector space.
 
     Only a spec of that space counts: under another one its vectors would serve other texts.

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
+from semantic_core.database.port import Connection
+from semantic_core.database.sqlite.damaged import any_text
 from semantic_core.domain.errors import BatchNotFoundError, TransitionError
 from semantic_core.domain.statuses import FailureReason, HoldReason, JobStatus, JobStep
 from semantic_core.domain.types import BatchJob
-from semantic_core.queue.job_rows import NEEDED, any_text, read_columns
+from semantic_core.queue.job_rows import NEEDED, read_columns
 
 _SHOWN = tuple(name for name in BatchJob.__dataclass_fields__ if name != "unreadable")
 _COLUMNS = ", ".join(_SHOWN)
@@ -59,7 +60,7 @@ class JobRecord:
     unreadable: tuple[str, ...] = ()
 
     @classmethod
-    def read(cls, connection: sqlite3.Connection, job_id: str) -> Self:
+    def read(cls, connection: Connection, job_id: str) -> Self:
         """Read one job.
 
         Raises:
@@ -79,7 +80,7 @@ class JobRecord:
         return cls(**values, unreadable=tuple(name for name in unreadable if name in NEEDED))
 
 
-def read_job(connection: sqlite3.Connection, job_id: str) -> BatchJob:
+def read_job(connection: Connection, job_id: str) -> BatchJob:
     """Return a job as users see it.
 
     Raises:
@@ -89,14 +90,12 @@ def read_job(connection: sqlite3.Connection, job_id: str) -> BatchJob:
     return _shown(connection, "WHERE id = ?", (job_id,))[0]
 
 
-def list_jobs(connection: sqlite3.Connection, *, only_open: bool = False) -> list[BatchJob]:
+def list_jobs(connection: Connection, *, only_open: bool = False) -> list[BatchJob]:
     """Return jobs as users see them, oldest first."""
     return _shown(connection, f"WHERE {_IS_OPEN}" if only_open else "")
 
 
-def open_ids(
-    connection: sqlite3.Connection, steps: Collection[JobStep] = tuple(JobStep)
-) -> list[str]:
+def open_ids(connection: Connection, steps: Collection[JobStep] = tuple(JobStep)) -> list[str]:
     """Return the jobs at one of these steps that can be worked on, oldest first.
 
     One whose id is damaged cannot be named, until `name_again` gave it another.
@@ -108,9 +107,7 @@ def open_ids(
     ]
 
 
-def _shown(
-    connection: sqlite3.Connection, where: str, values: Sequence[object] = ()
-) -> list[BatchJob]:
+def _shown(connection: Connection, where: str, values: Sequence[object] = ()) -> list[BatchJob]:
     with any_text(connection):
         rows = connection.execute(
             f"SELECT {_COLUMNS} FROM batch_jobs {where} ORDER BY created_at, id", values
@@ -119,7 +116,7 @@ def _shown(
     return [BatchJob(**columns, unreadable=unreadable) for columns, unreadable in found]
 
 
-def jobs_to_clean(connection: sqlite3.Connection, *, most_tries: int) -> list[str]:
+def jobs_to_clean(connection: Connection, *, most_tries: int) -> list[str]:
     """Return ended jobs whose remote files are not removed yet."""
     return [
         row[0]
@@ -131,7 +128,7 @@ def jobs_to_clean(connection: sqlite3.Connection, *, most_tries: int) -> list[st
     ]
 
 
-def ended_names(connection: sqlite3.Connection, names: Iterable[str]) -> set[str]:
+def ended_names(connection: Connection, names: Iterable[str]) -> set[str]:
     """Return which display names are those of jobs that ended here."""
     return {
         row[0]
@@ -143,7 +140,7 @@ def ended_names(connection: sqlite3.Connection, names: Iterable[str]) -> set[str
     }
 
 
-def ended_inputs(connection: sqlite3.Connection, files: Iterable[tuple[str, str]]) -> set[str]:
+def ended_inputs(connection: Connection, files: Iterable[tuple[str, str]]) -> set[str]:
     """Return which files, given as (remote name, display name), are inputs of ended jobs.
 
     The display name alone does not say so once there was a job: its results may bear it, too.
@@ -160,7 +157,7 @@ def ended_inputs(connection: sqlite3.Connection, files: Iterable[tuple[str, str]
     }
 
 
-def remote_ids(connection: sqlite3.Connection, names: Iterable[str]) -> dict[str, str | None]:
+def remote_ids(connection: Connection, names: Iterable[str]) -> dict[str, str | None]:
     """Return the provider's ids of those jobs, among these display names, that have a row."""
     with any_text(connection):
         return dict(
@@ -172,7 +169,7 @@ def remote_ids(connection: sqlite3.Connection, names: Iterable[str]) -> dict[str
         )
 
 
-def undecided_jobs(connection: sqlite3.Connection, *, now: float) -> list[str]:
+def undecided_jobs(connection: Connection, *, now: float) -> list[str]:
     """Return the jobs of stopped processes of which nobody knows whether the provider has them."""
     with any_text(connection):
         rows = connection.execute(
@@ -183,7 +180,7 @@ def undecided_jobs(connection: sqlite3.Connection, *, now: float) -> list[str]:
     return [row[0] for row in rows if not read_columns(["id"], row)[1]]
 
 
-def know_key(connection: sqlite3.Connection, names: Iterable[str], fingerprint: str) -> None:
+def know_key(connection: Connection, names: Iterable[str], fingerprint: str) -> None:
     """Let undecided jobs of another key count as those of this one, if it sees what that one sent.
 
     Args:
@@ -200,7 +197,7 @@ def know_key(connection: sqlite3.Connection, names: Iterable[str], fingerprint: 
     )
 
 
-def count_at_provider(connection: sqlite3.Connection) -> int:
+def count_at_provider(connection: Connection) -> int:
     """Return how many jobs are, or may be, queued or running at the provider."""
     row = connection.execute(
         f"SELECT count(*) FROM batch_jobs WHERE {_IS_OPEN} AND hold_reason IS NULL"
@@ -212,7 +209,7 @@ def count_at_provider(connection: sqlite3.Connection) -> int:
 
 
 def take_lease(
-    connection: sqlite3.Connection, job_id: str, *, token: str, now: float, until: float
+    connection: Connection, job_id: str, *, token: str, now: float, until: float
 ) -> bool:
     """Take the right to work on a job, unless another worker's lease is still alive."""
     return bool(
@@ -226,7 +223,7 @@ def take_lease(
     )
 
 
-def keep_lease(connection: sqlite3.Connection, job_id: str, *, token: str, until: float) -> None:
+def keep_lease(connection: Connection, job_id: str, *, token: str, until: float) -> None:
     """Prove that the lease is still ours, and extend it: the fence of every later write.
 
     Raises:
@@ -244,7 +241,7 @@ def keep_lease(connection: sqlite3.Connection, job_id: str, *, token: str, until
         )
 
 
-def drop_lease(connection: sqlite3.Connection, job_id: str, *, token: str) -> None:
+def drop_lease(connection: Connection, job_id: str, *, token: str) -> None:
     """Give the lease back, if it is still ours."""
     connection.execute(
         "UPDATE batch_jobs SET lease_token = NULL, lease_until = NULL "
@@ -253,7 +250,7 @@ def drop_lease(connection: sqlite3.Connection, job_id: str, *, token: str) -> No
     )
 
 
-def leased_jobs(connection: sqlite3.Connection, *, now: float) -> set[str]:
+def leased_jobs(connection: Connection, *, now: float) -> set[str]:
     """Return the jobs that somebody works on."""
     return {
         row[0]
@@ -265,7 +262,7 @@ def leased_jobs(connection: sqlite3.Connection, *, now: float) -> set[str]:
     }
 
 
-def far_leases(connection: sqlite3.Connection, *, after: float, end: bool) -> int:
+def far_leases(connection: Connection, *, after: float, end: bool) -> int:
     """Return how many leases, of jobs and live calls, end after a moment; end them now if asked."""
     where = "lease_token IS NOT NULL AND lease_until > ?"
     if end:
@@ -288,7 +285,7 @@ def far_leases(connection: sqlite3.Connection, *, after: float, end: bool) -> in
 
 
 def move(
-    connection: sqlite3.Connection,
+    connection: Connection,
     job_id: str,
     *,
     token: str,
@@ -316,7 +313,7 @@ def move(
 
 
 def fail_job(
-    connection: sqlite3.Connection,
+    connection: Connection,
     job_id: str,
     *,
     token: str,
@@ -355,7 +352,7 @@ def fail_job(
 
 
 def hold_job(
-    connection: sqlite3.Connection,
+    connection: Connection,
     job_id: str,
     *,
     token: str,
@@ -378,9 +375,7 @@ def hold_job(
     )
 
 
-def mark_cleaned(
-    connection: sqlite3.Connection, job_id: str, *, now: float, is_clean: bool
-) -> None:
+def mark_cleaned(connection: Connection, job_id: str, *, now: float, is_clean: bool) -> None:
     """Note the outcome of removing an ended job's remote files."""
     if is_clean:
         connection.execute(

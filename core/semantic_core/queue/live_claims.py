@@ -6,9 +6,9 @@ lease: after a crash one request may be billed again, which is why a job's claim
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
 
+from semantic_core.database.port import Connection
 from semantic_core.domain.errors import TransitionError
 
 # For a query with the parameter :now: whether the text of `c` is embedded live at this moment.
@@ -19,7 +19,7 @@ IS_EMBEDDED_LIVE = (
 
 
 def claim_live(
-    connection: sqlite3.Connection,
+    connection: Connection,
     content_hashes: Sequence[bytes],
     *,
     space_id: int,
@@ -52,7 +52,7 @@ def claim_live(
     return [content_hash for content_hash in content_hashes if content_hash in ours]
 
 
-def keep_live(connection: sqlite3.Connection, *, token: str, count: int, until: float) -> None:
+def keep_live(connection: Connection, *, token: str, count: int, until: float) -> None:
     """Prove that all claims under a token are still ours, and extend them.
 
     Raises:
@@ -68,6 +68,6 @@ def keep_live(connection: sqlite3.Connection, *, token: str, count: int, until: 
         )
 
 
-def free_live(connection: sqlite3.Connection, *, token: str) -> None:
+def free_live(connection: Connection, *, token: str) -> None:
     """Let others have what was claimed under a token. Idempotent."""
     connection.execute("DELETE FROM live_claims WHERE lease_token = ?", (token,))

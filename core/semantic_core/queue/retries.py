@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sqlite3
-
+from semantic_core.database.port import Connection
 from semantic_core.domain.statuses import EmbeddingStatus
 from semantic_core.queue.budget import USES_BUDGET, forgive
 from semantic_core.queue.counts import move_counts
@@ -15,15 +14,13 @@ _FAILED_THERE = (
 )
 
 
-def count_failed_chunks(connection: sqlite3.Connection) -> int:
+def count_failed_chunks(connection: Connection) -> int:
     """Return how many chunks `retry_failed_chunks` would let try again."""
     row = connection.execute(f"SELECT count(*) FROM chunks c WHERE {_FAILED_THERE}").fetchone()
     return int(row[0])
 
 
-def retry_failed_chunks(
-    connection: sqlite3.Connection, *, collection_id: int | None, now: float
-) -> int:
+def retry_failed_chunks(connection: Connection, *, collection_id: int | None, now: float) -> int:
     """Give every text that failed at the provider a new budget; return chunks made PENDING.
 
     A chunk that was saved as FAILED (a blank one, say) never reached the provider and stays.
@@ -65,7 +62,7 @@ _RESTS = (
 )
 
 
-def count_pauses(connection: sqlite3.Connection, *, now: float, beyond: float) -> tuple[int, int]:
+def count_pauses(connection: Connection, *, now: float, beyond: float) -> tuple[int, int]:
     """Return how many chunks, and how many models, wait for longer than so many seconds."""
     values = {"collection": None, "now": now, "after": now + beyond}
     chunks = connection.execute(f"SELECT count(*) FROM chunks WHERE {_RESTS}", values)
@@ -74,7 +71,7 @@ def count_pauses(connection: sqlite3.Connection, *, now: float, beyond: float) -
 
 
 def end_pauses(
-    connection: sqlite3.Connection, *, collection_id: int | None, now: float, beyond: float = 0.0
+    connection: Connection, *, collection_id: int | None, now: float, beyond: float = 0.0
 ) -> int:
     """Let what waits for a time, or after a 429 for a job to end, be sent at once.
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterator
 
+from semantic_core.database.port import Connection
 from semantic_core.domain.limits import GEMINI_LIMITS
 from semantic_core.domain.statuses import EmbeddingStatus, HoldReason
 from semantic_core.domain.types import BatchJob, PassedOver, QueueStats
@@ -19,9 +19,7 @@ _SCOPE = "(:collection IS NULL OR collection_id = :collection)"
 _RESTS = f"(not_before > :now AND not_before <= :now + {LONGEST_PAUSE})"
 
 
-def read_stats(
-    connection: sqlite3.Connection, *, collection_id: int | None, now: float
-) -> QueueStats:
+def read_stats(connection: Connection, *, collection_id: int | None, now: float) -> QueueStats:
     """Return the state of the queue, of one collection or of the whole database."""
     values = {"collection": collection_id, "now": now}
     # Grouped by sorting: count(DISTINCT ...) would be three times as slow.
@@ -69,7 +67,7 @@ def read_stats(
     )
 
 
-def _passed_over(connection: sqlite3.Connection, collection_id: int | None) -> Iterator[PassedOver]:
+def _passed_over(connection: Connection, collection_id: int | None) -> Iterator[PassedOver]:
     """Yield what flushes pass over, what was so first."""
     for names, *values in connection.execute(
         "SELECT json_group_array(c.name), s.model, s.passed_over, s.passed_at FROM spaces s "

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from semantic_core.database.port import Connection
 from semantic_core.domain.statuses import EmbeddingStatus, VectorOrigin
 from semantic_core.queue.changes import note_changed
 from semantic_core.queue.counts import ChunkState, count_changes
@@ -35,7 +35,7 @@ class _Wanting(NamedTuple):
 
 
 def store_vectors(
-    connection: sqlite3.Connection,
+    connection: Connection,
     arrived: Sequence[ArrivedVector],
     *,
     space_id: int,
@@ -70,16 +70,14 @@ def store_vectors(
     return _serve(connection, wanting, now=now)
 
 
-def serve_vectors(
-    connection: sqlite3.Connection, content_hashes: Sequence[bytes], *, now: float
-) -> int:
+def serve_vectors(connection: Connection, content_hashes: Sequence[bytes], *, now: float) -> int:
     """Make every chunk READY that wants one of these stored vectors; return how many were made."""
     wanting = _wanting(connection, content_hashes)
     use_vectors(connection, {chunk.content_hash for chunk in wanting})
     return _serve(connection, wanting, now=now)
 
 
-def _wanting(connection: sqlite3.Connection, content_hashes: Sequence[bytes]) -> list[_Wanting]:
+def _wanting(connection: Connection, content_hashes: Sequence[bytes]) -> list[_Wanting]:
     wanting: list[_Wanting] = []
     # Each hash once: found on two pages, its chunks would be counted twice.
     hashes = list(dict.fromkeys(content_hashes))
@@ -97,7 +95,7 @@ def _wanting(connection: sqlite3.Connection, content_hashes: Sequence[bytes]) ->
     return wanting
 
 
-def _serve(connection: sqlite3.Connection, wanting: Sequence[_Wanting], *, now: float) -> int:
+def _serve(connection: Connection, wanting: Sequence[_Wanting], *, now: float) -> int:
     """Give chunks the stored vector of the text they have now.
 
     Matched by hash alone: a chunk whose text changed meanwhile wants another hash and stays
@@ -123,7 +121,7 @@ def _serve(connection: sqlite3.Connection, wanting: Sequence[_Wanting], *, now: 
     return int(made)
 
 
-def use_vectors(connection: sqlite3.Connection, keys: Iterable[bytes]) -> None:
+def use_vectors(connection: Connection, keys: Iterable[bytes]) -> None:
     """Note that chunks use these vectors again, so that they are not pruned."""
     connection.executemany(
         "UPDATE embeddings SET unreferenced_since = NULL "
@@ -132,7 +130,7 @@ def use_vectors(connection: sqlite3.Connection, keys: Iterable[bytes]) -> None:
     )
 
 
-def release_vectors(connection: sqlite3.Connection, keys: Iterable[bytes], *, now: float) -> None:
+def release_vectors(connection: Connection, keys: Iterable[bytes], *, now: float) -> None:
     """Note that chunks let go of these vectors.
 
     A provider's vector was paid for and stays as cache; a given one goes with its last chunk.

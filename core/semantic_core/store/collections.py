@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import difflib
-import sqlite3
 from dataclasses import dataclass, fields, replace
 
+from semantic_core.database.port import Connection
 from semantic_core.domain.errors import InvalidInputError, SpecMismatchError, UnknownCollectionError
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.validation import check_text
@@ -35,7 +35,7 @@ class Collection:
     space_id: int
 
 
-def find_collection(connection: sqlite3.Connection, name: str) -> Collection | None:
+def find_collection(connection: Connection, name: str) -> Collection | None:
     """Return a collection, or None if there is none of this name.
 
     Raises:
@@ -55,7 +55,7 @@ def find_collection(connection: sqlite3.Connection, name: str) -> Collection | N
     return Collection(id=row[0], name=name, spec=spec, space_id=row[2])
 
 
-def get_collection(connection: sqlite3.Connection, name: str) -> Collection:
+def get_collection(connection: Connection, name: str) -> Collection:
     """Return a collection.
 
     Raises:
@@ -70,7 +70,7 @@ def get_collection(connection: sqlite3.Connection, name: str) -> Collection:
     return collection
 
 
-def collection_id(connection: sqlite3.Connection, name: str) -> int:
+def collection_id(connection: Connection, name: str) -> int:
     """Return the id of a collection, for what is asked about it.
 
     The default one of a database that nothing was saved into yet has an id that no row has: it is
@@ -84,7 +84,7 @@ def collection_id(connection: sqlite3.Connection, name: str) -> int:
     return get_collection(connection, name).id
 
 
-def describe_missing(connection: sqlite3.Connection, name: str) -> str:
+def describe_missing(connection: Connection, name: str) -> str:
     """Return that there is no such collection, which one may be meant, and which there are."""
     names = [row[0] for row in connection.execute("SELECT name FROM collections ORDER BY name")]
     close = difflib.get_close_matches(name, names, n=1)
@@ -95,7 +95,7 @@ def describe_missing(connection: sqlite3.Connection, name: str) -> str:
 
 
 def open_collection(
-    connection: sqlite3.Connection, name: str, spec: EmbeddingSpec | None, *, now: float
+    connection: Connection, name: str, spec: EmbeddingSpec | None, *, now: float
 ) -> Collection:
     """Return a collection, created with the spec (or the default one) if there is none.
 
@@ -142,7 +142,7 @@ def check_spec(collection: Collection, spec: EmbeddingSpec) -> None:
         )
 
 
-def fix_dimensions(connection: sqlite3.Connection, space_id: int, dimensions: int) -> None:
+def fix_dimensions(connection: Connection, space_id: int, dimensions: int) -> None:
     """Fix the size of an external space, unless it is fixed already."""
     connection.execute(
         "UPDATE spaces SET dimensions = ? WHERE id = ? AND dimensions IS NULL",
@@ -150,7 +150,7 @@ def fix_dimensions(connection: sqlite3.Connection, space_id: int, dimensions: in
     )
 
 
-def _create(connection: sqlite3.Connection, name: str, spec: EmbeddingSpec, *, now: float) -> None:
+def _create(connection: Connection, name: str, spec: EmbeddingSpec, *, now: float) -> None:
     connection.execute(
         "INSERT INTO spaces (digest, model, dimensions, is_external) VALUES (?, ?, ?, ?) "
         "ON CONFLICT (digest) DO NOTHING",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import sqlite3
 from pathlib import Path
 
+from semantic_core.database.port import Connection
 from semantic_core.database.schema import read_meta
 from semantic_core.domain.errors import ProvenanceError
 
@@ -13,7 +13,7 @@ _VARIABLE = "GOOGLE_GEMINI_BASE_URL"
 _GOOGLE = "google"
 
 
-def fix_provenance(connection: sqlite3.Connection, provenance: str, path: Path) -> None:
+def fix_provenance(connection: Connection, provenance: str, path: Path) -> None:
     """Bind the database to an endpoint at its first use; later only check.
 
     Raises:
@@ -27,7 +27,7 @@ def fix_provenance(connection: sqlite3.Connection, provenance: str, path: Path) 
     )
 
 
-def check_provenance(connection: sqlite3.Connection, provenance: str, path: Path) -> None:
+def check_provenance(connection: Connection, provenance: str, path: Path) -> None:
     """Check that the database may be used with an endpoint.
 
     It is bound once it has a vector of another one, or may have sent it a text: a try without a
@@ -51,7 +51,7 @@ def check_provenance(connection: sqlite3.Connection, provenance: str, path: Path
     )
 
 
-def _is_bound(connection: sqlite3.Connection) -> bool:
+def _is_bound(connection: Connection) -> bool:
     (is_bound,) = connection.execute(
         "SELECT EXISTS (SELECT 1 FROM embeddings WHERE origin <> 'given') OR EXISTS "
         "(SELECT 1 FROM batch_jobs WHERE google_job_id IS NOT NULL OR step = 'creating')"

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import sqlite3
-
 from semantic_core.batches.config import BatchConfig
 from semantic_core.batches.receipts import spent_this_month
+from semantic_core.database.port import Connection
 from semantic_core.domain.errors import BudgetExceededError
 from semantic_core.domain.spec import MODEL_TOKEN_LIMITS
 from semantic_core.queue.jobs import count_at_provider
 
 
 def affordable_tokens(
-    connection: sqlite3.Connection,
+    connection: Connection,
     model: str,
     *,
     config: BatchConfig,
@@ -48,7 +47,7 @@ def affordable_tokens(
 
 
 def price_of_check(
-    connection: sqlite3.Connection,
+    connection: Connection,
     model: str,
     tokens: int,
     *,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sqlite3
 import uuid
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any, Self
 
 from semantic_core.batches.config import BatchConfig
 from semantic_core.batches.job.workspace import Workspace
+from semantic_core.database.port import Connection
 from semantic_core.domain.certain_exit import certain_exit
 from semantic_core.domain.clock import Clock
 from semantic_core.domain.errors import DatabaseCorruptError, StorageError
@@ -113,7 +113,7 @@ class LeasedJob:
             _log.warning("Batch job %s stays reserved until its lease is over: %s", self.id, error)
 
     @certain_exit
-    def transaction(self) -> Generator[sqlite3.Connection]:
+    def transaction(self) -> Generator[Connection]:
         """Open a write transaction fenced by the lease, which it extends.
 
         Raises:

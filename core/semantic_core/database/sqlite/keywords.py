@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import sqlite3
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
 
+from semantic_core.database.port import Connection
 from semantic_core.vector_index import Ids
 
 # A word found in more than a fifth of what is asked tells nothing apart and costs the most.
@@ -34,7 +34,7 @@ class Restriction:
     values: tuple[object, ...] = ()
 
 
-def remove_rows(connection: sqlite3.Connection, pks: Sequence[int]) -> None:
+def remove_rows(connection: Connection, pks: Sequence[int]) -> None:
     """Take rows out of the index; must come before their text changes or goes."""
     connection.execute(
         "INSERT INTO chunks_fts (chunks_fts, rowid, text) SELECT 'delete', pk, text FROM chunks "
@@ -43,7 +43,7 @@ def remove_rows(connection: sqlite3.Connection, pks: Sequence[int]) -> None:
     )
 
 
-def add_rows(connection: sqlite3.Connection, pks: Sequence[int]) -> None:
+def add_rows(connection: Connection, pks: Sequence[int]) -> None:
     """Put rows into the index, after their text was written."""
     connection.execute(
         "INSERT INTO chunks_fts (rowid, text) SELECT pk, text FROM chunks "
@@ -52,14 +52,14 @@ def add_rows(connection: sqlite3.Connection, pks: Sequence[int]) -> None:
     )
 
 
-def add_rows_after(connection: sqlite3.Connection, pk: int) -> None:
+def add_rows_after(connection: Connection, pk: int) -> None:
     """Put all rows with a larger key into the index: the ones this transaction inserted."""
     connection.execute(
         "INSERT INTO chunks_fts (rowid, text) SELECT pk, text FROM chunks WHERE pk > ?", (pk,)
     )
 
 
-def check_index(connection: sqlite3.Connection) -> None:
+def check_index(connection: Connection) -> None:
     """Compare the index with the texts. Changes nothing, but needs a write transaction.
 
     Raises:
@@ -69,7 +69,7 @@ def check_index(connection: sqlite3.Connection) -> None:
     connection.execute("INSERT INTO chunks_fts (chunks_fts, rank) VALUES ('integrity-check', 1)")
 
 
-def rebuild_index(connection: sqlite3.Connection) -> None:
+def rebuild_index(connection: Connection) -> None:
     """Build the index anew from the texts."""
     connection.execute("INSERT INTO chunks_fts (chunks_fts) VALUES ('rebuild')")
 
@@ -125,7 +125,7 @@ class Words:
     left_out: int = 0
 
 
-def choose_words(connection: sqlite3.Connection, text: str, scope: Scope) -> Words | None:
+def choose_words(connection: Connection, text: str, scope: Scope) -> Words | None:
     """Return what to look for, or None if no row can hold it.
 
     Words are joined by OR. A word in more than a fifth of the rows has no part in the ranking
@@ -159,9 +159,7 @@ def choose_words(connection: sqlite3.Connection, text: str, scope: Scope) -> Wor
     )
 
 
-def search_rows(
-    connection: sqlite3.Connection, expression: str, *, scope: Scope, limit: int
-) -> list[int]:
+def search_rows(connection: Connection, expression: str, *, scope: Scope, limit: int) -> list[int]:
     """Return the keys of the rows that match best by BM25, best first, equals oldest first.
 
     Args:
@@ -183,7 +181,7 @@ def search_rows(
 
 
 def _count_words(
-    connection: sqlite3.Connection, quoted: list[str], scope: Scope, *, bound: int
+    connection: Connection, quoted: list[str], scope: Scope, *, bound: int
 ) -> dict[str, int]:
     """Return in how many rows each word stands, counted no further than ``bound``."""
     return dict(

@@ -5,13 +5,12 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
-import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
+from semantic_core.database.port import Connection
+from semantic_core.database.sqlite.damaged import any_text
 from semantic_core.domain.errors import SpecMismatchError
 from semantic_core.domain.metadata import dump_metadata
 from semantic_core.domain.spec import EmbeddingSpec, given_vector_key
@@ -49,7 +48,7 @@ _CHUNKS = """
     )"""
 
 
-def is_legacy(connection: sqlite3.Connection, tables: set[str]) -> bool:
+def is_legacy(connection: Connection, tables: set[str]) -> bool:
     """Return whether these are the tables from before batching, and nothing else."""
     if tables != set(LEGACY_COLUMNS):
         return False
@@ -59,7 +58,7 @@ def is_legacy(connection: sqlite3.Connection, tables: set[str]) -> bool:
     )
 
 
-def set_legacy_aside(connection: sqlite3.Connection) -> bool:
+def set_legacy_aside(connection: Connection) -> bool:
     """Rename the old tables out of the way; return whether there were any."""
     names = {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}
     if "chunks" not in names:
@@ -75,9 +74,7 @@ def set_legacy_aside(connection: sqlite3.Connection) -> bool:
     return True
 
 
-def move_legacy_rows(
-    connection: sqlite3.Connection, legacy_spec: EmbeddingSpec | None, now: float
-) -> None:
+def move_legacy_rows(connection: Connection, legacy_spec: EmbeddingSpec | None, now: float) -> None:
     """Copy the old rows into collection ``default`` and drop the old tables.
 
     Rows with a vector become READY, rows without PENDING, blank ones FAILED. Without
@@ -105,7 +102,7 @@ def move_legacy_rows(
         "VALUES (1, 'default', 1, ?, ?)",
         (spec.to_json(), now),
     )
-    with _any_text(connection):
+    with any_text(connection, "replace"):  # U+FFFD for what has no meaning
         _move_documents(connection, now)
         rows = connection.execute(_CHUNKS)
         while page := rows.fetchmany(_PAGE):
@@ -120,18 +117,7 @@ def move_legacy_rows(
         connection.execute(f"DROP TABLE {table}")
 
 
-@contextmanager
-def _any_text(connection: sqlite3.Connection) -> Iterator[None]:
-    """Read text that is no UTF-8 with U+FFFD in place of what has no meaning."""
-    factory = connection.text_factory
-    connection.text_factory = lambda data: data.decode("utf-8", "replace")
-    try:
-        yield
-    finally:
-        connection.text_factory = factory
-
-
-def _dimensions(connection: sqlite3.Connection) -> int | None:
+def _dimensions(connection: Connection) -> int | None:
     """Return the vector size most rows have, or None if there is no usable vector."""
     row = connection.execute(
         "SELECT length(vector) / 4 FROM legacy_chunks WHERE typeof(vector) = 'blob' "
@@ -141,7 +127,7 @@ def _dimensions(connection: sqlite3.Connection) -> int | None:
     return None if row is None else int(row[0])
 
 
-def _move_documents(connection: sqlite3.Connection, now: float) -> None:
+def _move_documents(connection: Connection, now: float) -> None:
     rows = connection.execute(
         "SELECT CAST(id AS TEXT), CAST(content AS TEXT), CAST(metadata AS TEXT), created_at "
         "FROM legacy_documents ORDER BY id"
@@ -164,7 +150,7 @@ def _move_documents(connection: sqlite3.Connection, now: float) -> None:
 
 
 def _move_page(
-    connection: sqlite3.Connection,
+    connection: Connection,
     page: list[tuple[Any, ...]],
     spec: EmbeddingSpec,
     dimensions: int | None,

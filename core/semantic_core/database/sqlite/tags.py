@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import re
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from semantic_core.database.port import Connection
 from semantic_core.filters import And, Condition, Filter, Not, Operator, Or, merged_parts
 
 # Longer text is prose rather than a label.
@@ -40,7 +40,7 @@ _OPPOSITES = {Operator.NE: Operator.EQ, Operator.NIN: Operator.IN}
 _SIGNS = {Operator.GT: ">", Operator.GTE: ">=", Operator.LT: "<", Operator.LTE: "<="}
 
 
-def remove_tags(connection: sqlite3.Connection, pks: Sequence[int]) -> None:
+def remove_tags(connection: Connection, pks: Sequence[int]) -> None:
     """Take rows' metadata out; must come before it changes or goes."""
     # One by one: as one statement SQLite would read every tag of the collection.
     connection.executemany(
@@ -49,18 +49,18 @@ def remove_tags(connection: sqlite3.Connection, pks: Sequence[int]) -> None:
     )
 
 
-def add_tags(connection: sqlite3.Connection, pks: Sequence[int]) -> None:
+def add_tags(connection: Connection, pks: Sequence[int]) -> None:
     """Put rows' metadata in, after it was written."""
     connection.execute(f"INSERT INTO tags {_OF_THESE}", (json.dumps(list(pks)),))
 
 
-def add_tags_after(connection: sqlite3.Connection, pk: int) -> None:
+def add_tags_after(connection: Connection, pk: int) -> None:
     """Put the metadata of all rows with a larger key in: the ones this transaction inserted."""
     # In their own order they fill page after page, instead of being put in here and there.
     connection.execute(f"INSERT INTO tags {_AFTER} ORDER BY 1, 2, 3, 4", (pk,))
 
 
-def count_wrong_tags(connection: sqlite3.Connection) -> int:
+def count_wrong_tags(connection: Connection) -> int:
     """Return how many tags that a filter could ask for are missing, or belong to no metadata."""
     wrong = connection.execute(
         f"SELECT key FROM ({_ALL} EXCEPT SELECT * FROM tags) "
@@ -70,7 +70,7 @@ def count_wrong_tags(connection: sqlite3.Connection) -> int:
     return sum(_NO_TAG.search(str(key)) is None for (key,) in wrong)
 
 
-def rebuild_tags(connection: sqlite3.Connection) -> None:
+def rebuild_tags(connection: Connection) -> None:
     """Write all tags anew from the metadata."""
     connection.execute("DELETE FROM tags")
     connection.execute(f"INSERT INTO tags {_ALL} ORDER BY 1, 2, 3, 4")

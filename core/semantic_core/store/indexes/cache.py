@@ -10,7 +10,6 @@ import contextlib
 import json
 import logging
 import os
-import sqlite3
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from semantic_core.database import Database
+from semantic_core.database.port import Connection
 from semantic_core.database.schema import database_uuid
 from semantic_core.queue.changes import KEPT
 from semantic_core.queue.counts import read_served
@@ -85,7 +85,7 @@ class IndexCache:
         self._start_over()
         _caches.add(self)
 
-    def current(self, connection: sqlite3.Connection, collection: Collection) -> VectorIndex | None:
+    def current(self, connection: Connection, collection: Collection) -> VectorIndex | None:
         """Return the index as of this snapshot, or None for a space without any vector yet.
 
         The connection must not have read anything yet: its snapshot has to begin under the
@@ -145,9 +145,7 @@ class IndexCache:
 
     # --- inside ----------------------------------------------------------------------------
 
-    def _bring_up(
-        self, connection: sqlite3.Connection, collection: Collection, dimensions: int
-    ) -> _Cached:
+    def _bring_up(self, connection: Connection, collection: Collection, dimensions: int) -> _Cached:
         # Two lookups: both in one SELECT would read every row of the table.
         newest, oldest = connection.execute(
             "SELECT coalesce((SELECT max(seq) FROM changes), 0), "
@@ -172,7 +170,7 @@ class IndexCache:
 
     def _open(
         self,
-        connection: sqlite3.Connection,
+        connection: Connection,
         collection: Collection,
         dimensions: int,
         oldest: int,
@@ -197,9 +195,7 @@ class IndexCache:
             return None
         return _Cached(collection, index, now, moment.seq)
 
-    def _sidecar(
-        self, connection: sqlite3.Connection, collection: Collection, dimensions: int
-    ) -> Sidecar:
+    def _sidecar(self, connection: Connection, collection: Collection, dimensions: int) -> Sidecar:
         """Return the file of a collection, the same object each time: it warns once."""
         sidecar = self._sidecars.get(collection.id)
         if sidecar is None:
@@ -292,7 +288,7 @@ def _escaped(name: str) -> str:
     return "".join(f"[{character}]" if character in "*?[" else character for character in name)
 
 
-def _mark_at(connection: sqlite3.Connection, seq: int) -> int | None:
+def _mark_at(connection: Connection, seq: int) -> int | None:
     """Return the mark of a change, 0 from before the first one, None if it is forgotten."""
     if seq == 0:
         return 0
@@ -301,7 +297,7 @@ def _mark_at(connection: sqlite3.Connection, seq: int) -> int | None:
     return row[0] if row is not None and isinstance(row[0], int) else None
 
 
-def _read_all(connection: sqlite3.Connection, collection_id: int, dimensions: int) -> VectorIndex:
+def _read_all(connection: Connection, collection_id: int, dimensions: int) -> VectorIndex:
     index = VectorIndex(dimensions)
     with contextlib.suppress(ValueError, MemoryError):
         # A count that cannot be reserves nothing: room is made as rows come.
@@ -320,9 +316,7 @@ def _read_all(connection: sqlite3.Connection, collection_id: int, dimensions: in
     return index
 
 
-def _catch_up(
-    connection: sqlite3.Connection, collection_id: int, index: VectorIndex, seq: int
-) -> None:
+def _catch_up(connection: Connection, collection_id: int, index: VectorIndex, seq: int) -> None:
     changed = [
         row[0]
         for row in connection.execute(

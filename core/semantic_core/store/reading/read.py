@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from semantic_core.database.port import Connection
 from semantic_core.database.sqlite.filters import compile_filter
 from semantic_core.database.sqlite.keywords import Restriction
 from semantic_core.domain.errors import DatabaseCorruptError, InvalidInputError
@@ -73,7 +73,7 @@ def checked_names(names: Iterable[str], *, what: str) -> list[str]:
 
 
 def read_chunks(
-    connection: sqlite3.Connection, restriction: Restriction, *, limit: int | None = None
+    connection: Connection, restriction: Restriction, *, limit: int | None = None
 ) -> dict[int, StoredChunk]:
     """Return the chunks that meet the restriction by row key, oldest first, at most ``limit``."""
     return {
@@ -87,7 +87,7 @@ def read_chunks(
 
 
 def read_failed(
-    connection: sqlite3.Connection, *, collection_id: int | None, limit: int
+    connection: Connection, *, collection_id: int | None, limit: int
 ) -> list[StoredChunk]:
     """Return FAILED chunks of one collection or of all, oldest first."""
     rows = connection.execute(
@@ -104,7 +104,7 @@ def rows_by_key(pks: Sequence[int]) -> Restriction:
     return Restriction("c.pk IN (SELECT value FROM json_each(?))", (json.dumps(list(pks)),))
 
 
-def read_coverage(connection: sqlite3.Connection, collection_id: int) -> Coverage:
+def read_coverage(connection: Connection, collection_id: int) -> Coverage:
     """Return how many chunks of a collection are in which state."""
     counts = read_counts(connection, collection_id)
     pending, failed = EmbeddingStatus.PENDING, EmbeddingStatus.FAILED

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,6 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from semantic_core.database import Database
+from semantic_core.database.port import Connection
 from semantic_core.database.sqlite.keywords import (
     MOST_WORDS,
     Restriction,
@@ -215,7 +215,7 @@ def search_many(
 
 
 def _nearest(
-    connection: sqlite3.Connection,
+    connection: Connection,
     indexes: IndexCache,
     collection: Collection,
     query: Query,
@@ -234,9 +234,7 @@ def _pairs(hits: Hits) -> list[tuple[int, float]]:
 class _Rows:
     """The rows that one search may return; each list of them is read at most once."""
 
-    def __init__(
-        self, connection: sqlite3.Connection, collection: Collection, query: Query
-    ) -> None:
+    def __init__(self, connection: Connection, collection: Collection, query: Query) -> None:
         self._connection = connection
         self._collection = collection
         self._query = query
@@ -309,7 +307,7 @@ class _Rows:
 
 
 def _rank(
-    connection: sqlite3.Connection,
+    connection: Connection,
     query: Query,
     vectors: list[tuple[int, float]],
     rows: _Rows,
@@ -351,7 +349,7 @@ def _rank(
     return ranked, words.left_out
 
 
-def _without_vector(connection: sqlite3.Connection, pks: list[int]) -> set[int]:
+def _without_vector(connection: Connection, pks: list[int]) -> set[int]:
     return {
         row[0]
         for row in connection.execute(

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Sequence
 
 import numpy as np
 
+from semantic_core.database.port import Connection
 from semantic_core.domain.types import Vector
 from semantic_core.store.reading.read import checked_names
 
 
 def read_vectors(
-    connection: sqlite3.Connection, collection_id: int, ids: Sequence[str]
+    connection: Connection, collection_id: int, ids: Sequence[str]
 ) -> dict[str, Vector]:
     """Return the serving vectors of chunks by id, in the order asked.
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections import Counter
 from dataclasses import dataclass, field
 
+from semantic_core.database.port import Connection
 from semantic_core.database.sqlite.keywords import Restriction, remove_rows
 from semantic_core.database.sqlite.tags import remove_tags
 from semantic_core.domain.statuses import EmbeddingStatus
@@ -31,7 +31,7 @@ class Deleted:
 
 
 def delete_chunks(
-    connection: sqlite3.Connection, restriction: Restriction, *, purge: bool, now: float
+    connection: Connection, restriction: Restriction, *, purge: bool, now: float
 ) -> Deleted:
     """Delete the chunks that meet the restriction.
 
@@ -54,9 +54,7 @@ def delete_chunks(
     return deleted
 
 
-def _delete_page(
-    connection: sqlite3.Connection, pks: list[int], *, purge: bool, now: float
-) -> set[str]:
+def _delete_page(connection: Connection, pks: list[int], *, purge: bool, now: float) -> set[str]:
     page = json.dumps(pks)
     rows = connection.execute(
         "SELECT pk, collection_id, document_id, content_hash, vector_key, embedding_status "
@@ -84,7 +82,7 @@ def _delete_page(
     return {row[2] for row in rows if row[2] is not None}
 
 
-def prune_vectors(connection: sqlite3.Connection, *, before: float) -> int:
+def prune_vectors(connection: Connection, *, before: float) -> int:
     """Delete cached vectors that no chunk has used since a moment; return how many."""
     return connection.execute(
         "DELETE FROM embeddings WHERE unreferenced_since <= ? "

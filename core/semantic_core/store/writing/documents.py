@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from semantic_core.database import Database
+from semantic_core.database.port import Connection
 from semantic_core.database.sqlite.keywords import Restriction
 from semantic_core.domain.errors import DuplicateIdError, InvalidInputError
 from semantic_core.domain.metadata import copy_metadata, dump_metadata
@@ -67,7 +67,7 @@ def check_documents(documents: Sequence[SplitDocument]) -> list[tuple[str | None
 
 
 def save_documents(
-    connection: sqlite3.Connection,
+    connection: Connection,
     documents: Sequence[SplitDocument],
     rows: Sequence[tuple[str | None, bytes, str]],
     *,
@@ -139,9 +139,7 @@ def delete_sources(
     return deleted.chunks
 
 
-def drop_documents(
-    connection: sqlite3.Connection, collection_id: int, document_ids: Iterable[str]
-) -> None:
+def drop_documents(connection: Connection, collection_id: int, document_ids: Iterable[str]) -> None:
     """Forget those of these documents that have no chunk left."""
     connection.executemany(
         "DELETE FROM documents WHERE collection_id = ?1 AND document_id = ?2 "

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from semantic_core.database.port import Connection
 from semantic_core.database.sqlite.keywords import add_rows, add_rows_after, remove_rows
 from semantic_core.database.sqlite.tags import add_tags, add_tags_after, remove_tags
 from semantic_core.domain.errors import InvalidVectorError
@@ -25,7 +25,7 @@ _LOOKUP = 500
 
 
 def save_rows(
-    connection: sqlite3.Connection, rows: list[PreparedChunk], *, collection: Collection, now: float
+    connection: Connection, rows: list[PreparedChunk], *, collection: Collection, now: float
 ) -> SaveReport:
     """Write prepared chunks; the caller's transaction makes it all or nothing."""
     given = [row for row in rows if row.given is not None]
@@ -65,7 +65,7 @@ def save_rows(
 
 
 def _store_given(
-    connection: sqlite3.Connection, rows: list[PreparedChunk], collection: Collection, now: float
+    connection: Connection, rows: list[PreparedChunk], collection: Collection, now: float
 ) -> None:
     """Store the caller's vectors under keys of their own: they never serve as cache."""
     size = len(rows[0].given or b"") // 4
@@ -87,7 +87,7 @@ def _store_given(
     )
 
 
-def _decide(connection: sqlite3.Connection, rows: list[PreparedChunk]) -> None:
+def _decide(connection: Connection, rows: list[PreparedChunk]) -> None:
     """Give each row the status a new chunk of its content has."""
     wanted = list({row.content_hash for row in rows if row.given is None and row.refusal is None})
     cached: set[bytes] = set()
@@ -137,9 +137,7 @@ class _Known:
     error: str | None
 
 
-def _known(
-    connection: sqlite3.Connection, collection_id: int, ids: Sequence[str]
-) -> dict[str, _Known]:
+def _known(connection: Connection, collection_id: int, ids: Sequence[str]) -> dict[str, _Known]:
     if not ids:
         return {}
     return {
@@ -177,7 +175,7 @@ def _keep_what_stands(row: PreparedChunk, old: _Known) -> bool:
 
 
 def _update(
-    connection: sqlite3.Connection,
+    connection: Connection,
     updates: list[tuple[_Known, PreparedChunk]],
     collection_id: int,
     now: float,
@@ -220,7 +218,7 @@ def _update(
 
 
 def _insert(
-    connection: sqlite3.Connection, rows: list[PreparedChunk], collection_id: int, now: float
+    connection: Connection, rows: list[PreparedChunk], collection_id: int, now: float
 ) -> None:
     if not rows:
         return
@@ -252,7 +250,7 @@ def _insert(
 
 
 def _count(
-    connection: sqlite3.Connection,
+    connection: Connection,
     inserts: list[PreparedChunk],
     updates: list[tuple[_Known, PreparedChunk]],
     collection_id: int,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from reprlib import repr as short
@@ -10,6 +9,7 @@ from reprlib import repr as short
 import numpy as np
 
 from semantic_core.database import Database
+from semantic_core.database.port import Connection
 from semantic_core.domain.clock import Clock
 from semantic_core.domain.errors import (
     InvalidInputError,
@@ -75,7 +75,7 @@ def apply_vectors(
 
 
 def write_page(
-    connection: sqlite3.Connection,
+    connection: Connection,
     arrived: Sequence[ArrivedVector],
     *,
     spec: EmbeddingSpec,
@@ -93,7 +93,7 @@ def write_page(
     return ready
 
 
-def known_vectors(connection: sqlite3.Connection, content_hashes: Sequence[str]) -> set[str]:
+def known_vectors(connection: Connection, content_hashes: Sequence[str]) -> set[str]:
     """Return which hashes (hex) have a stored vector or are carried by an open batch item."""
     known: set[str] = set()
     for page in _pages([_key(text) for text in listed(content_hashes, what="content_hashes")]):
@@ -111,7 +111,7 @@ def known_vectors(connection: sqlite3.Connection, content_hashes: Sequence[str])
     return known
 
 
-def space_of(connection: sqlite3.Connection, spec: EmbeddingSpec) -> int:
+def space_of(connection: Connection, spec: EmbeddingSpec) -> int:
     """Return the vector space of a spec.
 
     Raises:
