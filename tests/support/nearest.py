@@ -7,7 +7,7 @@ from collections.abc import Collection
 import numpy as np
 import numpy.typing as npt
 
-from semantic_core.vector_index import Floats, Hits, Metric
+from semantic_core.vector_index import Floats, Hits
 
 
 def nearest(
@@ -15,12 +15,11 @@ def nearest(
     query: Floats,
     limit: int,
     *,
-    metric: Metric = Metric.COSINE,
     allowed: Collection[int] | None = None,
 ) -> list[tuple[int, float]]:
     """Score every vector by itself in float64, and sort: (id, score), nearest first."""
     chosen = [key for key in vectors if allowed is None or key in allowed]
-    scored = [(key, _score(vectors[key], query, metric)) for key in chosen]
+    scored = [(key, _score(vectors[key], query)) for key in chosen]
     return sorted(scored, key=lambda hit: (-hit[1], hit[0]))[: max(limit, 0)]
 
 
@@ -42,17 +41,9 @@ def clustered(count: int, dimensions: int, *, seed: int, clusters: int = 100) ->
     return vectors.astype(np.float32)
 
 
-def _score(vector: Floats, query: Floats, metric: Metric) -> float:
-    if metric is Metric.COSINE:
-        vector, query = _unit(vector), _unit(query)
-    wide, wide_query = vector.astype(np.float64), query.astype(np.float64)
-    if metric is Metric.EUCLIDEAN:
-        score = -np.sqrt(np.sum((wide - wide_query) ** 2))
-    else:
-        score = np.sum(wide * wide_query)
-    if metric is Metric.COSINE:
-        score = min(max(score, -1.0), 1.0)
-    return float(np.float32(score))
+def _score(vector: Floats, query: Floats) -> float:
+    score = np.sum(_unit(vector).astype(np.float64) * _unit(query).astype(np.float64))
+    return float(np.float32(min(max(score, -1.0), 1.0)))
 
 
 def _unit(vector: Floats) -> npt.NDArray[np.float32]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 # A link is not followed, and a pipe not waited for: both could be anything by now.
@@ -21,6 +23,39 @@ def is_mine(descriptor: int, path: Path) -> bool:
         return os.path.samestat(os.fstat(descriptor), path.lstat())
     except (BlockingIOError, FileNotFoundError):
         return False
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[int | None]:
+    """Make a locked file that nobody else may read; it is gone afterwards if it has this name.
+
+    Yields:
+        Its descriptor, or None if there is such a file, or another process just took it.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | CAREFUL, 0o600)
+    except FileExistsError:
+        yield None
+        return
+    try:
+        yield descriptor if is_mine(descriptor, path) else None
+    finally:
+        if is_mine(descriptor, path):
+            with suppress(OSError):
+                path.unlink()
+        os.close(descriptor)
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or a folder with the names in it, is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def remove_abandoned(path: Path) -> None:

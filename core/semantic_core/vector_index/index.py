@@ -12,15 +12,9 @@ import numpy as np
 from semantic_core.domain.errors import InvalidVectorError
 from semantic_core.domain.types import VectorLike
 from semantic_core.vector_index.arrays import Floats, Ids, Rows
+from semantic_core.vector_index.cosine import exact_scores, rank_error, unit_rows
 from semantic_core.vector_index.first_pass import FETCH_COST, LEAST_ROWS, FirstPass
 from semantic_core.vector_index.matrix import Matrix
-from semantic_core.vector_index.metric import (
-    Metric,
-    exact_scores,
-    half_squares,
-    prepare,
-    rank_error,
-)
 
 # A row costs about this many times more to fetch and multiply than to compare by code.
 _CODE_GAIN = 32
@@ -45,7 +39,7 @@ class Hits(NamedTuple):
 
     Attributes:
         ids: their ids, shape (n,).
-        scores: what the metric says, shape (n,).
+        scores: their cosines to the query, shape (n,).
     """
 
     ids: Ids
@@ -57,7 +51,6 @@ class _Derived:
 
     def __init__(self, first_pass: FirstPass | None = None) -> None:
         self.first_pass = first_pass
-        self.half_squares = np.empty(0, dtype=np.float32)
         # Searches that run at once must not both catch it up.
         self.lock = Lock()
 
@@ -66,37 +59,30 @@ class VectorIndex:
     """Vectors of one size under integer ids.
 
     Any number of threads may search one at once, as long as none of them puts or removes. To change
-    an index that others search, change a `branch` of it. A search answers the same whatever the index has been through: rows, order of
-    arrival, mapped or not, one query or many make no difference to a score.
+    an index that others search, change a `branch` of it. A search answers the same whatever the
+    index has been through: rows, order of arrival, mapped or not, one query or many make no
+    difference to a score.
 
     Args:
         dimensions: length of every vector.
-        metric: how they are compared. The first pass knows the cosine alone; the others are
-            always exact.
 
     Attributes:
         dimensions: as given.
-        metric: as given.
-        matrix: the rows.
-        longest: length of the longest row there ever was.
+        matrix: the rows, of length 1.
         changed: vectors put or removed since the index was made or opened.
     """
 
-    def __init__(self, dimensions: int, *, metric: Metric = Metric.COSINE) -> None:
+    def __init__(self, dimensions: int) -> None:
         self.dimensions = dimensions
-        self.metric = metric
         self.matrix = Matrix(dimensions)
-        self.longest = 0.0
         self.changed = 0
         self._derived = _Derived()
 
     @classmethod
-    def over(
-        cls, matrix: Matrix, *, metric: Metric, longest: float, first_pass: FirstPass | None
-    ) -> Self:
-        """Return an index over rows that are ready, as `prepare` makes them."""
-        index = cls(matrix.dimensions, metric=metric)
-        index.matrix, index.longest, index._derived = matrix, longest, _Derived(first_pass)
+    def over(cls, matrix: Matrix, *, first_pass: FirstPass | None) -> Self:
+        """Return an index over rows that have length 1."""
+        index = cls(matrix.dimensions)
+        index.matrix, index._derived = matrix, _Derived(first_pass)
         return index
 
     def branch(self) -> Self:
@@ -120,8 +106,8 @@ class VectorIndex:
     def put(self, ids: Sequence[int] | Ids, vectors: Floats) -> None:
         """Add or replace vectors; of an id that stands twice the last one counts.
 
-        A vector that cannot be compared (not finite, or of no direction under the cosine) leaves
-        its id without any: the store refuses such vectors, and one bad row must not end search.
+        A vector that cannot be compared (not finite, or of no direction) leaves its
+        id without any: the store refuses such vectors, and one bad row must not end search.
 
         Args:
             ids: one a vector.
@@ -143,11 +129,10 @@ class VectorIndex:
             last = len(named) - 1 - from_end
             named, vectors = named[last], vectors[last]
         self.remove(named)
-        rows, usable = prepare(vectors, self.metric)
+        rows, usable = unit_rows(vectors)
         if not usable.all():
             named, rows = named[usable], rows[usable]
         self.matrix.append(named, rows)
-        self.longest = max(self.longest, _longest(rows))
         self.changed += len(named)
 
     def remove(self, ids: Sequence[int] | Ids) -> None:
@@ -218,7 +203,7 @@ class VectorIndex:
         ]
 
     def vectors(self, ids: Sequence[int] | Ids) -> Floats:
-        """Return the vectors with these ids, in the order asked, of length 1 for the cosine.
+        """Return the vectors with these ids, in the order asked, of length 1.
 
         Raises:
             KeyError: there is none under one of the ids.
@@ -230,7 +215,7 @@ class VectorIndex:
 
     def first_pass(self) -> FirstPass | None:
         """Return the codes of all rows, made or caught up now; None where they do not pay."""
-        if self.metric is not Metric.COSINE or self.matrix.count < LEAST_ROWS:
+        if self.matrix.count < LEAST_ROWS:
             return None
         derived = self._derived
         with derived.lock:
@@ -261,9 +246,6 @@ class VectorIndex:
             ranks = matrix.products_of(rows, queries)
         else:
             ranks = matrix.products(queries)
-        if self.metric is Metric.EUCLIDEAN:
-            halves = self._halves()
-            ranks -= halves[rows] if is_few else halves
         if rows is not None and not is_few:
             ranks = ranks[:, rows]
         elif rows is None and matrix.dead_count:
@@ -276,14 +258,14 @@ class VectorIndex:
         """Score what can be among the nearest by rank, and return the nearest by score."""
         if limit < len(ranks):
             last = float(np.partition(ranks, -limit)[-limit])
-            near = np.flatnonzero(ranks >= last - rank_error(query, self.longest, self.metric))
+            near = np.flatnonzero(ranks >= last - rank_error(self.dimensions))
         else:
             near = np.arange(len(ranks))
         rows = near[~self.matrix.dead[near]] if rows is None else rows[near]
         scores = np.empty(len(rows), dtype=np.float32)
         for start in range(0, len(rows), _SCORED):
             page = slice(start, start + _SCORED)
-            scores[page] = exact_scores(self.matrix.gather(rows[page]), query, self.metric)
+            scores[page] = exact_scores(self.matrix.gather(rows[page]), query)
         ids = self.matrix.ids[rows]
         order = np.lexsort((ids, -scores))[:limit]
         return Hits(ids[order], scores[order])
@@ -296,7 +278,7 @@ class VectorIndex:
                 f"A query of shape {vectors.shape[1:]} does not fit vectors of "
                 f"{self.dimensions} dimensions. Embed it with the model of its collection."
             )
-        queries, usable = prepare(vectors, self.metric)
+        queries, usable = unit_rows(vectors)
         if not usable.all():
             raise InvalidVectorError("The query vector is zero or not finite. Embed it again.")
         return queries
@@ -311,15 +293,6 @@ class VectorIndex:
         rows.sort()
         return rows
 
-    def _halves(self) -> Floats:
-        derived, count = self._derived, self.matrix.count
-        with derived.lock:
-            known = len(derived.half_squares)
-            if known < count:
-                new = [half_squares(part) for _, part in self.matrix.parts(known)]
-                derived.half_squares = np.concatenate((derived.half_squares, *new))
-            return derived.half_squares[:count]
-
     def _compact(self) -> None:
         matrix, rows = self.matrix, self.matrix.live_rows()
         with self._derived.lock:
@@ -329,9 +302,3 @@ class VectorIndex:
                 first_pass = first_pass.moved(rows)
         self.matrix = Matrix(self.dimensions, matrix.ids[rows], matrix.gather(rows))
         self._derived = _Derived(first_pass)
-
-
-def _longest(rows: Floats) -> float:
-    if not len(rows):
-        return 0.0
-    return float(np.sqrt(np.einsum("ij,ij->i", rows, rows).max()))

@@ -22,7 +22,6 @@ import numpy as np
 from semantic_core.domain.uninterrupted import side_by_side
 from semantic_core.vector_index.arrays import Words
 from semantic_core.vector_index.codes import word_count
-from semantic_core.vector_index.metric import Metric
 
 MAGIC = b"SEMCVECS"
 FORMAT_VERSION = 1
@@ -57,14 +56,12 @@ class Identity:
         collection: which one within it.
         space: names the vector space; any text.
         dimensions: length of every vector.
-        metric: how they are compared.
     """
 
     database: UUID
     collection: int
     space: str
     dimensions: int
-    metric: Metric = Metric.COSINE
 
 
 class Moment(NamedTuple):
@@ -102,17 +99,13 @@ class Header(NamedTuple):
     collection: int
     space: bytes
     dimensions: int
-    metric: bytes
     rows: int
     seq: int
     mark: int
     depth: int
-    longest: float
 
     @classmethod
-    def of(
-        cls, identity: Identity, *, rows: int, moment: Moment, depth: int, longest: float
-    ) -> Self:
+    def of(cls, identity: Identity, *, rows: int, moment: Moment, depth: int) -> Self:
         """Return the header of an index with this content."""
         return cls(
             magic=MAGIC,
@@ -121,12 +114,10 @@ class Header(NamedTuple):
             collection=identity.collection,
             space=hashlib.sha256(identity.space.encode()).digest(),
             dimensions=identity.dimensions,
-            metric=identity.metric.encode().ljust(16, b"\0"),
             rows=rows,
             seq=moment.seq,
             mark=moment.mark,
             depth=depth,
-            longest=longest,
         )
 
     @classmethod
@@ -143,10 +134,10 @@ class Header(NamedTuple):
             raise UnusableError("is no index of semcore's")
         if found.version != FORMAT_VERSION:
             raise UnusableError(f"has format {found.version}, not {FORMAT_VERSION}")
-        wanted = cls.of(identity, rows=0, moment=Moment(0), depth=0, longest=0.0)
+        wanted = cls.of(identity, rows=0, moment=Moment(0), depth=0)
         if found.database != wanted.database:
             raise UnusableError("belongs to another database")
-        for name in ("collection", "space", "dimensions", "metric"):
+        for name in ("collection", "space", "dimensions"):
             if getattr(found, name) != getattr(wanted, name):
                 raise UnusableError(f"is of another {name}")
         return found
@@ -196,7 +187,7 @@ class Header(NamedTuple):
             raise UnusableError("is damaged")
 
 
-_PACKED = struct.Struct("<8sI16sq32sQ16sQqqQd")
+_PACKED = struct.Struct("<8sI16sq32sQQqqQ")
 
 
 def _aligned(offset: int, alignment: int) -> int:

@@ -12,14 +12,14 @@ import mmap
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
 from semantic_core.domain.failpoints import FailPoint, reach
-from semantic_core.domain.leftovers import CAREFUL, is_mine, remove_abandoned
+from semantic_core.domain.leftovers import CAREFUL, new_file, remove_abandoned, sync
 from semantic_core.vector_index.codes import Codes, word_count
 from semantic_core.vector_index.first_pass import FirstPass
 from semantic_core.vector_index.index import VectorIndex
@@ -146,51 +146,33 @@ def _index_over(header: Header, content: mmap.mmap, identity: Identity) -> Vecto
         codes = np.frombuffer(content, np.uint64, words * count, sections.codes)
         mean = np.frombuffer(content, "<f4", dimensions, sections.mean)
         first_pass = FirstPass(Codes(mean, codes.reshape(words, count)), header.depth, count)
-    return VectorIndex.over(
-        Matrix(dimensions, ids, vectors.reshape(count, dimensions)),
-        metric=identity.metric,
-        longest=header.longest,
-        first_pass=first_pass,
-    )
+    matrix = Matrix(dimensions, ids, vectors.reshape(count, dimensions))
+    return VectorIndex.over(matrix, first_pass=first_pass)
 
 
 def _replace(
     path: Path, new_path: Path, identity: Identity, index: VectorIndex, moment: Moment
 ) -> bool:
     remove_abandoned(new_path)
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | CAREFUL
-    try:
-        descriptor = os.open(new_path, flags, 0o600)
-    except FileExistsError:
-        return False
-    with os.fdopen(descriptor, "r+b") as file:
-        if not is_mine(descriptor, new_path):
+    with new_file(new_path) as descriptor:
+        if descriptor is None:
             return False
-        try:
+        with os.fdopen(descriptor, "r+b", closefd=False) as file:
             _write(file, identity, index, moment)
-            reach(FailPoint.INDEX_WRITTEN)
-            os.fsync(descriptor)
-            reach(FailPoint.INDEX_SYNCED)
-            new_path.replace(path)
-        except BaseException:
-            with suppress(OSError):
-                new_path.unlink()
-            raise
+        reach(FailPoint.INDEX_WRITTEN)
+        os.fsync(descriptor)
+        reach(FailPoint.INDEX_SYNCED)
+        new_path.replace(path)
         reach(FailPoint.INDEX_REPLACED)
-    _sync_folder(path.parent)
+    sync(path.parent)
     return True
 
 
 def _write(file: BinaryIO, identity: Identity, index: VectorIndex, moment: Moment) -> None:
     rows = index.matrix.live_rows()
     first_pass = index.first_pass()
-    header = Header.of(
-        identity,
-        rows=len(rows),
-        moment=moment,
-        depth=first_pass.depth if first_pass else 0,
-        longest=index.longest,
-    )
+    depth = first_pass.depth if first_pass else 0
+    header = Header.of(identity, rows=len(rows), moment=moment, depth=depth)
     sections = header.sections()
     file.seek(sections.ids)
     file.write(index.matrix.ids[rows].astype("<i8").tobytes())
@@ -210,11 +192,3 @@ def _write(file: BinaryIO, identity: Identity, index: VectorIndex, moment: Momen
     file.seek(0)
     file.write(header.pack(digest))
     file.flush()
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

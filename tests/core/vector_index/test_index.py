@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from semantic_core.domain.errors import InvalidVectorError
-from semantic_core.vector_index import Floats, Metric, VectorIndex
+from semantic_core.vector_index import Floats, VectorIndex
 from semantic_core.vector_index.first_pass import LEAST_ROWS
 from support.nearest import clustered, listed, nearest, recall
 
@@ -28,11 +28,10 @@ SEARCH = st.tuples(
 )
 
 
-@pytest.mark.parametrize("metric", Metric)
 @settings(max_examples=150)
 @given(steps=st.lists(PUT | REMOVE | SEARCH, max_size=30))
-def test_answers_like_a_search_through_everything(metric: Metric, steps: list[Any]) -> None:
-    index = VectorIndex(3, metric=metric)
+def test_answers_like_a_search_through_everything(steps: list[Any]) -> None:
+    index = VectorIndex(3)
     kept: dict[int, Floats] = {}
     for step in steps:
         if step[0] == "put":
@@ -45,7 +44,7 @@ def test_answers_like_a_search_through_everything(metric: Metric, steps: list[An
             kept = {name: vector for name, vector in kept.items() if name not in step[1]}
         else:
             queries, limit, allowed = np.array(step[1], dtype=np.float32), step[2], step[3]
-            wanted = [nearest(kept, q, limit, metric=metric, allowed=allowed) for q in queries]
+            wanted = [nearest(kept, q, limit, allowed=allowed) for q in queries]
             many = index.search_many(queries, limit, allowed=allowed)
             assert [listed(hits) for hits in many] == wanted
             assert listed(index.search(queries[0], limit, allowed=allowed)) == wanted[0]
@@ -53,16 +52,15 @@ def test_answers_like_a_search_through_everything(metric: Metric, steps: list[An
         assert {name for name in range(13) if name in index} == kept.keys()
 
 
-@pytest.mark.parametrize("metric", Metric)
 @settings(max_examples=100)
 @given(
     steps=st.lists(st.tuples(PUT | REMOVE, st.booleans()), max_size=20), queries=st.lists(VECTORS)
 )
 def test_a_branch_changes_nothing_in_what_it_came_from(
-    metric: Metric, steps: list[Any], queries: list[Any]
+    steps: list[Any], queries: list[Any]
 ) -> None:
     """They share their rows; some branches are given up half way, as by an error."""
-    index, kept = VectorIndex(3, metric=metric), dict[int, Floats]()
+    index, kept = VectorIndex(3), dict[int, Floats]()
     versions = [(index, kept)]
     for (kind, values), is_given_up in steps:
         branch, changed = index.branch(), dict(kept)
@@ -80,7 +78,7 @@ def test_a_branch_changes_nothing_in_what_it_came_from(
     for version, vectors_then in versions:
         assert len(version) == len(vectors_then)
         for query in np.array(queries, dtype=np.float32).reshape(-1, 3):
-            wanted = nearest(vectors_then, query, 15, metric=metric)
+            wanted = nearest(vectors_then, query, 15)
             assert listed(version.search(query, 15)) == wanted
 
 
@@ -179,29 +177,27 @@ def test_equal_vectors_come_in_order_of_their_ids() -> None:
         assert len(set(hits.scores.tolist())) == 1
 
 
-@pytest.mark.parametrize("metric", Metric)
-def test_near_ties_are_told_apart(metric: Metric) -> None:
+def test_near_ties_are_told_apart() -> None:
     """Differences that float32 products drown in: they only say who is worth a closer look."""
     rng = np.random.default_rng(8)
     vectors = np.tile(rng.standard_normal(300, dtype=np.float32), (2000, 1))
     vectors += 3e-6 * rng.standard_normal((2000, 300), dtype=np.float32)
-    index = VectorIndex(300, metric=metric)
+    index = VectorIndex(300)
     index.put(np.arange(2000), vectors)
     query = vectors[0] + rng.standard_normal(300, dtype=np.float32)
-    wanted = nearest(dict(enumerate(vectors)), query, 5, metric=metric)
+    wanted = nearest(dict(enumerate(vectors)), query, 5)
     assert listed(index.search(query, 5)) == wanted
     assert [listed(hits) for hits in index.search_many(np.tile(query, (9, 1)), 5)] == [wanted] * 9
 
 
-@pytest.mark.parametrize("metric", Metric)
 @pytest.mark.parametrize("count", [1, 30, 300, 1000])
-def test_every_metric_is_true_at_every_selectivity(metric: Metric, count: int) -> None:
+def test_it_is_exact_at_every_selectivity(count: int) -> None:
     vectors = 3 * clustered(1000, 20, seed=9) + 1
-    index = VectorIndex(20, metric=metric)
+    index = VectorIndex(20)
     index.put(np.arange(1000), vectors)
     allowed = set(np.random.default_rng(9).permutation(1000)[:count].tolist())
     for query in vectors[:20] + 0.5:
-        wanted = nearest(dict(enumerate(vectors)), query, 10, metric=metric, allowed=allowed)
+        wanted = nearest(dict(enumerate(vectors)), query, 10, allowed=allowed)
         assert listed(index.search(query, 10, allowed=sorted(allowed))) == wanted
 
 

@@ -4,14 +4,14 @@ from uuid import UUID
 
 import pytest
 
-from semantic_core.vector_index import Identity, Metric, Moment
+from semantic_core.vector_index import Identity, Moment
 from semantic_core.vector_index.layout import HEADER_SIZE, Header, UnusableError
 
 IDENTITY = Identity(database=UUID(int=7), collection=3, space="gemini", dimensions=768)
 
 
 def test_a_header_reads_back() -> None:
-    header = Header.of(IDENTITY, rows=10, moment=Moment(2**40, -(2**63)), depth=2000, longest=1.5)
+    header = Header.of(IDENTITY, rows=10, moment=Moment(2**40, -(2**63)), depth=2000)
     page = header.pack(b"digest")
     assert len(page) == HEADER_SIZE
     assert Header.unpack(page, IDENTITY) == header
@@ -23,7 +23,7 @@ def test_a_header_reads_back() -> None:
 def test_parts_are_aligned_and_do_not_overlap(dimensions: int, rows: int, depth: int) -> None:
     identity = Identity(database=UUID(int=7), collection=3, space="s", dimensions=dimensions)
     ids, mean, codes, vectors, size = Header.of(
-        identity, rows=rows, moment=Moment(1), depth=depth, longest=1.0
+        identity, rows=rows, moment=Moment(1), depth=depth
     ).sections()
     coded = depth > 0
     words = -(-dimensions // 64)
@@ -42,14 +42,11 @@ def test_parts_are_aligned_and_do_not_overlap(dimensions: int, rows: int, depth:
         ({"collection": 4}, "another collection"),
         ({"space": "openai"}, "another space"),
         ({"dimensions": 384}, "another dimensions"),
-        ({"metric": Metric.EUCLIDEAN}, "another metric"),
     ],
 )
 def test_a_header_of_another_owner_is_refused(other: dict[str, object], reason: str) -> None:
     values = {name: getattr(IDENTITY, name) for name in Identity.__slots__}
-    page = Header.of(
-        Identity(**values | other), rows=1, moment=Moment(1), depth=0, longest=1.0
-    ).pack()
+    page = Header.of(Identity(**values | other), rows=1, moment=Moment(1), depth=0).pack()
     with pytest.raises(UnusableError, match=reason):
         Header.unpack(page, IDENTITY)
 

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from semantic_core.domain.failpoints import FailPoint
-from semantic_core.vector_index import Identity, Metric, Moment, Sidecar, VectorIndex
+from semantic_core.vector_index import Identity, Moment, Sidecar, VectorIndex
 from support.disk import no_file_larger_than
 from support.nearest import clustered, listed
 
@@ -85,15 +85,6 @@ def test_codes_and_depth_are_saved_too(path: Path) -> None:
         == made.codes.distances(query, made.codes.count)[live]
     ).all()
     assert answers(again) == answers(index)
-
-
-@pytest.mark.parametrize("metric", Metric)
-def test_every_metric_is_saved(path: Path, metric: Metric) -> None:
-    sidecar = Sidecar(path, replace(IDENTITY, metric=metric))
-    index = VectorIndex(5, metric=metric)
-    index.put(np.arange(300), 30 * clustered(300, 5, seed=2) + 100)
-    assert sidecar.save(index, Moment(1))
-    assert answers(opened(sidecar)) == answers(index)
 
 
 def test_a_mapped_index_grows_and_shrinks_without_its_file(sidecar: Sidecar, path: Path) -> None:
@@ -229,14 +220,13 @@ def test_a_longer_file_is_refused(
         {"collection": 4},
         {"space": "another space"},
         {"dimensions": 6},
-        {"metric": Metric.EUCLIDEAN},
     ],
 )
 def test_a_file_of_other_vectors_is_refused_and_replaced(
     path: Path, said: pytest.LogCaptureFixture, other: dict[str, Any]
 ) -> None:
     theirs = replace(IDENTITY, **other)
-    index = VectorIndex(theirs.dimensions, metric=theirs.metric)
+    index = VectorIndex(theirs.dimensions)
     Sidecar(path, theirs).save(index, Moment(1))
     sidecar = Sidecar(path, IDENTITY)
     refused(sidecar, said, "another")
@@ -363,7 +353,7 @@ from pathlib import Path
 from uuid import UUID
 import numpy as np
 from semantic_core.domain.failpoints import FailPoint, arm
-from semantic_core.vector_index import Identity, Metric, Moment, Sidecar, VectorIndex
+from semantic_core.vector_index import Identity, Moment, Sidecar, VectorIndex
 
 logging.basicConfig()
 sidecar = Sidecar(Path(sys.argv[1]), {IDENTITY!r})
@@ -376,8 +366,7 @@ def index_of(count):
 
 
 def child_command(code: str, path: Path) -> list[str]:
-    source = CHILD.replace(repr(Metric.COSINE), "Metric.COSINE") + code
-    return [sys.executable, "-c", source, str(path)]
+    return [sys.executable, "-c", CHILD + code, str(path)]
 
 
 def run_child(code: str, path: Path) -> subprocess.CompletedProcess[str]:

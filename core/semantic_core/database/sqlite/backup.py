@@ -12,7 +12,7 @@ from semantic_core.database import Database
 from semantic_core.database.sqlite.failures import translated_errors
 from semantic_core.domain.errors import StorageError, StorageFullError
 from semantic_core.domain.failpoints import FailPoint, reach
-from semantic_core.domain.leftovers import CAREFUL, is_mine, remove_abandoned
+from semantic_core.domain.leftovers import new_file, remove_abandoned, sync
 
 _FULL = "No room left to write the backup {path}. Nothing of it was kept."
 
@@ -33,9 +33,9 @@ def back_up(database: Database, target: Path, *, overwrite: bool) -> None:
         with _new_file(target.parent) as new:
             _copy(database, new, target)
             reach(FailPoint.BACKUP_WRITTEN)
-            _sync(new)
+            sync(new)
             _name(new, target, overwrite=overwrite)
-        _sync(target.parent)
+        sync(target.parent)
     except OSError as error:
         raise StorageError(
             f"The backup {target} cannot be written: {error.strerror}. Nothing of it was kept."
@@ -64,18 +64,10 @@ def _new_file(folder: Path) -> Iterator[Path]:
     leaves it unlocked, and whoever comes next removes it.
     """
     for path in _places(folder):
-        try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | CAREFUL, 0o600)
-        except FileExistsError:
-            continue
-        try:
-            if is_mine(descriptor, path):
+        with new_file(path) as descriptor:
+            if descriptor is not None:
                 yield path
                 return
-        finally:
-            if is_mine(descriptor, path):
-                path.unlink()
-            os.close(descriptor)
     raise StorageError(
         f"{_MOST} backups are being written into {folder} just now. Wait for one to end, and call "
         "again."
@@ -114,11 +106,3 @@ def _copy(database: Database, new: Path, target: Path) -> None:
                 source.backup(copy)
         except StorageFullError as error:
             raise StorageFullError(_FULL.format(path=target)) from error
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from semantic_core.domain.errors import StorageError, StorageFullError
+from semantic_core.domain.leftovers import sync
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -60,11 +61,7 @@ class PrivateFile:
             self._file.flush()
             os.fsync(self._file.fileno())
             self.path.replace(destination)
-            folder = os.open(destination.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+            sync(destination.parent)
 
     def __enter__(self) -> Self:
         return self
