@@ -9,7 +9,6 @@ of `Absence` where it may have been.
 from __future__ import annotations
 
 import logging
-import sqlite3
 
 from semantic_core.batches.adopt import adopt_unknown_jobs
 from semantic_core.batches.job.absence import LISTINGS_NEEDED, seen_absent
@@ -91,9 +90,6 @@ def _decide_one(job: LeasedJob, listing: Listing) -> StorageError | None:
     except TransitionError as error:
         # Another process has it now, and does what this one would have done.
         _log.info("%s", error)
-    except sqlite3.IntegrityError as error:
-        # No step of ours breaks a rule of the table: its row contradicts itself.
-        hold_unreadable(job, str(error))
     except StorageError as error:
         note_fault(job, error)
         return error

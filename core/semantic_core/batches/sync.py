@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sqlite3
 from collections.abc import Mapping, Sequence
 
 from semantic_core.batches.clean import clean_up
@@ -13,6 +12,7 @@ from semantic_core.batches.job.poll import poll
 from semantic_core.batches.recover import is_undecided, note_fault, recover
 from semantic_core.database import Database
 from semantic_core.domain.errors import (
+    DatabaseCorruptError,
     ProviderError,
     SemanticCoreError,
     StorageError,
@@ -135,9 +135,9 @@ def _sync_one(
             except TransitionError:
                 raise
             except SemanticCoreError as error:
-                if isinstance(error.__cause__, sqlite3.IntegrityError):
+                if isinstance(error, DatabaseCorruptError) and error.broken_rule is not None:
                     # No step of ours breaks a rule of the table: its row contradicts itself.
-                    hold_unreadable(job, str(error.__cause__))
+                    hold_unreadable(job, error.broken_rule)
                     return None
                 note_fault(job, error)
                 if isinstance(error, (ProviderError, StorageError)):

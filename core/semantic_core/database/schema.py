@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import secrets
-import sqlite3
 import time
 import uuid
 from collections.abc import Callable
@@ -14,10 +13,10 @@ from pathlib import Path
 
 from semantic_core.database import Database
 from semantic_core.database.port import Connection
+from semantic_core.database.sqlite.keywords import create_index
 from semantic_core.database.sqlite.legacy import is_legacy, move_legacy_rows, set_legacy_aside
-from semantic_core.database.sqlite.schema_001 import SCHEMA_001, quoted
+from semantic_core.database.sqlite.schema_001 import SCHEMA_001
 from semantic_core.domain.errors import (
-    ConfigurationError,
     DatabaseCorruptError,
     NotASemcoreDatabaseError,
     SchemaTooNewError,
@@ -152,18 +151,7 @@ def m001_batching(connection: Connection, options: SchemaOptions) -> None:
     had_rows = set_legacy_aside(connection)
     for statement in SCHEMA_001:
         connection.execute(statement)
-    try:
-        connection.execute(
-            "CREATE VIRTUAL TABLE chunks_fts USING fts5(text, content = 'chunks', "
-            f"content_rowid = 'pk', tokenize = {quoted(options.tokenizer)})"
-        )
-    except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode != sqlite3.SQLITE_ERROR:
-            raise
-        raise ConfigurationError(
-            f"SQLite cannot make a full-text index with the tokenizer {options.tokenizer!r} "
-            f"({error}). Leave it out, or name one of FTS5's. Nothing was changed."
-        ) from error
+    create_index(connection, options.tokenizer)
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.executemany(
         "INSERT INTO meta (key, value) VALUES (?, ?)",

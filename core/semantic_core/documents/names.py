@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import sqlite3
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
-from semantic_core.database.sqlite.failures import translated_errors
+from semantic_core.database import Scratch
 
 # As many sources as one statement looks for.
 _PAGE = 500
@@ -18,21 +15,16 @@ _PAGE = 500
 class Naming:
     """What one call has named so far.
 
-    It is in a file without a name, which goes with the connection, and of ids there are digests
-    alone: a call of any length takes a few megabytes of memory. For one thread.
+    It is on disk, and of ids there are digests alone: a call of any length takes a few megabytes
+    of memory. For one thread.
     """
 
     def __init__(self) -> None:
-        self._folder = Path(tempfile.gettempdir())
-        self._rows = sqlite3.connect("", isolation_level=None)
-        with translated_errors(self._folder):
-            self._rows.executescript(
-                """PRAGMA journal_mode = OFF;
-                CREATE TABLE ids (digest BLOB PRIMARY KEY, position INTEGER) WITHOUT ROWID;
-                CREATE TABLE equals (digest BLOB PRIMARY KEY, times INTEGER) WITHOUT ROWID;
-                CREATE TABLE sources (source TEXT PRIMARY KEY, is_whole INTEGER) WITHOUT ROWID;
-                BEGIN;"""
-            )
+        self._rows = Scratch(
+            """CREATE TABLE ids (digest BLOB PRIMARY KEY, position INTEGER) WITHOUT ROWID;
+            CREATE TABLE equals (digest BLOB PRIMARY KEY, times INTEGER) WITHOUT ROWID;
+            CREATE TABLE sources (source TEXT PRIMARY KEY, is_whole INTEGER) WITHOUT ROWID;"""
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -47,7 +39,7 @@ class Naming:
         both. Neither of them may hold a NUL.
         """
         first = _digest(content, "0", source)
-        (times,) = self._one(
+        ((times,),) = self._rows.run(
             "INSERT INTO equals VALUES (?, 1) ON CONFLICT DO UPDATE SET times = times + 1 "
             "RETURNING times",
             first,
@@ -56,7 +48,7 @@ class Naming:
 
     def take_id(self, document_id: str, position: int) -> int:
         """Return at which position the id stands: at this one, unless it was taken earlier."""
-        (taken,) = self._one(
+        ((taken,),) = self._rows.run(
             "INSERT INTO ids VALUES (?, ?) ON CONFLICT DO UPDATE SET position = position "
             "RETURNING position",
             _digest(document_id),
@@ -66,15 +58,13 @@ class Naming:
 
     def has_id(self, document_id: str) -> bool:
         """Return whether a document of this call has the id."""
-        return bool(
-            self._one("SELECT EXISTS (SELECT 1 FROM ids WHERE digest = ?)", _digest(document_id))[0]
-        )
+        return bool(self._rows.run("SELECT 1 FROM ids WHERE digest = ?", _digest(document_id)))
 
     def add_source(self, source: str, *, is_whole: bool) -> None:
         """Note a source; it is whole as long as each of its documents is."""
-        self._one(
+        self._rows.run(
             "INSERT INTO sources VALUES (?, ?) ON CONFLICT DO UPDATE "
-            "SET is_whole = min(is_whole, excluded.is_whole) RETURNING 1",
+            "SET is_whole = min(is_whole, excluded.is_whole)",
             source,
             is_whole,
         )
@@ -83,20 +73,13 @@ class Naming:
         """Yield the sources that are whole, page by page."""
         page = [""]
         while page:
-            with translated_errors(self._folder):
-                page = [
-                    row[0]
-                    for row in self._rows.execute(
-                        "SELECT source FROM sources WHERE is_whole AND source > ? "
-                        "ORDER BY source LIMIT ?",
-                        (page[-1], _PAGE),
-                    )
-                ]
+            rows = self._rows.run(
+                "SELECT source FROM sources WHERE is_whole AND source > ? ORDER BY source LIMIT ?",
+                page[-1],
+                _PAGE,
+            )
+            page = [source for (source,) in rows]
             yield page
-
-    def _one(self, sql: str, *values: object) -> Any:
-        with translated_errors(self._folder):
-            return self._rows.execute(sql, values).fetchone()
 
 
 def _digest(*parts: str | None) -> bytes:

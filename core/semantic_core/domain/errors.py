@@ -224,7 +224,14 @@ class DatabaseMovedError(StorageError):
 
 
 class DatabaseCorruptError(StorageError):
-    """The database file is damaged. Keep it, restore a backup, and do not write to this one."""
+    """The database file is damaged. Keep it, restore a backup, and do not write to this one.
+
+    Attributes:
+        broken_rule: the constraint of the tables that refused a write, in the database's words,
+            or None: rows contradict each other, but the file can be read.
+    """
+
+    broken_rule: str | None = None
 
     @classmethod
     def unreadable(cls, what: str, error: Exception) -> Self:

@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from semantic_core.database import any_text
 from semantic_core.database.port import Connection
-from semantic_core.database.sqlite.damaged import any_text
 from semantic_core.domain.pricing import Price
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.statuses import FailureReason

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from semantic_core.database import any_text
 from semantic_core.database.port import Connection
-from semantic_core.database.sqlite.damaged import any_text
 from semantic_core.domain.pricing import Cost, Price, PriceTable, token_estimator, tokens_in
 from semantic_core.domain.spec import MODEL_TOKEN_LIMITS, EmbeddingSpec
 from semantic_core.queue.job_rows import read_columns

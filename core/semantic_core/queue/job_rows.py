@@ -10,8 +10,8 @@ import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from semantic_core.database import any_text
 from semantic_core.database.port import Connection
-from semantic_core.database.sqlite.damaged import any_text
 from semantic_core.domain.errors import DatabaseCorruptError
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.statuses import FailureReason, HoldReason, JobStatus, JobStep

@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
+from semantic_core.database import any_text
 from semantic_core.database.port import Connection
-from semantic_core.database.sqlite.damaged import any_text
 from semantic_core.domain.errors import BatchNotFoundError, TransitionError
 from semantic_core.domain.statuses import FailureReason, HoldReason, JobStatus, JobStep
 from semantic_core.domain.types import BatchJob

@@ -64,7 +64,10 @@ def _typed(error: BaseException, path: Path) -> StorageError | InvalidInputError
     if code == sqlite3.SQLITE_CANTOPEN and (refusal := _refusal_to_open()):
         return StorageError(f"{path} cannot be opened: {no_handles(refusal)}")
     kind, message = _ERRORS[code]
-    return kind(message.format(path=path, error=error))
+    typed = kind(message.format(path=path, error=error))
+    if code == sqlite3.SQLITE_CONSTRAINT and isinstance(typed, DatabaseCorruptError):
+        typed.broken_rule = str(error)
+    return typed
 
 
 def no_handles(error: OSError) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from semantic_core.database.port import Connection
+from semantic_core.database.sqlite.schema_001 import quoted
+from semantic_core.domain.errors import ConfigurationError
 from semantic_core.vector_index import Ids
 
 # A word found in more than a fifth of what is asked tells nothing apart and costs the most.
@@ -32,6 +35,26 @@ class Restriction:
 
     sql: str
     values: tuple[object, ...] = ()
+
+
+def create_index(connection: Connection, tokenizer: str) -> None:
+    """Make the index of a new database, over the texts of ``chunks``.
+
+    Raises:
+        ConfigurationError: SQLite does not know the tokenizer.
+    """
+    try:
+        connection.execute(
+            "CREATE VIRTUAL TABLE chunks_fts USING fts5(text, content = 'chunks', "
+            f"content_rowid = 'pk', tokenize = {quoted(tokenizer)})"
+        )
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_ERROR:
+            raise
+        raise ConfigurationError(
+            f"SQLite cannot make a full-text index with the tokenizer {tokenizer!r} "
+            f"({error}). Leave it out, or name one of FTS5's. Nothing was changed."
+        ) from error
 
 
 def remove_rows(connection: Connection, pks: Sequence[int]) -> None:

@@ -1,0 +1,36 @@
+"""Rows that one call keeps for itself, in bounded memory."""
+
+from __future__ import annotations
+
+import sqlite3
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from semantic_core.database.sqlite.failures import translated_errors
+
+
+class Scratch:
+    """A database in a file without a name, which goes with its connection. For one thread.
+
+    Args:
+        tables: the statements that create its tables.
+
+    Raises:
+        StorageError: there is no room for it.
+    """
+
+    def __init__(self, tables: str) -> None:
+        self._folder = Path(tempfile.gettempdir())
+        self._rows = sqlite3.connect("", isolation_level=None)
+        with translated_errors(self._folder):
+            self._rows.executescript(f"PRAGMA journal_mode = OFF; {tables} BEGIN;")
+
+    def run(self, sql: str, *values: object) -> list[Any]:
+        """Run a statement and return its rows."""
+        with translated_errors(self._folder):
+            return self._rows.execute(sql, values).fetchall()
+
+    def close(self) -> None:
+        """Throw everything away."""
+        self._rows.close()
