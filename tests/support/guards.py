@@ -128,17 +128,17 @@ _CLAIMS = (
         "\"FROM batch_items i WHERE ? <> '' AND i.state = 'open' AND i.id > ? \"",
     ),
     _guard(
-        "database/sqlite/schema_001.py",
+        "database/tables.py",
         "a text is never in two open jobs, by constraint",
-        '"CREATE UNIQUE INDEX batch_items_open ON',
-        '"CREATE INDEX batch_items_open ON',
+        'name="batch_items_open", unique=True, where',
+        'name="batch_items_open", where',
         "tests/core/queue/test_claims.py",
     ),
     _guard(
-        "database/sqlite/schema_001.py",
+        "database/tables.py",
         "two jobs never share a remote one, by constraint",
-        "        google_job_id TEXT UNIQUE,",
-        "        google_job_id TEXT,",
+        "        google_job_id = TextField(null=True, unique=True)",
+        "        google_job_id = TextField(null=True)",
         "tests/core/queue/test_jobs.py",
     ),
 )

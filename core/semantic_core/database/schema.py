@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import secrets
 import time
 import uuid
@@ -15,7 +14,8 @@ from semantic_core.database import Database
 from semantic_core.database.port import Connection
 from semantic_core.database.sqlite.keywords import create_index
 from semantic_core.database.sqlite.legacy import is_legacy, move_legacy_rows, set_legacy_aside
-from semantic_core.database.sqlite.schema_001 import SCHEMA_001
+from semantic_core.database.sqlite.tables import OWN_TABLES
+from semantic_core.database.tables import TABLES, build_tables
 from semantic_core.domain.errors import (
     DatabaseCorruptError,
     NotASemcoreDatabaseError,
@@ -26,8 +26,6 @@ from semantic_core.domain.spec import EmbeddingSpec
 
 # Marks the file as ours in its header, so that no other database is ever taken for one.
 APPLICATION_ID = 0x53454D43
-
-_OUR_TABLES = re.findall(r"CREATE TABLE (\w+)", "\n".join(SCHEMA_001))
 
 _FULL_TEXT = "chunks_fts"
 
@@ -78,7 +76,7 @@ def _check_nothing_runs(connection: Connection, path: Path) -> None:
     Raises:
         DatabaseCorruptError: there is a trigger, or something else bears the name of a table.
     """
-    ours = json.dumps([*_OUR_TABLES, _FULL_TEXT])
+    ours = json.dumps([*TABLES.names(), *OWN_TABLES, _FULL_TEXT])
     found = connection.execute(
         "SELECT type, name, tbl_name FROM sqlite_master WHERE "
         "(type = 'trigger' AND lower(tbl_name) IN (SELECT value FROM json_each(?1))) OR "
@@ -100,7 +98,7 @@ def _migrate(database: Database, options: SchemaOptions) -> None:
         # Read again under the write lock: another process may have migrated meanwhile.
         version = _version(connection, _tables(connection), database.path)
         for migrate in MIGRATIONS[version:]:
-            migrate(connection, options)
+            migrate(database, connection, options)
             reach(FailPoint.MIGRATE_STEP)
         connection.execute(
             "INSERT INTO meta (key, value) VALUES ('schema_version', ?) "
@@ -146,10 +144,12 @@ def _version(connection: Connection, tables: set[str], path: Path) -> int:
     )
 
 
-def m001_batching(connection: Connection, options: SchemaOptions) -> None:
+def m001_batching(database: Database, connection: Connection, options: SchemaOptions) -> None:
     """Create the tables; take over the rows of a database from before batching."""
     had_rows = set_legacy_aside(connection)
-    for statement in SCHEMA_001:
+    # On this thread's connection, and so in this transaction.
+    database.peewee.create_tables(build_tables(database.peewee).all(), safe=False)
+    for statement in OWN_TABLES.values():
         connection.execute(statement)
     create_index(connection, options.tokenizer)
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -176,7 +176,7 @@ def m001_batching(connection: Connection, options: SchemaOptions) -> None:
         )
 
 
-MIGRATIONS: tuple[Callable[[Connection, SchemaOptions], None], ...] = (m001_batching,)
+MIGRATIONS: tuple[Callable[[Database, Connection, SchemaOptions], None], ...] = (m001_batching,)
 
 
 def read_meta(connection: Connection, key: str) -> str | None:

@@ -1,23 +1,46 @@
-"""The tables as Peewee models, built for one database (no global binding).
+"""The tables as Peewee models: they create the tables, and are the way to read the data.
 
-The migrations in ``schema.py`` create them; a test holds the two against each other.
+They are built for one database, so that two stores never share one. What only SQLite has stands in
+``database/sqlite/tables.py``.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 import peewee
 from peewee import (
+    SQL,
+    AutoField,
     BlobField,
     BooleanField,
+    Check,
     CompositeKey,
-    FloatField,
+    DoubleField,
     ForeignKeyField,
     IntegerField,
-    SqliteDatabase,
     TextField,
+)
+
+from semantic_core.database.conditions import (
+    IS_CARRIED,
+    IS_FAILED,
+    IS_OPEN,
+    IS_RELEASED,
+    IS_SERVED,
+    USES_BUDGET,
+    WAITS,
+    WANTS,
+)
+from semantic_core.domain.statuses import (
+    BudgetUse,
+    EmbeddingStatus,
+    ItemState,
+    JobStatus,
+    JobStep,
+    VectorOrigin,
 )
 
 
@@ -37,16 +60,34 @@ class Tables:
     LiveClaimModel: Any
     ChunkModel: Any
     ChunkCountModel: Any
-    ChangeModel: Any
-    TagModel: Any
 
     def all(self) -> tuple[Any, ...]:
         """Return the models, referenced ones first."""
         return tuple(getattr(self, name) for name in self.__slots__)
 
+    def names(self) -> tuple[str, ...]:
+        """Return the names of their tables, in the same order."""
+        return tuple(model._meta.table_name for model in self.all())  # noqa: SLF001  # peewee's documented place for it
 
-def build_tables(database: SqliteDatabase) -> Tables:
-    """Return models bound to this database."""
+
+def _one_of(column: str, states: type[StrEnum]) -> peewee.Node:
+    return Check(f"{column} IN ({', '.join(repr(state.value) for state in states)})")
+
+
+def _yes_or_no(column: str) -> peewee.Node:
+    return Check(f"{column} IN (0, 1)")
+
+
+def _digest(column: str) -> peewee.Node:
+    return Check(f"length({column}) = 32")
+
+
+def _count() -> IntegerField:
+    return IntegerField(default=0, constraints=[SQL("DEFAULT 0")])
+
+
+def build_tables(database: peewee.Database | None = None) -> Tables:
+    """Return models bound to this database; without one, to make queries for a connection."""
 
     class Base(peewee.Model):
         class Meta:
@@ -63,29 +104,34 @@ def build_tables(database: SqliteDatabase) -> Tables:
 
         class Meta:
             table_name = "meta"
+            without_rowid = True
 
     class SpaceModel(Base):
         """A vector space: the document side of a spec. External ones get dimensions late."""
 
-        id = IntegerField(primary_key=True)
+        id = AutoField()
         digest = TextField(unique=True)
         model = TextField()
         dimensions = IntegerField(null=True)
-        is_external = BooleanField()
+        is_external = BooleanField(constraints=[_yes_or_no("is_external")])
         passed_over = TextField(null=True)
-        passed_at = FloatField(null=True)
+        passed_at = DoubleField(null=True)
 
         class Meta:
             table_name = "spaces"
+            constraints = (
+                Check("is_external OR dimensions IS NOT NULL"),
+                Check("(passed_over IS NULL) = (passed_at IS NULL)"),
+            )
 
     class CollectionModel(Base):
         """A named set of chunks, which owns its EmbeddingSpec."""
 
-        id = IntegerField(primary_key=True)
+        id = AutoField()
         name = TextField(unique=True)
-        space = ForeignKeyField(SpaceModel)
+        space = ForeignKeyField(SpaceModel, index=False)
         spec = TextField()
-        created_at = FloatField()
+        created_at = DoubleField()
 
         class Meta:
             table_name = "collections"
@@ -93,46 +139,62 @@ def build_tables(database: SqliteDatabase) -> Tables:
     class DocumentModel(Base):
         """What was ingested, without its text."""
 
-        pk = IntegerField(primary_key=True)
-        collection = ForeignKeyField(CollectionModel)
+        pk = AutoField()
+        collection = ForeignKeyField(CollectionModel, index=False)
         document_id = TextField()
         source = TextField(null=True)
         content_hash = BlobField()
         metadata = TextField()
-        created_at = FloatField()
-        updated_at = FloatField()
+        created_at = DoubleField()
+        updated_at = DoubleField()
 
         class Meta:
             table_name = "documents"
+            indexes = ((("collection", "document_id"), True),)
+
+    DocumentModel.add_index(
+        DocumentModel.collection,
+        DocumentModel.source,
+        name="documents_source",
+        where=SQL("source IS NOT NULL"),
+    )
 
     class EmbeddingModel(Base):
         """A stored vector, under the key that names it: the truth and the cache."""
 
-        id = IntegerField(primary_key=True)
-        key = BlobField(unique=True)
-        space = ForeignKeyField(SpaceModel)
+        # A rowid table: with the hash as clustered key, inserts are five times slower.
+        id = AutoField()
+        key = BlobField(unique=True, constraints=[_digest("key")])
+        space = ForeignKeyField(SpaceModel, index=False)
         vector = BlobField()
-        origin = TextField()
+        origin = TextField(constraints=[_one_of("origin", VectorOrigin)])
         token_count = IntegerField(null=True)
-        created_at = FloatField()
-        unreferenced_since = FloatField(null=True)
+        created_at = DoubleField()
+        unreferenced_since = DoubleField(null=True)
 
         class Meta:
             table_name = "embeddings"
 
+    EmbeddingModel.add_index(
+        EmbeddingModel.unreferenced_since,
+        name="embeddings_unreferenced",
+        where=SQL("unreferenced_since IS NOT NULL"),
+    )
+
     class BatchJobModel(Base):
-        """One submission to the Batch API, recorded before anything is sent."""
+        """One submission to a batch API, recorded before anything is sent."""
 
         id = TextField(primary_key=True)
+        provider = TextField(default="gemini", constraints=[SQL("DEFAULT 'gemini'")])
         google_job_id = TextField(null=True, unique=True)
-        status = TextField()
-        step = TextField()
+        status = TextField(constraints=[_one_of("status", JobStatus)])
+        step = TextField(constraints=[_one_of("step", JobStep)])
         failure_reason = TextField(null=True)
         hold_reason = TextField(null=True)
         display_name = TextField(unique=True)
         input_file = TextField(null=True)
         result_file = TextField(null=True)
-        space = ForeignKeyField(SpaceModel)
+        space = ForeignKeyField(SpaceModel, index=False)
         spec = TextField()
         model = TextField()
         fingerprint = TextField()
@@ -141,75 +203,102 @@ def build_tables(database: SqliteDatabase) -> Tables:
         byte_count = IntegerField()
         estimated_tokens = IntegerField()
         token_count = IntegerField(null=True)
-        uncounted_tokens = IntegerField(default=0)
-        cost_usd = FloatField(null=True)
-        live_price = FloatField(null=True)
-        batch_price = FloatField(null=True)
-        done_count = IntegerField()
-        failed_count = IntegerField()
+        uncounted_tokens = _count()
+        cost_usd = DoubleField(null=True)
+        live_price = DoubleField(null=True)
+        batch_price = DoubleField(null=True)
+        done_count = _count()
+        failed_count = _count()
         error_message = TextField(null=True)
         lease_token = TextField(null=True)
-        lease_until = FloatField(null=True)
+        lease_until = DoubleField(null=True)
         absence = TextField(null=True)
-        cancel_requested_at = FloatField(null=True)
-        is_adopted = BooleanField()
-        cleanup_tries = IntegerField()
-        created_at = FloatField()
-        uploaded_at = FloatField(null=True)
-        creating_at = FloatField(null=True)
-        reopened_at = FloatField(null=True)
-        submitted_at = FloatField(null=True)
-        finished_at = FloatField(null=True)
-        fetched_at = FloatField(null=True)
-        applied_at = FloatField(null=True)
-        cleaned_at = FloatField(null=True)
+        cancel_requested_at = DoubleField(null=True)
+        is_adopted = BooleanField(
+            default=False, constraints=[SQL("DEFAULT 0"), _yes_or_no("is_adopted")]
+        )
+        cleanup_tries = _count()
+        created_at = DoubleField()
+        uploaded_at = DoubleField(null=True)
+        creating_at = DoubleField(null=True)
+        reopened_at = DoubleField(null=True)
+        submitted_at = DoubleField(null=True)
+        finished_at = DoubleField(null=True)
+        fetched_at = DoubleField(null=True)
+        applied_at = DoubleField(null=True)
+        cleaned_at = DoubleField(null=True)
 
         class Meta:
             table_name = "batch_jobs"
+            constraints = (
+                Check("(status = 'FAILED') = (failure_reason IS NOT NULL)"),
+                Check(f"hold_reason IS NULL OR {IS_OPEN}"),
+                Check("status IN ('CREATED', 'FAILED') OR google_job_id IS NOT NULL"),
+                Check("(status = 'COMPLETED') = (step IN ('applied', 'cleaned'))"),
+            )
+
+    BatchJobModel.add_index(BatchJobModel.status, name="batch_jobs_open", where=SQL(IS_OPEN))
+    BatchJobModel.add_index(
+        BatchJobModel.id, name="batch_jobs_unclean", where=SQL("cleaned_at IS NULL")
+    )
 
     class CeilingModel(Base):
         """What the open jobs of one key and model may carry together, after what was refused."""
 
         fingerprint = TextField()
         model = TextField()
-        requests = IntegerField()
-        tokens = IntegerField()
-        open_jobs = IntegerField()
-        not_before = FloatField(null=True)
+        requests = IntegerField(constraints=[Check("requests > 0")])
+        tokens = IntegerField(constraints=[Check("tokens > 0")])
+        open_jobs = IntegerField(constraints=[Check("open_jobs >= 0")])
+        not_before = DoubleField(null=True)
         message = TextField(null=True)
-        noted_at = FloatField()
+        noted_at = DoubleField()
 
         class Meta:
             table_name = "ceilings"
             primary_key = CompositeKey("fingerprint", "model")
+            without_rowid = True
 
     class BatchItemModel(Base):
         """One content hash that a job carries or carried."""
 
-        id = IntegerField(primary_key=True)
-        job = ForeignKeyField(BatchJobModel)
-        content_hash = BlobField()
-        state = TextField()
+        id = AutoField()
+        job = ForeignKeyField(BatchJobModel, index=False)
+        content_hash = BlobField(constraints=[_digest("content_hash")])
+        state = TextField(constraints=[_one_of("state", ItemState)])
         attempt = IntegerField()
         tokens = IntegerField()
-        budget_use = TextField()
+        budget_use = TextField(
+            default=BudgetUse.NOTHING,
+            constraints=[SQL("DEFAULT 'nothing'"), _one_of("budget_use", BudgetUse)],
+        )
         error = TextField(null=True)
 
         class Meta:
             table_name = "batch_items"
+            indexes = ((("job", "content_hash"), True),)
+
+    item = BatchItemModel
+    # "Never in two jobs at once" as a constraint.
+    item.add_index(item.content_hash, name="batch_items_open", unique=True, where=SQL(IS_CARRIED))
+    item.add_index(item.job, item.id, name="batch_items_job_open", where=SQL(IS_CARRIED))
+    item.add_index(item.content_hash, name="batch_items_released", where=SQL(IS_RELEASED))
+    item.add_index(
+        item.content_hash, item.budget_use, name="batch_items_budget", where=SQL(USES_BUDGET)
+    )
 
     class SpotCheckModel(Base):
         """Texts embedded live again, to compare; priced by estimate, recorded before it is due."""
 
-        id = IntegerField(primary_key=True)
-        job = ForeignKeyField(BatchJobModel, null=True)
+        id = AutoField()
+        job = ForeignKeyField(BatchJobModel, null=True, index=False)
         model = TextField()
         texts = IntegerField()
         tokens = IntegerField()
-        cost_usd = FloatField(null=True)
-        worst_cosine = FloatField(null=True)
-        is_passed = BooleanField(null=True)
-        created_at = FloatField()
+        cost_usd = DoubleField(null=True)
+        worst_cosine = DoubleField(null=True)
+        is_passed = BooleanField(null=True, constraints=[_yes_or_no("is_passed")])
+        created_at = DoubleField()
 
         class Meta:
             table_name = "spot_checks"
@@ -217,71 +306,79 @@ def build_tables(database: SqliteDatabase) -> Tables:
     class LiveClaimModel(Base):
         """A content hash that is being embedded live; freed by its lease."""
 
-        content_hash = BlobField(primary_key=True)
-        space = ForeignKeyField(SpaceModel)
+        content_hash = BlobField(primary_key=True, constraints=[_digest("content_hash")])
+        space = ForeignKeyField(SpaceModel, index=False)
         lease_token = TextField()
-        lease_until = FloatField()
+        lease_until = DoubleField()
 
         class Meta:
             table_name = "live_claims"
+            without_rowid = True
 
     class ChunkModel(Base):
         """A piece of text that gets one vector."""
 
-        pk = IntegerField(primary_key=True)
-        collection = ForeignKeyField(CollectionModel)
+        # Never given twice: an index that another process has in memory names chunks by it.
+        pk = AutoField(constraints=[SQL("AUTOINCREMENT")])
+        collection = ForeignKeyField(CollectionModel, index=False)
         chunk_id = TextField()
         document_id = TextField(null=True)
         text = TextField()
         metadata = TextField()
         vector_source = TextField(null=True)
         payload = TextField(null=True)
-        content_hash = BlobField()
-        vector_key = BlobField(null=True)
-        embedding_status = TextField()
-        batch_job = ForeignKeyField(BatchJobModel, null=True)
-        not_before = FloatField(null=True)
+        content_hash = BlobField(constraints=[_digest("content_hash")])
+        embedding = ForeignKeyField(
+            EmbeddingModel,
+            field="key",
+            column_name="vector_key",
+            object_id_name="vector_key",
+            null=True,
+            index=False,
+        )
+        embedding_status = TextField(constraints=[_one_of("embedding_status", EmbeddingStatus)])
+        batch_job = ForeignKeyField(BatchJobModel, null=True, index=False)
+        not_before = DoubleField(null=True)
         error_message = TextField(null=True)
-        created_at = FloatField()
-        updated_at = FloatField()
+        created_at = DoubleField()
+        updated_at = DoubleField()
 
         class Meta:
             table_name = "chunks"
+            indexes = ((("collection", "chunk_id"), True),)
+            constraints = (
+                Check(f"{WANTS} OR {IS_SERVED}"),
+                Check(f"({IS_FAILED}) = (error_message IS NOT NULL)"),
+                Check("batch_job_id IS NULL OR embedding_status = 'PENDING'"),
+            )
+
+    chunk = ChunkModel
+    chunk.add_index(
+        chunk.collection,
+        chunk.document_id,
+        name="chunks_document",
+        where=SQL("document_id IS NOT NULL"),
+    )
+    chunk.add_index(chunk.content_hash, name="chunks_wanting", where=SQL(WANTS))
+    chunk.add_index(chunk.collection, chunk.not_before, name="chunks_waiting", where=SQL(WAITS))
+    chunk.add_index(chunk.collection, name="chunks_failed", where=SQL(IS_FAILED))
+    chunk.add_index(chunk.embedding, name="chunks_served", where=SQL(IS_SERVED))
 
     class ChunkCountModel(Base):
-        """How many chunks of a collection are in a state, with or without a serving vector."""
+        """How many chunks of a collection are in a state, with or without a serving vector.
 
-        collection = ForeignKeyField(CollectionModel)
-        embedding_status = TextField()
-        is_served = BooleanField()
+        Counting a million rows at every search would cost more than the search.
+        """
+
+        collection = ForeignKeyField(CollectionModel, index=False)
+        embedding_status = TextField(constraints=[_one_of("embedding_status", EmbeddingStatus)])
+        is_served = BooleanField(constraints=[_yes_or_no("is_served")])
         chunks = IntegerField()
 
         class Meta:
             table_name = "chunk_counts"
             primary_key = CompositeKey("collection", "embedding_status", "is_served")
-
-    class ChangeModel(Base):
-        """A chunk whose serving vector came, went or was replaced."""
-
-        seq = IntegerField(primary_key=True)
-        collection_id = IntegerField()
-        chunk_pk = IntegerField()
-        mark = IntegerField()
-
-        class Meta:
-            table_name = "changes"
-
-    class TagModel(Base):
-        """A top-level metadata value that a filter can look up; true and false are one byte."""
-
-        collection_id = IntegerField()
-        key = TextField()
-        value = BlobField()
-        chunk_pk = IntegerField()
-
-        class Meta:
-            table_name = "tags"
-            primary_key = CompositeKey("collection_id", "key", "value", "chunk_pk")
+            without_rowid = True
 
     return Tables(
         MetaModel,
@@ -296,6 +393,8 @@ def build_tables(database: SqliteDatabase) -> Tables:
         LiveClaimModel,
         ChunkModel,
         ChunkCountModel,
-        ChangeModel,
-        TagModel,
     )
+
+
+# For queries that run on whatever connection there is.
+TABLES = build_tables()

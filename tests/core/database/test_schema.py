@@ -31,8 +31,6 @@ from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.statuses import (
     BudgetUse,
     EmbeddingStatus,
-    FailureReason,
-    HoldReason,
     ItemState,
     JobStatus,
     JobStep,
@@ -83,10 +81,11 @@ TABLES = build_tables(peewee.SqliteDatabase(None))
 MODELS = TABLES.all()
 
 AFFINITIES: dict[type[peewee.Field], str] = {
+    peewee.AutoField: "INTEGER",
     peewee.TextField: "TEXT",
     peewee.IntegerField: "INTEGER",
     peewee.BooleanField: "INTEGER",
-    peewee.FloatField: "REAL",
+    peewee.DoubleField: "REAL",
     peewee.BlobField: "BLOB",
 }
 
@@ -138,7 +137,7 @@ def test_a_model_knows_what_is_unique_and_what_is_referenced(
     }
 
 
-def test_every_table_has_a_model(database: Database) -> None:
+def test_every_table_has_a_model_but_for_those_of_sqlite_alone(database: Database) -> None:
     names = {
         row[0]
         for row in database.connection().execute(
@@ -146,7 +145,7 @@ def test_every_table_has_a_model(database: Database) -> None:
             "AND name NOT LIKE 'sqlite%' AND name NOT LIKE 'chunks_fts%'"
         )
     }
-    assert names == {model._meta.table_name for model in MODELS}
+    assert names - {"changes", "tags"} == {model._meta.table_name for model in MODELS}
 
 
 def test_models_of_two_databases_are_apart(tmp_path: Path) -> None:
@@ -171,8 +170,6 @@ def test_models_of_two_databases_are_apart(tmp_path: Path) -> None:
         ("embeddings", "origin", VectorOrigin),
         ("batch_jobs", "status", JobStatus),
         ("batch_jobs", "step", JobStep),
-        ("batch_jobs", "failure_reason", FailureReason),
-        ("batch_jobs", "hold_reason", HoldReason),
         ("batch_items", "state", ItemState),
         ("batch_items", "budget_use", BudgetUse),
         ("chunks", "embedding_status", EmbeddingStatus),
@@ -218,8 +215,6 @@ ROWS = """
         "UPDATE chunk_counts SET is_served = 2",
         "UPDATE batch_jobs SET status = 'QUEUED'",
         "UPDATE batch_jobs SET step = 'sent'",
-        "UPDATE batch_jobs SET hold_reason = 'because'",
-        "UPDATE batch_jobs SET status = 'FAILED', failure_reason = 'because'",
         "UPDATE batch_items SET state = 'OPEN'",
         "UPDATE batch_items SET budget_use = 'some'",
         "UPDATE embeddings SET origin = 'found'",
@@ -465,7 +460,7 @@ def test_a_migration_that_fails_leaves_the_old_file_as_it_was(
     [
         "BEGIN IMMEDIATE",
         "ALTER TABLE chunks",
-        "CREATE TABLE chunks ",
+        'CREATE TABLE "chunks" ',
         "INSERT INTO chunks ",
         "UPDATE chunks",
         "DROP TABLE legacy_documents",

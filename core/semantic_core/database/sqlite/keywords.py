@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from semantic_core.database.port import Connection
-from semantic_core.database.sqlite.schema_001 import quoted
 from semantic_core.domain.errors import ConfigurationError
 from semantic_core.vector_index import Ids
 
@@ -43,10 +42,11 @@ def create_index(connection: Connection, tokenizer: str) -> None:
     Raises:
         ConfigurationError: SQLite does not know the tokenizer.
     """
+    quoted = tokenizer.replace("'", "''")
     try:
         connection.execute(
             "CREATE VIRTUAL TABLE chunks_fts USING fts5(text, content = 'chunks', "
-            f"content_rowid = 'pk', tokenize = {quoted(tokenizer)})"
+            f"content_rowid = 'pk', tokenize = '{quoted}')"
         )
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode != sqlite3.SQLITE_ERROR:

@@ -1,0 +1,26 @@
+"""Conditions that tables, indexes and queries share.
+
+SQLite uses a partial index only where a query repeats the condition of the index, so each stands
+here once. Column names are bare: a query that joins tables with columns of the same name adds none.
+"""
+
+# --- chunks
+
+# Sent with the next job, unless it rests until a time.
+WAITS = "embedding_status = 'PENDING' AND batch_job_id IS NULL"
+# Wants a vector that it does not have.
+WANTS = "embedding_status <> 'READY'"
+IS_FAILED = "embedding_status = 'FAILED'"
+IS_SERVED = "vector_key IS NOT NULL"
+
+# --- batch_jobs
+
+IS_OPEN = "status NOT IN ('COMPLETED', 'FAILED')"
+# Open, and moved on by whoever comes by; a held job needs a person.
+IS_RUNNING = f"{IS_OPEN} AND hold_reason IS NULL"
+
+# --- batch_items
+
+IS_CARRIED = "state = 'open'"
+IS_RELEASED = "state = 'released'"
+USES_BUDGET = "budget_use NOT IN ('nothing', 'forgiven')"
