@@ -15,7 +15,6 @@ import numpy as np
 
 from batch_emulator import Emulator, Operation, TextKey, fake_embed, text_sha256
 from semantic_core.batches import BatchConfig
-from semantic_core.database.sqlite.tags import count_wrong_tags
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.statuses import BudgetUse, ItemState, JobStatus, JobStep, SearchMode
 from semantic_core.providers.gemini.vectors import to_vector
@@ -32,7 +31,7 @@ def check_invariants(store: PeeweeVectorStore) -> None:
         for name, query in _MUST_BE_EMPTY.items():
             assert connection.execute(query).fetchall() == [], name
         _check_hashes(connection)
-        assert count_wrong_tags(connection) == 0
+        assert store.database.metadata.check(connection) == 0
     check_full_text(store)
 
 

@@ -3,6 +3,7 @@
 from semantic_core.database.sqlite.damaged import any_text
 from semantic_core.database.sqlite.database import DEFAULT_BUSY_TIMEOUT, PAGE_SIZE, Database
 from semantic_core.database.sqlite.scratch import Scratch
+from semantic_core.database.sqlite.sets import among, insert
 from semantic_core.database.sqlite.targets import open_to_others, tighten
 
 __all__ = [
@@ -10,7 +11,9 @@ __all__ = [
     "PAGE_SIZE",
     "Database",
     "Scratch",
+    "among",
     "any_text",
+    "insert",
     "open_to_others",
     "tighten",
 ]

@@ -6,8 +6,6 @@ from collections.abc import Iterator
 
 from semantic_core.database import Database, open_to_others, tighten
 from semantic_core.database.port import Connection
-from semantic_core.database.sqlite.keywords import check_index, rebuild_index
-from semantic_core.database.sqlite.tags import count_wrong_tags, rebuild_tags
 from semantic_core.doctor.findings import Finding, Trouble
 from semantic_core.domain.errors import DatabaseCorruptError, DatabaseReadOnlyError
 from semantic_core.domain.limits import HOUR
@@ -160,7 +158,7 @@ def full_text(database: Database, *, fix: bool) -> Finding | None:
     """Compare the full-text index with the texts; build it anew."""
     try:
         with database.transaction() as connection:
-            check_index(connection)
+            database.keywords.check(connection)
     except DatabaseReadOnlyError as error:
         return Finding(trouble=Trouble.NOT_LOOKED, message=f"The full-text index: {error}")
     except DatabaseCorruptError:
@@ -169,7 +167,7 @@ def full_text(database: Database, *, fix: bool) -> Finding | None:
         return None
     if fix:
         with database.transaction() as connection:
-            rebuild_index(connection)
+            database.keywords.rebuild(connection)
     return Finding(
         trouble=Trouble.FULL_TEXT,
         message="The full-text index differs from the texts, so that keyword search may miss "
@@ -182,12 +180,12 @@ def full_text(database: Database, *, fix: bool) -> Finding | None:
 def tags(database: Database, *, fix: bool) -> Finding | None:
     """Compare the metadata that filters look up with the chunks'; write it anew."""
     with database.snapshot() as connection:
-        wrong = count_wrong_tags(connection)
+        wrong = database.metadata.check(connection)
     if not wrong:
         return None
     if fix:
         with database.transaction() as connection:
-            rebuild_tags(connection)
+            database.metadata.rebuild(connection)
     return Finding(
         trouble=Trouble.TAGS,
         count=wrong,

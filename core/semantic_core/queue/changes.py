@@ -8,16 +8,6 @@ from semantic_core.database.port import Connection
 KEPT = 100_000
 
 
-def note_inserted(connection: Connection, *, after: int) -> None:
-    """Note the chunks with a larger row key that have a serving vector."""
-    connection.execute(
-        "INSERT INTO changes (collection_id, chunk_pk) SELECT collection_id, pk FROM chunks "
-        "WHERE pk > ? AND vector_key IS NOT NULL",
-        (after,),
-    )
-    _forget_old(connection)
-
-
 def note_changed(connection: Connection, chunks: list[tuple[int, int]]) -> None:
     """Note chunks, given as (collection, row key), whose serving vector is another one or gone."""
     if not chunks:

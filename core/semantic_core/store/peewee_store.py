@@ -22,7 +22,7 @@ from semantic_core.store.collections import (
     open_collection,
 )
 from semantic_core.store.opened import OpenStore
-from semantic_core.store.reading.read import checked_names, read_chunks, restrict
+from semantic_core.store.reading.read import checked_names, choose, read_chunks
 from semantic_core.store.reading.search import check_query, checked_vector, search, search_many
 from semantic_core.store.reading.serve import read_vectors
 from semantic_core.store.writing.delete import delete_chunks, prune_vectors
@@ -115,7 +115,7 @@ class PeeweeVectorStore(OpenStore, BaseVectorStore):
         with self.database.transaction() as connection:
             now = self.clock.now()
             target = open_collection(connection, collection, spec, now=now)
-            return save_rows(connection, rows, collection=target, now=now)
+            return save_rows(self.database, connection, rows, collection=target, now=now)
 
     def save_documents(
         self, documents: Iterable[SplitDocument], *, collection: str = DEFAULT_COLLECTION
@@ -139,8 +139,10 @@ class PeeweeVectorStore(OpenStore, BaseVectorStore):
         with self.database.transaction() as connection:
             now = self.clock.now()
             target = open_collection(connection, collection, spec, now=now)
-            report = save_rows(connection, rows, collection=target, now=now)
-            removed = save_documents(connection, page, checked, collection=target, now=now)
+            report = save_rows(self.database, connection, rows, collection=target, now=now)
+            removed = save_documents(
+                self.database, connection, page, checked, collection=target, now=now
+            )
         return report, removed
 
     def delete(
@@ -171,11 +173,13 @@ class PeeweeVectorStore(OpenStore, BaseVectorStore):
             target = find_collection(connection, collection)
         if target is None:
             return 0
-        chosen = restrict(target.id, filters=filters, ids=ids, document_ids=document_ids)
+        where = choose(target.id, filters=filters, ids=ids, document_ids=document_ids)
+        chosen = self.database.metadata.condition(where)
         with self.database.transaction() as connection:
-            deleted = delete_chunks(connection, chosen, purge=purge, now=self.clock.now())
-            named = checked_names(document_ids or (), what="document_ids")
-            drop_documents(connection, target.id, deleted.document_ids.union(named))
+            now = self.clock.now()
+            deleted = delete_chunks(self.database, connection, chosen, purge=purge, now=now)
+            named = deleted.document_ids.union(where.document_ids or ())
+            drop_documents(connection, target.id, named)
         if purge:
             self._indexes.remove_files()
         return deleted.chunks
@@ -193,7 +197,8 @@ class PeeweeVectorStore(OpenStore, BaseVectorStore):
             if target is None:
                 return 0
             now = self.clock.now()
-            deleted = delete_chunks(connection, restrict(target.id), purge=False, now=now)
+            chosen = self.database.metadata.condition(choose(target.id))
+            deleted = delete_chunks(self.database, connection, chosen, purge=False, now=now)
             connection.execute("DELETE FROM documents WHERE collection_id = ?", (target.id,))
         return deleted.chunks
 
@@ -264,7 +269,8 @@ class PeeweeVectorStore(OpenStore, BaseVectorStore):
             target = find_collection(connection, collection)
             if target is None:
                 return []
-            chosen = restrict(target.id, filters=filters, ids=ids, document_ids=document_ids)
+            where = choose(target.id, filters=filters, ids=ids, document_ids=document_ids)
+            chosen = self.database.metadata.condition(where)
             return list(read_chunks(connection, chosen, limit=limit).values())
 
     def vectors(

@@ -16,8 +16,11 @@ from semantic_core.database.sqlite.connections import Connections, Opened
 from semantic_core.database.sqlite.engine import check_engine
 from semantic_core.database.sqlite.failures import translated_errors
 from semantic_core.database.sqlite.filters import register_functions
+from semantic_core.database.sqlite.keywords import FullText
+from semantic_core.database.sqlite.metadata import TaggedMetadata
 from semantic_core.database.sqlite.place import Place
 from semantic_core.database.sqlite.targets import make_private_file, path_of, read_target
+from semantic_core.database.strategies import Keywords, MetadataIndex
 from semantic_core.domain.certain_exit import certain_exit
 from semantic_core.domain.errors import StorageError
 
@@ -47,11 +50,18 @@ class Database:
             only), or a ready `peewee.SqliteDatabase`.
         busy_timeout: seconds to wait for another process's lock.
 
+    Attributes:
+        keywords: which chunks hold which words.
+        metadata: which chunks have which metadata.
+
     Raises:
         UnsupportedDatabaseError: not SQLite, in memory, or in a folder that does not exist; or this
             Python's SQLite is too old.
         DatabaseReadOnlyError: the file does not exist and cannot be created.
     """
+
+    keywords: Keywords = FullText()
+    metadata: MetadataIndex = TaggedMetadata()
 
     def __init__(
         self,

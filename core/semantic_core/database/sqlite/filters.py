@@ -6,10 +6,10 @@ import json
 import re
 import sqlite3
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from semantic_core.database.strategies import Sql
 from semantic_core.filters.merging import merged_parts
 from semantic_core.filters.operators import Operator
 from semantic_core.filters.tree import And, Condition, Filter, Not
@@ -21,8 +21,8 @@ _CHAIN = 64
 _NO_PATH = re.compile(r'^$|["\\\x00-\x1f]')
 
 
-def compile_filter(tree: Filter, *, column: str) -> tuple[str, tuple[object, ...]]:
-    """Return a SQL condition that is 0 or 1, never NULL, and the values bound in it.
+def compile_filter(tree: Filter, *, column: str) -> Sql:
+    """Return a SQL condition that is 0 or 1, never NULL.
 
     It runs on connections that went through `register_functions`.
 
@@ -30,8 +30,7 @@ def compile_filter(tree: Filter, *, column: str) -> tuple[str, tuple[object, ...
         tree: what to match.
         column: SQL name of the column that holds the metadata as a JSON object.
     """
-    compiled = _compile(tree, column)
-    return compiled.sql, compiled.values
+    return _compile(tree, column)
 
 
 def register_functions(connection: sqlite3.Connection) -> None:
@@ -40,31 +39,23 @@ def register_functions(connection: sqlite3.Connection) -> None:
     connection.create_function("unicode_lower", 1, str.lower, deterministic=True)
 
 
-@dataclass(frozen=True, slots=True)
-class _Sql:
-    """A piece of SQL with the values bound in it, in order."""
-
-    sql: str
-    values: tuple[object, ...] = ()
-
-
-def _fill(template: str, *parts: _Sql) -> _Sql:
+def _fill(template: str, *parts: Sql) -> Sql:
     """Put pieces into the ``{}`` of a template, in order, so that the values stay in step."""
-    return _Sql(
+    return Sql(
         template.format(*(part.sql for part in parts)),
         tuple(value for part in parts for value in part.values),
     )
 
 
-def _bound(value: object) -> _Sql:
-    return _Sql("?", (value,))
+def _bound(value: object) -> Sql:
+    return Sql("?", (value,))
 
 
-def _as_json(value: object) -> _Sql:
+def _as_json(value: object) -> Sql:
     return _bound(json.dumps(value, ensure_ascii=False))
 
 
-def _compile(tree: Filter, column: str) -> _Sql:
+def _compile(tree: Filter, column: str) -> Sql:
     if isinstance(tree, Condition):
         return _compile_condition(tree, column)
     if isinstance(tree, Not):
@@ -73,13 +64,13 @@ def _compile(tree: Filter, column: str) -> _Sql:
     return _join(word, [_compile(part, column) for part in merged_parts(tree)])
 
 
-def _join(word: str, parts: list[_Sql]) -> _Sql:
+def _join(word: str, parts: list[Sql]) -> Sql:
     if len(parts) > _CHAIN:
         parts = [_join(word, parts[i : i + _CHAIN]) for i in range(0, len(parts), _CHAIN)]
     return _fill(f"({word.join(['{}'] * len(parts))})", *parts)
 
 
-def _compile_condition(condition: Condition, column: str) -> _Sql:
+def _compile_condition(condition: Condition, column: str) -> Sql:
     kind, value = _look_up(condition.key, column)
     operator = _OPPOSITES.get(condition.operator, condition.operator)
     test = _TESTS[operator](kind, value, condition.value)
@@ -88,7 +79,7 @@ def _compile_condition(condition: Condition, column: str) -> _Sql:
     return _fill(template, test)
 
 
-def _look_up(key: str, column: str) -> tuple[_Sql, _Sql]:
+def _look_up(key: str, column: str) -> tuple[Sql, Sql]:
     """Return the JSON type and the value of a top-level key; NULL where it is missing."""
     if _NO_PATH.search(key):
         rows = f"FROM json_each({column}) AS e WHERE e.key = {{}})"
@@ -102,11 +93,11 @@ def _look_up(key: str, column: str) -> tuple[_Sql, _Sql]:
 # --- one test a positive operator: (type, value, wanted) -> condition, 0, 1 or NULL ----------
 
 
-def _exists(kind: _Sql, _: _Sql, wanted: bool) -> _Sql:  # noqa: FBT001  # the filter's value
+def _exists(kind: Sql, _: Sql, wanted: bool) -> Sql:  # noqa: FBT001  # the filter's value
     return _fill("({} IS NOT NULL) = {}", kind, _bound(wanted))
 
 
-def _is_empty(kind: _Sql, value: _Sql, wanted: bool) -> _Sql:  # noqa: FBT001  # the filter's value
+def _is_empty(kind: Sql, value: Sql, wanted: bool) -> Sql:  # noqa: FBT001  # the filter's value
     return _fill(
         "CASE {} WHEN 'text' THEN {} = '' WHEN 'array' THEN json_array_length({}) = 0 "
         "ELSE coalesce({}, 'null') = 'null' END = {}",
@@ -114,7 +105,7 @@ def _is_empty(kind: _Sql, value: _Sql, wanted: bool) -> _Sql:  # noqa: FBT001  #
     )
 
 
-def _equals(kind: _Sql, value: _Sql, wanted: object) -> _Sql:
+def _equals(kind: Sql, value: Sql, wanted: object) -> Sql:
     if isinstance(wanted, tuple):
         return _fill(_SAME_LIST, kind, value, _bound(len(wanted)), value, _as_json(wanted))
     if isinstance(wanted, bool):
@@ -122,7 +113,7 @@ def _equals(kind: _Sql, value: _Sql, wanted: object) -> _Sql:
     return _compares(kind, value, wanted, sign="=")
 
 
-def _compares(kind: _Sql, value: _Sql, wanted: object, *, sign: str) -> _Sql:
+def _compares(kind: Sql, value: Sql, wanted: object, *, sign: str) -> Sql:
     if isinstance(wanted, str):
         return _fill(f"{{}} = 'text' AND {{}} {sign} {{}}", kind, value, _bound(wanted))
     # SQLite's reading of a float may differ from Python's in the last digit
@@ -131,7 +122,7 @@ def _compares(kind: _Sql, value: _Sql, wanted: object, *, sign: str) -> _Sql:
     return _fill(f"{{}} IN ('integer', 'real') AND {{}} {sign} {{}}", kind, value, number)
 
 
-def _between(kind: _Sql, value: _Sql, wanted: tuple[object, object]) -> _Sql:
+def _between(kind: Sql, value: Sql, wanted: tuple[object, object]) -> Sql:
     return _fill(
         "{} AND {}",
         _compares(kind, value, wanted[0], sign=">="),
@@ -139,7 +130,7 @@ def _between(kind: _Sql, value: _Sql, wanted: tuple[object, object]) -> _Sql:
     )
 
 
-def _is_among(kind: _Sql, value: _Sql, wanted: Sequence[object]) -> _Sql:
+def _is_among(kind: Sql, value: Sql, wanted: Sequence[object]) -> Sql:
     texts = [one for one in wanted if isinstance(one, str)]
     numbers = [one for one in wanted if isinstance(one, int | float) and not isinstance(one, bool)]
     listed = _as_json(numbers)
@@ -151,35 +142,35 @@ def _is_among(kind: _Sql, value: _Sql, wanted: Sequence[object]) -> _Sql:
     )
 
 
-def _holds(kind: _Sql, value: _Sql, wanted: object) -> _Sql:
+def _holds(kind: Sql, value: Sql, wanted: object) -> Sql:
     return _holds_any(kind, value, [wanted])
 
 
-def _holds_any(kind: _Sql, value: _Sql, wanted: Sequence[object]) -> _Sql:
-    return _fill(_HOLDS_ANY, kind, value, _is_among(_Sql("h.type"), _Sql("h.value"), wanted))
+def _holds_any(kind: Sql, value: Sql, wanted: Sequence[object]) -> Sql:
+    return _fill(_HOLDS_ANY, kind, value, _is_among(Sql("h.type"), Sql("h.value"), wanted))
 
 
-def _holds_all(kind: _Sql, value: _Sql, wanted: Sequence[object]) -> _Sql:
-    return _fill(_HOLDS_ALL, kind, _as_json(wanted), value) if wanted else _Sql("1")
+def _holds_all(kind: Sql, value: Sql, wanted: Sequence[object]) -> Sql:
+    return _fill(_HOLDS_ALL, kind, _as_json(wanted), value) if wanted else Sql("1")
 
 
-def _has_text(kind: _Sql, value: _Sql, wanted: str) -> _Sql:
+def _has_text(kind: Sql, value: Sql, wanted: str) -> Sql:
     return _fill("CASE {} WHEN 'text' THEN instr({}, {}) > 0 END", kind, value, _bound(wanted))
 
 
-def _is_like(kind: _Sql, value: _Sql, wanted: str) -> _Sql:
+def _is_like(kind: Sql, value: Sql, wanted: str) -> Sql:
     # GLOB tells A from a, which LIKE does not.
     pattern = "".join(_GLOB.get(character, character) for character in wanted)
     return _fill("CASE {} WHEN 'text' THEN {} GLOB {} END", kind, value, _bound(pattern))
 
 
-def _lowered(test: Callable[[_Sql, _Sql, str], _Sql]) -> Callable[[_Sql, _Sql, str], _Sql]:
+def _lowered(test: Callable[[Sql, Sql, str], Sql]) -> Callable[[Sql, Sql, str], Sql]:
     return lambda kind, value, wanted: test(kind, _fill("unicode_lower({})", value), wanted.lower())
 
 
 _GLOB = {"%": "*", "_": "?", "*": "[*]", "?": "[?]", "[": "[[]"}
 _OPPOSITES = {Operator.NE: Operator.EQ, Operator.NIN: Operator.IN}
-_TESTS: dict[Operator, Callable[[_Sql, _Sql, Any], _Sql]] = {
+_TESTS: dict[Operator, Callable[[Sql, Sql, Any], Sql]] = {
     Operator.EQ: _equals,
     Operator.GT: partial(_compares, sign=">"),
     Operator.GTE: partial(_compares, sign=">="),

@@ -1,7 +1,6 @@
 """Metadata values as rows of their own, so that a filter finds its chunks without reading any.
 
-They are kept in step once a transaction, like the full-text index. What they cannot answer (text
-beyond `LONGEST`, lists, patterns, negations) is asked of the metadata itself.
+What they cannot answer (text beyond `LONGEST`, lists, patterns, negations) is asked of the metadata itself.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from semantic_core.database.port import Connection
 from semantic_core.filters import And, Condition, Filter, Not, Operator, Or, merged_parts
 
 # Longer text is prose rather than a label.
@@ -21,59 +19,21 @@ LONGEST = 64
 _MOST_TERMS = 100
 
 # SQLite versions differ in how json_each spells keys with these.
-_NO_TAG = re.compile(r'["\\\x00-\x1f]')
+NO_TAG = re.compile(r'["\\\x00-\x1f]')
 
 # NOT INDEXED leaves the row keys to look up: an index in the order asked for would be read whole.
-_TAGS = (
+TAGS = (
     "SELECT c.collection_id, e.key, CASE e.type WHEN 'true' THEN x'01' WHEN 'false' THEN x'00' "
     "ELSE e.value END, c.pk FROM chunks c NOT INDEXED, json_each(c.metadata) e WHERE {} "
     "AND e.type IN ('text', 'integer', 'real', 'true', 'false') "
     f"AND (e.type <> 'text' OR length(e.value) <= {LONGEST})"
 )
-_ALL = _TAGS.format("1")
-_OF_THESE = _TAGS.format("c.pk IN (SELECT value FROM json_each(?))")
-_AFTER = _TAGS.format("c.pk > ?")
+ALL_TAGS = TAGS.format("1")
 
 # In SQLite's order of types numbers come before all text, and text before all blobs.
 _BELOW_TEXT = "value < ''"
 _OPPOSITES = {Operator.NE: Operator.EQ, Operator.NIN: Operator.IN}
 _SIGNS = {Operator.GT: ">", Operator.GTE: ">=", Operator.LT: "<", Operator.LTE: "<="}
-
-
-def remove_tags(connection: Connection, pks: Sequence[int]) -> None:
-    """Take rows' metadata out; must come before it changes or goes."""
-    # One by one: as one statement SQLite would read every tag of the collection.
-    connection.executemany(
-        "DELETE FROM tags WHERE collection_id = ? AND key = ? AND value = ? AND chunk_pk = ?",
-        connection.execute(_OF_THESE, (json.dumps(list(pks)),)).fetchall(),
-    )
-
-
-def add_tags(connection: Connection, pks: Sequence[int]) -> None:
-    """Put rows' metadata in, after it was written."""
-    connection.execute(f"INSERT INTO tags {_OF_THESE}", (json.dumps(list(pks)),))
-
-
-def add_tags_after(connection: Connection, pk: int) -> None:
-    """Put the metadata of all rows with a larger key in: the ones this transaction inserted."""
-    # In their own order they fill page after page, instead of being put in here and there.
-    connection.execute(f"INSERT INTO tags {_AFTER} ORDER BY 1, 2, 3, 4", (pk,))
-
-
-def count_wrong_tags(connection: Connection) -> int:
-    """Return how many tags that a filter could ask for are missing, or belong to no metadata."""
-    wrong = connection.execute(
-        f"SELECT key FROM ({_ALL} EXCEPT SELECT * FROM tags) "
-        f"UNION ALL SELECT key FROM (SELECT * FROM tags EXCEPT {_ALL})"
-    )
-    # The other keys may be spelled as another version of SQLite did.
-    return sum(_NO_TAG.search(str(key)) is None for (key,) in wrong)
-
-
-def rebuild_tags(connection: Connection) -> None:
-    """Write all tags anew from the metadata."""
-    connection.execute("DELETE FROM tags")
-    connection.execute(f"INSERT INTO tags {_ALL} ORDER BY 1, 2, 3, 4")
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +124,7 @@ def _combine(word: str, parts: list[_Rows]) -> _Rows:
 
 
 def _look_up(condition: Condition, collection_id: int) -> _Rows | None:
-    test = None if _NO_TAG.search(condition.key) else _test(condition.operator, condition.value)
+    test = None if NO_TAG.search(condition.key) else _test(condition.operator, condition.value)
     if test is None:
         return None
     sql, values = test

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import NamedTuple
 
 from semantic_core.database.port import Connection
-from semantic_core.database.sqlite.filters import compile_filter
-from semantic_core.database.sqlite.keywords import Restriction
+from semantic_core.database.strategies import Sql, Where
 from semantic_core.domain.errors import DatabaseCorruptError, InvalidInputError
 from semantic_core.domain.metadata import load_metadata
 from semantic_core.domain.statuses import EmbeddingStatus
@@ -18,41 +16,57 @@ from semantic_core.filters import parse_filter
 from semantic_core.queue.counts import read_counts
 from semantic_core.store.base import FilterLike
 
-_COLUMNS = (
-    "c.pk, c.chunk_id, k.name, c.text, c.metadata, c.document_id, c.vector_source, c.payload, "
-    "c.content_hash, c.embedding_status, c.vector_key IS NOT NULL, c.batch_job_id, "
-    "c.error_message, c.created_at, c.updated_at"
+
+class ChunkRow(NamedTuple):
+    """A chunk as it is read: each name is that of its column in ``chunks AS c``, or is below."""
+
+    pk: int
+    chunk_id: str
+    collection: str
+    text: str
+    metadata: str
+    document_id: str | None
+    vector_source: str | None
+    payload: str | None
+    content_hash: bytes
+    embedding_status: str
+    is_served: int
+    batch_job_id: str | None
+    error_message: str | None
+    created_at: float
+    updated_at: float
+
+
+_COMPUTED = {"collection": "k.name", "is_served": "c.vector_key IS NOT NULL"}
+_SELECT = (
+    f"SELECT {', '.join(_COMPUTED.get(name, f'c.{name}') for name in ChunkRow._fields)} "
+    "FROM chunks c JOIN collections k ON k.id = c.collection_id"
 )
 
 
-def restrict(
+def choose(
     collection_id: int,
     *,
     filters: FilterLike = None,
     ids: Sequence[str] | None = None,
     document_ids: Sequence[str] | None = None,
-) -> Restriction:
-    """Return the condition on ``chunks AS c`` that all of these make together.
+) -> Where:
+    """Return which chunks all of these choose together.
 
     Raises:
         InvalidFilterError: the filter has an unknown operator or a value that does not fit.
         InvalidInputError: ids or document ids that are no list of strings.
     """
-    parts = ["c.collection_id = ?"]
-    values: list[object] = [collection_id]
-    for column, name, chosen in (
-        ("chunk_id", "ids", ids),
-        ("document_id", "document_ids", document_ids),
-    ):
-        if chosen is not None:
-            parts.append(f"c.{column} IN (SELECT value FROM json_each(?))")
-            values.append(json.dumps(checked_names(chosen, what=name)))
-    tree = parse_filter(filters)
-    if tree is not None:
-        sql, bound = compile_filter(tree, column="c.metadata")
-        parts.append(f"({sql})")
-        values.extend(bound)
-    return Restriction(" AND ".join(parts), tuple(values))
+    return Where(
+        collection_id=collection_id,
+        ids=None if ids is None else tuple(checked_names(ids, what="ids")),
+        document_ids=(
+            None
+            if document_ids is None
+            else tuple(checked_names(document_ids, what="document_ids"))
+        ),
+        filters=parse_filter(filters),
+    )
 
 
 def checked_names(names: Iterable[str], *, what: str) -> list[str]:
@@ -73,35 +87,25 @@ def checked_names(names: Iterable[str], *, what: str) -> list[str]:
 
 
 def read_chunks(
-    connection: Connection, restriction: Restriction, *, limit: int | None = None
+    connection: Connection, chosen: Sql, *, limit: int | None = None
 ) -> dict[int, StoredChunk]:
-    """Return the chunks that meet the restriction by row key, oldest first, at most ``limit``."""
-    return {
-        row[0]: _stored(row[1:])
-        for row in connection.execute(
-            f"SELECT {_COLUMNS} FROM chunks c JOIN collections k ON k.id = c.collection_id "
-            f"WHERE {restriction.sql} ORDER BY c.pk LIMIT ?",
-            (*restriction.values, -1 if limit is None else whole_number(limit)),
-        )
-    }
+    """Return the chunks that meet the condition by row key, oldest first, at most ``limit``."""
+    most = -1 if limit is None else whole_number(limit)
+    rows = connection.execute(
+        f"{_SELECT} WHERE {chosen.sql} ORDER BY c.pk LIMIT ?", (*chosen.values, most)
+    )
+    return {row.pk: _stored(row) for row in map(ChunkRow._make, rows)}
 
 
 def read_failed(
     connection: Connection, *, collection_id: int | None, limit: int
 ) -> list[StoredChunk]:
     """Return FAILED chunks of one collection or of all, oldest first."""
-    rows = connection.execute(
-        f"SELECT {_COLUMNS} FROM chunks c JOIN collections k ON k.id = c.collection_id "
-        "WHERE c.embedding_status = 'FAILED' AND (:collection IS NULL OR k.id = :collection) "
-        "ORDER BY c.pk LIMIT :limit",
-        {"collection": collection_id, "limit": whole_number(limit)},
+    chosen = Sql(
+        "c.embedding_status = 'FAILED' AND (? IS NULL OR c.collection_id = ?)",
+        (collection_id, collection_id),
     )
-    return [_stored(row[1:]) for row in rows]
-
-
-def rows_by_key(pks: Sequence[int]) -> Restriction:
-    """Return the condition that chooses these rows."""
-    return Restriction("c.pk IN (SELECT value FROM json_each(?))", (json.dumps(list(pks)),))
+    return list(read_chunks(connection, chosen, limit=limit).values())
 
 
 def read_coverage(connection: Connection, collection_id: int) -> Coverage:
@@ -116,27 +120,27 @@ def read_coverage(connection: Connection, collection_id: int) -> Coverage:
     )
 
 
-def _stored(row: tuple[Any, ...]) -> StoredChunk:
-    status = EmbeddingStatus.read(row[8])
-    kinds = (type(row[0]), type(row[2]), type(row[7]))
+def _stored(row: ChunkRow) -> StoredChunk:
+    status = EmbeddingStatus.read(row.embedding_status)
+    kinds = (type(row.chunk_id), type(row.text), type(row.content_hash))
     if kinds != (str, str, bytes):
         found = ", ".join(kind.__name__ for kind in kinds)
         raise DatabaseCorruptError.unreadable(
             "A chunk", TypeError(f"its id, text and hash are {found}")
         )
     return StoredChunk(
-        id=row[0],
-        collection=row[1],
-        text=row[2],
-        metadata=load_metadata(row[3]),
-        document_id=row[4],
-        vector_source=row[2] if row[5] is None else row[5],
-        payload=row[6],
-        content_hash=row[7].hex(),
+        id=row.chunk_id,
+        collection=row.collection,
+        text=row.text,
+        metadata=load_metadata(row.metadata),
+        document_id=row.document_id,
+        vector_source=row.text if row.vector_source is None else row.vector_source,
+        payload=row.payload,
+        content_hash=row.content_hash.hex(),
         status=status,
-        is_stale=bool(row[9]) and status is not EmbeddingStatus.READY,
-        batch_job_id=row[10],
-        error_message=row[11],
-        created_at=row[12],
-        updated_at=row[13],
+        is_stale=bool(row.is_served) and status is not EmbeddingStatus.READY,
+        batch_job_id=row.batch_job_id,
+        error_message=row.error_message,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
     )

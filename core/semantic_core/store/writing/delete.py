@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import dataclass, field
 
+from semantic_core.database import Database, among
 from semantic_core.database.port import Connection
-from semantic_core.database.sqlite.keywords import Restriction, remove_rows
-from semantic_core.database.sqlite.tags import remove_tags
+from semantic_core.database.strategies import Sql
 from semantic_core.domain.statuses import EmbeddingStatus
 from semantic_core.queue.changes import note_changed
 from semantic_core.queue.counts import ChunkState, count_changes
@@ -31,39 +30,38 @@ class Deleted:
 
 
 def delete_chunks(
-    connection: Connection, restriction: Restriction, *, purge: bool, now: float
+    database: Database, connection: Connection, chosen: Sql, *, purge: bool, now: float
 ) -> Deleted:
-    """Delete the chunks that meet the restriction.
+    """Delete the chunks that meet a condition.
 
     Args:
-        connection: within a transaction.
-        restriction: a condition on ``chunks AS c``.
+        database: whose indexes they leave.
+        connection: within a transaction of it.
+        chosen: a condition on ``chunks AS c``.
         purge: also delete the vectors that no other chunk uses.
         now: epoch seconds.
     """
-    pks = [
-        row[0]
-        for row in connection.execute(
-            f"SELECT c.pk FROM chunks c WHERE {restriction.sql}", restriction.values
-        )
-    ]
+    rows = connection.execute(f"SELECT c.pk FROM chunks c WHERE {chosen.sql}", chosen.values)
+    pks = [pk for (pk,) in rows]
     deleted = Deleted(chunks=len(pks))
     for start in range(0, len(pks), _PAGE):
         page = pks[start : start + _PAGE]
-        deleted.document_ids |= _delete_page(connection, page, purge=purge, now=now)
+        deleted.document_ids |= _delete_page(database, connection, page, purge=purge, now=now)
     return deleted
 
 
-def _delete_page(connection: Connection, pks: list[int], *, purge: bool, now: float) -> set[str]:
-    page = json.dumps(pks)
+def _delete_page(
+    database: Database, connection: Connection, pks: list[int], *, purge: bool, now: float
+) -> set[str]:
+    page = among("pk", pks)
     rows = connection.execute(
         "SELECT pk, collection_id, document_id, content_hash, vector_key, embedding_status "
-        "FROM chunks WHERE pk IN (SELECT value FROM json_each(?))",
-        (page,),
+        f"FROM chunks WHERE {page.sql}",
+        page.values,
     ).fetchall()
-    remove_rows(connection, pks)
-    remove_tags(connection, pks)
-    connection.execute("DELETE FROM chunks WHERE pk IN (SELECT value FROM json_each(?))", (page,))
+    database.keywords.remove(connection, pks)
+    database.metadata.remove(connection, pks)
+    connection.execute(f"DELETE FROM chunks WHERE {page.sql}", page.values)
     note_changed(connection, [(row[1], row[0]) for row in rows if row[4] is not None])
     changes: Counter[ChunkState] = Counter()
     for _, collection_id, _, _, vector_key, status in rows:

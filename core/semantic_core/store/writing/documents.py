@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from semantic_core.database import Database
+from semantic_core.database import Database, among
 from semantic_core.database.port import Connection
-from semantic_core.database.sqlite.keywords import Restriction
+from semantic_core.database.strategies import Sql
 from semantic_core.domain.errors import DuplicateIdError, InvalidInputError
 from semantic_core.domain.metadata import copy_metadata, dump_metadata
 from semantic_core.domain.types import Chunk, Document
 from semantic_core.domain.validation import check_text
 from semantic_core.store.collections import Collection, find_collection
-from semantic_core.store.reading.read import restrict
+from semantic_core.store.reading.read import choose
 from semantic_core.store.writing.delete import delete_chunks
 
 
@@ -67,6 +66,7 @@ def check_documents(documents: Sequence[SplitDocument]) -> list[tuple[str | None
 
 
 def save_documents(
+    database: Database,
     connection: Connection,
     documents: Sequence[SplitDocument],
     rows: Sequence[tuple[str | None, bytes, str]],
@@ -87,15 +87,15 @@ def save_documents(
             for entry, row in zip(documents, rows, strict=True)
         ],
     )
-    removed = 0
-    for entry in documents:
-        gone = Restriction(
-            "c.collection_id = ? AND c.document_id = ? "
-            "AND c.chunk_id NOT IN (SELECT value FROM json_each(?))",
-            (collection.id, entry.id, json.dumps([chunk.id for chunk in entry.chunks])),
-        )
-        removed += delete_chunks(connection, gone, purge=False, now=now).chunks
-    return removed
+    # The chunks of the page are saved already: a chunk that another document of it has now names
+    # that one.
+    of_these = among("c.document_id", [entry.id for entry in documents])
+    kept = among("c.chunk_id", [chunk.id or "" for entry in documents for chunk in entry.chunks])
+    gone = Sql(
+        f"c.collection_id = ? AND {of_these.sql} AND NOT {kept.sql}",
+        (collection.id, *of_these.values, *kept.values),
+    )
+    return delete_chunks(database, connection, gone, purge=False, now=now).chunks
 
 
 def delete_sources(
@@ -127,14 +127,15 @@ def delete_sources(
         target = find_collection(connection, collection)
         if target is None:
             return 0
+        named = among("source", sources)
         found = connection.execute(
             "SELECT document_id FROM documents WHERE collection_id = ? AND created_at <= ? "
-            "AND source IN (SELECT value FROM json_each(?))",
-            (target.id, until, json.dumps(sources)),
+            f"AND {named.sql}",
+            (target.id, until, *named.values),
         ).fetchall()
         gone = [document_id for (document_id,) in found if not keep(document_id)]
-        chosen = restrict(target.id, document_ids=gone)
-        deleted = delete_chunks(connection, chosen, purge=False, now=now)
+        chosen = database.metadata.condition(choose(target.id, document_ids=gone))
+        deleted = delete_chunks(database, connection, chosen, purge=False, now=now)
         drop_documents(connection, target.id, gone)
     return deleted.chunks
 

@@ -6,6 +6,7 @@ import logging
 import uuid
 from collections.abc import Iterable, Sized
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Any
 
 from semantic_core.domain.errors import (
@@ -31,6 +32,11 @@ from semantic_core.domain.validation import (
 )
 
 _log = logging.getLogger(__name__)
+
+# The columns of a chunk that hold what the user gave; the attributes of `PreparedChunk` have these
+# names, too.
+CONTENT = ("text", "metadata", "document_id", "vector_source", "payload")
+_content = attrgetter(*CONTENT)
 
 VECTOR_SOURCE = "_vector_source"
 EMBEDDING_STATUS = "embedding_status"
@@ -63,8 +69,8 @@ class PreparedChunk:
 
     @property
     def content(self) -> tuple[object, ...]:
-        """What the user gave, in the order of its columns."""
-        return (self.text, self.metadata, self.document_id, self.vector_source, self.payload)
+        """What the user gave, in the order of `CONTENT`."""
+        return _content(self)
 
 
 def prepare_chunks(

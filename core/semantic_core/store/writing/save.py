@@ -2,30 +2,43 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from semantic_core.database import Database, among, insert
 from semantic_core.database.port import Connection
-from semantic_core.database.sqlite.keywords import add_rows, add_rows_after, remove_rows
-from semantic_core.database.sqlite.tags import add_tags, add_tags_after, remove_tags
 from semantic_core.domain.errors import InvalidVectorError
 from semantic_core.domain.reports import SaveReport
 from semantic_core.domain.spec import given_vector_key
 from semantic_core.domain.statuses import EmbeddingStatus, VectorOrigin
-from semantic_core.queue.changes import note_changed, note_inserted
+from semantic_core.queue.changes import note_changed
 from semantic_core.queue.counts import ChunkState, count_changes
 from semantic_core.queue.items import known_too_long
 from semantic_core.queue.vectors import release_vectors, use_vectors
 from semantic_core.store.collections import Collection, fix_dimensions
-from semantic_core.store.writing.prepare import PreparedChunk
+from semantic_core.store.writing.prepare import CONTENT, PreparedChunk
 
-_LOOKUP = 500
+# What a save decides of a chunk, in the order in which it is written.
+_WRITTEN = (
+    *CONTENT,
+    "content_hash",
+    "vector_key",
+    "embedding_status",
+    "batch_job_id",
+    "error_message",
+    "updated_at",
+)
+_INSERTED = (*_WRITTEN, "created_at", "collection_id", "chunk_id")
 
 
 def save_rows(
-    connection: Connection, rows: list[PreparedChunk], *, collection: Collection, now: float
+    database: Database,
+    connection: Connection,
+    rows: list[PreparedChunk],
+    *,
+    collection: Collection,
+    now: float,
 ) -> SaveReport:
     """Write prepared chunks; the caller's transaction makes it all or nothing."""
     given = [row for row in rows if row.given is not None]
@@ -41,8 +54,8 @@ def save_rows(
             inserts.append(row)
         elif not _keep_what_stands(row, old):
             updates.append((old, row))
-    _update(connection, updates, collection.id, now)
-    _insert(connection, inserts, collection.id, now)
+    _update(database, connection, updates, collection.id, now)
+    _insert(database, connection, inserts, collection.id, now)
     _count(connection, inserts, updates, collection.id)
     moved = [(old, row) for old, row in updates if row.vector_key != old.vector_key]
     # A given vector goes with its last chunk, so none is ever there unused.
@@ -90,24 +103,20 @@ def _store_given(
 def _decide(connection: Connection, rows: list[PreparedChunk]) -> None:
     """Give each row the status a new chunk of its content has."""
     wanted = list({row.content_hash for row in rows if row.given is None and row.refusal is None})
-    cached: set[bytes] = set()
-    carried: dict[bytes, str] = {}
-    for start in range(0, len(wanted), _LOOKUP):
-        page = wanted[start : start + _LOOKUP]
-        marks = ", ".join("?" * len(page))
-        cached |= {
-            row[0]
-            for row in connection.execute(
-                f"SELECT key FROM embeddings WHERE key IN ({marks})", page
-            )
-        }
-        carried |= dict(
-            connection.execute(
-                "SELECT content_hash, job_id FROM batch_items "
-                f"WHERE state = 'open' AND content_hash IN ({marks})",
-                page,
-            ).fetchall()
+    keys = among("key", wanted)
+    cached = {
+        key
+        for (key,) in connection.execute(
+            f"SELECT key FROM embeddings WHERE {keys.sql}", keys.values
         )
+    }
+    hashes = among("content_hash", wanted)
+    carried: dict[bytes, str] = dict(
+        connection.execute(
+            f"SELECT content_hash, job_id FROM batch_items WHERE state = 'open' AND {hashes.sql}",
+            hashes.values,
+        ).fetchall()
+    )
     too_long = known_too_long(connection, wanted)
     for row in rows:
         if row.refusal is not None:
@@ -127,8 +136,8 @@ def _decide(connection: Connection, rows: list[PreparedChunk]) -> None:
 class _Known:
     """What stands in the store under an id that is saved again."""
 
-    pk: int
     content: tuple[object, ...]
+    pk: int
     content_hash: bytes
     vector_key: bytes | None
     status: EmbeddingStatus
@@ -140,15 +149,19 @@ class _Known:
 def _known(connection: Connection, collection_id: int, ids: Sequence[str]) -> dict[str, _Known]:
     if not ids:
         return {}
-    return {
-        row[0]: _Known(row[1], row[2:7], row[7], row[8], EmbeddingStatus.read(row[9]), *row[10:])
-        for row in connection.execute(
-            "SELECT chunk_id, pk, text, metadata, document_id, vector_source, payload, "
-            "content_hash, vector_key, embedding_status, batch_job_id, not_before, error_message "
-            "FROM chunks WHERE collection_id = ? AND chunk_id IN (SELECT value FROM json_each(?))",
-            (collection_id, json.dumps(ids)),
+    named = among("chunk_id", ids)
+    known = {}
+    for row in connection.execute(
+        "SELECT chunk_id, pk, content_hash, vector_key, embedding_status, batch_job_id, "
+        f"not_before, error_message, {', '.join(CONTENT)} "
+        f"FROM chunks WHERE collection_id = ? AND {named.sql}",
+        (collection_id, *named.values),
+    ):
+        chunk_id, pk, content_hash, vector_key, status, *rest = row[:8]
+        known[chunk_id] = _Known(
+            row[8:], pk, content_hash, vector_key, EmbeddingStatus.read(status), *rest
         )
-    }
+    return known
 
 
 def _keep_what_stands(row: PreparedChunk, old: _Known) -> bool:
@@ -174,7 +187,14 @@ def _keep_what_stands(row: PreparedChunk, old: _Known) -> bool:
     )
 
 
+def _written(row: PreparedChunk, now: float) -> tuple[object, ...]:
+    """Return the values of `_WRITTEN`."""
+    decided = (row.content_hash, row.vector_key, row.status, row.batch_job_id, row.error)
+    return (*row.content, *decided, now)
+
+
 def _update(
+    database: Database,
     connection: Connection,
     updates: list[tuple[_Known, PreparedChunk]],
     collection_id: int,
@@ -185,32 +205,25 @@ def _update(
     retold = [old.pk for old, row in updates if row.text != old.content[0]]
     retagged = [old.pk for old, row in updates if row.metadata != old.content[1]]
     if retold:
-        remove_rows(connection, retold)
+        database.keywords.remove(connection, retold)
     if retagged:
-        remove_tags(connection, retagged)
+        database.metadata.remove(connection, retagged)
     connection.executemany(
-        "UPDATE chunks SET text = ?, metadata = ?, document_id = ?, vector_source = ?, "
-        "payload = ?, content_hash = ?, vector_key = ?, embedding_status = ?, batch_job_id = ?, "
-        "not_before = ?, error_message = ?, updated_at = ? WHERE pk = ?",
+        f"UPDATE chunks SET {', '.join(f'{name} = ?' for name in _WRITTEN)}, not_before = ? "
+        "WHERE pk = ?",
         [
             (
-                *row.content,
-                row.content_hash,
-                row.vector_key,
-                row.status,
-                row.batch_job_id,
+                *_written(row, now),
                 old.not_before if row.content_hash == old.content_hash else None,
-                row.error,
-                now,
                 old.pk,
             )
             for old, row in updates
         ],
     )
     if retold:
-        add_rows(connection, retold)
+        database.keywords.add(connection, retold)
     if retagged:
-        add_tags(connection, retagged)
+        database.metadata.add(connection, retagged)
     note_changed(
         connection,
         [(collection_id, old.pk) for old, row in updates if row.vector_key != old.vector_key],
@@ -218,35 +231,25 @@ def _update(
 
 
 def _insert(
-    connection: Connection, rows: list[PreparedChunk], collection_id: int, now: float
+    database: Database,
+    connection: Connection,
+    rows: list[PreparedChunk],
+    collection_id: int,
+    now: float,
 ) -> None:
     if not rows:
         return
-    (last,) = connection.execute("SELECT coalesce(max(pk), 0) FROM chunks").fetchone()
-    connection.executemany(
-        "INSERT INTO chunks (text, metadata, document_id, vector_source, payload, content_hash, "
-        "vector_key, embedding_status, batch_job_id, error_message, created_at, updated_at, "
-        "collection_id, chunk_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        [
-            (
-                *row.content,
-                row.content_hash,
-                row.vector_key,
-                row.status,
-                row.batch_job_id,
-                row.error,
-                now,
-                now,
-                collection_id,
-                row.chunk_id,
-            )
-            for row in rows
-        ],
+    inserted = insert(
+        connection,
+        "chunks",
+        _INSERTED,
+        [(*_written(row, now), now, collection_id, row.chunk_id) for row in rows],
+        returning="pk, vector_key IS NOT NULL",
     )
-    add_rows_after(connection, last)
-    add_tags_after(connection, last)
-    if any(row.vector_key is not None for row in rows):
-        note_inserted(connection, after=last)
+    pks = [pk for pk, _ in inserted]
+    database.keywords.add(connection, pks)
+    database.metadata.add(connection, pks)
+    note_changed(connection, [(collection_id, pk) for pk, is_served in inserted if is_served])
 
 
 def _count(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from reprlib import repr as short
 
 import numpy as np
 
-from semantic_core.database import Database
+from semantic_core.database import Database, among
 from semantic_core.database.port import Connection
 from semantic_core.domain.clock import Clock
 from semantic_core.domain.errors import (
@@ -28,7 +28,6 @@ from semantic_core.queue.vectors import ArrivedVector, store_vectors
 PAGE = 1000
 
 _HASH_BYTES = 32
-_LOOKUP = 500
 
 # A vector is stored as it arrived where its length is 1 within float32 rounding.
 _UNIT_TOLERANCE = 1e-3
@@ -95,20 +94,14 @@ def write_page(
 
 def known_vectors(connection: Connection, content_hashes: Sequence[str]) -> set[str]:
     """Return which hashes (hex) have a stored vector or are carried by an open batch item."""
-    known: set[str] = set()
-    for page in _pages([_key(text) for text in listed(content_hashes, what="content_hashes")]):
-        marks = ", ".join("?" * len(page))
-        for table, column, where in (
-            ("embeddings", "key", ""),
-            ("batch_items", "content_hash", "state = 'open' AND "),
-        ):
-            known |= {
-                row[0].hex()
-                for row in connection.execute(
-                    f"SELECT {column} FROM {table} WHERE {where}{column} IN ({marks})", page
-                )
-            }
-    return known
+    hashes = [_key(text) for text in listed(content_hashes, what="content_hashes")]
+    stored, carried = among("key", hashes), among("content_hash", hashes)
+    rows = connection.execute(
+        f"SELECT key FROM embeddings WHERE {stored.sql} UNION ALL "
+        f"SELECT content_hash FROM batch_items WHERE state = 'open' AND {carried.sql}",
+        (*stored.values, *carried.values),
+    )
+    return {key.hex() for (key,) in rows}
 
 
 def space_of(connection: Connection, spec: EmbeddingSpec) -> int:
@@ -147,8 +140,3 @@ def _key(content_hash: str) -> bytes:
     if len(key) != _HASH_BYTES:
         raise InvalidVectorError(f"{short(content_hash)} is not a content hash of 32 bytes.")
     return key
-
-
-def _pages(values: list[bytes]) -> Iterator[list[bytes]]:
-    for start in range(0, len(values), _LOOKUP):
-        yield values[start : start + _LOOKUP]

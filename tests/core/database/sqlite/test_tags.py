@@ -12,19 +12,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from semantic_core.database.sqlite.tags import (
-    LONGEST,
-    add_tags,
-    add_tags_after,
-    remove_tags,
-    tag_query,
-)
+from semantic_core.database.sqlite.metadata import TaggedMetadata
+from semantic_core.database.sqlite.tags import LONGEST, tag_query
 from semantic_core.domain.types import Chunk
 from semantic_core.filters import And, Condition, Filter, Not, Operator, Or
 from semantic_core.store import PeeweeVectorStore
 from support.chunks import SPEC, vector_of
 from support.filter_oracle import matches
 
+TAGS = TaggedMetadata()
 KEYS = ["a", "b", "", "a.b", "$.a", 'a"b', "a\\b", "ключ"]
 TEXTS = ["", "a", "A", "1", "1.0", "true", "ä", "x" * LONGEST, "x" * (LONGEST + 1)]
 NUMBERS = [0, 1, -1, 2**53, 2**53 + 1, 2**63 - 1, -(2**63), 0.0, 1.0, 0.1, 0.1 + 0.2, 1e25, 5e-324]
@@ -81,7 +77,7 @@ def tagged(rows: list[dict[str, Any]]) -> sqlite3.Connection:
         "INSERT INTO chunks (collection_id, metadata) VALUES (1, ?)",
         [(json.dumps(row, ensure_ascii=False),) for row in rows],
     )
-    add_tags_after(connection, 0)
+    TAGS.add(connection, range(1, len(rows) + 1))
     return connection
 
 
@@ -96,9 +92,9 @@ def test_tags_say_what_the_oracle_says(tree: Filter, rows: list[dict[str, Any]])
         true = {pk for pk, row in enumerate(rows, start=1) if matches(tree, row)}
         assert len(found) == len(set(found))
         assert set(found) == true if query.is_exact else set(found) >= true
-        remove_tags(connection, range(1, len(rows) + 1))
+        TAGS.remove(connection, range(1, len(rows) + 1))
         assert connection.execute("SELECT count(*) FROM tags").fetchone() == (0,)
-        add_tags(connection, range(1, len(rows) + 1))
+        TAGS.add(connection, range(1, len(rows) + 1))
         assert {row[0] for row in connection.execute(query.sql, query.values)} == set(found)
 
 

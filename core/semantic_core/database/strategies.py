@@ -1,0 +1,158 @@
+"""What each database does in a way of its own: words, metadata, and how rows are chosen.
+
+A `Database` hands its strategies out. Nothing above them knows how they keep what they know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from semantic_core.database.port import Connection
+from semantic_core.filters import Filter
+from semantic_core.vector_index import Ids
+
+# Each word of a search costs time in every row, and nobody types this many.
+MOST_WORDS = 128
+
+
+class Sql(NamedTuple):
+    """A piece of SQL with the values bound in it, in order."""
+
+    sql: str
+    values: tuple[object, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Where:
+    """Which chunks of a collection are meant: those that meet every condition.
+
+    Attributes:
+        collection_id: the row of the collection.
+        ids: only chunks with these ids; None for any.
+        document_ids: only chunks of these documents; None for any.
+        filters: what their metadata match; None for any.
+    """
+
+    collection_id: int
+    ids: tuple[str, ...] | None = None
+    document_ids: tuple[str, ...] | None = None
+    filters: Filter | None = None
+
+    @property
+    def is_named(self) -> bool:
+        """Whether chunks or documents are named."""
+        return self.ids is not None or self.document_ids is not None
+
+    @property
+    def is_all(self) -> bool:
+        """Whether every chunk of the collection is meant."""
+        return not self.is_named and self.filters is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """Rows among which words are looked for.
+
+    Attributes:
+        total: how many they are.
+        keys: theirs, ascending; None for every row of the database.
+        condition: on ``chunks AS c``, asked of those alone that hold a word; None for no more.
+    """
+
+    total: int
+    keys: Ids | None = None
+    condition: Sql | None = None
+
+
+class KeywordHits(Protocol):
+    """What was found for a text, as far as it is asked for."""
+
+    @property
+    def left_out(self) -> int:
+        """How many words have no part in the ranking because there are too many."""
+
+    def best(self, limit: int) -> list[int]:
+        """Return the row keys that match best by BM25, best first, equals oldest first."""
+
+    def rest(self, limit: int) -> Iterator[list[int]]:
+        """Yield row keys that come after those: one more word never leaves fewer hits."""
+
+
+class Keywords(Protocol):
+    """Which chunks hold which words. Whoever writes chunks keeps it in step."""
+
+    def remove(self, connection: Connection, pks: Sequence[int]) -> None:
+        """Take rows out; must come before their text changes or goes."""
+
+    def add(self, connection: Connection, pks: Sequence[int]) -> None:
+        """Put rows in, after their text was written."""
+
+    def search(
+        self, connection: Connection, text: str, *, counted: Scope, returned: Scope
+    ) -> KeywordHits | None:
+        """Return what holds words of a text, or None if no row can.
+
+        Words are joined by OR. A word in more than a fifth of the rows has no part in the ranking
+        unless no other is left, and of the others at most `MOST_WORDS` have one, the rarest. A
+        text in double quotes as a whole is one phrase. No text is a syntax error.
+
+        Args:
+            connection: within a transaction.
+            text: what is looked for.
+            counted: the rows that tell how common a word is.
+            returned: the rows that may be returned.
+        """
+
+    def check(self, connection: Connection) -> None:
+        """Compare it with the texts. Changes nothing, but needs a write transaction.
+
+        Raises:
+            DatabaseCorruptError: they differ.
+        """
+
+    def rebuild(self, connection: Connection) -> None:
+        """Build it anew from the texts."""
+
+
+class Rows(Protocol):
+    """The chunks that one search may return; each list of them is read at most once."""
+
+    @property
+    def chosen(self) -> Ids | None:
+        """Their row keys, ascending; None for all of the collection."""
+
+    def scopes(self, total: int, *, by_vector: bool) -> tuple[Scope, Scope]:
+        """Return among which rows words are counted, and among which they are looked for.
+
+        They differ where a filter has to go through the rows: what it leaves out there is not
+        counted out, so that only rows that hold a word are asked. So it is in every mode, or a
+        chunk would have another rank in each.
+
+        Args:
+            total: how many chunks the collection has.
+            by_vector: whether vectors are compared as well, which reads ``chosen`` anyhow.
+        """
+
+
+class MetadataIndex(Protocol):
+    """Which chunks have which metadata. Whoever writes chunks keeps it in step."""
+
+    def remove(self, connection: Connection, pks: Sequence[int]) -> None:
+        """Take rows out; must come before their metadata change or go."""
+
+    def add(self, connection: Connection, pks: Sequence[int]) -> None:
+        """Put rows in, after their metadata were written."""
+
+    def condition(self, where: Where) -> Sql:
+        """Return the condition on ``chunks AS c`` that chooses these chunks."""
+
+    def rows(self, connection: Connection, where: Where) -> Rows:
+        """Return these chunks for one search; nothing is read yet."""
+
+    def check(self, connection: Connection) -> int:
+        """Return how many entries differ from the metadata. Changes nothing."""
+
+    def rebuild(self, connection: Connection) -> None:
+        """Build it anew from the metadata."""
