@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 
+from support.guard_code import place_of, source_without
 from support.guards import CORE, GUARDS, Guard
 
 ROOT = Path(__file__).parents[1]
@@ -52,20 +53,6 @@ class Verdict:
 
     guard: Guard
     test: str | None
-
-
-def broken(guard: Guard, source: str) -> str:
-    """Return the source without the guard.
-
-    Raises:
-        ValueError: it does not stand there exactly once.
-    """
-    if source.count(guard.old) != 1:
-        raise ValueError(
-            f"{guard.path} holds the guard {guard.keeps!r} {source.count(guard.old)} times. "
-            "Bring tests/support/guards.py up to date."
-        )
-    return source.replace(guard.old, guard.new)
 
 
 class Copy:
@@ -126,9 +113,10 @@ class Copy:
     @contextmanager
     def without(self, guard: Guard) -> Iterator[None]:
         """Break a guard for as long as the block runs."""
-        path = self.folder / CORE / guard.path
+        name, changed = source_without(guard, self.folder / CORE)
+        path = self.folder / CORE / name
         source = path.read_text()
-        path.write_text(broken(guard, source))
+        path.write_text(changed)
         try:
             yield
         finally:
@@ -137,7 +125,7 @@ class Copy:
 
 def places_of(guard: Guard, root: Path) -> list[str]:
     """Return where to look for a test that notices, the likeliest first."""
-    folder, _, module = guard.path.rpartition("/")
+    folder, _, module = place_of(guard.function, root / CORE).path.rpartition("/")
     own = f"tests/core/{folder}/test_{module}"
     likely = [*guard.tests, *([own] if (root / own).exists() else [])]
     return list(dict.fromkeys([*likely, *PLACES[folder.partition("/")[0]]]))
@@ -186,7 +174,7 @@ def row(verdict: Verdict) -> str:
 
 def row_start(guard: Guard) -> str:
     """Return how the line of a guard begins."""
-    return f"| `{guard.path}` | {guard.keeps}"
+    return f"| `{guard.function}` | {guard.keeps}"
 
 
 def write_table(rows: Sequence[str]) -> None:
@@ -196,21 +184,23 @@ def write_table(rows: Sequence[str]) -> None:
     table, _, after = rest.partition(END)
     lines = {line.rpartition(" | ")[0]: line for line in [*table.splitlines(), *rows]}
     kept = [lines[start] for guard in GUARDS if (start := row_start(guard)) in lines]
-    head = "| file | guard | first test that fails without it |\n|---|---|---|\n"
+    head = "| function | guard | first test that fails without it |\n|---|---|---|\n"
     TABLE.write_text(before + BEGIN + head + "".join(f"{line}\n" for line in kept) + END + after)
 
 
 def main() -> int:
     """Judge guards; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("only", nargs="*", help="only guards whose path or name holds one of these")
+    parser.add_argument(
+        "only", nargs="*", help="only guards whose function or name holds one of these"
+    )
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--write", action="store_true", help=f"write the table into {TABLE.name}")
     options = parser.parse_args()
     guards = [
         one
         for one in GUARDS
-        if not options.only or any(word in f"{one.path} {one.keeps}" for word in options.only)
+        if not options.only or any(word in f"{one.function} {one.keeps}" for word in options.only)
     ]
     rows, missed = [], 0
     for verdict in judge_all(guards, jobs=max(1, min(options.jobs, len(guards)))):
