@@ -18,7 +18,7 @@ from trove_classifiers import classifiers
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-PACKAGES = {"semantic_core", "llamaindex_semcore", "langchain_semcore"}
+PACKAGES = {"semantic_core", "batch_emulator", "llamaindex_semcore", "langchain_semcore"}
 
 
 @dataclass(frozen=True, slots=True)

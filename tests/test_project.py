@@ -12,7 +12,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("core/semantic_core", "llamaindex_semcore", "langchain_semcore")
+PACKAGES = ("core/semantic_core", "core/batch_emulator", "llamaindex_semcore", "langchain_semcore")
 PARTS = (*PACKAGES, "tests", "cassettes", "benchmarks", "docs", "examples", "scripts", ".ci")
 
 MACHINE_PATH = re.compile(r"(?<![\w./])/(?:home|root|Users|work|opt|mnt)/\w")

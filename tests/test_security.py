@@ -21,7 +21,7 @@ from support.chunks import SPEC, chunks_of, embed, vector_of
 from support.world import World
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("core/semantic_core", "llamaindex_semcore", "langchain_semcore")
+PACKAGES = ("core/semantic_core", "core/batch_emulator", "llamaindex_semcore", "langchain_semcore")
 
 SECRET_TEXT = "the patient's name is Xylanthia Quorne"
 
