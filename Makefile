@@ -85,10 +85,10 @@ stale = $(if $(findstring |$(CURDIR)|$(if $(PYTHON),$(PYTHON)|),$(shell cat $(1)
 	$(call set-up,.[dev])
 
 .venv-demo/.stamp: pyproject.toml constraints.txt $(call stale,.venv-demo)
-	$(call set-up,.[emulator])
+	$(call set-up,.[cli$(comma)documents$(comma)emulator])
 
 .venv-bench/.stamp: pyproject.toml constraints.txt benchmarks/requirements.txt $(call stale,.venv-bench)
-	$(call set-up,.[llama-index$(comma)langchain],-r benchmarks/requirements.txt)
+	$(call set-up,.[documents$(comma)llama-index$(comma)langchain],-r benchmarks/requirements.txt)
 
 comma := ,
 

@@ -117,8 +117,8 @@ class SemanticCore:
             replace_sources: when all is saved, remove what earlier calls saved under the sources
                 that this call named, with or without ids; a source of which a document was
                 refused keeps it. Vectors stay as cache.
-            progress: True shows a bar (tqdm) of the documents saved; a callable is given the
-                report so far after each page.
+            progress: True shows a bar of the documents saved, where the ``cli`` extra is
+                installed; a callable is given the report so far after each page.
 
         Returns:
             What was saved; ``documents + rejected_count`` is how many were handed in.
@@ -131,6 +131,8 @@ class SemanticCore:
             MissingDefaultKeyError: ``mode="sync"`` without a default key; nothing was saved.
             ProviderError: live embedding failed; earlier pages are saved.
             StorageError: the database could not be written; earlier pages are saved.
+            MissingExtraError: a Markdown or HTML document, or a file that is not UTF-8, without
+                the ``documents`` extra; earlier pages are saved.
         """
         if mode not in INGEST_MODES:
             raise InvalidInputError(f"mode={mode!r}: use one of {', '.join(INGEST_MODES)}.")

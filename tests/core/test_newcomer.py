@@ -43,7 +43,7 @@ from semantic_core import (
     StorageError,
     SubmissionUncertainError,
 )
-from semantic_core.cli import app
+from semantic_core.cli.app import app
 from semantic_core.cli.output import FAILED, TRY_AGAIN, fail
 from support.clock import ManualClock
 from support.keys import canary

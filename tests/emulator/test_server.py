@@ -240,12 +240,11 @@ def test_a_missing_extra_names_what_to_install(tmp_path: Path) -> None:
     code = """
 import sys
 sys.modules["uvicorn"] = None
-from batch_emulator import Emulator, fake_embed
-from semantic_core.domain.errors import MissingExtraError
+from batch_emulator import Emulator, MissingServerError, fake_embed
 fake_embed("works without")
 try:
     Emulator(sys.argv[1])
-except MissingExtraError as error:
+except MissingServerError as error:
     print(error)
 """
     command = [sys.executable, "-c", code, str(tmp_path / "state.db")]

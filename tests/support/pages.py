@@ -21,7 +21,7 @@ from typing import Any
 from typer.testing import CliRunner
 
 from batch_emulator import Emulator
-from semantic_core.cli import app
+from semantic_core.cli.app import app
 from semantic_core.cli.output import fail
 from semantic_core.domain.errors import SemanticCoreError
 

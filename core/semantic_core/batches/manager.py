@@ -215,8 +215,8 @@ class BatchManager:
 
         Args:
             timeout: seconds, or None to wait for as long as it takes.
-            progress: True shows a bar (tqdm) of the texts in open jobs; a callable is given
-                the state of the queue after each poll.
+            progress: True shows a bar of the texts in open jobs, where the ``cli`` extra is
+                installed; a callable is given the state of the queue after each poll.
 
         Returns:
             The state of the queue at the end.

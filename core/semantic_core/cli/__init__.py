@@ -1,5 +1,17 @@
 """The terminal: the only package that prints."""
 
-from semantic_core.cli.app import app, main
+import sys
 
-__all__ = ["app", "main"]
+# What the `cli` extra brings.
+_EXTRA = ("typer", "rich")
+
+
+def main() -> None:
+    """Run the ``semcore`` command; without the ``cli`` extra, say in one line what is missing."""
+    try:
+        from semantic_core.cli.app import main as run  # noqa: PLC0415  # an extra
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in _EXTRA:
+            raise
+        sys.exit(f'The semcore command needs {error.name}: pip install "semcore[cli]"')
+    run()

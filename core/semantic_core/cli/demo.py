@@ -204,7 +204,7 @@ def open_demo(options: DemoOptions) -> Iterator[Demo]:
     """Start the emulator where it is wanted, and open the demo on it.
 
     Raises:
-        MissingExtraError: the emulator's packages are not installed.
+        MissingServerError: the emulator's packages are not installed.
         MissingBatchKeyError: a live demo without a batch key.
     """
     options.folder.mkdir(parents=True, exist_ok=True)

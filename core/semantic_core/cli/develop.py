@@ -10,16 +10,15 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from batch_emulator import Emulator, EmulatorConfig
+from batch_emulator import Emulator, EmulatorConfig, EmulatorError
 from semantic_core.cli.corpus import len_of, show_results
 from semantic_core.cli.demo import Answers, Bill, Demo, DemoOptions, open_demo
 from semantic_core.cli.output import console, say
-from semantic_core.domain.errors import ConfigurationError
 from semantic_core.domain.reports import IngestReport
 from semantic_core.domain.statuses import SearchMode
 from semantic_core.domain.types import QueueStats
+from semantic_core.views.progress import open_bar
 from semantic_core.views.wording import counted, money, part_estimated
 
 
@@ -65,10 +64,10 @@ def emulator(
     config = EmulatorConfig(pending_seconds=pending, running_seconds=running)
     try:
         server = Emulator(state, port=port, config=config).start()
-    except ConfigurationError as error:
+    except EmulatorError as error:
         if not isinstance(error.__cause__, OSError):
             raise
-        raise ConfigurationError(f"{error} --port 0 takes any free one.") from error
+        raise EmulatorError(f"{error} --port 0 takes any free one.") from error
     say(f"Emulator of the Gemini API on {server.url} (any key works; Ctrl-C stops it).")
     say("In another terminal:")
     say(
@@ -130,23 +129,16 @@ def _show_answers(answers: Answers, title: str) -> None:
 
 def _watch(run: Demo) -> None:
     """Show a bar until everything is embedded; without a terminal, a line at the end."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed:,.0f} of {task.total:,.0f} chunks"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=console) as bar:
+    with open_bar("embedded", unit="chunks") as bar:
         first = run.stats()
         total = first.ready + first.in_flight + first.waiting
-        task = bar.add_task("embedding", total=total, completed=first.ready)
 
         def show(stats: QueueStats) -> None:
             running = sum(job.done_count for job in stats.open_jobs)
-            bar.update(task, completed=min(total, stats.ready + running))
+            bar(min(total, stats.ready + running), total)
 
-        done = run.wait(show)
-        bar.update(task, completed=done.ready)
+        show(first)
+        bar(run.wait(show).ready, total)
     say()
 
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 
 from semantic_core.domain.errors import UnreadableFileError
+from semantic_core.domain.extras import load_extra
 
 # The longer ones first: UTF-32's mark begins with UTF-16's.
 _MARKS = (
@@ -86,6 +87,7 @@ def decode(data: bytes, *, name: str, is_html: bool = False) -> str:
 
     Raises:
         UnreadableFileError: it is no text, or nobody can tell in which encoding.
+        MissingExtraError: it is not UTF-8, and the ``documents`` extra is not installed.
     """
     for encoding in _candidates(data, is_html=is_html):
         try:
@@ -211,10 +213,10 @@ def _closest(readings: dict[str, _Reading], distance: float) -> list[str]:
 
 def _readings(sample: bytes, encodings: tuple[str, ...]) -> dict[str, _Reading]:
     """Return as what it can be read: each text with its reading."""
-    from charset_normalizer import from_bytes  # noqa: PLC0415  # slow to import, rarely needed
-
+    # Slow to import, rarely needed.
+    library = load_extra("charset_normalizer", extra="documents", task="A file that is not UTF-8")
     found: dict[str, _Reading] = {}
-    for match in from_bytes(sample, cp_isolation=list(encodings), enable_fallback=False):
+    for match in library.from_bytes(sample, cp_isolation=list(encodings), enable_fallback=False):
         alike = {match.encoding, *match.could_be_from_charset}
         if str(match) in found:
             alike.add(found[str(match)][0])

@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 from semantic_core.domain.errors import InvalidMetadataError
+from semantic_core.domain.extras import load_extra
 
 # More is data, of which a parser takes long; and aliases may repeat a little YAML without end.
 MOST_CHARS = 65_536
@@ -30,6 +31,7 @@ def take_front_matter(text: str, *, what: str) -> tuple[dict[str, Any], str]:
 
     Raises:
         InvalidMetadataError: it begins as a mapping does, and cannot be read as one.
+        MissingExtraError: there may be some, and the ``documents`` extra is not installed.
     """
     found = _BLOCK.match(text)
     if found is None:
@@ -48,10 +50,9 @@ def take_front_matter(text: str, *, what: str) -> tuple[dict[str, Any], str]:
 
 
 def _read(block: str) -> Any:
-    import yaml  # noqa: PLC0415  # for the few texts that have any
-
     if len(block) > MOST_CHARS:
         raise ValueError(f"it has more than {MOST_CHARS:,} characters")
+    yaml = load_extra("yaml", extra="documents", task="Reading front matter")
     try:
         # Nodes alone: no tag makes anything of them, and no word becomes a date or a bool.
         root = yaml.compose(block, Loader=yaml.BaseLoader)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
+from typing import Any
 
-from markdown_it import MarkdownIt
 from semantic_text_splitter import MarkdownSplitter, TextSplitter
 
 from semantic_core.domain.errors import ConfigurationError, InvalidInputError
+from semantic_core.domain.extras import load_extra
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.validation import check_text, has_words
 
@@ -30,9 +32,6 @@ _WINDOW = 32_768
 _INK = re.compile(r"\S")
 _NEWLINE = re.compile(r"\r\n?|\n")
 _UNDERLINE = re.compile(r"""^(?P<style>[=\-~^"'*+#.:_`])(?P=style){2,}[ \t]*\r?$""", re.MULTILINE)
-
-# Only where the headings are; what stands within a line is not looked at.
-_MARKDOWN = MarkdownIt("commonmark").disable(["inline"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +90,7 @@ class Splitter:
         Raises:
             InvalidInputError: an unknown format.
             InvalidTextError: the text holds a lone surrogate or a NUL.
+            MissingExtraError: ``markdown`` without the ``documents`` extra.
         """
         if format not in FORMATS:
             raise InvalidInputError(f"format={format!r}: use one of {', '.join(FORMATS)}.")
@@ -181,11 +181,18 @@ def _sections(text: str, titles: Iterable[_Title]) -> Iterator[_Section]:
 def _markdown_titles(text: str) -> Iterator[_Title]:
     """Yield the headings that CommonMark sees."""
     lines = [0, *(match.end() for match in _NEWLINE.finditer(text)), len(text)]
-    for opening, inline in pairwise(_MARKDOWN.parse(text)):
+    for opening, inline in pairwise(_markdown().parse(text)):
         # A heading inside a list or a quotation heads nothing after it.
         if opening.type == "heading_open" and opening.level == 0 and opening.map:
             first, last = opening.map
             yield _Title(lines[first], lines[last], int(opening.tag[1:]), inline.content)
+
+
+@cache
+def _markdown() -> Any:
+    library = load_extra("markdown_it", extra="documents", task="Splitting Markdown or HTML")
+    # Only where the headings are; what stands within a line is not looked at.
+    return library.MarkdownIt("commonmark").disable(["inline"])
 
 
 def _underlined_titles(text: str) -> Iterator[_Title]:

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib import import_module
-from typing import Any
+from typing import Any, Protocol
 
+from semantic_core.domain.errors import MissingExtraError
+from semantic_core.domain.extras import load_extra
 from semantic_core.domain.reports import IngestReport
 from semantic_core.domain.types import QueueStats
-from semantic_core.domain.uninterrupted import uninterrupted
 
 IngestProgress = Callable[[IngestReport], None] | bool | None
 QueueProgress = Callable[[QueueStats], None] | bool | None
+
+# With its words it fits into a terminal of 80 characters.
+_WIDTH = 20
+
+
+class Bar(Protocol):
+    """Shows how far the work is."""
+
+    def __call__(self, done: int, total: int | None, /, **facts: int) -> None:
+        """Show it; facts are other numbers by name."""
 
 
 @contextmanager
@@ -28,14 +38,17 @@ def ingest_progress(
     if progress is not True:
         yield progress if callable(progress) else _ignore
         return
-    with _bar(desc="saved", unit=" documents", total=total) as bar:
+    with open_bar("saved", unit="documents") as bar:
 
         def show(report: IngestReport) -> None:
             chunks = report.chunks
-            bar.set_postfix(
-                ready=chunks.ready, pending=chunks.pending, failed=chunks.failed, refresh=False
+            bar(
+                report.documents + report.rejected_count,
+                total,
+                ready=chunks.ready,
+                pending=chunks.pending,
+                failed=chunks.failed,
             )
-            bar.update(report.documents + report.rejected_count - bar.n)
 
         yield show
 
@@ -53,38 +66,53 @@ def queue_progress(
     if progress is not True:
         yield progress if callable(progress) else _ignore
         return
-    first = look()
-    total = sum(job.request_count for job in first.open_jobs)
-    with _bar(desc="embedded", unit=" texts", total=total) as bar:
-        show = _JobsBar(bar)
-        show(first)
+    with open_bar("embedded", unit="texts") as bar:
+        seen: dict[str, int] = {}
+
+        def show(stats: QueueStats) -> None:
+            """Show how many texts of the jobs seen so far the provider is done with."""
+            seen.update({job.id: job.request_count for job in stats.open_jobs})
+            open_ids = {job.id for job in stats.open_jobs}
+            ended = sum(count for job_id, count in seen.items() if job_id not in open_ids)
+            running = sum(job.done_count + job.failed_count for job in stats.open_jobs)
+            bar(
+                ended + running,
+                sum(seen.values()),
+                jobs=len(open_ids),
+                held=len(stats.held_jobs),
+                failed=stats.failed,
+            )
+
+        show(look())
         yield show
 
 
-class _JobsBar:
-    """Shows how many texts of the jobs seen so far the provider is done with."""
+@contextmanager
+def open_bar(description: str, *, unit: str) -> Iterator[Bar]:
+    """Open a bar beside the answer, on stderr; without rich there is none."""
+    try:
+        console = load_extra("rich.console", extra="cli", task="A progress bar")
+        progress = load_extra("rich.progress", extra="cli", task="A progress bar")
+    except MissingExtraError:
+        yield _ignore
+        return
+    # Without a thread of its own, which would draw between two steps of whoever is interrupted.
+    with progress.Progress(
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(bar_width=_WIDTH),
+        progress.TextColumn("{task.fields[words]}"),
+        console=console.Console(stderr=True),
+        auto_refresh=False,
+    ) as shown:
+        task = shown.add_task(description, total=None, words="")
 
-    def __init__(self, bar: Any) -> None:
-        self._bar = bar
-        self._seen: dict[str, int] = {}
+        def show(done: int, total: int | None, /, **facts: int) -> None:
+            amount = f"{done:,} {unit}" if total is None else f"{done:,}/{total:,} {unit}"
+            words = ", ".join([amount, *(f"{name}={count:,}" for name, count in facts.items())])
+            shown.update(task, completed=done, total=total, words=words, refresh=True)
 
-    def __call__(self, stats: QueueStats) -> None:
-        self._seen |= {job.id: job.request_count for job in stats.open_jobs}
-        open_ids = {job.id for job in stats.open_jobs}
-        ended = sum(count for job_id, count in self._seen.items() if job_id not in open_ids)
-        running = sum(job.done_count + job.failed_count for job in stats.open_jobs)
-        self._bar.total = sum(self._seen.values())
-        self._bar.n = ended + running
-        self._bar.set_postfix(
-            jobs=len(open_ids), held=len(stats.held_jobs), failed=stats.failed, refresh=False
-        )
-        self._bar.refresh()
+        yield show
 
 
-def _bar(**options: Any) -> Any:
-    # Only here: in a notebook without ipywidgets the import itself warns.
-    return uninterrupted(lambda: import_module("tqdm.auto")).tqdm(**options)
-
-
-def _ignore(_: object) -> None:
+def _ignore(*_: Any, **__: Any) -> None:
     pass

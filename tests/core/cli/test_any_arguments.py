@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from semantic_core.cli import app
+from semantic_core.cli.app import app
 from semantic_core.domain.errors import SemanticCoreError
 from semantic_core.domain.types import Chunk
 from semantic_core.store import PeeweeVectorStore

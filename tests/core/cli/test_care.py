@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from batch_emulator import Emulator
-from semantic_core.cli import app
+from semantic_core.cli.app import app
 from semantic_core.domain.errors import SemanticCoreError
 from semantic_core.domain.types import Chunk
 from semantic_core.store import PeeweeVectorStore

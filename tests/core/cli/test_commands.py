@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from batch_emulator import Emulator, FaultRule, Operation, Reply
-from semantic_core.cli import app
+from semantic_core.cli.app import app
 from semantic_core.domain.errors import SemanticCoreError
 from support.keys import canary
 

@@ -21,7 +21,8 @@ from typer.testing import CliRunner
 
 from batch_emulator import Emulator, EndJob, FaultRule, Reply
 from semantic_core.batches import BatchManager
-from semantic_core.cli import app, main
+from semantic_core.cli import main
+from semantic_core.cli.app import app
 from semantic_core.domain.types import Chunk
 from semantic_core.providers.gemini import Endpoint, GeminiBatchClient
 from semantic_core.providers.gemini.keyring import GoogleKeyring

@@ -26,7 +26,7 @@ from batch_emulator import (
     StickJob,
 )
 from semantic_core import PeeweeVectorStore
-from semantic_core.cli import app
+from semantic_core.cli.app import app
 from semantic_core.domain.errors import (
     BatchNotFoundError,
     BudgetExceededError,

@@ -26,6 +26,12 @@ def documents(count: int) -> list[Document]:
 
 
 @pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw every step, as on a terminal; into a file goes the last one alone."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+
+
+@pytest.fixture
 def core(store: PeeweeVectorStore) -> Iterator[SemanticCore]:
     with SemanticCore(store, splitter=Splitter(max_chars=400)) as opened:
         yield opened
@@ -100,6 +106,7 @@ def test_an_error_in_the_callable_loses_nothing(core: SemanticCore) -> None:
 # --- wait --------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("terminal")
 def test_wait_shows_a_bar(slow_world: World, capsys: Capture) -> None:
     slow_world.save("one", "two")
     manager = slow_world.manager()
@@ -113,6 +120,7 @@ def test_wait_shows_a_bar(slow_world: World, capsys: Capture) -> None:
     assert slow_world.chunk().status is EmbeddingStatus.READY
 
 
+@pytest.mark.usefixtures("terminal")
 def test_the_bar_counts_the_texts_that_the_provider_is_done_with(
     slow_world: World, capsys: Capture
 ) -> None:
