@@ -19,7 +19,7 @@ import pytest
 
 from semantic_core.domain.failpoints import FailPoint
 from semantic_core.vector_index import Identity, Moment, Sidecar, VectorIndex
-from support.disk import no_file_larger_than
+from support.disk import binding_permissions, no_file_larger_than
 from support.nearest import clustered, listed
 
 IDENTITY = Identity(database=UUID(int=7), collection=3, space="some space", dimensions=5)
@@ -321,27 +321,20 @@ def test_a_folder_that_is_not_there_is_no_cache(
     assert len(said.records) == 1
 
 
-def test_no_permission_is_said_once_and_search_goes_on(tmp_path: Path) -> None:
-    """As an ordinary user, since root may do everything."""
-    path = tmp_path / "vectors"
-    Sidecar(path, IDENTITY).save(index_of(3), Moment(1))
+def test_no_permission_is_said_once_and_search_goes_on(
+    sidecar: Sidecar, path: Path, said: pytest.LogCaptureFixture
+) -> None:
+    sidecar.save(index_of(3), Moment(1))
     path.chmod(0)
-    tmp_path.chmod(0o555)
-    done = run_child(
-        "os.chdir(sidecar.path.parent)\n"
-        "sidecar = Sidecar(Path(sidecar.path.name), sidecar.identity)\n"
-        "if os.geteuid() == 0:\n"
-        "    os.setegid(65534)\n"
-        "    os.seteuid(65534)\n"
-        "for _ in range(3):\n"
-        "    assert sidecar.open(oldest=0, newest=100) is None\n"
-        "    assert not sidecar.save(index_of(3), Moment(1))\n",
-        path,
-    )
-    tmp_path.chmod(0o755)
-    assert done.returncode == 0, done.stderr
-    assert done.stderr.count("No saved vector index") == 1
-    assert "Permission denied" in done.stderr
+    path.parent.chmod(0o555)
+    with binding_permissions():
+        for _ in range(3):
+            assert sidecar.open(oldest=0, newest=100) is None
+            assert not sidecar.save(index_of(3), Moment(1))
+    path.parent.chmod(0o755)
+    assert len(said.records) == 1
+    assert "No saved vector index" in said.text
+    assert "Permission denied" in said.text
 
 
 # --- several processes, and their deaths -----------------------------------------------------

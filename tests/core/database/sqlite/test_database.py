@@ -29,6 +29,7 @@ from semantic_core.domain.errors import (
     StorageFullError,
     UnsupportedDatabaseError,
 )
+from support.disk import binding_permissions
 
 
 @pytest.fixture
@@ -475,11 +476,13 @@ def test_a_missing_file_is_not_made_unless_wanted(mode: str, database_path: Path
     assert not database_path.exists()
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     folder = tmp_path / "locked"
     folder.mkdir(mode=0o500)
-    with pytest.raises(DatabaseReadOnlyError, match=r"Cannot create.*permissions of its folder"):
+    with (
+        binding_permissions(),
+        pytest.raises(DatabaseReadOnlyError, match=r"Cannot create.*permissions of its folder"),
+    ):
         Database(folder / "x.db")
 
 
