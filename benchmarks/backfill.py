@@ -67,7 +67,7 @@ def measure(count: int, folder: Path) -> None:
         provider = InstantProvider()
         manager = manager_of(store, provider, texts=count)
         manager.flush_queue()
-        provider.results = lines
+        provider.results_file = lines
         seconds = machine.timed(manager.sync_status)
         if store.stats().ready != count:
             raise SystemExit(f"Only {store.stats().ready} of {count} chunks became READY.")

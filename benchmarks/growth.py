@@ -130,7 +130,7 @@ class Work:
         path = self._folder / "results.jsonl"
         with path.open("wb") as file:
             file.writelines(made.result_lines(self._provider.keys, SPEC.dimensions or 0))
-        self._provider.results = path
+        self._provider.results_file = path
 
     def _apply(self) -> None:
         self._manager.sync_status()

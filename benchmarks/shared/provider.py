@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Iterator
 from pathlib import Path
 from typing import cast
 
 from semantic_core.batches import BatchConfig, BatchManager
 from semantic_core.domain.spec import EmbeddingSpec
+from semantic_core.providers.facts import LIMITS, model_facts
 from semantic_core.providers.gemini import (
-    EmbeddingRequest,
     GeminiBatchClient,
-    InputFile,
+    GoogleKeyring,
+    request_encoder,
+    trusted_results,
+)
+from semantic_core.providers.port import (
+    EmbeddingRequest,
     JobListing,
+    Limits,
+    ModelFacts,
     RemoteJob,
     RemoteState,
-    RemoteStatus,
+    ResultLine,
     RetrievedResults,
-    request_encoder,
+    Staged,
 )
-from semantic_core.providers.gemini.keyring import GoogleKeyring
 from semantic_core.store import PeeweeVectorStore
 
 
@@ -29,87 +35,109 @@ class InstantProvider:
     """Stands where the Gemini client stands; every job is done at once.
 
     Attributes:
-        results: the file that holds the answers to the next job; it is moved, not copied.
+        results_file: the file that holds the answers to the next job; it is moved, not copied.
         keys: the content hashes of the last upload, in order.
     """
 
     provenance = "endpoint:benchmark"
 
     def __init__(self) -> None:
-        self.results: Path | None = None
+        self.results_file: Path | None = None
         self.keys: list[str] = []
         self._jobs: dict[str, RemoteJob] = {}
 
-    def upload_requests(
-        self,
-        requests: Iterable[EmbeddingRequest],
-        *,
-        spec: EmbeddingSpec,
-        display_name: str,
-        spool: Path,
-        on_progress: Callable[[], object] = bool,  # noqa: ARG002  # the client's interface
-    ) -> InputFile:
-        """Write the input file, as for an upload."""
+    @property
+    def limits(self) -> Limits:
+        """Allow what Google allows."""
+        return LIMITS
+
+    def account(self, salt: str) -> str:
+        """Name the only payer."""
+        return f"benchmark {salt}"
+
+    def model(self, name: str) -> ModelFacts:
+        """Know what everybody knows."""
+        return model_facts(name)
+
+    def is_job_id(self, value: object) -> bool:
+        """Take any text."""
+        return isinstance(value, str)
+
+    def line(self, spec: EmbeddingSpec) -> Callable[[EmbeddingRequest], bytes]:
+        """Write lines as the client does."""
         encode = request_encoder(spec)
         self.keys = []
+
+        def write(request: EmbeddingRequest) -> bytes:
+            self.keys.append(request.key)
+            return encode(request)
+
+        return write
+
+    def stage(
+        self,
+        lines: Iterable[bytes],
+        *,
+        name: str,
+        spool: Path,
+        keep: Callable[[], object] = bool,  # noqa: ARG002  # the client's interface
+    ) -> Staged:
+        """Write the input file, as for an upload."""
         with spool.open("wb") as file:
-            for request in requests:
-                file.write(encode(request))
-                self.keys.append(request.key)
-        return InputFile(
-            name=f"files/{display_name}",
+            file.writelines(lines)
+        return Staged(
+            name=f"files/{name}",
             request_count=len(self.keys),
             byte_count=spool.stat().st_size,
         )
 
-    def create_job(
-        self, input_file: InputFile, *, spec: EmbeddingSpec, display_name: str
-    ) -> RemoteJob:
+    def create(self, staged: Staged, *, spec: EmbeddingSpec, name: str) -> RemoteJob:
         """Take a job, and be done with it."""
         job = RemoteJob(
             name=f"batches/{uuid.uuid4()}",
-            status=RemoteStatus.SUCCEEDED,
             state=RemoteState.SUCCEEDED,
             raw_state="BATCH_STATE_SUCCEEDED",
-            display_name=display_name,
+            display_name=name,
             model=spec.model,
-            input_file=input_file.name,
+            input_file=staged.name,
             result_file="files/results",
         )
         self._jobs[job.name] = job
         return job
 
-    def get_job_status(self, job: RemoteJob | str) -> RemoteJob:
+    def job(self, job_id: str) -> RemoteJob:
         """Say that it is done."""
-        return self._jobs[job if isinstance(job, str) else job.name]
+        return self._jobs[job_id]
 
-    def retrieve_results(
+    def fetch(
         self,
         job: RemoteJob,  # noqa: ARG002  # the client's interface
-        destination: Path,
+        to: Path,
         *,
-        on_progress: Callable[[], object] = bool,  # noqa: ARG002
+        keep: Callable[[], object] = bool,  # noqa: ARG002
     ) -> RetrievedResults:
         """Move the prepared answers to where they are wanted."""
-        if self.results is None:
+        if self.results_file is None:
             raise SystemExit("No results were prepared.")
-        os.replace(self.results, destination)  # noqa: PTH105  # as the client does
-        return RetrievedResults(
-            path=destination, byte_count=destination.stat().st_size, line_count=len(self.keys)
-        )
+        os.replace(self.results_file, to)  # noqa: PTH105  # as the client does
+        return RetrievedResults(path=to, byte_count=to.stat().st_size, line_count=len(self.keys))
 
-    def job_listing(self, prefix: str = "", *, inputs: Container[str] = ()) -> JobListing:  # noqa: ARG002  # the client's interface
+    def results(self, path: Path, spec: EmbeddingSpec) -> Iterator[ResultLine]:
+        """Read them as the client does."""
+        return trusted_results(path, spec)
+
+    def jobs(self, prefix: str = "", *, inputs: Container[str] = ()) -> JobListing:  # noqa: ARG002  # the client's interface
         """Return the jobs."""
         jobs = self._jobs.values()
         return JobListing(
             jobs=tuple(job for job in jobs if (job.display_name or "").startswith(prefix))
         )
 
-    def list_files(self, prefix: str = "") -> list[object]:  # noqa: ARG002  # the client's interface
+    def staged_files(self, prefix: str = "") -> list[object]:  # noqa: ARG002  # the client's interface
         """Return no files."""
         return []
 
-    def cleanup(self, job: object = None, *, files: Iterable[str] = ()) -> bool:  # noqa: ARG002  # the client's interface
+    def remove(self, *, job: object = None, files: Iterable[str] = ()) -> bool:  # noqa: ARG002  # the client's interface
         """Remove nothing."""
         return True
 

@@ -56,7 +56,7 @@ from semantic_core.domain.errors import (
     WaitTimeoutError,
 )
 from semantic_core.domain.metadata import RESULT_KEY, FoundMetadata
-from semantic_core.domain.pricing import DEFAULT_PRICES, Cost, Price, PriceTable, estimate_tokens
+from semantic_core.domain.pricing import Cost, Price, PriceTable, estimate_tokens
 from semantic_core.domain.receipts import Estimate, Receipt
 from semantic_core.domain.reports import (
     BulkReport,
@@ -91,8 +91,13 @@ from semantic_core.domain.types import (
 from semantic_core.domain.validation import fraction, whole_number
 from semantic_core.facade import SemanticCore
 from semantic_core.filters import And, Condition, Filter, Not, Operator, Or, parse_filter
-from semantic_core.providers.gemini import Endpoint, GeminiBatchClient, GeminiEmbedder
-from semantic_core.providers.gemini.keyring import GoogleKeyring
+from semantic_core.providers.facts import DEFAULT_PRICES
+from semantic_core.providers.gemini import (
+    Endpoint,
+    GeminiBatchClient,
+    GeminiEmbedder,
+    GoogleKeyring,
+)
 from semantic_core.queue.budget import RetryBudget
 from semantic_core.store import (
     DEFAULT_COLLECTION,

@@ -240,7 +240,7 @@ def three_lines(world: World) -> BatchManager:
 def test_a_download_cut_at_any_byte_stores_nothing(world: World) -> None:
     """C10: truncate[every byte]"""
     manager = three_lines(world)
-    client = manager.context().client
+    client = manager.context().provider
     remote = client.get_job_status(str(manager.jobs()[0].google_job_id))
     size = client.retrieve_results(remote, world.folder / "results").byte_count
     for at in range(0, size, 13 if IS_LONG else 97):

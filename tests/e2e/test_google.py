@@ -18,16 +18,15 @@ from semantic_core.domain.clock import SystemClock
 from semantic_core.domain.errors import AuthError, RemoteNotFoundError
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.providers.gemini import (
-    EmbeddingRequest,
     Endpoint,
     GeminiBatchClient,
     GeminiEmbedder,
-    RemoteState,
-    RemoteStatus,
     find_conflicting_keys,
     read_results,
 )
+from semantic_core.providers.port import EmbeddingRequest, RemoteState
 from support.keys import canary, keys_of_environment
+from support.wire import jobs_named
 
 KEYS = keys_of_environment()
 PATIENCE = float(os.environ.get("SEMCORE_E2E_MINUTES", "120")) * 60
@@ -87,9 +86,9 @@ def test_batch_and_live_agree(
         requests, spec=spec, display_name=name, spool=tmp_path / "spool"
     )
     try:
-        assert job.name in {found.name for found in client.find_jobs(name)}
+        assert job.name in {found.name for found in jobs_named(client, name)}
         end = clock.now() + PATIENCE
-        while job.status in (RemoteStatus.QUEUED, RemoteStatus.RUNNING):
+        while job.state in (RemoteState.QUEUED, RemoteState.RUNNING):
             assert clock.now() < end, f"{job.name} is still {job.raw_state}"
             clock.sleep(30)
             job = client.get_job_status(job)
@@ -104,9 +103,9 @@ def test_batch_and_live_agree(
             assert line.vector is not None, line.error
             assert float(np.dot(line.vector, vector)) > 0.99
     finally:
-        if job.status in (RemoteStatus.QUEUED, RemoteStatus.RUNNING):
+        if job.state in (RemoteState.QUEUED, RemoteState.RUNNING):
             client.cancel(job)
-        client.cleanup(job)
+        client.remove(job=job)
 
 
 @pytest.mark.parametrize("spec", SPECS)
@@ -128,4 +127,4 @@ def test_a_key_that_is_none_is_refused() -> None:
         GeminiBatchClient(canary("not-a"), endpoint=Endpoint()) as client,
         pytest.raises(AuthError),
     ):
-        client.list_jobs()
+        client.jobs()

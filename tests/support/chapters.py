@@ -32,8 +32,9 @@ from semantic_core.database import Database
 from semantic_core.domain.errors import SemanticCoreError
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.types import Chunk
-from semantic_core.providers.gemini import EmbeddingRequest, Endpoint, GeminiBatchClient
+from semantic_core.providers.gemini import Endpoint, GeminiBatchClient
 from semantic_core.providers.gemini.keyring import GoogleKeyring
+from semantic_core.providers.port import EmbeddingRequest
 from semantic_core.store import PeeweeVectorStore
 from semantic_core.store.indexes.cache import LEAST_SAVED
 from support.clock import SharedClock

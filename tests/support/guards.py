@@ -603,16 +603,16 @@ _SUBMITTING = (
         keeps="the intent to create is committed before the call",
         function="batches.submit_one",
         statement=(
-            "_record_intent(job, input_file)\n"
+            "_record_intent(job, staged)\n"
             "try:\n"
-            "    _create(job, input_file)\n"
+            "    _create(job, staged)\n"
             "except _OF_ONE_MODEL as error: ...\n"
             "else: ..."
         ),
         without=(
             "try:\n"
-            "    _create(job, input_file)\n"
-            "    _record_intent(job, input_file)\n"
+            "    _create(job, staged)\n"
+            "    _record_intent(job, staged)\n"
             "except _OF_ONE_MODEL as error: ...\n"
             "else: ..."
         ),
@@ -632,11 +632,10 @@ _SUBMITTING = (
     Guard(
         keeps="the create call is sent once",
         function="batches._create",
-        statement="remote = job.context.client.create_job(...)",
+        statement="remote = job.context.provider.create(...)",
         without=(
-            "remote = [job.context.client.create_job(a, spec=b, display_name=c) for a, "
-            "b, c in 2 * [(input_file, EmbeddingSpec.from_json(record.spec), "
-            "record.display_name)]][-1]"
+            "remote = [job.context.provider.create(a, spec=spec, name=b) for a, b in "
+            "2 * [(staged, record.display_name)]][-1]"
         ),
     ),
     Guard(
@@ -684,41 +683,48 @@ _SUBMITTING = (
     ),
     Guard(
         keeps="texts that nobody wants any more are let go of",
-        function="batches.requests_of",
+        function="batches.lines_of",
         statement="[Outcome(...) for _, content_hash, source in page if source is None]",
         without="[]",
         tests=("tests/core/batches/test_submit.py",),
     ),
     Guard(
         keeps="a text that was changed is not sent under its old hash",
-        function="batches.requests_of",
+        function="batches.lines_of",
         statement="hash_of(source) != content_hash",
         without="False",
         tests=("tests/crash/test_damage.py",),
     ),
     Guard(
         keeps="an input file never passes the provider's size",
-        function="batches.requests_of",
+        function="batches.lines_of",
         statement="size > room",
         without="False",
     ),
     Guard(
         keeps="what an input file has no room for goes with a later job",
-        function="batches.requests_of",
+        function="batches.lines_of",
         statement="settle_open(job, after=after, state=..., use=..., error=...)",
         without="settle_open(job, after=1 << 60, state=..., use=..., error=...)",
     ),
     Guard(
         keeps="what is in the input file stays with its job",
-        function="batches.requests_of",
+        function="batches.lines_of",
         statement="settle_open(job, after=after, state=..., use=..., error=...)",
         without="settle_open(job, after=0, state=..., use=..., error=...)",
     ),
     Guard(
         keeps="a text that no input file holds fails alone",
-        function="batches.requests_of",
+        function="batches.lines_of",
         statement="size > most",
         without="False",
+    ),
+    Guard(
+        keeps="a model that was shut down is refused before anything is staged",
+        function="batches._first_that_passes",
+        statement="context.provider.model(candidate.spec.model).check_served(now)",
+        without="",
+        tests=("tests/core/providers/test_facts.py",),
     ),
     Guard(
         keeps="the provider's limit of open jobs is waited for",
@@ -1006,7 +1012,7 @@ _RECOVERING = (
     Guard(
         keeps="of two jobs under one name the second is cancelled",
         function="batches.take_over",
-        statement="job.context.client.cancel(other)",
+        statement="job.context.provider.cancel(other.name)",
         without="",
     ),
     Guard(
@@ -1047,8 +1053,8 @@ _RECOVERING = (
     Guard(
         keeps="a refused key is not taken for a missing job",
         function="batches._look_up",
-        statement="client.find_jobs(record.display_name)",
-        without="[]",
+        statement="provider.jobs(record.display_name).jobs",
+        without="()",
         tests=("tests/core/batches/test_sync.py",),
     ),
     Guard(
@@ -1128,10 +1134,10 @@ _APPLYING = (
     ),
     Guard(
         keeps="of two vectors for one text neither is used",
-        function="batches._store_vectors",
+        function="providers.trusted_results",
         statement="line.key in conflicting",
         without="False",
-        tests=("tests/core/batches/test_sync.py",),
+        tests=("tests/core/batches/test_sync.py", "tests/core/batches/test_adopt.py"),
     ),
     Guard(
         keeps="a vector that nobody asked for is not stored",
@@ -1261,13 +1267,6 @@ _APPLYING = (
         without="mark_cleaned(connection, job_id, now=context.clock.now(), is_clean=True)",
     ),
     Guard(
-        keeps="a vector of an adopted job is checked for a second one",
-        function="batches._store_wanted",
-        statement="line.key not in conflicting",
-        without="True",
-        tests=("tests/core/batches/test_adopt.py",),
-    ),
-    Guard(
         keeps="a failed job is not adopted",
         function="batches.adopt_unknown_jobs",
         statement="not remote.is_barren",
@@ -1312,7 +1311,7 @@ _APPLYING = (
     Guard(
         keeps="test vectors never mix with paid ones",
         function="batches.BatchManager._send",
-        statement="self.store.fix_provenance(context.client.provenance)",
+        statement="self.store.fix_provenance(context.provider.provenance)",
         without="",
     ),
     Guard(

@@ -17,7 +17,7 @@ from batch_emulator import Emulator, Operation, TextKey, fake_embed, text_sha256
 from semantic_core.batches import BatchConfig
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.statuses import BudgetUse, ItemState, JobStatus, JobStep, SearchMode
-from semantic_core.providers.gemini.vectors import to_vector
+from semantic_core.providers.wire.vectors import to_vector
 from semantic_core.store import DEFAULT_COLLECTION, PeeweeVectorStore
 from support.nearest import nearest
 

@@ -9,6 +9,12 @@ from typing import Any
 
 import httpx2
 
+from semantic_core.domain.clock import Clock
+from semantic_core.providers.gemini import Endpoint
+from semantic_core.providers.gemini.connection import Connection
+from semantic_core.providers.port import BatchProvider, RemoteJob
+from semantic_core.providers.wire.secret import Secret
+
 Answer = httpx2.Response | BaseException | Callable[[httpx2.Request], httpx2.Response]
 
 
@@ -94,3 +100,19 @@ class Chunks(httpx2.SyncByteStream):
 
     def close(self) -> None:
         self.is_closed = True
+
+
+def connect_to(
+    endpoint: Endpoint,
+    key: Secret,
+    *,
+    clock: Clock,
+    transport: httpx2.BaseTransport | None = None,
+) -> Connection:
+    """Open a connection; errors call its key "key"."""
+    return Connection(endpoint.access(key, key_name="key", clock=clock, transport=transport))
+
+
+def jobs_named(client: BatchProvider, name: str) -> list[RemoteJob]:
+    """Return all jobs of exactly this name."""
+    return [job for job in client.jobs(name).jobs if job.display_name == name]

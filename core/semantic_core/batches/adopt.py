@@ -23,12 +23,7 @@ from semantic_core.database.port import Connection
 from semantic_core.domain.failpoints import FailPoint, reach
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.statuses import FailureReason, VectorOrigin
-from semantic_core.providers.gemini import (
-    RemoteJob,
-    ResultLine,
-    find_conflicting_keys,
-    read_results,
-)
+from semantic_core.providers.port import RemoteJob, ResultLine
 from semantic_core.queue.adoption import (
     adopt,
     possible_spaces,
@@ -108,17 +103,14 @@ def _store_wanted(
 ) -> tuple[Tally, int]:
     """Store the vectors of a file that chunks want; return what it held, and how many were stored."""
     tally, stored = Tally(), 0
-    conflicting = find_conflicting_keys(path)
     database = job.context.store.database
     for space_id, spec in spaces:
         tally.lines = 0
-        for page in pages(read_results(path, spec=spec)):
+        for page in pages(job.context.provider.results(path, spec)):
             tally.lines += len(page)
             lines = {bytes.fromhex(line.key): line for line in page if is_hash(line.key)}
             usable = {
-                key: _arrived(key, line)
-                for key, line in lines.items()
-                if line.vector is not None and line.key not in conflicting
+                key: _arrived(key, line) for key, line in lines.items() if line.vector is not None
             }
             with database.snapshot() as connection:
                 estimate = token_guesser(

@@ -15,9 +15,9 @@ from semantic_core.batches.job.context import LeasedJob
 from semantic_core.batches.job.end import Ending, settle_open
 from semantic_core.batches.job.hold import HOLDABLE, hold
 from semantic_core.batches.job.pages import pages
+from semantic_core.domain.clock import HOUR
 from semantic_core.domain.errors import RemoteNotFoundError
 from semantic_core.domain.failpoints import FailPoint, reach
-from semantic_core.domain.limits import GEMINI_LIMITS, HOUR
 from semantic_core.domain.statuses import (
     BudgetUse,
     HoldReason,
@@ -26,12 +26,7 @@ from semantic_core.domain.statuses import (
     JobStep,
     VectorOrigin,
 )
-from semantic_core.providers.gemini import (
-    RemoteJob,
-    ResultLine,
-    find_conflicting_keys,
-    read_results,
-)
+from semantic_core.providers.port import RemoteJob, ResultLine
 from semantic_core.queue import jobs
 from semantic_core.queue.items import (
     Outcome,
@@ -136,7 +131,7 @@ def fetched(job: LeasedJob, remote: RemoteJob) -> Iterator[Path | None]:
     """
     with job.context.workspace.file(job.id, "results") as path:
         try:
-            job.context.client.retrieve_results(remote, path, on_progress=job.keep)
+            job.context.provider.fetch(remote, path, keep=job.keep)
         except RemoteNotFoundError:
             yield None
             return
@@ -155,14 +150,7 @@ def fetched(job: LeasedJob, remote: RemoteJob) -> Iterator[Path | None]:
 def _store_vectors(job: LeasedJob, path: Path) -> Tally:
     """Store every trusted vector of a file, page by page."""
     tally = Tally()
-    conflicting = find_conflicting_keys(path)
-    if conflicting:
-        _log.warning(
-            "Batch job %s has %d texts with two different results; neither is used.",
-            job.id,
-            len(conflicting),
-        )
-    for page in pages(read_results(path, spec=job.spec())):
+    for page in pages(job.context.provider.results(path, job.spec())):
         known = _known_keys(job, page)
         arrived: dict[bytes, ArrivedVector] = {}
         for line in page:
@@ -172,11 +160,7 @@ def _store_vectors(job: LeasedJob, path: Path) -> Tally:
                 continue
             key, estimate = known[line.key or ""]
             tally.bill.add(key, line, estimate=estimate)
-            if line.key in conflicting:
-                tally.failures[key] = ResultLine(
-                    key=line.key, error="two different vectors came back", is_transient=True
-                )
-            elif line.vector is None:
+            if line.vector is None:
                 tally.failures[key] = line
             else:
                 arrived[key] = ArrivedVector(
@@ -327,7 +311,7 @@ def _miss_results(job: LeasedJob) -> None:
         job,
         HoldReason.RESULT_EXPIRED,
         "the provider no longer has its results (it keeps them for "
-        f"{GEMINI_LIMITS.result_lifetime / HOUR:.0f} hours). Its texts were billed; "
+        f"{job.context.provider.limits.result_lifetime / HOUR:.0f} hours). Its texts were billed; "
         "release(batch_id, accept_rebilling=True) sends them again.",
     )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import heapq
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeGuard
@@ -26,7 +26,8 @@ from semantic_core.domain.pricing import token_estimator
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.statuses import HoldReason
 from semantic_core.domain.types import Vector
-from semantic_core.providers.gemini import GeminiEmbedder, ResultLine, normalize, read_results
+from semantic_core.providers.port import ResultLine
+from semantic_core.providers.wire.vectors import normalize
 from semantic_core.queue.checks import finish_check, forget_check, has_passed, record_check
 from semantic_core.queue.claims import wanted_sources
 from semantic_core.queue.items import carried_tokens
@@ -117,7 +118,8 @@ def passes_check(job: LeasedJob, path: Path, specs: Sequence[EmbeddingSpec]) -> 
             context, [text for text, _ in sample], spec=spec, job_id=job.id, before_each=job.keep
         )
         keys = [line.key for _, line in sample]
-        found = SpotCheck(texts=tuple(_compare(path, spec, {keys[at]: live[at] for at in live})))
+        lines = context.provider.results(path, spec)
+        found = SpotCheck(texts=tuple(_compare(lines, {keys[at]: live[at] for at in live})))
         close_check(context, number, found)
         if not found.is_passed:
             hold(
@@ -171,9 +173,8 @@ def embed_again(
             now=now,
         )
     found: dict[int, Vector] = {}
-    endpoint = context.client.endpoint
     try:
-        with GeminiEmbedder(context.keyring, endpoint=endpoint, clock=context.clock) as embedder:
+        with context.provider.live(context.keyring) as embedder:
             for answered in embedder.embed_in_parts(texts, spec=spec, before_each=before_each):
                 found |= {
                     position: normalize(vector)
@@ -196,14 +197,15 @@ def close_check(context: BatchContext, number: int, found: SpotCheck) -> None:
 
 def _sample(job: LeasedJob, path: Path, spec: EmbeddingSpec) -> list[tuple[str, ResultLine]]:
     """Return some texts that chunks still want, each with its result: any, but the same again."""
-    most = job.context.config.spot_check
+    context = job.context
+    most = context.config.spot_check
     candidates = heapq.nsmallest(
         _CANDIDATES * most,
-        (line for line in read_results(path, spec=spec) if line.vector is not None),
+        (line for line in context.provider.results(path, spec) if line.vector is not None),
         key=lambda line: hashlib.sha256(f"{job.id}{line.key}".encode()).digest(),
     )
     lines = {bytes.fromhex(line.key): line for line in candidates if is_hash(line.key)}
-    with job.context.store.database.snapshot() as connection:
+    with context.store.database.snapshot() as connection:
         asked = list(lines)
         if not job.record().is_adopted:
             carried = carried_tokens(connection, job.id, asked)
@@ -214,9 +216,7 @@ def _sample(job: LeasedJob, path: Path, spec: EmbeddingSpec) -> list[tuple[str, 
     return found[:most]
 
 
-def _compare(
-    path: Path, spec: EmbeddingSpec, live: dict[str | None, Vector]
-) -> Iterator[CheckedText]:
+def _compare(lines: Iterable[ResultLine], live: dict[str | None, Vector]) -> Iterator[CheckedText]:
     """Yield how each live vector compares with those of all results."""
     if not live:
         return
@@ -224,7 +224,7 @@ def _compare(
     columns = np.stack([live[key] for key in keys]).T
     own = np.full(len(keys), -1.0)
     others = np.full(len(keys), -1.0)
-    for page in pages(line for line in read_results(path, spec=spec) if line.vector is not None):
+    for page in pages(line for line in lines if line.vector is not None):
         cosines = _unit([line.vector for line in page if line.vector is not None]) @ columns
         is_own = np.array([[line.key == key for key in keys] for line in page])
         own = np.maximum(own, np.where(is_own, cosines, -1.0).max(axis=0))

@@ -13,9 +13,8 @@ from collections.abc import Iterable
 from semantic_core.batches.job.context import BatchContext
 from semantic_core.domain.errors import InvalidInputError
 from semantic_core.domain.failpoints import FailPoint, reach
-from semantic_core.domain.limits import GEMINI_LIMITS
 from semantic_core.domain.statuses import JobStatus
-from semantic_core.providers.gemini import RemoteJob
+from semantic_core.providers.port import RemoteJob
 from semantic_core.queue.jobs import JobRecord, ended_names, jobs_to_clean, mark_cleaned
 
 _log = logging.getLogger(__name__)
@@ -41,7 +40,7 @@ def clean_up(context: BatchContext) -> None:
         reach(FailPoint.CLEANUP_STARTED)
         has_results = record.status is JobStatus.COMPLETED
         try:
-            is_clean = context.client.cleanup(
+            is_clean = context.provider.remove(
                 job=None if has_results else record.google_job_id,
                 files=[record.input_file] if record.input_file else [],
             )
@@ -60,7 +59,7 @@ def remove_spent(context: BatchContext, listed: Iterable[RemoteJob]) -> None:
 
     They can bring nothing any more, to no copy of this database.
     """
-    gone = context.clock.now() - GEMINI_LIMITS.result_lifetime
+    gone = context.clock.now() - context.provider.limits.result_lifetime
     spent = {
         remote.display_name: remote.name
         for remote in listed
@@ -71,6 +70,6 @@ def remove_spent(context: BatchContext, listed: Iterable[RemoteJob]) -> None:
     with context.store.database.snapshot() as connection:
         ended = sorted(ended_names(connection, spent))
     for name in ended[:_MOST_REMOVED]:
-        if not context.client.cleanup(spent[name]):
+        if not context.provider.remove(job=spent[name]):
             # The provider has trouble: the next listing goes on.
             return

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from semantic_core.domain.errors import ConfigurationError
-from semantic_core.domain.limits import GEMINI_LIMITS
-from semantic_core.domain.pricing import DEFAULT_PRICES, PriceTable
+from semantic_core.domain.pricing import PriceTable
+from semantic_core.providers.facts import DEFAULT_PRICES, LIMITS
 from semantic_core.queue.budget import LONGEST_PAUSE, RetryBudget
 from semantic_core.queue.ceilings import CeilingBounds, Load
 from semantic_core.queue.claims import ClaimLimits
@@ -17,20 +17,20 @@ class BatchConfig:
     """How batches are cut and how long things may take. Times are seconds.
 
     Attributes:
-        max_requests: texts in one job. Google names no limit; others that batch cap themselves
+        max_requests: texts in one job. Not every provider names a limit; people who batch cap themselves
             at 50,000, and a line of the result takes 10 kB at 768 dimensions.
         max_source_bytes: UTF-8 bytes of text in one job. JSON can make six times that of it,
             which stays below ``max_file_bytes`` unless a template is long.
         max_file_bytes: bytes of a job's input file as they are written; what does not fit goes
             with a later job.
         max_tokens: estimated tokens in one job. How many a project may have enqueued of a model
-            is shown in AI Studio only; first-tier projects report 130,000 to 480,000, others
+            is not told to programs; first-tier projects report 130,000 to 480,000, others
             millions.
         first_job_tokens: estimated tokens of the open jobs of a key and model together while
             nothing is known of its quota. A 429 lowers that; each job that is taken doubles it, up
             to ``max_tokens`` times ``max_open_jobs``. After a day it is forgotten.
-        max_open_jobs: jobs at the provider at one time; beyond it, texts wait. Google allows
-            100, but first-tier projects report 10.
+        max_open_jobs: jobs at the provider at one time; beyond it, texts wait. Providers allow
+            100 or more, but first-tier projects report 10.
         budget: how often one text may be tried.
         listing_grace: time between the first and the last of at least three complete listings
             that must lack a job before it counts as never created; the least that wall clock,
@@ -55,7 +55,7 @@ class BatchConfig:
 
     max_requests: int = 20_000
     max_source_bytes: int = 300_000_000
-    max_file_bytes: int = GEMINI_LIMITS.file_bytes
+    max_file_bytes: int = LIMITS.file_bytes
     max_tokens: int = 2_000_000
     first_job_tokens: int = 400_000
     max_open_jobs: int = 10

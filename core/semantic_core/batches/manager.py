@@ -28,7 +28,7 @@ from semantic_core.domain.statuses import JobStatus
 from semantic_core.domain.types import BatchJob, QueueStats, StoredChunk
 from semantic_core.domain.validation import whole_number
 from semantic_core.providers.gemini import GeminiBatchClient
-from semantic_core.providers.gemini.keyring import GoogleKeyring
+from semantic_core.providers.port import BatchProvider, Keyring
 from semantic_core.queue import jobs
 from semantic_core.queue.retries import end_pauses, retry_failed_chunks
 from semantic_core.store import PeeweeVectorStore
@@ -60,11 +60,11 @@ class BatchManager:
 
     def __init__(
         self,
-        keyring: GoogleKeyring,
+        keyring: Keyring,
         vector_store: PeeweeVectorStore,
         *,
         collection: str | None = None,
-        client: GeminiBatchClient | None = None,
+        client: BatchProvider | None = None,
         config: BatchConfig | None = None,
         clock: Clock | None = None,
     ) -> None:
@@ -179,7 +179,7 @@ class BatchManager:
         context = self.context()
         check_batchable(self.store, self.collection)
         self._tell_cautions()
-        self.store.fix_provenance(context.client.provenance)
+        self.store.fix_provenance(context.provider.provenance)
         recover(context)
         # Jobs of ours whose texts nobody knows before they end: sending now could pay twice.
         if sync_adopted(context):
@@ -247,6 +247,7 @@ class BatchManager:
                 connection,
                 collection_id=self._collection_id(connection),
                 prices=self.config.prices,
+                now=self.clock.now(),
             )
 
     def receipt(self, since: float = 0.0, *, until: float | None = None) -> Receipt:
@@ -349,11 +350,11 @@ class BatchManager:
             self._client = GeminiBatchClient.from_keyring(self.keyring, clock=self.clock)
         return BatchContext(
             store=self.store,
-            client=self._client,
+            provider=self._client,
             keyring=self.keyring,
             config=self.config,
             clock=self.clock,
-            fingerprint=self.keyring.fingerprint(self.store.meta("hmac_salt") or ""),
+            fingerprint=self._client.account(self.store.meta("hmac_salt") or ""),
             prefix=f"semcore-{self.store.meta('install_id')}-",
             workspace=self._workspace,
         )
@@ -364,6 +365,7 @@ class BatchManager:
                 connection,
                 collection_id=self._collection_id(connection),
                 prices=self.config.prices,
+                now=self.clock.now(),
             )
 
     def _tell_cautions(self) -> None:

@@ -8,13 +8,14 @@ from datetime import UTC, datetime
 from semantic_core.database.port import Connection
 from semantic_core.domain.pricing import Cost, PriceTable
 from semantic_core.domain.receipts import Estimate, Receipt
+from semantic_core.providers.facts import caution
 from semantic_core.queue.checks import spent_on_checks
 from semantic_core.queue.costs import reused_vectors, spent_since, waiting_models, waiting_tokens
 from semantic_core.queue.jobs import list_jobs
 
 
 def estimate_waiting(
-    connection: Connection, *, collection_id: int | None, prices: PriceTable
+    connection: Connection, *, collection_id: int | None, prices: PriceTable, now: float
 ) -> Estimate:
     """Estimate what sending everything that waits would cost."""
     waiting = waiting_tokens(connection, collection_id=collection_id)
@@ -29,16 +30,17 @@ def estimate_waiting(
         batch_usd=known.batch_usd if is_known else None,
         repeated_tokens=sum(part.repeated_tokens for part in waiting),
         priced_as_of=prices.as_of,
-        cautions=read_cautions(connection, collection_id=collection_id, prices=prices),
+        cautions=read_cautions(connection, collection_id=collection_id, prices=prices, now=now),
     )
 
 
 def read_cautions(
-    connection: Connection, *, collection_id: int | None, prices: PriceTable
+    connection: Connection, *, collection_id: int | None, prices: PriceTable, now: float
 ) -> tuple[str, ...]:
-    """Return what is not known of the models that texts wait for, a sentence each."""
+    """Return what stands against the models that texts wait for: a sentence each."""
     models = waiting_models(connection, collection_id=collection_id)
-    return tuple(caution for model in models if (caution := prices.caution(model)) is not None)
+    cautions = [caution(model, prices=prices, now=now) for model in models]
+    return tuple(filter(None, cautions))
 
 
 def write_receipt(

@@ -15,7 +15,7 @@ from semantic_core.batches.job.absence import LISTINGS_NEEDED, seen_absent
 from semantic_core.batches.job.context import BatchContext, LeasedJob
 from semantic_core.batches.job.end import end_job
 from semantic_core.batches.job.hold import hold, hold_unreadable
-from semantic_core.batches.job.listing import LONGEST_USE, Listing, list_provider
+from semantic_core.batches.job.listing import Listing, list_provider
 from semantic_core.batches.reopen import reopen_late_jobs
 from semantic_core.domain.errors import (
     ProviderError,
@@ -51,7 +51,9 @@ def recover(context: BatchContext) -> None:
     with context.store.database.snapshot() as connection:
         undecided = jobs.undecided_jobs(connection, now=now)
         is_needed = (
-            undecided or has_waiting(connection) or may_be_late(connection, since=now - LONGEST_USE)
+            undecided
+            or has_waiting(connection)
+            or may_be_late(connection, since=now - context.provider.limits.longest_use)
         )
     reach(FailPoint.LEFT_LISTED)
     if not is_needed:
@@ -137,7 +139,7 @@ def take_over(job: LeasedJob, record: JobRecord, listing: Listing) -> bool:
             other.name,
         )
         try:
-            job.context.client.cancel(other)
+            job.context.provider.cancel(other.name)
         except ProviderError as error:
             _log.warning("Cancelling the duplicate %s failed: %s", other.name, error)
     return True

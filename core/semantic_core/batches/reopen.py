@@ -7,8 +7,7 @@ import logging
 from semantic_core.batches.job.context import BatchContext
 from semantic_core.batches.job.listing import Listing, found_job
 from semantic_core.domain.failpoints import FailPoint, reach
-from semantic_core.domain.limits import GEMINI_LIMITS
-from semantic_core.providers.gemini import RemoteJob, RemoteStatus
+from semantic_core.providers.port import RemoteJob, RemoteState
 from semantic_core.queue.adoption import (
     believed_absent,
     hand_over,
@@ -45,7 +44,8 @@ def _reopen(
 ) -> None:
     now = context.clock.now()
     late = found_job(context, remote, job_id=job_id, display_name=name)
-    is_spent = remote.ended_at is not None and now - remote.ended_at > GEMINI_LIMITS.result_lifetime
+    lifetime = context.provider.limits.result_lifetime
+    is_spent = remote.ended_at is not None and now - remote.ended_at > lifetime
     with context.store.database.transaction() as connection:
         # Results that are gone and that nobody needs would only be asked for in vain.
         if is_spent and not lacks_vectors(connection, job_id):
@@ -82,4 +82,4 @@ def _is_first(late: RemoteJob, other: RemoteJob | None) -> bool:
 
 
 def _has_results(job: RemoteJob) -> bool:
-    return job.status is RemoteStatus.SUCCEEDED or job.result_file is not None
+    return job.state is RemoteState.SUCCEEDED or job.result_file is not None

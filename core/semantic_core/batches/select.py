@@ -13,9 +13,13 @@ from dataclasses import dataclass, field, replace
 from semantic_core.batches.job.afford import affordable_tokens, budget_exceeded
 from semantic_core.batches.job.context import BatchContext, LeasedJob, new_token
 from semantic_core.database.port import Connection
-from semantic_core.domain.errors import BudgetExceededError, NotBatchableError, SemanticCoreError
+from semantic_core.domain.errors import (
+    BudgetExceededError,
+    NotBatchableError,
+    RemoteNotFoundError,
+    SemanticCoreError,
+)
 from semantic_core.domain.failpoints import FailPoint, reach
-from semantic_core.domain.limits import GEMINI_LIMITS, RESULT_LINE_BYTES, RESULT_NUMBER_BYTES
 from semantic_core.queue.ceilings import (
     QuotaKey,
     read_ceiling,
@@ -66,7 +70,7 @@ class FlushRun:
 
     Attributes:
         options: what it may send.
-        refused: the provider's refusals, by the space that they are about: it is not tried again.
+        refused: why a model cannot be used, by the space it is of: that is not tried again.
         too_dear: what a budget did not allow, when candidates were last looked at.
     """
 
@@ -116,7 +120,11 @@ def _first_that_passes(
         if candidate.space_id in run.refused:
             continue
         try:
+            context.provider.model(candidate.spec.model).check_served(now)
             found = _look(connection, context, candidate, run.options, now)
+        except RemoteNotFoundError as error:
+            run.refused[candidate.space_id] = error
+            found = str(error)
         except BudgetExceededError as error:
             run.too_dear.append(error)
             found = str(error)
@@ -223,11 +231,11 @@ def _room(
     )
     if min(requests, tokens) <= 0 < enqueued.jobs:
         return full
-    storable = _storable(connection, context.fingerprint, candidate)
+    storable = _storable(connection, context, candidate)
     if storable <= 0 < count_at_provider(connection):
         return (
             "the results of the open jobs may fill the provider's file storage "
-            f"({GEMINI_LIMITS.storage_bytes / 1e9:.0f} GB for a project). Next: once sync finds "
+            f"({context.provider.limits.storage_bytes / 1e9:.0f} GB for a project). Next: once sync finds "
             "that one of them has ended. BatchConfig.max_open_jobs and max_requests bound them."
         )
     return _Room(
@@ -241,16 +249,18 @@ def _room(
     )
 
 
-def _storable(connection: Connection, fingerprint: str, candidate: Candidate) -> int:
+def _storable(connection: Connection, context: BatchContext, candidate: Candidate) -> int:
     """Return how many more result lines the provider's file storage surely holds."""
+    limits = context.provider.limits
     stored = stored_bytes(
         connection,
-        fingerprint,
-        number_bytes=RESULT_NUMBER_BYTES,
-        line_bytes=RESULT_LINE_BYTES,
+        context.fingerprint,
+        number_bytes=limits.result_number_bytes,
+        line_bytes=limits.result_line_bytes,
     )
-    line_bytes = (candidate.spec.dimensions or 0) * RESULT_NUMBER_BYTES + RESULT_LINE_BYTES
-    return (GEMINI_LIMITS.storage_bytes - stored) // line_bytes
+    numbers = candidate.spec.dimensions or 0
+    line_bytes = numbers * limits.result_number_bytes + limits.result_line_bytes
+    return (limits.storage_bytes - stored) // line_bytes
 
 
 def check_batchable(store: PeeweeVectorStore, name: str | None) -> None:
@@ -269,5 +279,5 @@ def check_batchable(store: PeeweeVectorStore, name: str | None) -> None:
         raise NotBatchableError(
             f"Collection {name!r} belongs to the foreign embedder {found.spec.model!r}: the Batch API "
             "cannot make its vectors. Save its chunks with their vectors, or use a collection with "
-            "a Gemini spec."
+            "the spec of a provider."
         )

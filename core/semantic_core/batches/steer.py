@@ -55,7 +55,7 @@ def cancel_job(context: BatchContext, batch_id: str) -> JobStatus:
         # The wish first: a crash after the call must not look like somebody else's cancel.
         job.move(JobStep.SUBMITTED, JobStep.FETCHED, cancel_requested_at=context.clock.now())
         reach(FailPoint.CANCEL_INTENDED)
-        context.client.cancel(str(job.record().google_job_id))
+        context.provider.cancel(str(job.record().google_job_id))
         poll(job, job.record())
         return job.record().status
 
@@ -82,7 +82,7 @@ def release_job(context: BatchContext, batch_id: str) -> None:
 def _is_key_refused(job: LeasedJob, record: JobRecord) -> bool:
     """Return whether the provider shows the job to this key no more: it cannot be cancelled."""
     try:
-        job.context.client.get_job_status(str(record.google_job_id))
+        job.context.provider.job(str(record.google_job_id))
     except AuthError:
         return True
     except RemoteNotFoundError:

@@ -1,6 +1,6 @@
 """Submitting a job so that its texts cannot be paid for twice.
 
-Creating a Gemini batch job is not idempotent, and there is no idempotency key. Hence, in this
+Creating a batch job is not idempotent, and there is no idempotency key. Hence, in this
 order: commit the claim; upload; commit ``creating``; send the create call once; commit the
 provider's job id. A crash at any point leaves a row that says what may have happened.
 """
@@ -13,7 +13,7 @@ from itertools import chain
 
 from semantic_core.batches.job.context import BatchContext, LeasedJob
 from semantic_core.batches.job.end import end_job
-from semantic_core.batches.job.requests import requests_of
+from semantic_core.batches.job.requests import lines_of
 from semantic_core.batches.select import FlushRun, claim_next
 from semantic_core.domain.errors import (
     ProviderError,
@@ -28,7 +28,7 @@ from semantic_core.domain.errors import (
 from semantic_core.domain.failpoints import FailPoint, reach
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.statuses import FailureReason, JobStatus, JobStep
-from semantic_core.providers.gemini import InputFile, RemoteJob
+from semantic_core.providers.port import RemoteJob, Staged
 from semantic_core.queue import jobs
 from semantic_core.queue.ceilings import (
     Ceiling,
@@ -69,67 +69,62 @@ def submit_one(context: BatchContext, run: FlushRun) -> str | None:
 
     See ``BatchManager.flush_queue`` for the contract.
     """
-    refused = []
+    refused_before = len(run.refused)
     while (claimed := claim_next(context, run)) is not None:
         job, space_id = claimed
         try:
-            input_file = _upload(job)
-            if input_file is None:
+            staged = _upload(job)
+            if staged is None:
                 continue
-            _record_intent(job, input_file)
+            _record_intent(job, staged)
             try:
-                _create(job, input_file)
+                _create(job, staged)
             except _OF_ONE_MODEL as error:
                 run.refused[space_id] = error
-                refused.append(error)
             else:
-                for told in refused:
+                for told in list(run.refused.values())[refused_before:]:
                     _log.warning("Texts of another model were refused: %s", told)
                 return job.id
         finally:
             job.give_back()
-    if refused:
+    if refused := list(run.refused.values())[refused_before:]:
         raise refused[0]
     if run.too_dear:
         raise run.too_dear[0]
     return None
 
 
-def _upload(job: LeasedJob) -> InputFile | None:
+def _upload(job: LeasedJob) -> Staged | None:
     """Spool and upload the job's texts; None if nobody wants any of them any more.
 
     Whatever goes wrong here, an interrupt included, surely cost nothing: the claim is released.
     """
     record = job.record()
-    requests = requests_of(job)
+    lines = lines_of(job)
     try:
-        first = next(requests, None)
+        first = next(lines, None)
         if first is None:
             _abandon(job, "nothing left to send: its texts were changed or deleted meanwhile")
             return None
         with job.context.workspace.file(job.id, "requests") as spool:
-            input_file = job.context.client.upload_requests(
-                chain([first], requests),
-                spec=job.spec(),
-                display_name=record.display_name,
-                spool=spool,
-                on_progress=job.keep,
+            staged = job.context.provider.stage(
+                chain([first], lines), name=record.display_name, spool=spool, keep=job.keep
             )
     except BaseException as error:
         _abandon_if_possible(job, f"the upload did not finish: {_words(error)}")
         raise
     reach(FailPoint.UPLOAD_DONE)
-    return input_file
+    return staged
 
 
-def _record_intent(job: LeasedJob, input_file: InputFile) -> None:
+def _record_intent(job: LeasedJob, staged: Staged) -> None:
     now = job.context.clock.now()
     job.move(
         JobStep.CLAIMED,
         step=JobStep.UPLOADED,
-        input_file=input_file.name,
-        request_count=input_file.request_count,
-        byte_count=input_file.byte_count,
+        input_file=staged.name,
+        request_count=staged.request_count,
+        byte_count=staged.byte_count,
         uploaded_at=now,
     )
     reach(FailPoint.UPLOAD_RECORDED)
@@ -137,7 +132,7 @@ def _record_intent(job: LeasedJob, input_file: InputFile) -> None:
     reach(FailPoint.CREATE_INTENDED)
 
 
-def _create(job: LeasedJob, input_file: InputFile) -> None:
+def _create(job: LeasedJob, staged: Staged) -> None:
     """Send the create call, once. After it, only a definite refusal releases the claim.
 
     An interrupt passes through and leaves the step ``creating``: sync_status() finds out.
@@ -147,9 +142,8 @@ def _create(job: LeasedJob, input_file: InputFile) -> None:
     # process has given up this job and sent its texts in one of its own.
     job.move(JobStep.CREATING, creating_at=job.context.clock.now())
     try:
-        remote = job.context.client.create_job(
-            input_file, spec=EmbeddingSpec.from_json(record.spec), display_name=record.display_name
-        )
+        spec = EmbeddingSpec.from_json(record.spec)
+        remote = job.context.provider.create(staged, spec=spec, name=record.display_name)
     except ProviderError as error:
         if not error.is_definite:
             raise SubmissionUncertainError(

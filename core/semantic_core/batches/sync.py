@@ -11,6 +11,7 @@ from semantic_core.batches.job.hold import hold_unreadable
 from semantic_core.batches.job.poll import poll
 from semantic_core.batches.recover import is_undecided, note_fault, recover
 from semantic_core.database import Database
+from semantic_core.domain.clock import HOUR
 from semantic_core.domain.errors import (
     DatabaseCorruptError,
     ProviderError,
@@ -18,7 +19,6 @@ from semantic_core.domain.errors import (
     StorageError,
     TransitionError,
 )
-from semantic_core.domain.limits import GEMINI_LIMITS, HOUR
 from semantic_core.domain.statuses import JobStatus
 from semantic_core.queue import jobs
 from semantic_core.queue.adoption import open_adopted
@@ -181,7 +181,7 @@ def warn_of_expiring(context: BatchContext) -> None:
                 "keeps them for %.0f. %s",
                 job.id,
                 (now - job.finished_at) / HOUR,
-                GEMINI_LIMITS.result_lifetime / HOUR,
+                context.provider.limits.result_lifetime / HOUR,
                 job.error_message or "",
             )
 

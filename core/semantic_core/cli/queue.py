@@ -20,10 +20,11 @@ from semantic_core.cli.options import (
     open_manager,
 )
 from semantic_core.cli.output import age, console, errors, print_json, say, show_table
-from semantic_core.domain.limits import GEMINI_LIMITS, HOUR
+from semantic_core.domain.clock import HOUR
 from semantic_core.domain.receipts import Receipt
 from semantic_core.domain.statuses import HoldReason
 from semantic_core.domain.types import BatchJob, PassedOver, QueueStats
+from semantic_core.providers.facts import LIMITS
 from semantic_core.views.wording import (
     counted,
     moment,
@@ -172,7 +173,7 @@ def show_stats(stats: QueueStats) -> None:
     for job in stats.expiring_jobs:
         say(
             f"{job.id[:ID_WIDTH]}: its results are {age(job.finished_at)} old and not stored here; "
-            f"the provider removes them after {GEMINI_LIMITS.result_lifetime / HOUR:.0f} hours. "
+            f"the provider removes them after {LIMITS.result_lifetime / HOUR:.0f} hours. "
             "Run semcore sync."
         )
     for caution in stats.cautions:

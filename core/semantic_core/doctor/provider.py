@@ -63,14 +63,14 @@ def remote_files(context: BatchContext, *, fix: bool) -> Iterator[Finding]:
     Raises:
         ProviderError: the listing failed.
     """
-    files = context.client.list_files(context.prefix)
+    files = context.provider.staged_files(context.prefix)
     with context.store.database.snapshot() as connection:
         left = sorted(
             ended_inputs(connection, [(file.name, str(file.display_name)) for file in files])
         )
     if not left:
         return
-    is_fixed = fix and context.client.cleanup(files=left)
+    is_fixed = fix and context.provider.remove(files=left)
     yield Finding(
         trouble=Trouble.REMOTE_FILE,
         count=len(left),

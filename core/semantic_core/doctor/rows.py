@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from semantic_core.database import Database, open_to_others, tighten
 from semantic_core.database.port import Connection
 from semantic_core.doctor.findings import Finding, Trouble
+from semantic_core.domain.clock import HOUR
 from semantic_core.domain.errors import DatabaseCorruptError, DatabaseReadOnlyError
-from semantic_core.domain.limits import HOUR
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.queue.counts import recount
 from semantic_core.queue.jobs import far_leases

@@ -17,7 +17,7 @@ from semantic_core.domain.errors import BudgetExceededError, ProviderError
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.statuses import SearchMode
 from semantic_core.domain.types import Vector
-from semantic_core.providers.gemini import normalize
+from semantic_core.providers.wire.vectors import normalize
 
 _MOST_NAMED = 5
 

@@ -15,6 +15,7 @@ from semantic_core.domain.errors import ConfigurationError, InvalidInputError
 from semantic_core.domain.extras import load_extra
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.validation import check_text, has_words
+from semantic_core.providers.facts import model_facts
 
 FORMATS = ("text", "markdown")
 
@@ -95,7 +96,7 @@ class Splitter:
         if format not in FORMATS:
             raise InvalidInputError(f"format={format!r}: use one of {', '.join(FORMATS)}.")
         check_text(text, what="the text")
-        limit = None if spec is None else spec.character_limit
+        limit = None if spec is None else model_facts(spec.model).character_limit
         if format == "markdown":
             return self._pieces(text, _markdown_titles(text), MarkdownSplitter, limit)
         return self._pieces(text, _underlined_titles(text), TextSplitter, limit)

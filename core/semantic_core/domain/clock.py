@@ -8,6 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import Protocol
 
+HOUR = 3600.0
+
 
 class Clock(Protocol):
     """Tells and passes time.

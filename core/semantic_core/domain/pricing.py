@@ -1,4 +1,4 @@
-"""What embedding costs: one dated price table, a token estimate, batch against live."""
+"""What embedding costs: prices by model, a token estimate, batch against live."""
 
 from __future__ import annotations
 
@@ -10,10 +10,7 @@ from typing import Self
 import numpy as np
 
 from semantic_core.domain.errors import ConfigurationError
-from semantic_core.domain.spec import MODEL_TOKEN_LIMITS, PLACEHOLDER, EmbeddingSpec
-
-PRICES_URL = "https://ai.google.dev/gemini-api/docs/pricing"
-PRICES_DATE = "2026-11"
+from semantic_core.domain.spec import PLACEHOLDER, EmbeddingSpec
 
 # Tokens by the first byte of a UTF-8 character, in twentieths; the bytes that follow it are 0. Held
 # against the tokenizers cl100k_base and o200k_base with each digit on its own, as Gemini's has it
@@ -155,33 +152,3 @@ class PriceTable:
             f"{model}: ${price.live:g} live, ${price.batch:g} in batch for a million input tokens "
             f"({self.source}, {self.as_of})."
         )
-
-    def caution(self, model: str) -> str | None:
-        """Return what sending texts to a model without a price or a token limit means, or None."""
-        missing = [
-            name
-            for name, table in (("price", self.prices), ("token limit", MODEL_TOKEN_LIMITS))
-            if model not in table
-        ]
-        if not missing:
-            return None
-        means = {
-            "price": "what its jobs cost is in no estimate, budget or receipt (pass "
-            "BatchConfig(prices=...) to have it there)",
-            "token limit": "no text is refused here as too long for it",
-        }
-        return (
-            f"No {' and no '.join(missing)} is known for the model {model!r}: "
-            f"{', and '.join(means[name] for name in missing)}. Check its spelling at {self.source}."
-        )
-
-
-DEFAULT_PRICES = PriceTable(
-    prices={
-        "gemini-embedding-001": Price(live=0.15, batch=0.075),
-        "gemini-embedding-2": Price(live=0.20, batch=0.10),
-    },
-    source=PRICES_URL,
-    as_of=PRICES_DATE,
-)
-"""Google's prices of the paid tier; the output of embedding models is free."""

@@ -11,19 +11,8 @@ from semantic_core.domain.errors import ConfigurationError, DatabaseCorruptError
 
 PLACEHOLDER = "{text}"
 
-# Input limits in tokens: https://ai.google.dev/gemini-api/docs/embeddings, read 2026-11.
-MODEL_TOKEN_LIMITS = {"gemini-embedding-001": 2048, "gemini-embedding-2": 8192}
-
-# What these models make at most: the same page.
-MOST_DIMENSIONS = 3072
-
-# A token of the Gemini models is about four characters of plain English: what is split here is
-# split below that.
-CHARS_PER_TOKEN = 4
-
-# No token is longer, so a text of more bytes cannot fit; whether a shorter one does is the
-# provider's call, since a table of 8,909 characters was seen to have 549 tokens.
-LONGEST_TOKEN = 64
+# What these models make at most: https://ai.google.dev/gemini-api/docs/embeddings, read 2026-11.
+_MOST_DIMENSIONS = {"gemini-embedding-001": 3072, "gemini-embedding-2": 3072}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,8 +47,7 @@ class EmbeddingSpec:
             object.__setattr__(self, "model", self.model.removeprefix("models/"))
         if self.dimensions is None and not self.is_external:
             raise ConfigurationError("EmbeddingSpec.dimensions is missing. Give the vector size.")
-        is_known = self.model in MODEL_TOKEN_LIMITS and not self.is_external
-        most = MOST_DIMENSIONS if is_known else 65_536
+        most = 65_536 if self.is_external else _MOST_DIMENSIONS.get(self.model, 65_536)
         if self.dimensions is not None and not (
             isinstance(self.dimensions, int) and 1 <= self.dimensions <= most
         ):
@@ -134,21 +122,6 @@ class EmbeddingSpec:
                 "normalized": self.normalized,
             }
         return hashlib.sha256(json.dumps(side, sort_keys=True).encode()).hexdigest()
-
-    @property
-    def token_limit(self) -> int | None:
-        """Input tokens the model takes for one text, or None for a model not known here."""
-        return MODEL_TOKEN_LIMITS.get(self.model)
-
-    @property
-    def character_limit(self) -> int | None:
-        """Characters of plain English that fit the model's limit, or None."""
-        return None if self.token_limit is None else self.token_limit * CHARS_PER_TOKEN
-
-    @property
-    def byte_limit(self) -> int | None:
-        """UTF-8 bytes above which a text cannot fit the model's limit, or None."""
-        return None if self.token_limit is None else self.token_limit * LONGEST_TOKEN
 
     def document_text(self, text: str) -> str:
         """Return what is sent to embed this document text."""

@@ -7,6 +7,10 @@ from typing import Self
 
 from semantic_core.domain.errors import DatabaseCorruptError
 
+# How the reason begins for which a text is FAILED that its model does not take whole: it is never
+# sent again by itself.
+TOO_LONG = "too long"
+
 
 class _State(StrEnum):
     """A state that rows hold."""

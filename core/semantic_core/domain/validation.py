@@ -18,11 +18,9 @@ from semantic_core.domain.errors import (
     InvalidInputError,
     InvalidTextError,
     InvalidVectorError,
-    TextTooLongError,
 )
 
 if TYPE_CHECKING:
-    from semantic_core.domain.spec import EmbeddingSpec
     from semantic_core.domain.types import VectorLike
 
 T = TypeVar("T")
@@ -165,25 +163,6 @@ def check_has_words(text: str, *, what: str) -> None:
         raise BlankTextError(
             f"{what} is blank: without a letter or a digit there is nothing to embed. Skip it "
             "before saving."
-        )
-
-
-def check_length(text: str, spec: EmbeddingSpec, *, what: str) -> None:
-    """Check that a text can fit the model's limit.
-
-    Raises:
-        TextTooLongError: it has more UTF-8 bytes than that many tokens can hold; whether what
-            is shorter fits is the provider's call.
-    """
-    limit = spec.byte_limit
-    # No character has more than four bytes, so most texts need not be encoded.
-    if limit is None or 4 * len(text) <= limit:
-        return
-    size = len(text.encode())
-    if size > limit:
-        raise TextTooLongError(
-            f"{what} has {size:,} bytes; {spec.model} takes {spec.token_limit:,} tokens, which is "
-            f"never more than {limit:,} bytes. Split it before saving."
         )
 
 

@@ -1,7 +1,7 @@
 """How much one key may have enqueued of one model, as far as its refusals (429) say.
 
-How many tokens and jobs a project may have open depends on project, tier and model. Google shows it
-in AI Studio and tells it to no program: what a project takes is found out by trying.
+How many tokens and jobs a project may have open depends on project, tier and model, and is told to
+no program: what a project takes is found out by trying.
 """
 
 from __future__ import annotations

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from semantic_core.database import any_text
 from semantic_core.database.port import Connection
 from semantic_core.domain.pricing import Cost, Price, PriceTable, token_estimator, tokens_in
-from semantic_core.domain.spec import MODEL_TOKEN_LIMITS, EmbeddingSpec
+from semantic_core.domain.spec import EmbeddingSpec
+from semantic_core.providers.facts import LONGEST_LIMIT, model_facts
 from semantic_core.queue.job_rows import read_columns
 
 _WAITS = "k.embedding_status = 'PENDING' AND k.batch_job_id IS NULL"
@@ -189,7 +190,7 @@ def mean_tokens(connection: Connection, space_id: int, spec: EmbeddingSpec) -> i
     ]
     if sample:
         return -(-sum(sample) // len(sample))
-    return spec.token_limit or max(MODEL_TOKEN_LIMITS.values())
+    return model_facts(spec.model).token_limit or LONGEST_LIMIT
 
 
 def token_guesser(

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from semantic_core.database.port import Connection
-from semantic_core.domain.limits import TOO_LONG
-from semantic_core.domain.statuses import BudgetUse, EmbeddingStatus, ItemState
+from semantic_core.domain.statuses import TOO_LONG, BudgetUse, EmbeddingStatus, ItemState
 from semantic_core.queue.budget import RetryBudget, used_budget
 from semantic_core.queue.counts import move_counts
 

@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterator
 
 from semantic_core.database.port import Connection
-from semantic_core.domain.limits import GEMINI_LIMITS
 from semantic_core.domain.statuses import EmbeddingStatus, HoldReason
 from semantic_core.domain.types import BatchJob, PassedOver, QueueStats
+from semantic_core.providers.facts import LIMITS
 from semantic_core.queue.budget import LONGEST_PAUSE
 from semantic_core.queue.counts import read_counts
 from semantic_core.queue.jobs import list_jobs
@@ -88,7 +88,7 @@ def _is_overdue(job: BatchJob, now: float) -> bool:
         job.hold_reason is None
         and job.finished_at is None
         and job.submitted_at is not None
-        and now - job.submitted_at > GEMINI_LIMITS.job_target
+        and now - job.submitted_at > LIMITS.job_target
     )
 
 
@@ -98,5 +98,5 @@ def is_expiring(job: BatchJob, now: float) -> bool:
         job.is_open
         and job.hold_reason in (None, HoldReason.BAD_RESULTS)
         and job.finished_at is not None
-        and now - job.finished_at > GEMINI_LIMITS.result_warning
+        and now - job.finished_at > LIMITS.result_warning
     )

@@ -20,11 +20,12 @@ from batch_emulator import (
 from semantic_core.batches.adopt import adopt_unknown_jobs
 from semantic_core.batches.job.listing import list_provider
 from semantic_core.domain.errors import AuthError, ProviderUnavailableError
-from semantic_core.domain.limits import GEMINI_LIMITS
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.statuses import EmbeddingStatus, JobStatus, JobStep
 from semantic_core.domain.types import Chunk
-from semantic_core.providers.gemini import EmbeddingRequest, Endpoint, GeminiBatchClient
+from semantic_core.providers.facts import LIMITS
+from semantic_core.providers.gemini import Endpoint, GeminiBatchClient
+from semantic_core.providers.port import EmbeddingRequest
 from semantic_core.store import PeeweeVectorStore
 from support.world import BATCH_KEY, CONFIG, World, open_world
 
@@ -210,7 +211,7 @@ def test_jobs_are_removed_once_their_results_are_gone(world: World) -> None:
     manager.flush_queue()
     manager.sync_status()
     assert world.emulator.calls(Operation.DELETE) == []
-    world.clock.advance(GEMINI_LIMITS.result_lifetime - 1)
+    world.clock.advance(LIMITS.result_lifetime - 1)
     world.store.save([Chunk(id="later", text="a later text")])
     manager.flush_queue()
     assert world.emulator.calls(Operation.DELETE) == []

@@ -16,7 +16,7 @@ def step(world: World) -> JobStep:
 
 def remote_files(world: World) -> int:
     context = world.manager().context()
-    return len(context.client.list_files(context.prefix))
+    return len(context.provider.staged_files(context.prefix))
 
 
 @pytest.fixture

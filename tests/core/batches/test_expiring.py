@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from batch_emulator import FaultRule, Operation, Reply, StickJob
+from semantic_core.domain.clock import HOUR
 from semantic_core.domain.errors import ProviderUnavailableError
-from semantic_core.domain.limits import GEMINI_LIMITS, HOUR
 from semantic_core.domain.statuses import EmbeddingStatus, HoldReason, JobStatus
+from semantic_core.providers.facts import LIMITS
 from support.world import World, open_world
 
 READY, PENDING = EmbeddingStatus.READY, EmbeddingStatus.PENDING
@@ -63,7 +64,7 @@ def test_results_that_are_gone_are_no_longer_warned_of(
     manager = world.manager()
     manager.flush_queue()
     world.emulator.jobs()
-    world.clock.advance(GEMINI_LIMITS.result_lifetime + HOUR)
+    world.clock.advance(LIMITS.result_lifetime + HOUR)
     manager.sync_status()
     stats = manager.get_queue_stats()
     assert stats.held_jobs[0].hold_reason is HoldReason.RESULT_EXPIRED

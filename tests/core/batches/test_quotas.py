@@ -14,9 +14,9 @@ import pytest
 from batch_emulator import FailLines, FaultRule, Operation, Reply
 from semantic_core.batches import BatchManager
 from semantic_core.doctor import Finding, Trouble, examine
+from semantic_core.domain.clock import HOUR
 from semantic_core.domain.errors import RateLimitError
 from semantic_core.domain.failpoints import FailPoint, arm, disarm
-from semantic_core.domain.limits import HOUR
 from semantic_core.domain.pricing import estimate_tokens
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.statuses import EmbeddingStatus

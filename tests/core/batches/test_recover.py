@@ -28,7 +28,7 @@ from semantic_core.domain.failpoints import FailPoint, arm, disarm
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.statuses import EmbeddingStatus, HoldReason, JobStatus, JobStep
 from semantic_core.domain.types import Chunk
-from semantic_core.providers.gemini import EmbeddingRequest
+from semantic_core.providers.port import EmbeddingRequest
 from semantic_core.store import PeeweeVectorStore
 from support.chunks import content_hash
 from support.keys import OTHER_KEY, ROTATED_KEY
@@ -51,7 +51,7 @@ def create_again(world: World, manager: BatchManager) -> None:
     """Do what this library never does: create a second job under the same name."""
     (job,) = manager.jobs()
     world.clock.advance(1)
-    manager.context().client.create_embedding_job(
+    manager.context().provider.create_embedding_job(
         [EmbeddingRequest(key=content_hash("one", EmbeddingSpec()), text="one")],
         spec=EmbeddingSpec(),
         display_name=job.display_name,

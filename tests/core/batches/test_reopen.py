@@ -20,11 +20,12 @@ from batch_emulator import (
 from semantic_core.batches import BatchManager
 from semantic_core.domain.errors import SubmissionUncertainError
 from semantic_core.domain.failpoints import FailPoint, arm, disarm
-from semantic_core.domain.limits import GEMINI_LIMITS
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.statuses import EmbeddingStatus, FailureReason, JobStatus
 from semantic_core.domain.types import BatchJob, Chunk
-from semantic_core.providers.gemini import EmbeddingRequest, Endpoint, GeminiBatchClient
+from semantic_core.providers.facts import LIMITS
+from semantic_core.providers.gemini import Endpoint, GeminiBatchClient
+from semantic_core.providers.port import EmbeddingRequest
 from support.chunks import content_hash
 from support.invariants import check_invariants, excused
 from support.world import CONFIG, World, open_world
@@ -279,7 +280,7 @@ def test_results_that_are_gone_and_not_needed_reopen_nothing(world: World) -> No
     manager = given_up(world, "one")
     assert manager.flush_queue() is not None
     manager.sync_status()
-    world.clock.advance(GEMINI_LIMITS.result_lifetime + LATE)
+    world.clock.advance(LIMITS.result_lifetime + LATE)
     world.store.save([Chunk(id="more", text="more")])
     assert manager.flush_queue() is not None
     assert first(manager).failure_reason is FailureReason.NEVER_CREATED
@@ -313,9 +314,9 @@ def test_only_a_job_that_was_not_shown_excuses_a_second_bill(
     manager = given_up(world, "one")
     if is_shown:
         world.clock.advance(LATE)
-        manager.context().client.list_jobs()
+        manager.context().provider.jobs()
     # What this library never does once a listing showed the job.
-    manager.context().client.create_embedding_job(
+    manager.context().provider.create_embedding_job(
         [EmbeddingRequest(key=content_hash("one", EmbeddingSpec()), text="one")],
         spec=EmbeddingSpec(),
         display_name="again",

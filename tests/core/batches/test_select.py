@@ -10,10 +10,11 @@ import pytest
 from batch_emulator import FaultRule, Operation, Reply
 from semantic_core.batches import Watch, WatchOptions
 from semantic_core.domain.errors import BudgetExceededError, RateLimitError, RequestRefusedError
-from semantic_core.domain.pricing import DEFAULT_PRICES, PriceTable
+from semantic_core.domain.pricing import PriceTable
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.statuses import EmbeddingStatus
 from semantic_core.domain.types import Chunk
+from semantic_core.providers.facts import DEFAULT_PRICES
 from support.world import CONFIG, World, open_world
 
 OLD = EmbeddingSpec(model="gemini-embedding-2")

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from batch_emulator import Emulator, EmulatorConfig, FaultRule, Operation, Reply
 from semantic_core.cli.app import app
 from semantic_core.cli.output import INTERRUPTED
-from semantic_core.domain.limits import HOUR
+from semantic_core.domain.clock import HOUR
 from support.keys import canary
 
 

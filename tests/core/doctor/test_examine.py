@@ -21,14 +21,14 @@ from batch_emulator import (
 )
 from semantic_core.batches import BatchManager
 from semantic_core.doctor import Finding, Trouble, examine
+from semantic_core.domain.clock import HOUR
 from semantic_core.domain.errors import ProviderError, SubmissionUncertainError
 from semantic_core.domain.failpoints import FailPoint, arm, disarm
-from semantic_core.domain.limits import HOUR
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.statuses import EmbeddingStatus
 from semantic_core.domain.types import Chunk
-from semantic_core.providers.gemini import EmbeddingRequest
 from semantic_core.providers.gemini.keyring import GoogleKeyring
+from semantic_core.providers.port import EmbeddingRequest
 from semantic_core.store import PeeweeVectorStore
 from semantic_core.store.indexes.cache import LEAST_SAVED
 from support.chunks import chunks_of, embed, vector_of
@@ -375,7 +375,7 @@ def test_a_job_that_stands_twice_is_named(world: World) -> None:
     manager = world.manager()
     manager.flush_queue()
     (job,) = manager.jobs()
-    manager.context().client.create_embedding_job(
+    manager.context().provider.create_embedding_job(
         [EmbeddingRequest(key="0" * 64, text="planted")],
         spec=EmbeddingSpec(),
         display_name=job.display_name,
@@ -401,18 +401,13 @@ def test_input_files_of_ended_jobs_are_removed_and_no_others(world: World) -> No
     world.emulator.add_fault(FaultRule(effect=StickJob(), times=None))
     manager.flush_queue()
     for name in ("somebody else's", f"{manager.context().prefix}of-another-copy"):
-        manager.context().client.upload_requests(
-            [EmbeddingRequest(key="k", text="theirs")],
-            spec=EmbeddingSpec(),
-            display_name=name,
-            spool=world.folder / "theirs.jsonl",
-        )
+        manager.context().provider.stage([b"{}\n"], name=name, spool=world.folder / "theirs.jsonl")
     world.emulator.clear_faults()
-    before = {file.display_name for file in manager.context().client.list_files()}
+    before = {file.display_name for file in manager.context().provider.staged_files()}
     assert found(manager)[Trouble.REMOTE_FILE].count == 1
     assert found(manager, fix=True)[Trouble.REMOTE_FILE].is_fixed
     assert Trouble.REMOTE_FILE not in found(manager)
-    after = {file.display_name for file in manager.context().client.list_files()}
+    after = {file.display_name for file in manager.context().provider.staged_files()}
     assert before - after == {ended.display_name}
 
 
@@ -429,7 +424,7 @@ def test_a_file_whose_name_was_never_recorded_is_found_by_its_display_name(world
     manager = world.manager()
     manager.sync_status()
     assert found(manager, fix=True)[Trouble.REMOTE_FILE].is_fixed
-    assert manager.context().client.list_files() == []
+    assert manager.context().provider.staged_files() == []
 
 
 # --- jobs that wait ---------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from semantic_core.documents.splitter import FORMATS, MOST_TITLE_CHARS, Piece, Splitter
 from semantic_core.domain.errors import ConfigurationError, InvalidInputError, InvalidTextError
 from semantic_core.domain.spec import EmbeddingSpec
+from semantic_core.providers.facts import model_facts
 
 MARKDOWN = """\
 Before any heading.
@@ -41,6 +42,7 @@ Manual
 ******
 
 Welcome.
+from semantic_core.providers.facts import model_facts
 
 
 Install
@@ -197,7 +199,7 @@ def test_an_endless_title_is_cut_in_the_path() -> None:
 
 def test_no_vector_source_is_over_the_limit_of_the_spec() -> None:
     spec = EmbeddingSpec.gemini_embedding_001()
-    limit = spec.character_limit
+    limit = model_facts(spec.model).character_limit
     assert limit is not None
     text = f"# A title that takes its share\n\nText.\n\n## B\n\n{'All in one line, ' * 2_000}"
     found = list(Splitter(max_chars=100_000).split(text, format="markdown", spec=spec))

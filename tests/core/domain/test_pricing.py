@@ -6,27 +6,20 @@ import pytest
 
 from semantic_core.domain.errors import ConfigurationError
 from semantic_core.domain.pricing import (
-    DEFAULT_PRICES,
     Cost,
     Price,
     PriceTable,
     estimate_tokens,
     token_estimator,
 )
-from semantic_core.domain.spec import MODEL_TOKEN_LIMITS, EmbeddingSpec
+from semantic_core.domain.spec import EmbeddingSpec
+from semantic_core.providers.facts import DEFAULT_PRICES
 
 
 def test_batch_costs_half_of_live() -> None:
     cost = DEFAULT_PRICES.cost("gemini-embedding-001", 2_000_000)
     assert cost == Cost(tokens=2_000_000, live_usd=0.30, batch_usd=0.15)
     assert cost.saved_usd == pytest.approx(0.15)
-
-
-@pytest.mark.parametrize("model", MODEL_TOKEN_LIMITS)
-def test_every_known_model_has_a_price(model: str) -> None:
-    cost = DEFAULT_PRICES.cost(model, 1_000_000)
-    assert cost is not None
-    assert cost.batch_usd == cost.live_usd / 2
 
 
 def test_unknown_model_has_no_cost_and_says_so() -> None:
@@ -110,12 +103,3 @@ def test_what_surrounds_a_text_is_estimated_with_it() -> None:
     framed = token_estimator(EmbeddingSpec.gemini_embedding_2())
     assert plain(b"cat") == 1
     assert framed(b"cat") == 1 + estimate_tokens("title: none | text: ")
-
-
-def test_what_is_not_known_of_a_model_is_said() -> None:
-    assert DEFAULT_PRICES.caution("gemini-embedding-001") is None
-    caution = DEFAULT_PRICES.caution("gemini-embedding-9") or ""
-    assert "No price and no token limit is known for the model 'gemini-embedding-9'" in caution
-    mine = PriceTable(prices={"mine": Price(live=1.0, batch=0.25)}, source="s", as_of="now")
-    assert "No token limit is known" in (mine.caution("mine") or "")
-    assert "No price is known" in (mine.caution("gemini-embedding-001") or "")

@@ -117,16 +117,6 @@ def test_templates_go_around_the_text() -> None:
     assert EmbeddingSpec().document_text("as it is") == "as it is"
 
 
-def test_limits_are_those_of_the_model() -> None:
-    assert EmbeddingSpec().token_limit == 2048
-    assert EmbeddingSpec().character_limit == 8192
-    assert EmbeddingSpec().byte_limit == 131_072
-    assert EmbeddingSpec.gemini_embedding_2().token_limit == 8192
-    assert EmbeddingSpec(model="another").token_limit is None
-    assert EmbeddingSpec(model="another").character_limit is None
-    assert EmbeddingSpec(model="another").byte_limit is None
-
-
 @pytest.mark.parametrize(
     ("change", "says"),
     [

@@ -16,10 +16,8 @@ from semantic_core.domain.errors import (
     BlankTextError,
     InvalidTextError,
     InvalidVectorError,
-    TextTooLongError,
 )
-from semantic_core.domain.spec import EmbeddingSpec
-from semantic_core.domain.validation import check_length, check_not_blank, check_text, check_vector
+from semantic_core.domain.validation import check_not_blank, check_text, check_vector
 
 # --- texts -----------------------------------------------------------------------------------
 
@@ -72,24 +70,6 @@ def test_a_blank_text_is_refused(text: str) -> None:
 
 def test_a_text_with_anything_in_it_is_not_blank() -> None:
     check_not_blank(" . ", what="the text")
-
-
-def test_only_a_text_that_cannot_fit_is_refused() -> None:
-    spec = EmbeddingSpec()
-    check_length("x" * 131_072, spec, what="the text")
-    with pytest.raises(TextTooLongError, match=r"131,073 bytes.*2,048 tokens.*Split it"):
-        check_length("x" * 131_073, spec, what="the text")
-
-
-def test_length_is_counted_in_bytes() -> None:
-    check_length("ы" * 65_536, EmbeddingSpec(), what="the text")
-    with pytest.raises(TextTooLongError, match="131,074 bytes"):
-        check_length("ы" * 65_537, EmbeddingSpec(), what="the text")
-
-
-def test_a_model_without_a_known_limit_takes_any_length() -> None:
-    check_length("x" * 1_000_000, EmbeddingSpec(model="some-model"), what="the text")
-    check_length("x" * 1_000_000, EmbeddingSpec.external("other"), what="the text")
 
 
 # --- vectors ---------------------------------------------------------------------------------

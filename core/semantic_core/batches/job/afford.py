@@ -6,7 +6,7 @@ from semantic_core.batches.config import BatchConfig
 from semantic_core.batches.receipts import spent_this_month
 from semantic_core.database.port import Connection
 from semantic_core.domain.errors import BudgetExceededError
-from semantic_core.domain.spec import MODEL_TOKEN_LIMITS
+from semantic_core.providers.facts import LONGEST_LIMIT, model_facts
 from semantic_core.queue.jobs import count_at_provider
 
 
@@ -79,7 +79,7 @@ def price_of_check(
 
 def _set_aside(model: str, config: BatchConfig) -> float:
     """Return what the spot check of one job can cost at most."""
-    tokens = config.spot_check * MODEL_TOKEN_LIMITS.get(model, max(MODEL_TOKEN_LIMITS.values()))
+    tokens = config.spot_check * (model_facts(model).token_limit or LONGEST_LIMIT)
     cost = config.prices.cost(model, tokens)
     return 0.0 if cost is None else cost.live_usd
 

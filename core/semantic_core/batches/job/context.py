@@ -17,9 +17,7 @@ from semantic_core.domain.errors import DatabaseCorruptError, StorageError
 from semantic_core.domain.failpoints import FailPoint, reach
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.statuses import JobStep
-from semantic_core.providers.gemini import GeminiBatchClient
-from semantic_core.providers.gemini.keyring import GoogleKeyring
-from semantic_core.providers.gemini.names import is_remote_name
+from semantic_core.providers.port import BatchProvider, Keyring
 from semantic_core.queue import jobs
 from semantic_core.queue.job_rows import job_spec
 from semantic_core.queue.jobs import JobRecord
@@ -34,7 +32,7 @@ class BatchContext:
 
     Attributes:
         store: where chunks and jobs are.
-        client: how the provider is asked.
+        provider: who embeds.
         keyring: its default key pays for spot checks.
         config: limits and delays.
         clock: where time comes from.
@@ -44,8 +42,8 @@ class BatchContext:
     """
 
     store: PeeweeVectorStore
-    client: GeminiBatchClient
-    keyring: GoogleKeyring
+    provider: BatchProvider
+    keyring: Keyring
     config: BatchConfig
     clock: Clock
     fingerprint: str
@@ -156,7 +154,7 @@ class LeasedJob:
         """Return what of the job's row is damaged and needed to go on, or None."""
         damaged = list(record.unreadable)
         if record.step in (JobStep.SUBMITTED, JobStep.FETCHED):
-            if not is_remote_name(record.google_job_id, kind="batches"):
+            if not self.context.provider.is_job_id(record.google_job_id):
                 damaged.append("google_job_id")
             # The results of an adopted job are read for every space that they can be of.
             if not record.is_adopted:

@@ -6,12 +6,8 @@ from dataclasses import dataclass, replace
 
 from semantic_core.batches.job.absence import Reading
 from semantic_core.batches.job.context import BatchContext
-from semantic_core.domain.limits import GEMINI_LIMITS
-from semantic_core.providers.gemini import RemoteJob
+from semantic_core.providers.port import RemoteJob
 from semantic_core.queue.adoption import FoundJob, inputs_without_job
-
-# A job that began is over by then, and so are its results: nothing could be taken any more.
-LONGEST_USE = GEMINI_LIMITS.job_lifetime + GEMINI_LIMITS.result_lifetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,8 +42,10 @@ def list_provider(context: BatchContext) -> Listing:
     """
     taken = Reading.take(context.clock)
     with context.store.database.snapshot() as connection:
-        inputs = inputs_without_job(connection, since=taken.wall - LONGEST_USE)
-    listed = context.client.job_listing(context.prefix, inputs=inputs)
+        # What is older is over, and so are its results: nothing could be taken any more.
+        since = taken.wall - context.provider.limits.longest_use
+        inputs = inputs_without_job(connection, since=since)
+    listed = context.provider.jobs(context.prefix, inputs=inputs)
     return Listing(jobs=listed.jobs, taken=replace(taken, provider=listed.date))
 
 

@@ -12,7 +12,7 @@ from semantic_core.batches.job.hold import HOLDABLE, hold, hold_if_still_absent
 from semantic_core.domain.errors import AuthError, RemoteNotFoundError
 from semantic_core.domain.failpoints import FailPoint, reach
 from semantic_core.domain.statuses import BudgetUse, FailureReason, HoldReason, JobStatus
-from semantic_core.providers.gemini import RemoteJob, RemoteState
+from semantic_core.providers.port import RemoteJob, RemoteState
 from semantic_core.queue.items import count_open
 from semantic_core.queue.jobs import JobRecord
 
@@ -72,7 +72,7 @@ def _finish(job: LeasedJob, record: JobRecord, remote: RemoteJob, ending: Ending
 
 def _ending(remote: RemoteJob) -> Ending | None:
     """Return how the provider ended a job; None while it runs, or for a word not known here."""
-    if remote.state in (RemoteState.SUCCEEDED, RemoteState.PARTIALLY_SUCCEEDED):
+    if remote.state is RemoteState.SUCCEEDED:
         return Ending(
             reason=None,
             use=BudgetUse.ATTEMPT,
@@ -109,7 +109,7 @@ def _stop_if_needless(job: LeasedJob, record: JobRecord) -> None:
     # The wish first: a crash after the call must not look like somebody else's cancel.
     job.move(*HOLDABLE, cancel_requested_at=record.cancel_requested_at or job.context.clock.now())
     reach(FailPoint.CANCEL_INTENDED)
-    job.context.client.cancel(str(record.google_job_id))
+    job.context.provider.cancel(str(record.google_job_id))
 
 
 def _rests(job: LeasedJob, record: JobRecord) -> bool:
@@ -129,16 +129,16 @@ def _is_recent(job: LeasedJob, fetched_at: float | None) -> bool:
 
 def _look_up(job: LeasedJob, record: JobRecord) -> RemoteJob | None:
     """Return the remote job, or None if the provider does not show it to this key."""
-    client = job.context.client
+    provider = job.context.provider
     try:
-        return client.get_job_status(str(record.google_job_id))
+        return provider.job(str(record.google_job_id))
     except RemoteNotFoundError:
         return None
     except AuthError:
         # A refused key and a job of another project can look alike. A listing tells them
         # apart: it works with any good key, and raises here with a bad one.
-        found = client.find_jobs(record.display_name)
-        return found[0] if found else None
+        listed = provider.jobs(record.display_name).jobs
+        return next((job for job in listed if job.display_name == record.display_name), None)
 
 
 def _note_seen(job: LeasedJob, record: JobRecord, remote: RemoteJob) -> None:

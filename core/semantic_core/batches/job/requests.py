@@ -1,4 +1,4 @@
-"""The texts of a job as the requests of one input file, which has a largest size."""
+"""The texts of a job as the lines of one input file, which has a largest size."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from collections.abc import Iterator, Sequence
 from semantic_core.batches.job.context import LeasedJob
 from semantic_core.batches.job.end import settle_open
 from semantic_core.domain.statuses import BudgetUse, ItemState
-from semantic_core.providers.gemini import EmbeddingRequest, request_encoder
+from semantic_core.providers.port import EmbeddingRequest
 from semantic_core.queue.claims import claimed_texts
 from semantic_core.queue.items import Outcome, settle_items
 
 _PAGE = 500
 
 
-def requests_of(job: LeasedJob) -> Iterator[EmbeddingRequest]:
-    """Yield the texts of a job that go into its input file, measured as they are written.
+def lines_of(job: LeasedJob) -> Iterator[bytes]:
+    """Yield the lines of a job's input file, one a text.
 
     What is not yielded is settled: a hash that no chunk wants any more is let go of, a text that
     no file can hold fails, and what the file has no room for goes with a later job. A text that
     is not the one its hash names fails as well: its vector would serve another text for ever.
     """
     spec = job.spec()
-    encode = request_encoder(spec)
+    encode = job.context.provider.line(spec)
     hash_of = spec.hasher()
     most = room = job.context.config.max_file_bytes
     after = 0
@@ -42,7 +42,8 @@ def requests_of(job: LeasedJob) -> Iterator[EmbeddingRequest]:
                 _settle(job, [_changed(content_hash)])
                 continue
             request = EmbeddingRequest(key=content_hash.hex(), text=spec.document_text(source))
-            size = len(encode(request))
+            line = encode(request)
+            size = len(line)
             if size > most:
                 _settle(job, [_too_large(content_hash, size, most)])
             elif size > room:
@@ -57,7 +58,7 @@ def requests_of(job: LeasedJob) -> Iterator[EmbeddingRequest]:
             else:
                 room -= size
                 after = item
-                yield request
+                yield line
         after = page[-1][0]
 
 

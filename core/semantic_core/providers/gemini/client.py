@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import httpx2
 
@@ -22,45 +21,47 @@ from semantic_core.domain.errors import (
 from semantic_core.domain.failpoints import FailPoint, reach
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.providers.gemini.connection import Connection, sdk_errors
-from semantic_core.providers.gemini.download import download
+from semantic_core.providers.gemini.embedder import GeminiEmbedder
 from semantic_core.providers.gemini.endpoint import Endpoint
-from semantic_core.providers.gemini.keyring import BATCH_KEY_VARIABLE, GoogleKeyring
+from semantic_core.providers.gemini.keyring import BATCH_KEY_VARIABLE, check_key
 from semantic_core.providers.gemini.listing import read_files, read_operations
-from semantic_core.providers.gemini.names import check_remote_name
+from semantic_core.providers.gemini.models import LIMITS, model_facts
+from semantic_core.providers.gemini.names import check_remote_name, is_remote_name
 from semantic_core.providers.gemini.operations import (
     as_operation,
     display_name_of,
     input_file_of,
     read_operation,
 )
-from semantic_core.providers.gemini.remote import (
+from semantic_core.providers.gemini.requests import request_encoder
+from semantic_core.providers.gemini.results import trusted_results
+from semantic_core.providers.gemini.upload import upload
+from semantic_core.providers.port import (
     EmbeddingRequest,
-    InputFile,
     JobListing,
+    Keyring,
+    Limits,
+    ModelFacts,
     RemoteFile,
     RemoteJob,
+    ResultLine,
     RetrievedResults,
+    Staged,
+    keep_nothing,
 )
-from semantic_core.providers.gemini.requests import write_requests
-from semantic_core.providers.gemini.upload import upload
+from semantic_core.providers.wire.download import download
 from semantic_core.providers.wire.retry import RetryPolicy
-
-if TYPE_CHECKING:
-    pass
+from semantic_core.providers.wire.spool import write_lines
 
 _READS = RetryPolicy(attempts=4, first_wait=1.0, longest_wait=30.0)
 
 _log = logging.getLogger(__name__)
 
 
-def _ignore() -> None:
-    """Watch nothing."""
-
-
 class GeminiBatchClient:
-    """Submits, watches, fetches and removes embedding jobs. Decides nothing, knows no database.
+    """The Batch API of Gemini, one call a method: a `BatchProvider`.
 
-    Reads are tried again a few times while the provider is busy; `create_job` never is. May be
+    Reads are tried again a few times while the provider is busy; `create` never is. May be
     used from several threads. Errors hold neither the key nor a whole text.
 
     Args:
@@ -79,23 +80,23 @@ class GeminiBatchClient:
         transport: httpx2.BaseTransport | None = None,
     ) -> None:
         self.endpoint = endpoint or Endpoint()
-        self._clock = clock or SystemClock()
         try:
-            self._connection = Connection(
-                api_key,
-                endpoint=self.endpoint,
-                clock=self._clock,
-                transport=transport,
-                key_name=f"batch key ({BATCH_KEY_VARIABLE})",
-            )
+            key = check_key(api_key, what="The API key")
         finally:
             # A traceback with variables would show it.
             del api_key
+        self._access = self.endpoint.access(
+            key,
+            key_name=f"batch key ({BATCH_KEY_VARIABLE})",
+            clock=clock or SystemClock(),
+            transport=transport,
+        )
+        self._connection = Connection(self._access)
 
     @classmethod
     def from_keyring(
         cls,
-        keyring: GoogleKeyring,
+        keyring: Keyring,
         *,
         endpoint: Endpoint | None = None,
         clock: Clock | None = None,
@@ -113,6 +114,28 @@ class GeminiBatchClient:
         """Names whose vectors come back: ``google``, or ``endpoint:<host>``."""
         return self.endpoint.provenance
 
+    @property
+    def limits(self) -> Limits:
+        """What the Batch API allows."""
+        return LIMITS
+
+    def model(self, name: str, /) -> ModelFacts:
+        """Return what is known of a model."""
+        return model_facts(name)
+
+    def account(self, salt: str, /) -> str:
+        """Return a name for the key that does not give it away."""
+        return self._access.key.fingerprint(salt)
+
+    def line(self, spec: EmbeddingSpec, /) -> Callable[[EmbeddingRequest], bytes]:
+        """Return `request_line` for one spec."""
+        self._check_served(spec)
+        return request_encoder(spec)
+
+    def live(self, keyring: Keyring, /) -> GeminiEmbedder:
+        """Return an embedder at the same endpoint, on the default key."""
+        return GeminiEmbedder(keyring, endpoint=self.endpoint, clock=self._access.clock)
+
     def create_embedding_job(
         self,
         requests: Iterable[EmbeddingRequest],
@@ -121,87 +144,74 @@ class GeminiBatchClient:
         display_name: str,
         spool: Path,
     ) -> RemoteJob:
-        """Upload requests and create a job of them: `upload_requests`, then `create_job`."""
-        input_file = self.upload_requests(
-            requests, spec=spec, display_name=display_name, spool=spool
-        )
-        return self.create_job(input_file, spec=spec, display_name=display_name)
+        """Upload requests and create a job of them: `stage`, then `create`."""
+        lines = map(self.line(spec), requests)
+        staged = self.stage(lines, name=display_name, spool=spool)
+        return self.create(staged, spec=spec, name=display_name)
 
-    def upload_requests(
+    def stage(
         self,
-        requests: Iterable[EmbeddingRequest],
+        lines: Iterable[bytes],
         *,
-        spec: EmbeddingSpec,
-        display_name: str,
+        name: str,
         spool: Path,
-        on_progress: Callable[[], None] = _ignore,
-    ) -> InputFile:
-        """Write requests to an input file and upload it. Costs nothing; tried again if it fails.
+        keep: Callable[[], None] = keep_nothing,
+    ) -> Staged:
+        """Write an input file and upload it. Costs nothing; tried again if it fails.
 
         Args:
-            requests: read once; may be of any length.
-            spec: what the vectors are to be.
-            display_name: shown at the provider.
+            lines: read once; may be of any length.
+            name: shown at the provider.
             spool: path for the file on this disk, which must not exist; removed at the end,
                 however that comes.
-            on_progress: called from time to time; what it raises ends the upload.
+            keep: called from time to time; what it raises ends the upload.
 
         Raises:
-            InvalidInputError: there are no requests, or one has a text that cannot be sent.
-            NotBatchableError: the spec belongs to a foreign embedder.
+            InvalidInputError: there are no lines.
             StorageError: the spool file cannot be written.
             ProviderError: the upload failed.
         """
-        spooled = write_requests(requests, spool, spec)
+        spooled = write_lines(lines, spool)
         try:
             reach(FailPoint.SPOOL_WRITTEN)
-            return upload(
-                self._connection,
-                spooled,
-                display_name=display_name,
-                clock=self._clock,
-                on_progress=on_progress,
-            )
+            return upload(self._connection, spooled, display_name=name, keep=keep)
         finally:
             spool.unlink(missing_ok=True)
 
-    def create_job(
-        self, input_file: InputFile | str, *, spec: EmbeddingSpec, display_name: str
-    ) -> RemoteJob:
+    def create(self, staged: Staged | str, /, *, spec: EmbeddingSpec, name: str) -> RemoteJob:
         """Create a job of an uploaded file. From here on it is billed.
 
         Sends exactly one request, never a second: creating is not idempotent. After an error,
         ``error.is_definite`` tells whether the job surely does not exist. Where it is False, or
-        the call was interrupted, it may: look for it with `find_jobs` before creating another.
+        the call was interrupted, it may: look for it with `jobs` before creating another.
 
         Args:
-            input_file: what `upload_requests` gave, or its remote name.
+            staged: what `stage` gave, or its remote name.
             spec: what its vectors are to be.
-            display_name: by which the job is found again; make it unique.
+            name: by which the job is found again; make it unique.
 
         Raises:
             AuthError: definite; the key was refused.
             RequestRefusedError: definite; with the provider's reason.
-            RemoteNotFoundError: definite; no such model or file.
+            RemoteNotFoundError: definite; no such model or file, or the model was shut down.
             RateLimitError: definite; try again after ``retry_after``.
             ProviderUnavailableError: a 5xx, a timeout, a cut connection; definite only where no
                 connection came about.
             ProviderProtocolError: not definite; an answer that names no job.
         """
-        if spec.is_external:
-            raise NotBatchableError
-        name = input_file.name if isinstance(input_file, InputFile) else input_file
-        check_remote_name(name, kind="files")
+        self._check_served(spec)
+        file = staged.name if isinstance(staged, Staged) else staged
+        check_remote_name(file, kind="files")
         batches = self._connection.sdk.batches
         with warnings.catch_warnings(), sdk_errors("the creation of a batch job"):
             # The SDK calls the method experimental, and unknown states a surprise.
             warnings.simplefilter("ignore")
             created = batches.create_embeddings(
-                model=spec.model, src={"file_name": name}, config={"display_name": display_name}
+                model=spec.model, src={"file_name": file}, config={"display_name": name}
             )
         return read_operation(as_operation(created))
 
-    def get_job_status(self, job: RemoteJob | str) -> RemoteJob:
+    def job(self, job_id: str, /) -> RemoteJob:
         """Ask how a job stands.
 
         Raises:
@@ -210,35 +220,18 @@ class GeminiBatchClient:
             AuthError: the key itself was refused; says nothing about the job.
             ProviderError: no usable answer.
         """
-        name = check_remote_name(_name_of(job), kind="batches")
-        return read_operation(self._read(name))
+        return read_operation(self._ask("GET", check_remote_name(job_id, kind="batches"))[0])
 
-    def find_jobs(self, display_name: str) -> list[RemoteJob]:
-        """Return all jobs of that display name: of the whole listing, or an error.
+    def get_job_status(self, job: RemoteJob | str) -> RemoteJob:
+        """As `job`, also with what an earlier call gave."""
+        return self.job(_name_of(job))
 
-        A job just created may not be listed yet, and another project's jobs never are.
-
-        Raises:
-            ProviderError: the listing failed or was incomplete.
-        """
-        return [job for job in self.list_jobs(display_name) if job.display_name == display_name]
-
-    def list_jobs(self, prefix: str = "") -> list[RemoteJob]:
-        """Return all jobs whose display name starts so: of the whole listing, or an error.
-
-        Raises:
-            ProviderError: the listing failed or was incomplete.
-        """
-        return list(self.job_listing(prefix).jobs)
-
-    def job_listing(self, prefix: str = "", *, inputs: Container[str] = ()) -> JobListing:
+    def jobs(self, prefix: str = "", /, *, inputs: Container[str] = ()) -> JobListing:
         """Return all jobs whose display name starts so, or whose input file is one of these.
 
-        The files find a job again whose name the provider cut, dropped or changed.
-
-        Args:
-            prefix: of display names.
-            inputs: remote names of input files.
+        Of the whole listing, or an error. The files find a job again whose name the provider
+        cut, dropped or changed. A job just created may not be listed yet, and another project's
+        jobs never are.
 
         Raises:
             ProviderError: the listing failed or was incomplete.
@@ -246,10 +239,7 @@ class GeminiBatchClient:
         dates: list[float | None] = []
 
         def read(query: dict[str, str]) -> dict[str, Any]:
-            body, date = _READS.run(
-                lambda: self._connection.dated_request("GET", "batches", query=query),
-                clock=self._clock,
-            )
+            body, date = self._ask("GET", "batches", query)
             dates.append(date)
             return body
 
@@ -261,41 +251,31 @@ class GeminiBatchClient:
         # Of the first page: the newest jobs stand on it.
         return JobListing(jobs=jobs, date=dates[0])
 
-    def list_files(self, prefix: str = "") -> list[RemoteFile]:
+    def staged_files(self, prefix: str = "", /) -> list[RemoteFile]:
         """Return the uploaded files whose display name starts so.
 
         Raises:
             ProviderError: the listing failed.
         """
-        listed = read_files(lambda query: self._read("files", query))
+        listed = read_files(lambda query: self._ask("GET", "files", query)[0])
         return [file for file in listed if (file.display_name or "").startswith(prefix)]
 
-    def cancel(self, job: RemoteJob | str) -> None:
+    def cancel(self, job: RemoteJob | str, /) -> None:
         """Ask the provider to stop a job. It may still succeed: poll it. Idempotent.
 
         Raises:
-            RemoteNotFoundError: see `get_job_status`.
+            RemoteNotFoundError: see `job`.
             RequestRefusedError: the job has ended.
             ProviderError: no usable answer.
         """
-        name = check_remote_name(_name_of(job), kind="batches")
-        _READS.run(lambda: self._connection.request("POST", f"{name}:cancel"), clock=self._clock)
+        self._ask("POST", f"{check_remote_name(_name_of(job), kind='batches')}:cancel")
 
-    def retrieve_results(
-        self,
-        job: RemoteJob,
-        destination: Path,
-        *,
-        on_progress: Callable[[], None] = _ignore,
+    def fetch(
+        self, job: RemoteJob, to: Path, /, *, keep: Callable[[], None] = keep_nothing
     ) -> RetrievedResults:
-        """Download a finished job's results, complete or not at all; read with `read_results`.
+        """Download a finished job's results, complete or not at all; read with `results`.
 
-        Nothing is removed at the provider. Idempotent; replaces what is at ``destination``.
-
-        Args:
-            job: the job.
-            destination: path of the file.
-            on_progress: called from time to time; what it raises ends the download.
+        Nothing is removed at the provider. Idempotent; replaces what is there.
 
         Raises:
             RemoteNotFoundError: the results are gone (they live for 48 hours), or belong to
@@ -312,14 +292,23 @@ class GeminiBatchClient:
             )
         name = check_remote_name(job.result_file, kind="files")
         size = self._size_of(name)
+        url = self._connection.url_of(f"{name}:download?alt=media")
         return _READS.run(
-            lambda: download(
-                self._connection, name, destination, size=size, on_progress=on_progress
-            ),
-            clock=self._clock,
+            lambda: download(self._connection.http, url, to, what=name, size=size, keep=keep),
+            clock=self._access.clock,
         )
 
-    def cleanup(self, job: RemoteJob | str | None = None, *, files: Iterable[str] = ()) -> bool:
+    retrieve_results = fetch
+
+    def results(self, path: Path, /, spec: EmbeddingSpec) -> Iterator[ResultLine]:
+        """Read a fetched file line by line; of two vectors for one key neither is given.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        return trusted_results(path, spec)
+
+    def remove(self, *, job: RemoteJob | str | None = None, files: Iterable[str] = ()) -> bool:
         """Remove a job and its files at the provider. Call it once the results are stored.
 
         Only what is named is removed. Idempotent: what is gone counts as removed.
@@ -344,6 +333,10 @@ class GeminiBatchClient:
         removed = [self._remove(name) for name in names]
         return all(removed)
 
+    def is_job_id(self, value: object, /) -> bool:
+        """Return whether this has the form of a job's name there."""
+        return is_remote_name(value, kind="batches")
+
     def close(self) -> None:
         """Close the connection. Closing twice does nothing."""
         self._connection.close()
@@ -351,17 +344,21 @@ class GeminiBatchClient:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _read(self, path: str, query: dict[str, str] | None = None) -> dict[str, Any]:
+    def _check_served(self, spec: EmbeddingSpec) -> None:
+        if spec.is_external:
+            raise NotBatchableError
+        self.model(spec.model).check_served(self._access.clock.now())
+
+    def _ask(
+        self, method: str, path: str, query: dict[str, str] | None = None
+    ) -> tuple[dict[str, Any], float | None]:
+        """Return an answer and its date; tried again while the provider is busy."""
         return _READS.run(
-            lambda: self._connection.request("GET", path, query=query), clock=self._clock
+            lambda: self._connection.dated_request(method, path, query=query),
+            clock=self._access.clock,
         )
 
     def _size_of(self, name: str) -> int | None:
@@ -371,7 +368,7 @@ class GeminiBatchClient:
             ProviderError: no usable answer.
         """
         try:
-            size = self._read(name).get("sizeBytes")
+            size = self._ask("GET", name)[0].get("sizeBytes")
         except (RemoteNotFoundError, RequestRefusedError):
             # Users report that result files can be downloaded even where this call fails.
             return None

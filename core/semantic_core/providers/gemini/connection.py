@@ -11,15 +11,13 @@ from typing import TYPE_CHECKING, Any, Never
 import httpx2
 import orjson
 
-from semantic_core.domain.clock import Clock
 from semantic_core.domain.errors import (
     KeyringNotSerializableError,
     ProviderProtocolError,
     SemanticCoreError,
 )
 from semantic_core.domain.uninterrupted import uninterrupted
-from semantic_core.providers.gemini.endpoint import Endpoint
-from semantic_core.providers.gemini.keyring import check_key
+from semantic_core.providers.wire.access import Access
 from semantic_core.providers.wire.guarded_http import GuardedHttp, trusting_nobody
 
 if TYPE_CHECKING:
@@ -33,34 +31,11 @@ class Connection:
     """One key at one endpoint. Knows paths and JSON, and nothing of jobs.
 
     Args:
-        api_key: sent as a header, to the endpoint only.
-        endpoint: where requests go.
-        clock: bounds how long an answer may take.
-        transport: sends the requests; the network by default.
-        key_name: what errors call the key, since a user has two.
-
-    Raises:
-        InvalidKeyError: the key cannot be sent.
+        access: whose key is sent where.
     """
 
-    def __init__(
-        self,
-        api_key: str,
-        *,
-        endpoint: Endpoint,
-        clock: Clock,
-        transport: httpx2.BaseTransport | None = None,
-        key_name: str = "key",
-    ) -> None:
-        try:
-            self._key = check_key(api_key, what="The API key")
-        finally:
-            # A traceback with variables would show it.
-            del api_key
-        self._endpoint = endpoint
-        self._clock = clock
-        self._transport = transport
-        self._key_name = key_name
+    def __init__(self, access: Access) -> None:
+        self.access = access
         self._open()
 
     # copy and pickle come through here.
@@ -73,15 +48,7 @@ class Connection:
     def _open(self) -> None:
         self._sdk: genai.Client | None = None
         # The HTTP client, too, imports what it needs only where it is built.
-        self._http = uninterrupted(
-            lambda: GuardedHttp(
-                self._endpoint,
-                key=self._key,
-                clock=self._clock,
-                transport=self._transport,
-                key_name=self._key_name,
-            )
-        )
+        self._http = uninterrupted(lambda: GuardedHttp(self.access))
         # Last: an interrupt before it must not leave a child on its parent's socket.
         self._pid = os.getpid()
 
@@ -113,9 +80,9 @@ class Connection:
             # An environment variable could turn it into a client of another product.
             vertexai=False,
             http_options=genai.types.HttpOptions(
-                base_url=self._endpoint.url,
+                base_url=self.access.url,
                 api_version=API_VERSION,
-                timeout=round(self._endpoint.timeout * 1000),
+                timeout=round(self.access.timeout * 1000),
                 httpx_client=http,
                 # For its own clients, which are never used.
                 async_client_args={"verify": trusting_nobody(), "ssl": trusting_nobody()},
@@ -123,11 +90,7 @@ class Connection:
         )
 
     def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, str] | None = None,
+        self, method: str, path: str, *, query: Mapping[str, str] | None = None
     ) -> dict[str, Any]:
         """Send one request and return the JSON object it is answered with; {} if there is none.
 
@@ -137,32 +100,14 @@ class Connection:
         return self.dated_request(method, path, query=query)[0]
 
     def dated_request(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, str] | None = None,
+        self, method: str, path: str, *, query: Mapping[str, str] | None = None
     ) -> tuple[dict[str, Any], float | None]:
         """As `request`; and when the provider answered, by its own clock.
 
         That is the ``Date`` header, in epoch seconds; None where there is no readable one.
         """
-        response = self.http.request(method, self._url(path), params=query)
+        response = self.http.request(method, self.url_of(path), params=query)
         return _body_of(response), _date_of(response)
-
-    @contextmanager
-    def stream(self, path: str, *, query: Mapping[str, str]) -> Iterator[httpx2.Response]:
-        """Open an answer whose body the block reads by itself, once it has bounded it.
-
-        Raises:
-            ProviderError: any answer but success, or none; or the body breaks off in the block.
-        """
-        request = self.http.build_request("GET", self._url(path), params=query)
-        response = self.http.send(request, stream=True)
-        try:
-            yield response
-        finally:
-            response.close()
 
     def close(self) -> None:
         """Close the connection. Closing twice does nothing."""
@@ -170,8 +115,9 @@ class Connection:
             self._sdk.close()
         self.http.close()
 
-    def _url(self, path: str) -> str:
-        return f"{self._endpoint.url}/{API_VERSION}/{path}"
+    def url_of(self, path: str) -> str:
+        """Return the URL of a resource, such as ``batches/...``."""
+        return f"{self.access.url}/{API_VERSION}/{path}"
 
 
 def _body_of(response: httpx2.Response) -> dict[str, Any]:

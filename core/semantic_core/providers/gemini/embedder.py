@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from types import TracebackType
 from typing import Any, Self
 
 import httpx2
@@ -26,10 +25,12 @@ from semantic_core.domain.types import Vector
 from semantic_core.domain.validation import check_not_blank, check_text
 from semantic_core.providers.gemini.connection import Connection, sdk_errors
 from semantic_core.providers.gemini.endpoint import Endpoint
-from semantic_core.providers.gemini.keyring import DEFAULT_KEY_VARIABLES, GoogleKeyring
+from semantic_core.providers.gemini.keyring import DEFAULT_KEY_VARIABLES, check_key
+from semantic_core.providers.gemini.models import model_facts
 from semantic_core.providers.gemini.too_long import CUT, is_full, says_too_long, too_long
-from semantic_core.providers.gemini.vectors import to_vector
+from semantic_core.providers.port import Keyring
 from semantic_core.providers.wire.retry import RetryPolicy
+from semantic_core.providers.wire.vectors import to_vector
 
 # More are refused with 400: "at most 100 requests can be in one batch".
 GROUP_SIZE = 100
@@ -62,7 +63,7 @@ class GeminiEmbedder:
 
     def __init__(
         self,
-        keyring: GoogleKeyring,
+        keyring: Keyring,
         *,
         endpoint: Endpoint | None = None,
         clock: Clock | None = None,
@@ -94,7 +95,7 @@ class GeminiEmbedder:
             NotBatchableError: the spec belongs to a foreign embedder.
             ProviderError: the provider refused it, or did not answer in time.
         """
-        _check_texts([text], spec, what="The query")
+        _check_texts([text], spec, what="The query", now=self._clock.now())
         embed = partial(
             self._embed,
             [spec.query_text(text)],
@@ -158,7 +159,7 @@ class GeminiEmbedder:
         Raises:
             SemanticCoreError: as `embed_documents`; what was yielded before was paid for.
         """
-        _check_texts(texts, spec, what="Text")
+        _check_texts(texts, spec, what="Text", now=self._clock.now())
         parts = list(_parts(texts, spec))
         while parts:
             part = parts.pop(0)
@@ -192,23 +193,19 @@ class GeminiEmbedder:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _connect(self) -> Connection:
         with self._lock:
             if self._connection is None:
                 self._connection = Connection(
-                    self._keyring.get_default_key(),
-                    endpoint=self.endpoint,
-                    clock=self._clock,
-                    transport=self._transport,
-                    key_name=f"default key ({DEFAULT_KEY_VARIABLES[0]})",
+                    self.endpoint.access(
+                        check_key(self._keyring.get_default_key(), what="The API key"),
+                        key_name=f"default key ({DEFAULT_KEY_VARIABLES[0]})",
+                        clock=self._clock,
+                        transport=self._transport,
+                    )
                 )
             return self._connection
 
@@ -254,12 +251,13 @@ class GeminiEmbedder:
             raise ProviderProtocolError(f"The provider sent an unusable vector. {error}") from error
 
 
-def _check_texts(texts: Sequence[str], spec: EmbeddingSpec, *, what: str) -> None:
+def _check_texts(texts: Sequence[str], spec: EmbeddingSpec, *, what: str, now: float) -> None:
     if spec.is_external:
         raise NotBatchableError(
             f"The space {spec.model!r} belongs to a foreign embedder, so Gemini cannot make its "
             "vectors. Embed the text with that one and pass the vector."
         )
+    model_facts(spec.model).check_served(now)
     for position, text in enumerate(texts):
         name = f"{what} {position}" if len(texts) > 1 else what
         check_text(text, what=name)
@@ -278,7 +276,7 @@ def _cut_short(statistics: Any, counted: int | None, spec: EmbeddingSpec) -> str
 
 def _parts(texts: Sequence[str], spec: EmbeddingSpec) -> Iterator[list[int]]:
     """Yield the positions of each request's texts."""
-    limit, estimate = spec.token_limit, token_estimator(spec)
+    limit, estimate = model_facts(spec.model).token_limit, token_estimator(spec)
     together: list[int] = []
     for position, text in enumerate(texts):
         if limit is not None and estimate(text.encode()) >= limit:

@@ -9,7 +9,13 @@ import re
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
+import httpx2
+
+from semantic_core.domain.clock import Clock
 from semantic_core.domain.errors import InvalidEndpointError
+from semantic_core.providers.gemini.failures import KEY_HEADER, refusal_of
+from semantic_core.providers.wire.access import Access
+from semantic_core.providers.wire.secret import Secret
 
 GOOGLE_URL = "https://generativelanguage.googleapis.com"
 
@@ -65,6 +71,26 @@ class Endpoint:
     def is_local(self) -> bool:
         """Whether it is plain ``http`` on this machine."""
         return self.origin[0] == "http"
+
+    def access(
+        self,
+        key: Secret,
+        *,
+        key_name: str,
+        clock: Clock,
+        transport: httpx2.BaseTransport | None = None,
+    ) -> Access:
+        """Return what a connection is made of: this server, and whose key it is sent."""
+        return Access(
+            url=self.url,
+            timeout=self.timeout,
+            key=key,
+            key_header=KEY_HEADER,
+            key_name=key_name,
+            refusal=refusal_of,
+            clock=clock,
+            transport=transport,
+        )
 
     @property
     def provenance(self) -> str:

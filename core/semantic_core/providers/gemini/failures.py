@@ -1,6 +1,7 @@
 """What can go wrong between us and the provider, as the errors of `semantic_core.domain.errors`.
 
-Everything goes through two functions, so that each fault means the same wherever it strikes:
+Everything goes through `refusal_of` and `wire.failures.unreachable`, so that each fault means the
+same wherever it strikes:
 
 ================================  =========================================================
 what came back                    error
@@ -40,8 +41,8 @@ from semantic_core.domain.errors import (
     RemoteNotFoundError,
     RequestRefusedError,
 )
-from semantic_core.domain.spec import MODEL_TOKEN_LIMITS
 from semantic_core.providers.gemini.line_errors import clip
+from semantic_core.providers.gemini.models import MODELS
 
 KEY_HEADER = "x-goog-api-key"
 
@@ -74,8 +75,6 @@ _MESSAGES: dict[type[ProviderError], str] = {
     ProviderProtocolError: "The provider answered neither with success nor with an error. A "
     "redirect is not followed, so that the key stays here; check the base_url.",
 }
-
-_NEVER_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 
 # Reasons of google.rpc.ErrorInfo that are about the key or its project, not about a resource:
 # https://github.com/googleapis/googleapis/blob/master/google/api/error_reason.proto
@@ -142,13 +141,19 @@ class _Answer:
         return RequestRefusedError if self.code >= 400 else ProviderProtocolError
 
 
-def refusal_of(response: httpx2.Response, *, key: str = "key") -> ProviderError:
-    """Return the error for an answer that is not 2xx, whose body has been read.
+def refusal_of(response: httpx2.Response, key: str = "key") -> ProviderError | None:
+    """Return what is wrong with an answer, or None.
 
     Args:
-        response: the answer.
+        response: the answer; the body of one that is not 2xx has been read.
         key: what the key that was sent is called: there are two, and one may be good.
     """
+    if response.is_success:
+        # Without this header the SDK would sleep and send the piece again by itself.
+        is_upload = response.request.headers.get("x-goog-upload-command", "start") != "start"
+        if is_upload and "x-goog-upload-status" not in response.headers:
+            return ProviderUnavailableError("The provider did not say whether it took the upload.")
+        return None
     answer = _Answer.read(response)
     kind = answer.kind
     message = _MESSAGES[kind].format(key=key)
@@ -168,39 +173,15 @@ def refusal_of(response: httpx2.Response, *, key: str = "key") -> ProviderError:
     return kind(message, code=answer.code, status=answer.status)
 
 
-def unreachable(error: httpx2.HTTPError) -> ProviderUnavailableError:
-    """Return the error for a request that got no complete answer."""
-    kind = type(error).__name__
-    if isinstance(error, _NEVER_SENT):
-        return ProviderUnavailableError(
-            f"The provider{_place(error)} cannot be reached ({kind}). Nothing was sent, so this "
-            "cost nothing, and nothing is lost; check the network and try again.",
-            was_sent=False,
-        )
-    return ProviderUnavailableError(
-        f"The connection to the provider{_place(error)} failed ({kind}). Nothing is lost; try "
-        "again later."
-    )
-
-
 def _unknown_model(name: str) -> str:
-    close = difflib.get_close_matches(name, MODEL_TOKEN_LIMITS, n=1)
-    known = f"Did you mean {close[0]!r}?" if close else f"It has {', '.join(MODEL_TOKEN_LIMITS)}."
+    served = [facts.name for facts in MODELS.values() if facts.shutdown is None]
+    close = difflib.get_close_matches(name, served, n=1)
+    known = f"Did you mean {close[0]!r}?" if close else f"It has {', '.join(served)}."
     return (
         f"The provider has no embedding model {name!r}. {known} This call cost nothing. A "
         "collection keeps the spec it was made with: save the texts into a new collection with "
         "the right model."
     )
-
-
-def _place(error: httpx2.HTTPError) -> str:
-    """Return where the request went; a base_url that leads nowhere should show."""
-    try:
-        url = error.request.url
-    except RuntimeError:
-        # It broke before there was a request.
-        return ""
-    return f" at {url.host}:{url.port}" if url.port else f" at {url.host}"
 
 
 def _find_error(body: bytes) -> dict[str, Any]:

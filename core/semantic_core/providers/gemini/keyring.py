@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import os
 import warnings
 from collections.abc import Mapping
@@ -15,36 +13,12 @@ from semantic_core.domain.errors import (
     MissingBatchKeyError,
     MissingDefaultKeyError,
 )
+from semantic_core.providers.wire.secret import MASK, Secret
 
 BATCH_KEY_VARIABLE = "GEMINI_BATCH_API_KEY"
 
 # In the order in which they are looked up; the SDK reads the second one as well.
 DEFAULT_KEY_VARIABLES = ("GEMINI_API_KEY", "GOOGLE_API_KEY")
-
-_MASK = "'***'"
-
-
-class Secret:
-    """A key that nothing shows by accident: no repr, no copy, no pickle, no walk over attributes.
-
-    Args:
-        value: the key itself.
-    """
-
-    __slots__ = ("_value",)
-
-    def __init__(self, value: str) -> None:
-        self._value = value
-
-    def reveal(self) -> str:
-        """Return the key. It must not stay in a variable of code that can fail."""
-        return self._value
-
-    def __repr__(self) -> str:
-        return _MASK
-
-    def __reduce_ex__(self, protocol: object) -> Never:
-        raise KeyringNotSerializableError
 
 
 class GoogleKeyring:
@@ -146,11 +120,11 @@ class GoogleKeyring:
         Raises:
             MissingBatchKeyError: there is no batch key.
         """
-        return hmac.new(salt.encode(), self.get_batch_key().encode(), hashlib.sha256).hexdigest()
+        return Secret(self.get_batch_key()).fingerprint(salt)
 
     def __repr__(self) -> str:
-        default = _MASK if self.live_available else None
-        batch = _MASK if self.batch_available else None
+        default = MASK if self.live_available else None
+        batch = MASK if self.batch_available else None
         return f"GoogleKeyring(default_key={default}, batch_key={batch})"
 
     def __format__(self, spec: str) -> str:

@@ -11,21 +11,20 @@ from typing import TYPE_CHECKING, Any
 from semantic_core.domain.errors import ProviderProtocolError
 from semantic_core.providers.gemini.line_errors import clip
 from semantic_core.providers.gemini.names import is_remote_name
-from semantic_core.providers.gemini.remote import RemoteJob, RemoteState, RemoteStatus
+from semantic_core.providers.port import RemoteJob, RemoteState
 
 if TYPE_CHECKING:
     from google.genai import types
 
-_STATUSES = {
-    RemoteState.PENDING: RemoteStatus.QUEUED,
-    RemoteState.RUNNING: RemoteStatus.RUNNING,
-    RemoteState.SUCCEEDED: RemoteStatus.SUCCEEDED,
-    RemoteState.PARTIALLY_SUCCEEDED: RemoteStatus.SUCCEEDED,
-    RemoteState.FAILED: RemoteStatus.FAILED,
-    RemoteState.CANCELLED: RemoteStatus.FAILED,
-    RemoteState.EXPIRED: RemoteStatus.FAILED,
-    # A word from the future says at least that the job is there; it is never taken for an end.
-    RemoteState.UNKNOWN: RemoteStatus.RUNNING,
+# A word that is not here says at least that the job is there; it is never taken for an end.
+_STATES = {
+    "PENDING": RemoteState.QUEUED,
+    "RUNNING": RemoteState.RUNNING,
+    "SUCCEEDED": RemoteState.SUCCEEDED,
+    "PARTIALLY_SUCCEEDED": RemoteState.SUCCEEDED,
+    "FAILED": RemoteState.FAILED,
+    "CANCELLED": RemoteState.CANCELLED,
+    "EXPIRED": RemoteState.EXPIRED,
 }
 
 _PREFIXES = ("BATCH_STATE_", "JOB_STATE_")
@@ -47,15 +46,13 @@ def read_operation(operation: object) -> RemoteJob:
         )
     metadata = _object(operation, "metadata")
     raw_state = _text(metadata, "state") or _state_without_word(operation)
-    state = _read_state(raw_state)
     error = _object(operation, "error")
     stats = _object(metadata, "batchStats")
     model = _text(metadata, "model")
     input_file = _text(_object(metadata, "inputConfig"), "fileName")
     return RemoteJob(
         name=name,
-        status=_STATUSES[state],
-        state=state,
+        state=_read_state(raw_state),
         raw_state=raw_state,
         display_name=_text(metadata, "displayName"),
         model=None if model is None else model.removeprefix("models/"),
@@ -76,10 +73,7 @@ def _read_state(raw_state: str) -> RemoteState:
     word = raw_state
     for prefix in _PREFIXES:
         word = word.removeprefix(prefix)
-    try:
-        return RemoteState(word)
-    except ValueError:
-        return RemoteState.UNKNOWN
+    return _STATES.get(word, RemoteState.UNKNOWN)
 
 
 def _state_without_word(operation: dict[str, Any]) -> str:

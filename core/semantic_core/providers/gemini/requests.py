@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterable
-from pathlib import Path
+from collections.abc import Callable
 
 import orjson
 
-from semantic_core.domain.errors import InvalidInputError, InvalidTextError, NotBatchableError
+from semantic_core.domain.errors import InvalidTextError, NotBatchableError
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.validation import check_not_blank
-from semantic_core.providers.gemini.remote import EmbeddingRequest, SpooledFile
-from semantic_core.providers.wire.private_file import PrivateFile
+from semantic_core.providers.port import EmbeddingRequest
 
 # Line ends to some, though not to JSON (which escapes all others by itself): a reader that
 # splits like str.splitlines() would tear the line there.
@@ -64,41 +61,3 @@ def request_encoder(spec: EmbeddingSpec) -> Callable[[EmbeddingRequest], bytes]:
         return line
 
     return encode
-
-
-def write_requests(
-    requests: Iterable[EmbeddingRequest], destination: Path, spec: EmbeddingSpec
-) -> SpooledFile:
-    """Write an input file in one streaming pass.
-
-    The file is new, of mode 0600, and removed again if anything goes wrong.
-
-    Args:
-        requests: read once; may be of any length.
-        destination: path of the file, which must not exist.
-        spec: what the vectors are to be.
-
-    Raises:
-        InvalidInputError: there are no requests, or one has a text that cannot be sent.
-        NotBatchableError: the spec belongs to a foreign embedder.
-        StorageFullError: the disk is full.
-        StorageError: the file exists or cannot be written.
-    """
-    encode = request_encoder(spec)
-    digest = hashlib.sha256()
-    request_count = byte_count = 0
-    with PrivateFile(destination, what="The input file of a batch job") as file:
-        for request in requests:
-            line = encode(request)
-            file.write(line)
-            digest.update(line)
-            request_count += 1
-            byte_count += len(line)
-        if not request_count:
-            raise InvalidInputError("There are no requests to write: a batch job needs one.")
-    return SpooledFile(
-        path=destination,
-        request_count=request_count,
-        byte_count=byte_count,
-        sha256=digest.hexdigest(),
-    )

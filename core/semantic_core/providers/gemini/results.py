@@ -10,18 +10,19 @@ from array import array
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import orjson
 
 from semantic_core.domain.errors import InvalidVectorError
-from semantic_core.domain.limits import TOO_LONG
 from semantic_core.domain.spec import EmbeddingSpec
+from semantic_core.domain.statuses import TOO_LONG
 from semantic_core.providers.gemini.line_errors import LineError
-from semantic_core.providers.gemini.remote import ResultLine
 from semantic_core.providers.gemini.too_long import CUT, is_full, too_long
-from semantic_core.providers.gemini.vectors import to_vector
+from semantic_core.providers.port import ResultLine
+from semantic_core.providers.wire.vectors import to_vector
 
 # A number of a vector has up to 25 characters, and the largest vector Gemini makes 3,072 of
 # them: every honest line is shorter, whatever size was asked for. The cap is checked before
@@ -57,6 +58,21 @@ def read_results(source: Path | BinaryIO, *, spec: EmbeddingSpec) -> Iterator[Re
                 yield _unusable(f"the line has more than {LONGEST_LINE:,} bytes")
             elif not line.isspace():
                 yield _read_line(line, spec)
+
+
+def trusted_results(path: Path, spec: EmbeddingSpec) -> Iterator[ResultLine]:
+    """Read a result file as `read_results` does; of two vectors for one key neither is given.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    conflicting = find_conflicting_keys(path)
+    for line in read_results(path, spec=spec):
+        if line.vector is not None and line.key in conflicting:
+            error = "two different vectors came back"
+            yield replace(line, vector=None, error=error, is_transient=True)
+        else:
+            yield line
 
 
 def find_conflicting_keys(path: Path) -> frozenset[str]:

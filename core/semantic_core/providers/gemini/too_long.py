@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
-from semantic_core.domain.limits import TOO_LONG
 from semantic_core.domain.spec import EmbeddingSpec
+from semantic_core.domain.statuses import TOO_LONG
+from semantic_core.providers.gemini.models import model_facts
 
 CUT = "only its beginning was embedded"
 
@@ -24,7 +25,8 @@ def says_too_long(words: str) -> bool:
 
 def is_full(tokens: int | None, spec: EmbeddingSpec) -> bool:
     """Return whether a text counts all the tokens that its model takes: what came after is lost."""
-    return tokens is not None and spec.token_limit is not None and tokens >= spec.token_limit
+    limit = model_facts(spec.model).token_limit
+    return tokens is not None and limit is not None and tokens >= limit
 
 
 def too_long(spec: EmbeddingSpec, why: str) -> str:
@@ -32,5 +34,6 @@ def too_long(spec: EmbeddingSpec, why: str) -> str:
 
     A vector of only the beginning is not that of the exact text, so it is never stored.
     """
-    takes = "" if spec.token_limit is None else f", which takes {spec.token_limit:,} tokens"
+    limit = model_facts(spec.model).token_limit
+    takes = "" if limit is None else f", which takes {limit:,} tokens"
     return f"{TOO_LONG} for {spec.model}{takes}: {why}"

@@ -9,12 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from semantic_core.domain.clock import Clock
 from semantic_core.domain.errors import ProviderProtocolError, ProviderUnavailableError
 from semantic_core.providers.gemini.connection import Connection, sdk_errors
 from semantic_core.providers.gemini.names import is_remote_name
-from semantic_core.providers.gemini.remote import InputFile, SpooledFile
+from semantic_core.providers.port import Staged
 from semantic_core.providers.wire.retry import RetryPolicy
+from semantic_core.providers.wire.spool import SpooledFile
 
 if TYPE_CHECKING:
     from google.genai import types
@@ -30,12 +30,12 @@ _READINESS = RetryPolicy(attempts=8, first_wait=1.0, longest_wait=30.0)
 class _WatchedFile(io.BufferedReader):
     """A file that tells when a piece of it is about to be sent: the SDK reads 8 MiB at a time."""
 
-    def __init__(self, path: Path, on_progress: Callable[[], None]) -> None:
+    def __init__(self, path: Path, keep: Callable[[], None]) -> None:
         super().__init__(io.FileIO(path))
-        self._on_progress = on_progress
+        self._keep = keep
 
     def read(self, size: int | None = -1, /) -> bytes:
-        self._on_progress()
+        self._keep()
         return super().read(size)
 
 
@@ -44,27 +44,24 @@ def upload(
     spooled: SpooledFile,
     *,
     display_name: str,
-    clock: Clock,
-    on_progress: Callable[[], None],
-) -> InputFile:
+    keep: Callable[[], None],
+) -> Staged:
     """Upload an input file, from its start again if it breaks off, and check what arrived.
 
     Args:
         connection: whose project it is billed to, once it is used.
         spooled: the file.
         display_name: shown at the provider.
-        clock: waits between tries.
-        on_progress: called before each piece; what it raises ends the upload.
+        keep: called before each piece; what it raises ends the upload.
 
     Raises:
         ProviderError: the provider refused it, or the last try failed. Nothing was billed.
     """
-    file = _UPLOADS.run(
-        lambda: _upload_once(connection, spooled, display_name, on_progress), clock=clock
-    )
+    clock = connection.access.clock
+    file = _UPLOADS.run(lambda: _upload_once(connection, spooled, display_name, keep), clock=clock)
     if _state_of(file) != "ACTIVE":
         _READINESS.run(lambda: _check_ready(connection, str(file.name)), clock=clock)
-    return InputFile(
+    return Staged(
         name=str(file.name),
         request_count=spooled.request_count,
         byte_count=spooled.byte_count,
@@ -75,9 +72,9 @@ def _upload_once(
     connection: Connection,
     spooled: SpooledFile,
     display_name: str,
-    on_progress: Callable[[], None],
+    keep: Callable[[], None],
 ) -> types.File:
-    with _WatchedFile(spooled.path, on_progress) as stream, sdk_errors("an upload"):
+    with _WatchedFile(spooled.path, keep) as stream, sdk_errors("an upload"):
         file = connection.sdk.files.upload(
             file=stream, config={"mime_type": MIME_TYPE, "display_name": display_name}
         )

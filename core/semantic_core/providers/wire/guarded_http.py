@@ -14,9 +14,9 @@ from semantic_core.domain.errors import (
     ProviderUnavailableError,
     SemanticCoreError,
 )
-from semantic_core.providers.gemini.endpoint import Endpoint
-from semantic_core.providers.gemini.failures import KEY_HEADER, refusal_of, unreachable
-from semantic_core.providers.gemini.keyring import Secret
+from semantic_core.providers.wire.access import Access, origin_of
+from semantic_core.providers.wire.failures import unreachable
+from semantic_core.providers.wire.secret import Secret
 
 T = TypeVar("T")
 
@@ -37,39 +37,24 @@ class GuardedHttp(httpx2.Client):
     It sends nothing to any other host, whatever an answer says; follows no redirect; repeats
     nothing by itself; asks for no compression and takes none, so that a size is a size; and
     reads answers of bounded size in bounded time. It alone knows the key: it adds it to what is
-    sent, hides it in what comes back (Google does quote keys: "Consumer 'api_key:...' has been
+    sent, hides it in what comes back (providers do quote keys: "Consumer 'api_key:...' has been
     suspended"), and no error, cause or traceback that it raises leads to it.
 
     Args:
-        endpoint: where requests may go.
-        key: sent with each of them.
-        clock: bounds how long an answer may take in all.
-        transport: sends the requests; the network by default.
-        key_name: what errors call the key that is sent.
+        access: where requests may go, and with what key.
     """
 
-    def __init__(
-        self,
-        endpoint: Endpoint,
-        *,
-        key: Secret,
-        clock: Clock,
-        transport: httpx2.BaseTransport | None = None,
-        key_name: str = "key",
-    ) -> None:
+    def __init__(self, access: Access) -> None:
         super().__init__(
-            timeout=endpoint.timeout,
-            transport=transport,
+            timeout=access.timeout,
+            transport=access.transport,
             follow_redirects=False,
             headers={"Accept-Encoding": "identity"},
             # A proxy has no business between us and this machine, and would see the key.
-            trust_env=not endpoint.is_local,
-            verify=trusting_nobody() if endpoint.is_local else True,
+            trust_env=not access.is_local,
+            verify=trusting_nobody() if access.is_local else True,
         )
-        self._origin = endpoint.origin
-        self._key = key
-        self._clock = clock
-        self._key_name = key_name
+        self._access = access
 
     def send(
         self, request: httpx2.Request, *, stream: bool = False, **options: Any
@@ -82,7 +67,7 @@ class GuardedHttp(httpx2.Client):
         self._check_target(request.url)
         options["follow_redirects"] = False
         response = _without_key(
-            lambda: self._exchange(request, options, is_streamed=stream), self._key
+            lambda: self._exchange(request, options, is_streamed=stream), self._access.key
         )
         response.request = request
         return response
@@ -98,7 +83,7 @@ class GuardedHttp(httpx2.Client):
             extensions=request.extensions,
         )
         # Only here: whatever else holds the request, such as an error, must not show it.
-        keyed.headers[KEY_HEADER] = self._key.reveal()
+        keyed.headers[self._access.key_header] = self._access.key.reveal()
         response = super().send(keyed, stream=True, **options)
         try:
             self._check_answer(response)
@@ -116,16 +101,15 @@ class GuardedHttp(httpx2.Client):
             raise TypeError(f"{type(response.stream).__name__} cannot be read synchronously.")
         response.stream = _BoundedStream(
             response.stream,
-            key=self._key,
+            key=self._access.key,
             size=size,
             # Monotonic: a clock that is set meanwhile ends no answer, and keeps none alive.
-            deadline=self._clock.monotonic() + seconds,
-            clock=self._clock,
+            deadline=self._access.clock.monotonic() + seconds,
+            clock=self._access.clock,
         )
 
     def _check_target(self, url: httpx2.URL) -> None:
-        port = url.port or {"https": 443, "http": 80}.get(url.scheme)
-        if (url.scheme, url.host, port) != self._origin:
+        if origin_of(url) != self._access.origin:
             raise ProviderProtocolError(
                 f"The provider pointed to {url.scheme}://{url.host}, which is not the endpoint in "
                 "use. Nothing was sent there."
@@ -140,11 +124,8 @@ class GuardedHttp(httpx2.Client):
         if not response.is_success:
             self.bound(response, size=LARGEST_ANSWER, seconds=LONGEST_ANSWER)
             _check_parts(response.read())
-            raise refusal_of(response, key=self._key_name)
-        # Without this header the SDK would sleep and send the piece again by itself.
-        is_upload = response.request.headers.get("x-goog-upload-command", "start") != "start"
-        if is_upload and "x-goog-upload-status" not in response.headers:
-            raise ProviderUnavailableError("The provider did not say whether it took the upload.")
+        if refusal := self._access.refusal(response, self._access.key_name):
+            raise refusal
 
 
 def _check_parts(body: bytes) -> None:

@@ -18,18 +18,17 @@ from semantic_core.domain.errors import (
     SemanticCoreError,
     TextTooLongError,
 )
-from semantic_core.domain.limits import TOO_LONG
 from semantic_core.domain.metadata import copy_metadata, dump_metadata
 from semantic_core.domain.spec import ContentHasher, EmbeddingSpec
-from semantic_core.domain.statuses import EmbeddingStatus
+from semantic_core.domain.statuses import TOO_LONG, EmbeddingStatus
 from semantic_core.domain.types import Chunk
 from semantic_core.domain.validation import (
     check_has_words,
-    check_length,
     check_text,
     check_vector,
     listed,
 )
+from semantic_core.providers.facts import check_length, model_facts
 
 _log = logging.getLogger(__name__)
 
@@ -143,7 +142,9 @@ def _reason(
     if isinstance(error, BlankTextError):
         return "blank text: nothing to embed"
     if isinstance(error, TextTooLongError):
-        return f"{TOO_LONG} for {spec.model}: more than {spec.byte_limit:,} bytes"
+        return (
+            f"{TOO_LONG} for {spec.model}: more than {model_facts(spec.model).byte_limit:,} bytes"
+        )
     if isinstance(error, NotBatchableError):
         return f"no vector, and {spec.model} is a foreign embedder" if has_fitting else None
     size = len(chunk.vector) if isinstance(chunk.vector, Sized) else None
@@ -236,7 +237,7 @@ def _check_embeddable(
         raise NotBatchableError(
             f"{what} has no vector, and its collection belongs to the foreign embedder "
             f"{spec.model!r}: the Batch API cannot make its vectors. Save it with its vector, "
-            "or use a collection with a Gemini spec. Nothing was saved."
+            "or use a collection with the spec of a provider. Nothing was saved."
         )
     if status is EmbeddingStatus.READY:
         raise InvalidInputError(

@@ -23,9 +23,10 @@ from semantic_core.domain.errors import (
     RemoteNotFoundError,
     RequestRefusedError,
 )
-from semantic_core.domain.pricing import DEFAULT_PRICES, Price, PriceTable, estimate_tokens
+from semantic_core.domain.pricing import Price, PriceTable, estimate_tokens
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.types import BatchJob, Chunk
+from semantic_core.providers.facts import DEFAULT_PRICES
 from semantic_core.store import PeeweeVectorStore
 from support.world import CONFIG, World, open_world
 

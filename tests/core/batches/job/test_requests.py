@@ -10,11 +10,12 @@ from batch_emulator import FaultRule, Operation, Reply
 from semantic_core.batches import BatchConfig
 from semantic_core.domain.errors import ConfigurationError, RequestRefusedError
 from semantic_core.domain.failpoints import FailPoint, arm, disarm
-from semantic_core.domain.limits import GEMINI_LIMITS
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.statuses import EmbeddingStatus, FailureReason
 from semantic_core.domain.types import Chunk
-from semantic_core.providers.gemini import EmbeddingRequest, request_line
+from semantic_core.providers.facts import LIMITS
+from semantic_core.providers.gemini import request_line
+from semantic_core.providers.port import EmbeddingRequest
 from semantic_core.queue.budget import RetryBudget
 from support.world import CONFIG, World
 
@@ -111,8 +112,8 @@ def test_more_texts_than_a_page_are_cut_in_the_right_place(world: World) -> None
 
 
 def test_the_default_is_what_the_provider_takes() -> None:
-    assert BatchConfig().max_file_bytes == GEMINI_LIMITS.file_bytes <= 2 * 10**9
-    assert BatchConfig().max_open_jobs <= GEMINI_LIMITS.open_jobs
+    assert BatchConfig().max_file_bytes == LIMITS.file_bytes <= 2 * 10**9
+    assert BatchConfig().max_open_jobs <= LIMITS.open_jobs
     with pytest.raises(ConfigurationError, match="max_file_bytes"):
         BatchConfig(max_file_bytes=0)
 

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from semantic_core.domain.errors import InvalidEndpointError, ProviderError
 from semantic_core.domain.spec import EmbeddingSpec
-from semantic_core.providers.gemini import Endpoint, GeminiBatchClient, GeminiEmbedder, RemoteJob
+from semantic_core.providers.gemini import Endpoint, GeminiBatchClient, GeminiEmbedder
 from semantic_core.providers.gemini.keyring import GoogleKeyring
-from semantic_core.providers.gemini.remote import RemoteState, RemoteStatus
+from semantic_core.providers.port import RemoteJob, RemoteState
 from support.clock import ManualClock
 from support.keys import canary
 from support.wire import Chunks
@@ -77,7 +77,6 @@ def ask(call: Callable[[GeminiBatchClient], object], transport: httpx2.BaseTrans
 
 FINISHED = RemoteJob(
     name="batches/a",
-    status=RemoteStatus.SUCCEEDED,
     state=RemoteState.SUCCEEDED,
     raw_state="BATCH_STATE_SUCCEEDED",
     result_file="files/a",
@@ -95,8 +94,8 @@ def test_a_job_is_read_or_refused(code: int, body: bytes, headers: dict[str, str
 @given(codes, bodies, headers)
 @example(200, b'{"operations": [{"metadata": {"displayName": "x"}}]}', {})
 def test_a_listing_is_whole_or_refused(code: int, body: bytes, headers: dict[str, str]) -> None:
-    found = ask(lambda client: client.list_jobs("x"), Always(code, body, headers))
-    assert found is None or isinstance(found, list)
+    found = ask(lambda client: client.jobs("x").jobs, Always(code, body, headers))
+    assert found is None or isinstance(found, tuple)
 
 
 @settings(max_examples=100, deadline=None)
@@ -113,7 +112,7 @@ def test_a_creation_is_known_or_refused_and_never_sent_twice(
             return super().handle_request(request)
 
     job = ask(
-        lambda client: client.create_job("files/a", spec=SPEC, display_name="run"),
+        lambda client: client.create("files/a", spec=SPEC, name="run"),
         Counting(code, body, headers),
     )
     assert len(sent) == 1
@@ -138,8 +137,8 @@ def test_removing_and_listing_files_never_fail_a_caller(
     code: int, body: bytes, headers: dict[str, str]
 ) -> None:
     transport = Always(code, body, headers)
-    assert isinstance(ask(lambda client: client.cleanup("batches/a"), transport), bool)
-    files = ask(lambda client: client.list_files(), transport)
+    assert isinstance(ask(lambda client: client.remove(job="batches/a"), transport), bool)
+    files = ask(lambda client: client.staged_files(), transport)
     assert files is None or all(file.name.startswith("files/") for file in files)  # type: ignore[attr-defined]
 
 

@@ -9,8 +9,8 @@ import pytest
 import vcr
 
 from semantic_core.domain.spec import EmbeddingSpec
-from semantic_core.providers.gemini import EmbeddingRequest
 from semantic_core.providers.gemini.keyring import GoogleKeyring
+from semantic_core.providers.port import EmbeddingRequest
 from support.cassettes import (
     EMULATED,
     FOLDER,

@@ -11,16 +11,9 @@ import pytest
 
 from semantic_core.domain.errors import AuthError, ProviderError, RemoteNotFoundError
 from semantic_core.domain.spec import EmbeddingSpec
-from semantic_core.providers.gemini import (
-    EmbeddingRequest,
-    Endpoint,
-    GeminiBatchClient,
-    RemoteJob,
-    RemoteState,
-    RemoteStatus,
-    read_results,
-)
+from semantic_core.providers.gemini import Endpoint, GeminiBatchClient, read_results
 from semantic_core.providers.gemini.keyring import GoogleKeyring
+from semantic_core.providers.port import EmbeddingRequest, RemoteJob, RemoteState
 from support.cassettes import (
     FOLDER,
     NEUTRAL,
@@ -32,6 +25,7 @@ from support.cassettes import (
 )
 from support.clock import ManualClock
 from support.keys import canary, keys_of_environment
+from support.wire import jobs_named
 
 # Used only to record.
 REAL_KEYS = keys_of_environment()
@@ -65,7 +59,7 @@ def vcr_config(provider: Provider) -> dict[str, Any]:
 
 
 def wait_for(client: GeminiBatchClient, job: RemoteJob, provider: Provider) -> RemoteJob:
-    while job.status in (RemoteStatus.QUEUED, RemoteStatus.RUNNING):
+    while job.state in (RemoteState.QUEUED, RemoteState.RUNNING):
         provider.clock.sleep(20)
         job = client.get_job_status(job)
     return job
@@ -84,7 +78,7 @@ def test_a_job_from_its_upload_to_its_removal(
             display_name=name,
             spool=tmp_path / "spool",
         )
-        assert job.name in [found.name for found in client.find_jobs(name)]
+        assert job.name in [found.name for found in jobs_named(client, name)]
         job = wait_for(client, job, provider)
         assert job.state is RemoteState.SUCCEEDED
         assert (job.display_name, job.model) == (name, spec.model)
@@ -94,7 +88,7 @@ def test_a_job_from_its_upload_to_its_removal(
         for line in lines.values():
             assert line.vector is not None
             assert np.linalg.norm(line.vector) == pytest.approx(1, abs=1e-6)
-        assert client.cleanup(job)
+        assert client.remove(job=job)
 
 
 @pytest.mark.vcr
@@ -110,7 +104,7 @@ def test_a_cancelled_job_ends(provider: Provider, tmp_path: Path) -> None:
         job = wait_for(client, job, provider)
         # It may have been done before it heard.
         assert job.state in (RemoteState.CANCELLED, RemoteState.SUCCEEDED)
-        assert client.cleanup(job)
+        assert client.remove(job=job)
 
 
 @pytest.mark.vcr
@@ -135,7 +129,7 @@ def test_an_unknown_model_is_a_definite_refusal(provider: Provider, tmp_path: Pa
 def test_a_key_that_is_none_is_refused(provider: Provider) -> None:
     nonsense = GoogleKeyring(batch_key=canary("not-a"))
     with provider.client(keyring=nonsense) as client, pytest.raises(AuthError):
-        client.list_jobs()
+        client.jobs()
 
 
 @pytest.mark.vcr

@@ -31,22 +31,22 @@ from semantic_core.domain.errors import (
     TransitionError,
 )
 from semantic_core.domain.spec import EmbeddingSpec
+from semantic_core.providers.gemini import request_encoder
 from semantic_core.providers.gemini.client import GeminiBatchClient
 from semantic_core.providers.gemini.endpoint import Endpoint
 from semantic_core.providers.gemini.keyring import GoogleKeyring
-from semantic_core.providers.gemini.remote import (
+from semantic_core.providers.gemini.requests import request_line
+from semantic_core.providers.port import (
     EmbeddingRequest,
-    InputFile,
     RemoteJob,
     RemoteState,
-    RemoteStatus,
     RetrievedResults,
+    Staged,
 )
-from semantic_core.providers.gemini.requests import request_line
 from support.clock import ManualClock
 from support.disk import no_file_larger_than
 from support.keys import canary
-from support.wire import Answer, Chunks, ScriptedTransport, answer, refusal
+from support.wire import Answer, Chunks, ScriptedTransport, answer, jobs_named, refusal
 
 KEY = canary("4711")
 HOST = "https://generativelanguage.googleapis.com"
@@ -69,7 +69,6 @@ UPLOADED = {
 
 FINISHED = RemoteJob(
     name=JOB,
-    status=RemoteStatus.SUCCEEDED,
     state=RemoteState.SUCCEEDED,
     raw_state="BATCH_STATE_SUCCEEDED",
     input_file="files/in-1",
@@ -119,8 +118,8 @@ def operation(
 def test_an_upload_is_sent_as_google_documents_it(connect: Connect, tmp_path: Path) -> None:
     client, transport = connect(started(), uploaded())
     spool = tmp_path / "spool"
-    file = client.upload_requests(REQUESTS, spec=SPEC, display_name="run-1", spool=spool)
-    assert file == InputFile(name="files/in-1", request_count=2, byte_count=len(LINES))
+    file = client.stage(map(request_encoder(SPEC), REQUESTS), name="run-1", spool=spool)
+    assert file == Staged(name="files/in-1", request_count=2, byte_count=len(LINES))
     start, piece = transport.sent
     assert (start.method, start.url) == ("POST", f"{HOST}/upload/v1beta/files")
     assert start.json == {
@@ -148,7 +147,7 @@ def test_a_long_file_goes_in_pieces(connect: Connect, tmp_path: Path) -> None:
     client, transport = connect(
         started(), *more, uploaded({"file": {"name": "files/in-1", "state": "ACTIVE"}})
     )
-    client.upload_requests(requests, spec=SPEC, display_name="r", spool=tmp_path / "spool")
+    client.stage(map(request_encoder(SPEC), requests), name="r", spool=tmp_path / "spool")
     assert b"".join(sent.body for sent in transport.sent[1:]) == content
 
 
@@ -172,7 +171,7 @@ def test_an_upload_that_fails_is_sent_again_from_its_start(
     faults = [one() if callable(one) else one for one in faults]
     client, transport = connect(*faults, started(), uploaded())
     spool = tmp_path / "spool"
-    file = client.upload_requests(REQUESTS, spec=SPEC, display_name="r", spool=spool)
+    file = client.stage(map(request_encoder(SPEC), REQUESTS), name="r", spool=spool)
     assert file.name == "files/in-1"
     assert transport.sent[-1].body == LINES
     assert transport.left == 0
@@ -189,9 +188,7 @@ def test_whoever_watches_an_upload_may_end_it(connect: Connect, tmp_path: Path) 
         raise TransitionError
 
     with pytest.raises(TransitionError):
-        client.upload_requests(
-            REQUESTS, spec=SPEC, display_name="r", spool=spool, on_progress=give_up
-        )
+        client.stage(map(request_encoder(SPEC), REQUESTS), name="r", spool=spool, keep=give_up)
     assert transport.left == 0
     assert not spool.exists()
 
@@ -202,7 +199,7 @@ def test_uploading_is_given_up_after_a_few_tries(
     client, transport = connect(*[answer({}, code=503) for _ in range(9)])
     spool = tmp_path / "spool"
     with pytest.raises(ProviderUnavailableError):
-        client.upload_requests(REQUESTS, spec=SPEC, display_name="r", spool=spool)
+        client.stage(map(request_encoder(SPEC), REQUESTS), name="r", spool=spool)
     assert len(transport.sent) == 4
     assert clock.slept == [2.0, 4.0, 8.0]
     assert not spool.exists()
@@ -230,7 +227,7 @@ def test_a_refused_or_odd_upload_is_not_sent_again(
     client, transport = connect(*answers)
     spool = tmp_path / "spool"
     with pytest.raises(error):
-        client.upload_requests(REQUESTS, spec=SPEC, display_name="r", spool=spool)
+        client.stage(map(request_encoder(SPEC), REQUESTS), name="r", spool=spool)
     assert transport.left == 0
     assert not spool.exists()
 
@@ -242,7 +239,7 @@ def test_a_file_that_is_not_ready_is_waited_for(
     client, transport = connect(
         started(), uploaded(body), answer({"state": "PROCESSING"}), answer({"state": "ACTIVE"})
     )
-    client.upload_requests(REQUESTS, spec=SPEC, display_name="r", spool=tmp_path / "spool")
+    client.stage(map(request_encoder(SPEC), REQUESTS), name="r", spool=tmp_path / "spool")
     assert [sent.path for sent in transport.sent[2:]] == ["/v1beta/files/in-1"] * 2
     assert clock.slept == [1.0]
 
@@ -251,14 +248,14 @@ def test_a_file_the_provider_cannot_use_is_an_error(connect: Connect, tmp_path: 
     body = {"file": {**UPLOADED["file"], "state": "FAILED"}}
     client, _ = connect(started(), uploaded(body), answer({"state": "FAILED"}))
     with pytest.raises(ProviderProtocolError, match="files/in-1"):
-        client.upload_requests(REQUESTS, spec=SPEC, display_name="r", spool=tmp_path / "spool")
+        client.stage(map(request_encoder(SPEC), REQUESTS), name="r", spool=tmp_path / "spool")
 
 
 def test_a_bad_text_is_found_before_anything_is_sent(connect: Connect, tmp_path: Path) -> None:
     client, transport = connect()
     bad = [*REQUESTS, EmbeddingRequest(key="k3", text="\ud800")]
     with pytest.raises(InvalidTextError):
-        client.upload_requests(bad, spec=SPEC, display_name="r", spool=tmp_path / "spool")
+        client.stage(map(request_encoder(SPEC), bad), name="r", spool=tmp_path / "spool")
     assert transport.sent == []
     assert list(tmp_path.iterdir()) == []
 
@@ -268,7 +265,7 @@ def test_somebody_else_s_file_is_neither_used_nor_removed(connect: Connect, tmp_
     spool = tmp_path / "spool"
     spool.write_text("somebody's")
     with pytest.raises(StorageError):
-        client.upload_requests(REQUESTS, spec=SPEC, display_name="r", spool=spool)
+        client.stage(map(request_encoder(SPEC), REQUESTS), name="r", spool=spool)
     assert spool.read_text() == "somebody's"
     assert transport.sent == []
 
@@ -286,7 +283,7 @@ def test_a_job_is_created_with_one_request(connect: Connect) -> None:
             )
         )
     )
-    job = client.create_job("files/in-1", spec=SPEC, display_name="run-1")
+    job = client.create("files/in-1", spec=SPEC, name="run-1")
     (sent,) = transport.sent
     assert sent.method == "POST"
     assert sent.url == f"{HOST}/v1beta/models/gemini-embedding-001:asyncBatchEmbedContent"
@@ -294,15 +291,15 @@ def test_a_job_is_created_with_one_request(connect: Connect) -> None:
         "batch": {"inputConfig": {"file_name": "files/in-1"}, "displayName": "run-1"}
     }
     assert sent.headers["x-goog-api-key"] == KEY
-    assert (job.name, job.status, job.state) == (JOB, RemoteStatus.QUEUED, RemoteState.PENDING)
+    assert (job.name, job.state) == (JOB, RemoteState.QUEUED)
     assert (job.display_name, job.model) == ("run-1", "gemini-embedding-001")
     assert job.created_at == 1757511459.328452
 
 
 def test_an_uploaded_file_is_taken_as_it_was_given(connect: Connect) -> None:
     client, transport = connect(answer(operation()))
-    file = InputFile(name="files/in-9", request_count=1, byte_count=1)
-    client.create_job(file, spec=EmbeddingSpec.gemini_embedding_2(), display_name="r")
+    file = Staged(name="files/in-9", request_count=1, byte_count=1)
+    client.create(file, spec=EmbeddingSpec.gemini_embedding_2(), name="r")
     assert transport.sent[0].json["batch"]["inputConfig"] == {"file_name": "files/in-9"}
     assert transport.sent[0].path == "/v1beta/models/gemini-embedding-2:asyncBatchEmbedContent"
 
@@ -312,7 +309,7 @@ def test_an_unknown_state_of_a_new_job_is_no_reason_to_lose_it(
     connect: Connect, state: str | None
 ) -> None:
     client, _ = connect(answer({"name": JOB, "metadata": {"state": state} if state else {}}))
-    job = client.create_job("files/in-1", spec=SPEC, display_name="run-1")
+    job = client.create("files/in-1", spec=SPEC, name="run-1")
     assert (job.name, job.state) == (JOB, RemoteState.UNKNOWN)
 
 
@@ -334,7 +331,7 @@ def test_a_definite_refusal_says_so(
     """B9 to B11: surely no job, so that its texts may go with another one."""
     client, transport = connect(response)
     with pytest.raises(ProviderError) as caught:
-        client.create_job("files/in-1", spec=SPEC, display_name="r")
+        client.create("files/in-1", spec=SPEC, name="r")
     assert type(caught.value) is kind
     assert caught.value.is_definite
     assert len(transport.sent) == 1
@@ -373,7 +370,7 @@ def test_an_ambiguous_answer_is_not_definite_and_never_sent_again(
     """B5, B6, B12, B13: the job may exist, and a second one would be paid for again."""
     client, transport = connect(response)
     with pytest.raises(ProviderError) as caught:
-        client.create_job("files/in-1", spec=SPEC, display_name="r")
+        client.create("files/in-1", spec=SPEC, name="r")
     assert type(caught.value) is kind
     assert not caught.value.is_definite
     assert len(transport.sent) == 1
@@ -383,7 +380,7 @@ def test_an_answer_that_breaks_off_is_not_definite(connect: Connect) -> None:
     body = Chunks(b'{"name":"batches/', httpx2.ReadError("reset"))
     client, transport = connect(httpx2.Response(200, stream=body))
     with pytest.raises(ProviderUnavailableError) as caught:
-        client.create_job("files/in-1", spec=SPEC, display_name="r")
+        client.create("files/in-1", spec=SPEC, name="r")
     assert not caught.value.is_definite
     assert len(transport.sent) == 1
 
@@ -393,7 +390,7 @@ def test_an_interrupt_passes_through_creation(connect: Connect, interrupt: BaseE
     """B15: the caller must not take it for an answer."""
     client, transport = connect(interrupt)
     with pytest.raises(type(interrupt)):
-        client.create_job("files/in-1", spec=SPEC, display_name="r")
+        client.create("files/in-1", spec=SPEC, name="r")
     assert len(transport.sent) == 1
 
 
@@ -401,7 +398,7 @@ def test_a_limit_says_how_long(connect: Connect) -> None:
     retry = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "27s"}
     client, _ = connect(refusal(429, "RESOURCE_EXHAUSTED", "quota", retry))
     with pytest.raises(RateLimitError) as caught:
-        client.create_job("files/in-1", spec=SPEC, display_name="r")
+        client.create("files/in-1", spec=SPEC, name="r")
     assert caught.value.retry_after == 27.0
 
 
@@ -409,14 +406,14 @@ def test_a_limit_says_how_long(connect: Connect) -> None:
 def test_only_a_remote_name_becomes_part_of_a_creation(connect: Connect, name: str) -> None:
     client, transport = connect()
     with pytest.raises(InvalidInputError):
-        client.create_job(name, spec=SPEC, display_name="r")
+        client.create(name, spec=SPEC, name="r")
     assert transport.sent == []
 
 
 def test_no_job_is_created_for_a_foreign_space(connect: Connect) -> None:
     client, transport = connect()
     with pytest.raises(NotBatchableError):
-        client.create_job("files/x", spec=EmbeddingSpec.external("x"), display_name="r")
+        client.create("files/x", spec=EmbeddingSpec.external("x"), name="r")
     assert transport.sent == []
 
 
@@ -485,7 +482,7 @@ def test_a_missing_job_and_a_refused_key_are_two_things(connect: Connect) -> Non
 )
 def test_only_a_job_s_name_becomes_part_of_a_url(connect: Connect, name: str) -> None:
     client, transport = connect()
-    for call in (client.get_job_status, client.cancel, client.cleanup):
+    for call in (client.get_job_status, client.cancel, lambda name: client.remove(job=name)):
         with pytest.raises(InvalidInputError, match="batches/"):
             call(name)
     assert transport.sent == []
@@ -505,7 +502,7 @@ def test_a_job_is_found_on_any_page(connect: Connect) -> None:
         answer({"nextPageToken": "t2"}),
         answer({"operations": [named("batches/c", "run-1"), named("batches/d", "run-12")]}),
     )  # fmt: skip
-    assert [job.name for job in client.find_jobs("run-1")] == ["batches/c"]
+    assert [job.name for job in jobs_named(client, "run-1")] == ["batches/c"]
     assert [sent.query for sent in transport.sent] == [
         {"pageSize": "100"},
         {"pageSize": "100", "pageToken": "t1"},
@@ -516,19 +513,19 @@ def test_a_job_is_found_on_any_page(connect: Connect) -> None:
 def test_jobs_are_listed_by_prefix(connect: Connect) -> None:
     page = [named("batches/a", "semcore-1-x"), named("batches/b", "semcore-2-x")]
     client, _ = connect(answer({"operations": page}), answer({"operations": page}))
-    assert [job.name for job in client.list_jobs("semcore-2-")] == ["batches/b"]
-    assert len(client.list_jobs()) == 2
+    assert [job.name for job in client.jobs("semcore-2-").jobs] == ["batches/b"]
+    assert len(client.jobs().jobs) == 2
 
 
 def test_an_empty_listing_is_complete(connect: Connect) -> None:
     client, _ = connect(answer({}))
-    assert client.find_jobs("run-1") == []
+    assert jobs_named(client, "run-1") == []
 
 
 def test_other_people_s_odd_jobs_do_no_harm(connect: Connect) -> None:
     odd: dict[str, Any] = {"name": "projects/1/odd/../name", "metadata": None}
     client, _ = connect(answer({"operations": [odd, {}, named("batches/c", "run-1")]}))
-    assert [job.name for job in client.find_jobs("run-1")] == ["batches/c"]
+    assert [job.name for job in jobs_named(client, "run-1")] == ["batches/c"]
 
 
 @pytest.mark.parametrize(
@@ -548,7 +545,7 @@ def test_a_listing_that_may_hide_a_job_is_an_error(connect: Connect, last: httpx
     """B8: "absent" may only be said of a whole listing; it is half of what releases a claim."""
     client, _ = connect(answer({"operations": [], "nextPageToken": "t1"}), last)
     with pytest.raises(ProviderProtocolError):
-        client.find_jobs("run-1")
+        jobs_named(client, "run-1")
 
 
 def test_a_listing_that_fails_half_way_is_an_error(connect: Connect) -> None:
@@ -556,7 +553,7 @@ def test_a_listing_that_fails_half_way_is_an_error(connect: Connect) -> None:
     first = answer({"operations": [named("batches/a", "run-1")], "nextPageToken": "t1"})
     client, transport = connect(first, *busy)
     with pytest.raises(ProviderUnavailableError):
-        client.find_jobs("run-1")
+        jobs_named(client, "run-1")
     assert len(transport.sent) == 5
 
 
@@ -564,7 +561,7 @@ def test_a_page_that_fails_once_is_asked_for_again(connect: Connect) -> None:
     first = answer({"operations": [named("batches/a", "run-1")], "nextPageToken": "t1"})
     second = answer({"operations": [named("batches/b", "run-1")]})
     client, _ = connect(first, answer({}, code=503), second)
-    assert [job.name for job in client.find_jobs("run-1")] == ["batches/a", "batches/b"]
+    assert [job.name for job in jobs_named(client, "run-1")] == ["batches/a", "batches/b"]
 
 
 # --- cancel ----------------------------------------------------------------------------
@@ -730,7 +727,7 @@ def test_whoever_watches_a_download_may_end_it(connect: Connect, tmp_path: Path)
         raise TransitionError
 
     with pytest.raises(TransitionError):
-        client.retrieve_results(FINISHED, tmp_path / "results", on_progress=give_up)
+        client.retrieve_results(FINISHED, tmp_path / "results", keep=give_up)
     assert transport.left == 0
     assert list(tmp_path.iterdir()) == []
 
@@ -818,9 +815,7 @@ def test_a_missing_folder_is_named(connect: Connect, tmp_path: Path) -> None:
 
 def test_a_job_without_results_has_none_to_retrieve(connect: Connect, tmp_path: Path) -> None:
     client, transport = connect()
-    job = RemoteJob(
-        name=JOB, status=RemoteStatus.RUNNING, state=RemoteState.RUNNING, raw_state="RUNNING"
-    )
+    job = RemoteJob(name=JOB, state=RemoteState.RUNNING, raw_state="RUNNING")
     with pytest.raises(ProviderProtocolError, match="no result file"):
         client.retrieve_results(job, tmp_path / "results")
     assert transport.sent == []
@@ -833,7 +828,7 @@ TOO_LONG = "* DeleteFileRequest.name: File ID cannot be more than 40 characters"
 
 def test_a_job_and_its_files_are_removed(connect: Connect) -> None:
     client, transport = connect(answer({}), answer({}), answer({}), answer({}))
-    assert client.cleanup(FINISHED, files=["files/in-1", "files/more"])
+    assert client.remove(job=FINISHED, files=["files/in-1", "files/more"])
     assert [(sent.method, sent.path) for sent in transport.sent] == [
         ("DELETE", f"/v1beta/{JOB}"),
         ("DELETE", f"/v1beta/{RESULT}"),
@@ -857,7 +852,7 @@ def test_what_is_gone_or_cannot_be_removed_is_clean(
 ) -> None:
     """D13; and real result files have names that are too long to be deleted."""
     client, _ = connect(response)
-    assert client.cleanup(files=[RESULT])
+    assert client.remove(files=[RESULT])
 
 
 @pytest.mark.parametrize(
@@ -873,7 +868,7 @@ def test_what_is_gone_or_cannot_be_removed_is_clean(
 def test_a_failure_is_no_error_and_does_not_stop_the_rest(connect: Connect, fault: Answer) -> None:
     """D13: later is early enough."""
     client, transport = connect(fault, answer({}))
-    assert not client.cleanup(files=["files/a", "files/b"])
+    assert not client.remove(files=["files/a", "files/b"])
     assert [sent.path for sent in transport.sent] == ["/v1beta/files/a", "/v1beta/files/b"]
 
 
@@ -881,13 +876,13 @@ def test_a_failure_is_no_error_and_does_not_stop_the_rest(connect: Connect, faul
 def test_nothing_is_removed_if_one_name_is_none(connect: Connect, name: str) -> None:
     client, transport = connect()
     with pytest.raises(InvalidInputError):
-        client.cleanup(JOB, files=["files/a", name])
+        client.remove(job=JOB, files=["files/a", name])
     assert transport.sent == []
 
 
 def test_nothing_named_is_clean(connect: Connect) -> None:
     client, transport = connect()
-    assert client.cleanup()
+    assert client.remove()
     assert transport.sent == []
 
 
@@ -900,7 +895,7 @@ def test_a_client_takes_the_batch_key_and_no_other(clock: ManualClock) -> None:
     with GeminiBatchClient.from_keyring(
         keyring, endpoint=Endpoint(base_url=HOST), clock=clock, transport=transport
     ) as client:
-        client.list_jobs()
+        client.jobs()
     assert transport.sent[0].headers["x-goog-api-key"] == KEY
     with pytest.raises(MissingBatchKeyError):
         GeminiBatchClient.from_keyring(GoogleKeyring(default_key=canary("default")))
@@ -929,6 +924,6 @@ def test_the_provenance_is_that_of_the_endpoint(connect: Connect) -> None:
 
 def test_the_lines_of_a_job_are_json(tmp_path: Path, connect: Connect) -> None:
     client, transport = connect(started(), uploaded())
-    client.upload_requests(REQUESTS, spec=SPEC, display_name="r", spool=tmp_path / "spool")
+    client.stage(map(request_encoder(SPEC), REQUESTS), name="r", spool=tmp_path / "spool")
     lines = [json.loads(line) for line in transport.sent[1].body.split(b"\n") if line]
     assert [line["key"] for line in lines] == ["k1", "k2"]

@@ -42,19 +42,17 @@ from semantic_core.domain.errors import (
 )
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.providers.gemini import (
-    EmbeddingRequest,
     Endpoint,
     GeminiBatchClient,
-    RemoteJob,
-    RemoteState,
-    RemoteStatus,
-    ResultLine,
     find_conflicting_keys,
-    normalize,
     read_results,
+    request_encoder,
 )
+from semantic_core.providers.port import EmbeddingRequest, RemoteJob, RemoteState, ResultLine
+from semantic_core.providers.wire.vectors import normalize
 from support.clock import ManualClock
 from support.keys import canary
+from support.wire import jobs_named
 
 KEY = canary("4711")
 SPEC = EmbeddingSpec(dimensions=128)
@@ -107,11 +105,11 @@ def test_each_text_gets_the_vector_that_is_its_own(
 ) -> None:
     """From the first call to the last, with the lines in another order than they were sent."""
     job = jobs.create(spec=spec)
-    assert job.status is RemoteStatus.QUEUED
+    assert job.state is RemoteState.QUEUED
     job = jobs.client.get_job_status(job)
     assert (job.state, job.display_name, job.model) == (RemoteState.SUCCEEDED, "run-1", spec.model)
     assert (job.request_count, job.successful_count, job.failed_count) == (20, 20, 0)
-    assert [found.name for found in jobs.client.find_jobs("run-1")] == [job.name]
+    assert [found.name for found in jobs_named(jobs.client, "run-1")] == [job.name]
     found = {line.key: line for line in jobs.lines(job, spec)}
     assert list(found) != [request.key for request in REQUESTS]
     for request in REQUESTS:
@@ -125,9 +123,9 @@ def test_each_text_gets_the_vector_that_is_its_own(
         assert vector is not None
         assert vector.tobytes() == normalize(raw).tobytes()
         assert found[request.key].token_count
-    assert jobs.client.cleanup(job)
-    assert jobs.client.cleanup(job)
-    assert jobs.client.find_jobs("run-1") == []
+    assert jobs.client.remove(job=job)
+    assert jobs.client.remove(job=job)
+    assert jobs_named(jobs.client, "run-1") == []
     assert emulator.violations == []
     assert not emulator.ledger.overbilled()
     assert list(jobs.folder.iterdir()) == [jobs.folder / "results"]
@@ -142,9 +140,9 @@ def test_a_job_is_seen_through_all_its_states(tmp_path: Path, clock: ManualClock
         job = Jobs(client, tmp_path).create()
         seen = []
         for _ in range(3):
-            seen.append(client.get_job_status(job).status)
+            seen.append(client.get_job_status(job).state)
             clock.advance(61)
-    assert seen == [RemoteStatus.QUEUED, RemoteStatus.RUNNING, RemoteStatus.SUCCEEDED]
+    assert seen == [RemoteState.QUEUED, RemoteState.RUNNING, RemoteState.SUCCEEDED]
 
 
 # --- create ----------------------------------------------------------------------------
@@ -176,7 +174,7 @@ def test_a_lost_answer_leaves_a_job_to_be_found(
     assert type(caught.value) is kind
     assert not caught.value.is_definite
     assert len(emulator.calls(Operation.CREATE)) == 1
-    assert len(jobs.client.find_jobs("run-1")) == is_created
+    assert len(jobs_named(jobs.client, "run-1")) == is_created
 
 
 def test_an_answer_that_comes_too_late_is_ambiguous(
@@ -188,7 +186,7 @@ def test_an_answer_that_comes_too_late_is_ambiguous(
         with pytest.raises(ProviderUnavailableError) as caught:
             Jobs(client, tmp_path).create()
         assert not caught.value.is_definite
-        assert len(client.find_jobs("run-1")) == 1
+        assert len(jobs_named(client, "run-1")) == 1
     assert len(emulator.calls(Operation.CREATE)) == 1
 
 
@@ -229,9 +227,9 @@ def test_a_job_listed_late_is_found_later(tmp_path: Path, clock: ManualClock) ->
     ):
         emulator.add_fault(FaultRule(effect=HideJob(seconds=600)))
         Jobs(client, tmp_path).create()
-        assert client.find_jobs("run-1") == []
+        assert jobs_named(client, "run-1") == []
         clock.advance(601)
-        assert len(client.find_jobs("run-1")) == 1
+        assert len(jobs_named(client, "run-1")) == 1
 
 
 def test_an_upload_survives_busy_servers(emulator: Emulator, jobs: Jobs) -> None:
@@ -260,7 +258,7 @@ def test_why_a_job_failed_is_known(emulator: Emulator, jobs: Jobs) -> None:
     effect = EndJob(state="BATCH_STATE_FAILED", code=13, message="An internal error occurred.")
     emulator.add_fault(FaultRule(effect=effect))
     job = jobs.finish()
-    assert (job.status, job.error_code) == (RemoteStatus.FAILED, 13)
+    assert (job.state, job.error_code) == (RemoteState.FAILED, 13)
     assert job.error_message == "An internal error occurred."
 
 
@@ -268,7 +266,7 @@ def test_a_state_from_the_future_is_no_end(emulator: Emulator, jobs: Jobs) -> No
     """C2."""
     emulator.add_fault(FaultRule(effect=StickJob(state="BATCH_STATE_DREAMING")))
     job = jobs.finish()
-    assert (job.status, job.state) == (RemoteStatus.RUNNING, RemoteState.UNKNOWN)
+    assert job.state is RemoteState.UNKNOWN
     assert job.raw_state == "BATCH_STATE_DREAMING"
 
 
@@ -277,20 +275,20 @@ def test_a_listing_of_many_pages_is_complete(tmp_path: Path, clock: ManualClock)
         Emulator(tmp_path / "e.db", clock=clock, config=EmulatorConfig(largest_page=2)) as emulator,
         GeminiBatchClient(KEY, endpoint=Endpoint(base_url=emulator.url), clock=clock) as client,
     ):
-        file = client.upload_requests(
-            REQUESTS, spec=SPEC, display_name="in", spool=tmp_path / "spool"
+        file = client.stage(
+            map(request_encoder(SPEC), REQUESTS), name="in", spool=tmp_path / "spool"
         )
         names = [f"semcore-{number % 2}-{number}" for number in range(7)]
         for name in names:
-            client.create_job(file, spec=SPEC, display_name=name)
-        assert {job.display_name for job in client.list_jobs()} == set(names)
-        assert len(client.list_jobs("semcore-1-")) == 3
-        assert len(client.find_jobs("semcore-0-0")) == 1
+            client.create(file, spec=SPEC, name=name)
+        assert {job.display_name for job in client.jobs().jobs} == set(names)
+        assert len(client.jobs("semcore-1-").jobs) == 3
+        assert len(jobs_named(client, "semcore-0-0")) == 1
         emulator.add_fault(
             FaultRule(effect=Reply(code=503), operation=Operation.LIST, skip=1, times=None)
         )
         with pytest.raises(ProviderUnavailableError):
-            client.find_jobs("semcore-0-0")
+            jobs_named(client, "semcore-0-0")
 
 
 def test_another_project_s_key_sees_nothing_and_a_revoked_one_is_refused(
@@ -301,7 +299,7 @@ def test_another_project_s_key_sees_nothing_and_a_revoked_one_is_refused(
     with GeminiBatchClient(
         "another-project", endpoint=Endpoint(base_url=emulator.url), clock=clock
     ) as stranger:
-        assert stranger.find_jobs("run-1") == []
+        assert jobs_named(stranger, "run-1") == []
         with pytest.raises(RemoteNotFoundError):
             stranger.get_job_status(job)
         with pytest.raises(RemoteNotFoundError):
@@ -313,7 +311,7 @@ def test_another_project_s_key_sees_nothing_and_a_revoked_one_is_refused(
         with pytest.raises(AuthError):
             jobs.lines(job)
         with pytest.raises(AuthError):
-            jobs.client.find_jobs("run-1")
+            jobs_named(jobs.client, "run-1")
         emulator.restore_key(KEY)
     assert len(jobs.lines(job)) == 20
 
@@ -486,7 +484,7 @@ def test_several_threads_may_share_a_client(jobs: Jobs) -> None:
             mine = Jobs(jobs.client, folder)
             job = mine.finish(f"run-{number}")
             assert len(mine.lines(job)) == 20
-            assert len(jobs.client.find_jobs(f"run-{number}")) == 1
+            assert len(jobs_named(jobs.client, f"run-{number}")) == 1
         except BaseException as error:
             failures.append(error)
             raise

@@ -30,10 +30,11 @@ from semantic_core.providers.gemini import GeminiBatchClient
 from semantic_core.providers.gemini.connection import Connection, sdk_errors
 from semantic_core.providers.gemini.endpoint import Endpoint
 from semantic_core.providers.wire.guarded_http import LARGEST_ANSWER
+from semantic_core.providers.wire.secret import Secret
 from support.clock import ManualClock
 from support.keys import canary
 from support.processes import Python
-from support.wire import Answer, Chunks, ScriptedTransport, answer
+from support.wire import Answer, Chunks, ScriptedTransport, answer, connect_to
 
 KEY = canary("4711")
 GOOGLE = Endpoint(base_url="https://generativelanguage.googleapis.com")
@@ -43,7 +44,7 @@ def connect(
     *answers: Answer, clock: ManualClock | None = None
 ) -> tuple[Connection, ScriptedTransport]:
     transport = ScriptedTransport(*answers)
-    connection = Connection(KEY, endpoint=GOOGLE, clock=clock or ManualClock(), transport=transport)
+    connection = connect_to(GOOGLE, Secret(KEY), clock=clock or ManualClock(), transport=transport)
     return connection, transport
 
 
@@ -232,9 +233,9 @@ def test_the_timeout_reaches_every_call() -> None:
         seen.append(request.extensions["timeout"]["read"])
         return answer({"name": "files/x"})
 
-    connection = Connection(
-        KEY,
-        endpoint=Endpoint(base_url=GOOGLE.url, timeout=7.5),
+    connection = connect_to(
+        Endpoint(base_url=GOOGLE.url, timeout=7.5),
+        Secret(KEY),
         clock=ManualClock(),
         transport=ScriptedTransport(note, note),
     )
@@ -267,7 +268,7 @@ def test_the_server_s_certificate_is_checked_whatever_the_environment_says(
 ) -> None:
     for name in ("PYTHONHTTPSVERIFY", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "NODE_TLS_REJECT"):
         monkeypatch.setenv(name, "0")
-    connection = Connection(KEY, endpoint=GOOGLE, clock=ManualClock())
+    connection = connect_to(GOOGLE, Secret(KEY), clock=ManualClock())
     context = connection.http._transport._pool._ssl_context  # type: ignore[attr-defined]
     assert context.verify_mode is ssl.CERT_REQUIRED
     assert context.check_hostname
@@ -284,22 +285,20 @@ def test_closing_twice_does_nothing() -> None:
 @pytest.mark.parametrize("key", ["", "line\n", "two words"])
 def test_a_key_that_no_header_can_hold_is_refused_and_not_shown(key: str) -> None:
     with pytest.raises(InvalidKeyError) as caught:
-        Connection(key, endpoint=GOOGLE, clock=ManualClock())
+        GeminiBatchClient(key, endpoint=GOOGLE)
     assert not key or key not in str(caught.value)
 
 
 FORK = """
 import os, sys
-from semantic_core.domain.clock import SystemClock
-from semantic_core.providers.gemini.connection import Connection
-from semantic_core.providers.gemini.endpoint import Endpoint
+from semantic_core.providers.gemini import Endpoint, GeminiBatchClient
 
 def local_port():
     response = connection.http.get(url + "/v1beta/batches", headers={"x-goog-api-key": "a-key"})
     return response.extensions["network_stream"].get_extra_info("client_addr")[1]
 
 url = sys.argv[1]
-connection = Connection("a-key", endpoint=Endpoint(base_url=url), clock=SystemClock())
+connection = GeminiBatchClient("a-key", endpoint=Endpoint(base_url=url))._connection
 sdk = connection.sdk
 before = local_port()
 child = os.fork()
@@ -321,7 +320,7 @@ def test_debug_logs_do_not_show_the_key(
 ) -> None:
     """Whatever the layers below write, at any level."""
     caplog.set_level(0)
-    connection = Connection(KEY, endpoint=Endpoint(base_url=emulator.url), clock=ManualClock())
+    connection = connect_to(Endpoint(base_url=emulator.url), Secret(KEY), clock=ManualClock())
     connection.request("GET", "batches")
     list(connection.sdk.batches.list())
     connection.close()
@@ -359,8 +358,8 @@ def test_a_proxy_of_the_environment_is_used_and_never_sees_the_key(
 ) -> None:
     with listener() as (port, heard):
         monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
-        connection = Connection(
-            KEY, endpoint=Endpoint(base_url="https://gemini.example"), clock=ManualClock()
+        connection = connect_to(
+            Endpoint(base_url="https://gemini.example"), Secret(KEY), clock=ManualClock()
         )
         with pytest.raises(ProviderUnavailableError):
             connection.request("GET", "batches")
@@ -374,8 +373,8 @@ def test_no_proxy_stands_between_us_and_this_machine(monkeypatch: pytest.MonkeyP
     with listener() as (proxy, seen_by_proxy), listener() as (port, heard):
         for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
             monkeypatch.setenv(name, f"http://127.0.0.1:{proxy}")
-        connection = Connection(
-            KEY, endpoint=Endpoint(base_url=f"http://127.0.0.1:{port}"), clock=ManualClock()
+        connection = connect_to(
+            Endpoint(base_url=f"http://127.0.0.1:{port}"), Secret(KEY), clock=ManualClock()
         )
         with pytest.raises(ProviderUnavailableError) as caught:
             connection.request("GET", "batches")
@@ -388,8 +387,8 @@ def test_no_proxy_stands_between_us_and_this_machine(monkeypatch: pytest.MonkeyP
 def test_a_refused_connection_is_definite() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    connection = Connection(
-        KEY, endpoint=Endpoint(base_url=f"http://127.0.0.1:{port}"), clock=ManualClock()
+    connection = connect_to(
+        Endpoint(base_url=f"http://127.0.0.1:{port}"), Secret(KEY), clock=ManualClock()
     )
     with pytest.raises(ProviderUnavailableError) as caught:
         connection.request("GET", "batches")
@@ -404,9 +403,7 @@ def test_an_interrupt_of_the_first_import_breaks_no_later_call(module: str, pyth
         import signal
         import sys
         import threading
-        from semantic_core.domain.clock import SystemClock
-        from semantic_core.providers.gemini.connection import Connection
-        from semantic_core.providers.gemini.endpoint import Endpoint
+        from semantic_core.providers.gemini import Endpoint, GeminiBatchClient
 
         module = hear()
 
@@ -420,7 +417,7 @@ def test_an_interrupt_of_the_first_import_breaks_no_later_call(module: str, pyth
 
         def connect():
             endpoint = Endpoint(base_url="http://127.0.0.1:9")
-            return Connection("a" * 30, endpoint=endpoint, clock=SystemClock()).sdk
+            return GeminiBatchClient("a" * 30, endpoint=endpoint)._connection.sdk
 
         try:
             connect()

@@ -28,7 +28,7 @@ from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.providers.gemini.embedder import GROUP_SIZE, GeminiEmbedder
 from semantic_core.providers.gemini.endpoint import Endpoint
 from semantic_core.providers.gemini.keyring import GoogleKeyring
-from semantic_core.providers.gemini.vectors import normalize
+from semantic_core.providers.wire.vectors import normalize
 from support.clock import ManualClock
 from support.keys import canary
 from support.wire import Answer, ScriptedTransport, answer, refusal

@@ -16,7 +16,8 @@ from semantic_core.domain.errors import (
     RemoteNotFoundError,
     RequestRefusedError,
 )
-from semantic_core.providers.gemini.failures import refusal_of, unreachable
+from semantic_core.providers.gemini.failures import refusal_of
+from semantic_core.providers.wire.failures import unreachable
 from support.wire import answer, refusal
 
 BASE = "https://generativelanguage.googleapis.com/v1beta"
@@ -34,7 +35,9 @@ INVALID_KEY = {
 def meaning(response: httpx2.Response, url: str = JOB, method: str = "GET") -> ProviderError:
     response.request = httpx2.Request(method, url)
     response.read()
-    return refusal_of(response)
+    found = refusal_of(response)
+    assert found is not None
+    return found
 
 
 @pytest.mark.parametrize(

@@ -20,12 +20,14 @@ from batch_emulator import (
 from semantic_core.domain.errors import InvalidKeyError, SemanticCoreError
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.providers.gemini import Endpoint, GeminiBatchClient
-from semantic_core.providers.gemini.connection import Connection
-from semantic_core.providers.gemini.keyring import GoogleKeyring
+from semantic_core.providers.gemini.keyring import GoogleKeyring, check_key
+from semantic_core.providers.port import keep_nothing
+from semantic_core.providers.wire.download import download
+from semantic_core.providers.wire.secret import Secret
 from support.clock import ManualClock
 from support.keys import DEFAULT_KEY, SHOWN_KEY, canary
 from support.reach import strings_in_reach
-from support.wire import Chunks, ScriptedTransport, answer
+from support.wire import Chunks, ScriptedTransport, answer, connect_to
 from support.world import World
 
 KEY = canary("4711")
@@ -87,9 +89,9 @@ WAYS = [broken, illegal, interrupted, broken_body, no_json, elsewhere, *map(quot
 
 @pytest.mark.parametrize("way", WAYS)
 def test_no_error_of_a_connection_leads_to_the_key(way: Callable[..., httpx2.Response]) -> None:
-    connection = Connection(
-        KEY,
-        endpoint=GOOGLE,
+    connection = connect_to(
+        GOOGLE,
+        Secret(KEY),
         clock=ManualClock(),
         transport=ScriptedTransport(*[way] * 3),
     )
@@ -106,13 +108,18 @@ def test_no_error_of_a_connection_leads_to_the_key(way: Callable[..., httpx2.Res
 
 
 def test_no_error_of_a_download_leads_to_the_key(tmp_path: Path) -> None:
-    connection = Connection(
-        KEY, endpoint=GOOGLE, clock=ManualClock(), transport=ScriptedTransport(broken_body)
+    connection = connect_to(
+        GOOGLE, Secret(KEY), clock=ManualClock(), transport=ScriptedTransport(broken_body)
     )
-    with pytest.raises(SemanticCoreError) as caught:  # noqa: PT012, SIM117  # read inside
-        with connection.stream("files/x:download", query={}) as response:
-            connection.http.bound(response, size=100, seconds=100)
-            list(response.iter_raw())
+    with pytest.raises(SemanticCoreError) as caught:
+        download(
+            connection.http,
+            connection.url_of("files/x:download"),
+            tmp_path / "results",
+            what="files/x",
+            size=100,
+            keep=keep_nothing,
+        )
     assert_out_of_reach(caught.value, KEY)
 
 
@@ -154,7 +161,7 @@ def test_a_refused_key_is_not_in_the_traceback(monkeypatch: pytest.MonkeyPatch) 
         lambda: GoogleKeyring(default_key=KEY, batch_key=bad),
         lambda: GoogleKeyring.from_env({"GEMINI_API_KEY": bad, "GEMINI_BATCH_API_KEY": KEY}),
         lambda: GoogleKeyring.from_env({"GEMINI_BATCH_API_KEY": bad, "GOOGLE_API_KEY": KEY}),
-        lambda: Connection(bad, endpoint=GOOGLE, clock=ManualClock()),
+        lambda: check_key(bad, what="The API key"),
         lambda: GeminiBatchClient(bad, endpoint=GOOGLE),
     ):
         with pytest.raises(InvalidKeyError) as caught:
@@ -172,8 +179,8 @@ def test_a_refused_key_is_not_in_the_traceback(monkeypatch: pytest.MonkeyPatch) 
 def test_a_quoted_key_is_hidden_however_the_answer_is_cut(body: str, size: int) -> None:
     pieces = [body[start : start + size].encode() for start in range(0, len(body), size)]
     response = httpx2.Response(200, stream=Chunks(*pieces))
-    connection = Connection(
-        KEY, endpoint=GOOGLE, clock=ManualClock(), transport=ScriptedTransport(response)
+    connection = connect_to(
+        GOOGLE, Secret(KEY), clock=ManualClock(), transport=ScriptedTransport(response)
     )
     got = connection.http.get(f"{GOOGLE.url}/v1beta/files").content.decode()
     assert got == body.replace(KEY, "*" * len(KEY))

@@ -8,8 +8,7 @@ import pytest
 
 from batch_emulator import Emulator, EmulatorConfig
 from semantic_core.domain.errors import ProviderProtocolError
-from semantic_core.domain.spec import EmbeddingSpec
-from semantic_core.providers.gemini import EmbeddingRequest, Endpoint, GeminiBatchClient
+from semantic_core.providers.gemini import Endpoint, GeminiBatchClient
 from semantic_core.providers.gemini.listing import read_files
 from support.keys import canary
 
@@ -46,13 +45,8 @@ def test_the_clients_own_files_are_listed(tmp_path: Any) -> None:
         GeminiBatchClient(canary("listing"), endpoint=Endpoint(base_url=emulator.url)) as client,
     ):
         for name in ("ours-1", "ours-2", "theirs", "ours-3"):
-            client.upload_requests(
-                [EmbeddingRequest(key="k", text="t")],
-                spec=EmbeddingSpec(),
-                display_name=name,
-                spool=tmp_path / "spool",
-            )
-        listed = client.list_files("ours-")
+            client.stage([b"{}\n"], name=name, spool=tmp_path / "spool")
+        listed = client.staged_files("ours-")
         assert {file.display_name for file in listed} == {"ours-1", "ours-2", "ours-3"}
-        assert client.cleanup(files=[file.name for file in listed])
-        assert [file.display_name for file in client.list_files()] == ["theirs"]
+        assert client.remove(files=[file.name for file in listed])
+        assert [file.display_name for file in client.staged_files()] == ["theirs"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -21,8 +21,9 @@ from semantic_core.domain.errors import (
     StorageFullError,
 )
 from semantic_core.domain.spec import EmbeddingSpec
-from semantic_core.providers.gemini.remote import EmbeddingRequest, SpooledFile
-from semantic_core.providers.gemini.requests import request_line, write_requests
+from semantic_core.providers.gemini.requests import request_encoder, request_line
+from semantic_core.providers.port import EmbeddingRequest
+from semantic_core.providers.wire.spool import SpooledFile, write_lines
 from support.disk import no_file_larger_than
 
 SPEC = EmbeddingSpec()
@@ -30,6 +31,12 @@ SPEC = EmbeddingSpec()
 
 def asking(*texts: str) -> list[EmbeddingRequest]:
     return [EmbeddingRequest(key=f"k{number}", text=text) for number, text in enumerate(texts)]
+
+
+def write_requests(
+    requests: Iterable[EmbeddingRequest], path: Path, spec: EmbeddingSpec
+) -> SpooledFile:
+    return write_lines(map(request_encoder(spec), requests), path)
 
 
 def test_a_line_asks_for_task_and_size_at_the_top_level() -> None:

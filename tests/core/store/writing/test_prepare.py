@@ -26,11 +26,12 @@ from semantic_core.domain.errors import (
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.statuses import EmbeddingStatus
 from semantic_core.domain.types import Chunk
+from semantic_core.providers.facts import model_facts
 from semantic_core.store import PeeweeVectorStore
 from semantic_core.store.writing.prepare import PreparedChunk, prepare_chunks
 from support.chunks import SPEC, vector_of
 
-LIMIT = SPEC.byte_limit or 0
+LIMIT = model_facts(SPEC.model).byte_limit or 0
 
 BAD = {
     "empty": (BlankTextError, lambda: Chunk(text="")),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import httpx2
@@ -11,11 +12,11 @@ import orjson
 
 from semantic_core.domain.errors import ProviderProtocolError, ProviderUnavailableError
 from semantic_core.domain.failpoints import FailPoint, reach
-from semantic_core.providers.gemini.connection import Connection
-from semantic_core.providers.gemini.remote import RetrievedResults
+from semantic_core.providers.port import RetrievedResults
+from semantic_core.providers.wire.guarded_http import GuardedHttp
 from semantic_core.providers.wire.private_file import PrivateFile
 
-# Google's own limit is 2 GB for an input file; vectors in JSON take more room than their text.
+# An input file may have 2 GB at most; vectors in JSON take more room than their text.
 LARGEST_RESULT = 8 << 30
 
 # Results live for 48 hours; a download that takes longer than this is stuck.
@@ -27,12 +28,13 @@ _WHAT = "The result file of a batch job"
 
 
 def download(
-    connection: Connection,
-    name: str,
+    http: GuardedHttp,
+    url: str,
     destination: Path,
     *,
+    what: str,
     size: int | None,
-    on_progress: Callable[[], None],
+    keep: Callable[[], None],
 ) -> RetrievedResults:
     """Stream a remote file to disk.
 
@@ -41,11 +43,12 @@ def download(
     short of a kill.
 
     Args:
-        connection: how the provider is asked.
-        name: ``files/...``, checked by the caller.
+        http: how the provider is asked.
+        url: of the bytes.
         destination: path of the file; whatever is there is replaced.
+        what: names the remote file in errors.
         size: bytes it must have, where the provider said so.
-        on_progress: called after each piece; what it raises ends the download.
+        keep: called after each piece; what it raises ends the download.
 
     Raises:
         RemoteNotFoundError: the file is gone.
@@ -58,11 +61,11 @@ def download(
     byte_count = line_count = 0
     last = b""
     with (
-        connection.stream(f"{name}:download", query={"alt": "media"}) as response,
+        closing(http.send(http.build_request("GET", url), stream=True)) as response,
         PrivateFile(part, what=_WHAT) as file,
     ):
         declared = _declared_size(response)
-        connection.http.bound(
+        http.bound(
             response,
             size=LARGEST_RESULT if size is None else min(size, LARGEST_RESULT),
             seconds=LONGEST_DOWNLOAD,
@@ -72,17 +75,17 @@ def download(
             byte_count += len(chunk)
             line_count += chunk.count(b"\n")
             last = chunk[-1:]
-            on_progress()
+            keep()
         for expected in (size, declared):
             if expected is not None and byte_count != expected:
                 raise ProviderUnavailableError(
-                    f"The download of {name} broke off: {byte_count:,} of {expected:,} bytes came. "
+                    f"The download of {what} broke off: {byte_count:,} of {expected:,} bytes came. "
                     "Nothing of it was kept; try again later."
                 )
         is_length_known = (size, declared) != (None, None) or _is_chunked(response)
         if not is_length_known and last != b"\n":
             raise ProviderUnavailableError(
-                f"The download of {name} ends in the middle of a line, and its length is unknown. "
+                f"The download of {what} ends in the middle of a line, and its length is unknown. "
                 "Nothing of it was kept; try again later."
             )
         reach(FailPoint.DOWNLOAD_WRITTEN)

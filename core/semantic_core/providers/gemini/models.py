@@ -1,0 +1,51 @@
+"""What Google says of its embedding models and of its Batch API: dated tables."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from semantic_core.domain.clock import HOUR
+from semantic_core.domain.pricing import Price
+from semantic_core.providers.port import Limits, ModelFacts
+
+PRICES_URL = "https://ai.google.dev/gemini-api/docs/pricing"
+PRICES_DATE = "2026-11"
+
+_TABLE = (
+    # https://ai.google.dev/gemini-api/docs/embeddings and .../pricing (the paid tier; the output
+    # of embedding models is free), read 2026-11.
+    ModelFacts(name="gemini-embedding-001", price=Price(live=0.15, batch=0.075), token_limit=2048),
+    ModelFacts(name="gemini-embedding-2", price=Price(live=0.20, batch=0.10), token_limit=8192),
+    # https://ai.google.dev/gemini-api/docs/deprecations, read 2026-11.
+    ModelFacts(
+        name="gemini-embedding-2-preview",
+        shutdown=date(2026, 11, 6),
+        successor="gemini-embedding-2",
+    ),
+)
+
+MODELS = {facts.name: facts for facts in _TABLE}
+
+
+def model_facts(name: str) -> ModelFacts:
+    """Return what is known of a model; nothing but its name where it is not known."""
+    return MODELS.get(name) or ModelFacts(name=name)
+
+
+LIMITS = Limits(
+    # Google says "2 GB" and does not say which.
+    file_bytes=2_000_000_000,
+    storage_bytes=20_000_000_000,
+    # A result line of 768 numbers was measured with 9,500 bytes.
+    result_number_bytes=13,
+    result_line_bytes=200,
+    open_jobs=100,
+    job_target=24 * HOUR,
+    job_lifetime=48 * HOUR,
+    # Result files live as long as any file. How many tokens may be enqueued depends on model and
+    # tier and stands in AI Studio only: see queue/ceilings.py.
+    result_lifetime=48 * HOUR,
+    source="https://ai.google.dev/gemini-api/docs/batch-api and .../files and .../rate-limits",
+    as_of="2026-11",
+)
+"""For the paid tiers."""

@@ -1,0 +1,60 @@
+"""An input file on this disk, on its way to a provider."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from semantic_core.domain.errors import InvalidInputError
+from semantic_core.providers.wire.private_file import PrivateFile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpooledFile:
+    """An input file on disk, ready to be uploaded.
+
+    Attributes:
+        path: where it lies.
+        request_count: lines in it.
+        byte_count: its size.
+        sha256: hex digest of its bytes.
+    """
+
+    path: Path
+    request_count: int
+    byte_count: int
+    sha256: str
+
+
+def write_lines(lines: Iterable[bytes], destination: Path) -> SpooledFile:
+    """Write an input file in one streaming pass.
+
+    The file is new, of mode 0600, and removed again if anything goes wrong.
+
+    Args:
+        lines: read once; may be of any length.
+        destination: path of the file, which must not exist.
+
+    Raises:
+        InvalidInputError: there are no lines.
+        StorageFullError: the disk is full.
+        StorageError: the file exists or cannot be written.
+    """
+    digest = hashlib.sha256()
+    request_count = byte_count = 0
+    with PrivateFile(destination, what="The input file of a batch job") as file:
+        for line in lines:
+            file.write(line)
+            digest.update(line)
+            request_count += 1
+            byte_count += len(line)
+        if not request_count:
+            raise InvalidInputError("There are no requests to write: a batch job needs one.")
+    return SpooledFile(
+        path=destination,
+        request_count=request_count,
+        byte_count=byte_count,
+        sha256=digest.hexdigest(),
+    )
