@@ -20,14 +20,13 @@ from semantic_core.providers.gemini import (
 from semantic_core.providers.port import (
     EmbeddingRequest,
     JobListing,
-    Limits,
-    ModelFacts,
     RemoteJob,
     RemoteState,
     ResultLine,
     RetrievedResults,
     Staged,
 )
+from semantic_core.providers.terms import Limits, ModelFacts
 from semantic_core.store import PeeweeVectorStore
 
 

@@ -40,8 +40,6 @@ from semantic_core.providers.port import (
     EmbeddingRequest,
     JobListing,
     Keyring,
-    Limits,
-    ModelFacts,
     RemoteFile,
     RemoteJob,
     ResultLine,
@@ -49,6 +47,7 @@ from semantic_core.providers.port import (
     Staged,
     keep_nothing,
 )
+from semantic_core.providers.terms import Limits, ModelFacts
 from semantic_core.providers.wire.download import download
 from semantic_core.providers.wire.retry import RetryPolicy
 from semantic_core.providers.wire.spool import write_lines

@@ -6,7 +6,7 @@ from datetime import date
 
 from semantic_core.domain.clock import HOUR
 from semantic_core.domain.pricing import Price
-from semantic_core.providers.port import Limits, ModelFacts
+from semantic_core.providers.terms import Limits, ModelFacts
 
 PRICES_URL = "https://ai.google.dev/gemini-api/docs/pricing"
 PRICES_DATE = "2026-11"
