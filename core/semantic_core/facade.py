@@ -20,8 +20,8 @@ from semantic_core.domain.reports import IngestReport
 from semantic_core.domain.statuses import SearchMode
 from semantic_core.domain.types import Document, QueueStats, SearchResults, Vector
 from semantic_core.domain.validation import fraction, whole_number
-from semantic_core.providers.gemini import GeminiEmbedder
-from semantic_core.providers.gemini.keyring import GoogleKeyring
+from semantic_core.providers.gemini import GeminiEmbedder, GoogleKeyring
+from semantic_core.providers.port import Embedder, Keyring
 from semantic_core.store import DEFAULT_COLLECTION, FilterLike, PeeweeVectorStore
 from semantic_core.views.progress import IngestProgress, ingest_progress
 
@@ -59,16 +59,16 @@ class SemanticCore:
     def __init__(
         self,
         store: PeeweeVectorStore,
-        keyring: GoogleKeyring | None = None,
+        keyring: Keyring | None = None,
         *,
         collection: str = DEFAULT_COLLECTION,
-        embedder: GeminiEmbedder | None = None,
+        embedder: Embedder | None = None,
         splitter: Splitter | None = None,
     ) -> None:
         self.store = store
-        self.keyring = keyring or GoogleKeyring()
+        self.keyring: Keyring = keyring or GoogleKeyring()
         self.collection = collection
-        self.embedder = embedder or GeminiEmbedder(self.keyring)
+        self.embedder: Embedder = embedder or GeminiEmbedder(self.keyring)
         self.splitter = splitter or Splitter()
         self._owns_embedder = embedder is None
 

@@ -52,8 +52,7 @@ class BatchManager:
         vector_store: whose queue to run.
         collection: send only this collection's texts; None for the whole database. Jobs are
             synced whatever they carry.
-        client: how the provider is asked; None for Google's endpoint, or the one that
-            ``GOOGLE_GEMINI_BASE_URL`` names.
+        client: how the provider is asked; None for Gemini, where the environment says.
         config: limits and delays.
         clock: where time comes from; None for the store's.
     """

@@ -16,7 +16,7 @@ from semantic_core.domain.metadata import copy_metadata, dump_metadata
 from semantic_core.domain.reports import IngestReport, Rejected
 from semantic_core.domain.types import Chunk, Document
 from semantic_core.domain.validation import check_text
-from semantic_core.providers.gemini import GeminiEmbedder
+from semantic_core.providers.port import Embedder
 from semantic_core.store import PeeweeVectorStore, SplitDocument
 from semantic_core.store.writing.documents import delete_sources
 
@@ -44,7 +44,7 @@ class Ingestion:
         *,
         collection: str,
         splitter: Splitter,
-        embedder: GeminiEmbedder | None,
+        embedder: Embedder | None,
         raise_at_once: bool,
         replace_sources: bool,
     ) -> None:
@@ -164,7 +164,7 @@ class Ingestion:
             removed=report.removed + removed,
         )
 
-    def _embed(self, entries: list[SplitDocument], embedder: GeminiEmbedder) -> list[SplitDocument]:
+    def _embed(self, entries: list[SplitDocument], embedder: Embedder) -> list[SplitDocument]:
         """Embed what has no vector; return the documents, chunks that are too long as FAILED."""
         sources = (chunk.vector_source or chunk.text for entry in entries for chunk in entry.chunks)
         too_long = embed_missing(self._store, sources, spec=self._spec, embedder=embedder)

@@ -14,7 +14,7 @@ from semantic_core.domain.reports import SaveReport
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.statuses import EmbeddingStatus, VectorOrigin
 from semantic_core.domain.types import Chunk
-from semantic_core.providers.gemini import GROUP_SIZE, LONGEST_WAIT, GeminiEmbedder
+from semantic_core.providers.port import Embedder
 from semantic_core.queue.items import fail_chunks, known_too_long
 from semantic_core.queue.live_claims import claim_live, free_live, keep_live
 from semantic_core.store import DEFAULT_COLLECTION, PeeweeVectorStore
@@ -31,7 +31,7 @@ def save_embedded(
     store: PeeweeVectorStore,
     chunks: Iterable[Chunk],
     *,
-    embedder: GeminiEmbedder,
+    embedder: Embedder,
     collection: str = DEFAULT_COLLECTION,
     keep_refused: bool = False,
 ) -> SaveReport:
@@ -85,7 +85,7 @@ def embed_missing(
     sources: Iterable[str],
     *,
     spec: EmbeddingSpec,
-    embedder: GeminiEmbedder,
+    embedder: Embedder,
 ) -> dict[bytes, str]:
     """Embed texts that have no vector yet and are in no batch job; store the vectors.
 
@@ -115,9 +115,9 @@ def embed_missing(
         store.fix_provenance(embedder.provenance)
     while left:
         busy: list[bytes] = []
-        for start in range(0, len(left), GROUP_SIZE):
-            group = left[start : start + GROUP_SIZE]
-            with LiveClaim.take(store, group, spec=spec, timeout=embedder.endpoint.timeout) as ours:
+        for start in range(0, len(left), embedder.group_size):
+            group = left[start : start + embedder.group_size]
+            with LiveClaim.take(store, group, spec=spec, lease=embedder.longest_call) as ours:
                 busy += [key for key in group if key not in ours.hashes]
                 try:
                     refused |= _embed(ours, {key: texts[key] for key in ours.hashes}, embedder)
@@ -150,11 +150,10 @@ class LiveClaim:
     @classmethod
     @certain_exit
     def take(
-        cls, store: PeeweeVectorStore, group: list[bytes], *, spec: EmbeddingSpec, timeout: float
+        cls, store: PeeweeVectorStore, group: list[bytes], *, spec: EmbeddingSpec, lease: float
     ) -> Generator[Self]:
         """Claim those texts of a group that nobody else embeds, and free them at the end."""
-        # One request, with its name looked up and its answer in pieces, and the wait before it.
-        claim = cls(store, spec=spec, lease=3 * timeout + LONGEST_WAIT)
+        claim = cls(store, spec=spec, lease=lease)
         try:
             with store.database.transaction() as connection:
                 now = store.clock.now()
@@ -194,7 +193,7 @@ class LiveClaim:
             )
 
 
-def _embed(claim: LiveClaim, texts: dict[bytes, str], embedder: GeminiEmbedder) -> dict[bytes, str]:
+def _embed(claim: LiveClaim, texts: dict[bytes, str], embedder: Embedder) -> dict[bytes, str]:
     """Embed claimed texts and store each answer; return which are too long, and why."""
     store, keys = claim.store, list(texts)
     refused: dict[bytes, str] = {}

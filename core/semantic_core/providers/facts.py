@@ -5,6 +5,7 @@ from __future__ import annotations
 from semantic_core.domain.errors import TextTooLongError
 from semantic_core.domain.pricing import PriceTable
 from semantic_core.domain.spec import EmbeddingSpec
+from semantic_core.providers.gemini.endpoint import way_back_to
 from semantic_core.providers.gemini.models import (
     LIMITS,
     MODELS,
@@ -20,6 +21,7 @@ __all__ = [
     "caution",
     "check_length",
     "model_facts",
+    "way_back_to",
 ]
 
 DEFAULT_PRICES = PriceTable(

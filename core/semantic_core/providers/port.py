@@ -206,6 +206,14 @@ class Embedder(Protocol):
     """Embeds texts at once, at the full price. Used as a context manager, it closes itself."""
 
     @property
+    def group_size(self) -> int:
+        """Texts in one request, at most."""
+
+    @property
+    def longest_call(self) -> float:
+        """Seconds from one request to the next, at most."""
+
+    @property
     def provenance(self) -> str:
         """Names whose vectors these are."""
 

@@ -7,10 +7,7 @@ from pathlib import Path
 from semantic_core.database.port import Connection
 from semantic_core.database.schema import read_meta
 from semantic_core.domain.errors import ProvenanceError
-
-_VARIABLE = "GOOGLE_GEMINI_BASE_URL"
-
-_GOOGLE = "google"
+from semantic_core.providers.facts import way_back_to
 
 
 def fix_provenance(connection: Connection, provenance: str, path: Path) -> None:
@@ -39,14 +36,9 @@ def check_provenance(connection: Connection, provenance: str, path: Path) -> Non
     known = read_meta(connection, "provenance")
     if known in (None, provenance) or not _is_bound(connection):
         return
-    way_back = (
-        f"unset {_VARIABLE}, and pass no --base-url"
-        if known == _GOOGLE
-        else f"set {_VARIABLE} to its address, or pass it as --base-url or Endpoint(base_url=...)"
-    )
     raise ProvenanceError(
         f"{path} was used with {known}, and this would use {provenance}. To go on with {known}, "
-        f"{way_back}; for {provenance}, use a new database file, so that test vectors never mix "
+        f"{way_back_to(known)}; for {provenance}, use a new database file, so that test vectors never mix "
         "with paid ones. Nothing was sent."
     )
 

@@ -81,6 +81,17 @@ class GeminiEmbedder:
         """Names whose vectors these are: ``google``, or ``endpoint:<host>``."""
         return self.endpoint.provenance
 
+    @property
+    def group_size(self) -> int:
+        """Texts in one request, at most."""
+        return GROUP_SIZE
+
+    @property
+    def longest_call(self) -> float:
+        """Seconds from one request to the next, at most."""
+        # One request, with its name looked up and its answer in pieces, and the wait before it.
+        return 3 * self.endpoint.timeout + LONGEST_WAIT
+
     def embed_query(self, text: str, *, spec: EmbeddingSpec) -> Vector:
         """Embed one query with the query task or template of the spec.
 

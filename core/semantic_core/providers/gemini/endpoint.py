@@ -22,6 +22,9 @@ GOOGLE_URL = "https://generativelanguage.googleapis.com"
 # The SDK's own variable.
 BASE_URL_VARIABLE = "GOOGLE_GEMINI_BASE_URL"
 
+# The provenance of what Google itself embedded.
+GOOGLE = "google"
+
 _GOOGLE_HOST = "generativelanguage.googleapis.com"
 
 _DEFAULT_PORTS = {"https": 443, "http": 80}
@@ -101,8 +104,18 @@ class Endpoint:
         """
         host = self.origin[1]
         if host == _GOOGLE_HOST:
-            return "google"
+            return GOOGLE
         return f"endpoint:{'localhost' if _is_loopback(host) else host}"
+
+
+def way_back_to(provenance: str) -> str:
+    """Return how a user goes back to the endpoint of that provenance, as half a sentence."""
+    if provenance == GOOGLE:
+        return f"unset {BASE_URL_VARIABLE}, and pass no --base-url"
+    return (
+        f"set {BASE_URL_VARIABLE} to its address, or pass it as --base-url or "
+        "Endpoint(base_url=...)"
+    )
 
 
 def _checked(url: str) -> str:
