@@ -65,7 +65,7 @@ PROMISES = {
             r"hybrid +[6-9]\d% of the questions answered",
         ),
         plots=2,
-        tables=(r"Estimate of what waits", r"not sent twice", r"Receipt of \d+ batch jobs"),
+        tables=(r"Estimate of what waits", r"are sent once", r"Receipt of \d+ batch jobs"),
     ),
     "llamaindex_rag.ipynb": Promise(
         prints=(

@@ -19,7 +19,8 @@ from semantic_core.domain.reports import IngestReport
 from semantic_core.domain.statuses import SearchMode
 from semantic_core.domain.types import QueueStats
 from semantic_core.views.progress import open_bar
-from semantic_core.views.wording import counted, money, part_estimated
+from semantic_core.views.sentences import part_estimated
+from semantic_core.views.wording import counted, money
 
 
 def register(app: typer.Typer) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -10,14 +11,12 @@ import typer
 from semantic_core.cli.options import DEFAULT_DB, AsJson, Db, OnlyCollection, open_manager
 from semantic_core.cli.output import print_json, say, show_table
 from semantic_core.cli.queue import ID_WIDTH
-from semantic_core.domain.receipts import Estimate, Receipt
-from semantic_core.views.wording import (
-    HOW_FAR_OFF,
-    counted,
+from semantic_core.domain.receipts import Receipt
+from semantic_core.views.sentences import (
+    estimate_sentences,
+    job_cost,
     job_tokens,
-    money,
-    part_estimated,
-    without_price,
+    receipt_sentences,
 )
 
 
@@ -36,7 +35,8 @@ def estimate(
     if as_json:
         print_json(found)
     else:
-        _show_estimate(found)
+        for line in estimate_sentences(found):
+            say(line)
 
 
 def receipt(
@@ -56,17 +56,13 @@ def receipt(
     if as_json:
         print_json(
             {
-                **_fields(found),
+                **asdict(found),
                 "saved_usd": found.saved_usd,
                 "cancelled_tokens": found.cancelled_tokens,
             }
         )
     else:
         _show_receipt(found)
-
-
-def _fields(found: Receipt) -> dict[str, object]:
-    return {name: getattr(found, name) for name in Receipt.__dataclass_fields__}
 
 
 def _time_of(month: str | None, since: str | None) -> tuple[float, float | None]:
@@ -88,43 +84,6 @@ def _bounds(month: str) -> tuple[float, float]:
     return start.timestamp(), end.timestamp()
 
 
-def _show_estimate(found: Estimate) -> None:
-    if not found.chunks:
-        say("Nothing waits: there is nothing to pay for.")
-        return
-    say(
-        f"{counted(found.chunks, 'chunk')} {'waits' if found.chunks == 1 else 'wait'} with "
-        f"{counted(found.texts, 'distinct text')} of about "
-        f"{counted(found.tokens, 'token')} (estimated)."
-    )
-    say(
-        f"By batch that is about {money(found.batch_usd)}, live about {money(found.live_usd)} "
-        f"(prices of {found.priced_as_of})."
-    )
-    if found.repeated_tokens:
-        less = counted(found.repeated_tokens, "token")
-        say(f"Repeated texts are sent once: about {less} less.")
-    say(HOW_FAR_OFF)
-    for caution in found.cautions:
-        say(caution)
-
-
-def _total(found: Receipt) -> str:
-    guess = part_estimated(found.tokens, found.estimated_tokens)
-    tokens = counted(found.tokens, "token") + (f" ({guess})" if guess else "")
-    gap, priced = without_price(found.unpriced), found.priced
-    start = f"{counted(found.texts, 'text')}, {tokens}: "
-    if gap and not priced.tokens:
-        return f"{start}{gap}."
-    known = f" for {counted(priced.tokens, 'token')}; {gap}" if gap else ""
-    what = "the former" if gap else "it"
-    about = "about " if guess else ""
-    return (
-        f"{start}{about}{money(priced.batch_usd)} by batch{known}. Live {what} would have been "
-        f"{money(priced.live_usd)}: saved {money(priced.saved_usd)}."
-    )
-
-
 def _show_receipt(found: Receipt) -> None:
     rows = [
         (
@@ -132,10 +91,8 @@ def _show_receipt(found: Receipt) -> None:
             f"{datetime.fromtimestamp(job.created_at, UTC):%Y-%m-%d}",
             str(job.status),
             f"{job.done_count:,}",
-            job_tokens(job.token_count, job.uncounted_tokens, job.estimated_tokens),
-            "-"
-            if job.token_count is None
-            else ("~" if job.uncounted_tokens else "") + money(job.cost_usd),
+            job_tokens(job),
+            job_cost(job),
         )
         for job in found.jobs
     ]
@@ -145,25 +102,5 @@ def _show_receipt(found: Receipt) -> None:
         rows,
         numbers=("texts", "tokens", "cost"),
     )
-    say(_total(found))
-    if found.reused_chunks:
-        share = "shares" if found.reused_chunks == 1 else "share"
-        were = "was" if found.reused_tokens == 1 else "were"
-        guess = part_estimated(found.reused_tokens, found.reused_estimated_tokens)
-        say(
-            f"{counted(found.reused_chunks, 'chunk')} {share} the vector of an equal text: "
-            f"{counted(found.reused_tokens, 'token')} {were} not paid again"
-            f"{f' ({guess})' if guess else ''}."
-        )
-    if found.cancelled_tokens:
-        say(
-            f"Of about {counted(found.cancelled_tokens, 'token')} in cancelled jobs, what the "
-            "provider had embedded by then may be billed."
-        )
-    if found.open_tokens:
-        tokens = counted(found.open_tokens, "token")
-        say(f"Not in it: about {tokens} of jobs without a count yet.")
-    if found.check_tokens:
-        tokens = counted(found.check_tokens, "token")
-        say(f"Spot checks embedded about {tokens} live again: about {money(found.check_usd)}.")
-    say("Each job at the price recorded when it was sent; other live embeddings are not in it.")
+    for line in receipt_sentences(found):
+        say(line)

@@ -20,19 +20,20 @@ from semantic_core.cli.options import (
     open_manager,
 )
 from semantic_core.cli.output import age, console, errors, print_json, say, show_table
-from semantic_core.domain.clock import HOUR
 from semantic_core.domain.receipts import Receipt
 from semantic_core.domain.statuses import HoldReason
-from semantic_core.domain.types import BatchJob, PassedOver, QueueStats
-from semantic_core.providers.facts import LIMITS
-from semantic_core.views.wording import (
-    counted,
-    moment,
-    money,
+from semantic_core.domain.types import BatchJob, QueueStats
+from semantic_core.views.sentences import (
+    expiring,
+    job_message,
+    job_state,
+    overdue,
     part_estimated,
-    shorten,
+    passed_over,
+    passed_over_since,
     without_price,
 )
+from semantic_core.views.wording import counted, moment, money, shorten
 
 # What is shown of a job's id; commands take any beginning that only one job has.
 ID_WIDTH = 8
@@ -162,20 +163,13 @@ def show_stats(stats: QueueStats) -> None:
         rows.insert(-1, ("stale (by the vector of an older text)", f"{stats.stale:,}"))
     show_table("Chunks", ("", ""), rows)
     for passed in stats.passed_over:
-        say(f"Passed over since {moment(passed.since)}: {_passed(passed)}")
+        say(passed_over_since(passed))
     if stats.open_jobs:
         show_jobs(stats.open_jobs)
     for job in stats.overdue_jobs:
-        say(
-            f"{job.id[:ID_WIDTH]}: at the provider for {age(job.submitted_at)}, which is long; it "
-            "is neither lost nor sent again."
-        )
+        say(f"{job.id[:ID_WIDTH]}: {overdue(job)}")
     for job in stats.expiring_jobs:
-        say(
-            f"{job.id[:ID_WIDTH]}: its results are {age(job.finished_at)} old and not stored here; "
-            f"the provider removes them after {LIMITS.result_lifetime / HOUR:.0f} hours. "
-            "Run semcore sync."
-        )
+        say(f"{job.id[:ID_WIDTH]}: {expiring(job)}")
     for caution in stats.cautions:
         say(caution)
     for message, count in stats.failures[:10]:
@@ -203,7 +197,7 @@ def show_jobs(jobs: list[BatchJob] | tuple[BatchJob, ...]) -> None:
     rows = [
         (
             job.id[:ID_WIDTH],
-            f"held: {job.hold_reason}" if job.hold_reason else str(job.status),
+            job_state(job),
             f"{job.request_count:,}",
             f"{job.done_count:,}",
             f"{job.failed_count:,}",
@@ -218,19 +212,14 @@ def show_jobs(jobs: list[BatchJob] | tuple[BatchJob, ...]) -> None:
         numbers=("texts", "done", "failed"),
     )
     for job in jobs:
-        said = [part.rstrip(".") for part in (job.error_message, job.advice) if part]
-        if said:
-            say(f"{job.id[:ID_WIDTH]}: {'. '.join(said)}.")
+        if said := job_message(job):
+            say(f"{job.id[:ID_WIDTH]}: {said}")
         if job.hold_reason not in (None, HoldReason.OTHER_PROJECT):
             say(f"   To give it up: semcore release {job.id[:ID_WIDTH]} --accept-rebilling")
 
 
 def _next_for_failed(db: Path) -> str:
     return f"Next: semcore failed --db {db}"
-
-
-def _passed(passed: PassedOver) -> str:
-    return f"{', '.join(passed.collections)} ({passed.model}): {passed.why}"
 
 
 def _why_nothing(stats: QueueStats) -> list[str]:
@@ -241,5 +230,5 @@ def _why_nothing(stats: QueueStats) -> list[str]:
     if stats.backing_off == stats.waiting:
         return [f"Nothing sent: {texts} waiting, the first from {moment(stats.next_try)} on."]
     # A job that was found at the provider is told of already.
-    why = [_passed(passed) for passed in stats.passed_over]
+    why = [passed_over(passed) for passed in stats.passed_over]
     return [f"Nothing sent: {texts} waiting.", *(why or ["A later flush sends them."])]

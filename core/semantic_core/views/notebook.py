@@ -9,16 +9,19 @@ from semantic_core.domain.reports import IngestReport
 from semantic_core.domain.types import BatchJob, QueueStats, SearchResult, SearchResults
 from semantic_core.views import html
 from semantic_core.views.html import Html, Share, Tone
-from semantic_core.views.wording import (
-    HOW_FAR_OFF,
-    counted,
+from semantic_core.views.sentences import (
+    estimate_sentences,
+    expiring,
+    job_cost,
+    job_message,
+    job_state,
     job_tokens,
-    moment,
-    money,
+    overdue,
     part_estimated,
-    shorten,
-    without_price,
+    passed_over_since,
+    receipt_sentences,
 )
+from semantic_core.views.wording import counted, moment, money, shorten
 
 # A page stays readable, and a notebook small; what is left out is said.
 MOST_ROWS = 20
@@ -53,10 +56,7 @@ def show_queue(stats: QueueStats) -> str:
     if stats.backing_off:
         first = moment(stats.next_try)
         parts.append(html.line(f"Of these later: {stats.backing_off:,}, the first from {first}."))
-    for passed in stats.passed_over[:MOST_ROWS]:
-        names = f"{', '.join(passed.collections)} ({passed.model})"
-        since = moment(passed.since)
-        parts.append(html.warning(shorten(f"{names} since {since}: {passed.why}", MESSAGE_WIDTH)))
+    parts += [_warning(passed_over_since(passed)) for passed in stats.passed_over[:MOST_ROWS]]
     if stats.stale:
         parts.append(html.line(f"Served by the vector of an older text: {stats.stale:,}."))
     parts += [html.warning(caution) for caution in stats.cautions]
@@ -66,20 +66,9 @@ def show_queue(stats: QueueStats) -> str:
     if stats.held_jobs:
         held = counted(len(stats.held_jobs), "job")
         parts.append(html.warning(f"{held} held, until somebody decides.", Tone.BAD))
+    parts += [_warning(f"{job.id}: {overdue(job)}") for job in stats.overdue_jobs[:MOST_ROWS]]
     parts += [
-        html.warning(
-            f"{job.id}: at the provider since {moment(job.submitted_at)}, which is long; it is "
-            "neither lost nor sent again."
-        )
-        for job in stats.overdue_jobs[:MOST_ROWS]
-    ]
-    parts += [
-        html.warning(
-            f"{job.id}: its results are there since {moment(job.finished_at)}, and the provider "
-            "will soon remove them. Call sync_status().",
-            Tone.BAD,
-        )
-        for job in stats.expiring_jobs[:MOST_ROWS]
+        _warning(f"{job.id}: {expiring(job)}", Tone.BAD) for job in stats.expiring_jobs[:MOST_ROWS]
     ]
     if stats.failures:
         rows = [(count, _message(message)) for message, count in stats.failures[:MOST_ROWS]]
@@ -112,7 +101,7 @@ def show_job(job: BatchJob) -> str:
                 ("id", html.code(job.id)),
                 ("model", job.model),
                 ("tokens", tokens),
-                ("cost", None if job.token_count is None else _job_cost(job)),
+                ("cost", None if job.token_count is None else job_cost(job)),
                 ("created", moment(job.created_at)),
                 ("submitted", _known_moment(job.submitted_at)),
                 ("ended at the provider", _known_moment(job.finished_at)),
@@ -184,66 +173,16 @@ def show_ingest(report: IngestReport) -> str:
 
 def show_estimate(estimate: Estimate) -> str:
     """Show what sending everything that waits would cost."""
-    saved = None
-    if estimate.live_usd is not None and estimate.batch_usd is not None:
-        saved = f"{money(estimate.live_usd - estimate.batch_usd)} less than live"
-    repeated = f"about {estimate.repeated_tokens:,} tokens of equal texts"
-    return html.block(
-        "Estimate of what waits",
-        html.facts(
-            [
-                ("by batch", _price(estimate.batch_usd, saved)),
-                ("live", money(estimate.live_usd)),
-                ("chunks", estimate.chunks),
-                ("distinct texts", estimate.texts),
-                ("tokens", f"about {estimate.tokens:,} (estimated)"),
-                ("not sent twice", repeated if estimate.repeated_tokens else None),
-                ("prices of", estimate.priced_as_of),
-            ]
-        ),
-        html.line(HOW_FAR_OFF),
-        *map(html.warning, estimate.cautions),
-    )
+    return html.block("Estimate of what waits", *map(html.line, estimate_sentences(estimate)))
 
 
 def show_receipt(receipt: Receipt) -> str:
     """Show what batch jobs cost."""
-    saved = None if receipt.saved_usd is None else f"{money(receipt.saved_usd)} less than live"
-    guess = part_estimated(receipt.tokens, receipt.estimated_tokens)
-    reused = part_estimated(receipt.reused_tokens, receipt.reused_estimated_tokens)
-    gap = without_price(receipt.unpriced)
-    uncounted = f"about {receipt.open_tokens:,} tokens" if receipt.open_tokens else None
-    cancelled = f"what was embedded of about {receipt.cancelled_tokens:,} tokens in cancelled jobs"
-    shared = f"{counted(receipt.reused_chunks, 'chunk')} with the vector of an equal text"
-    parts = [
-        html.facts(
-            [
-                ("by batch", _price(receipt.batch_usd, saved)),
-                ("live", f"{money(receipt.live_usd)} for the same"),
-                ("of it known", f"{_known(receipt)}; {gap}" if gap else None),
-                ("texts", receipt.texts),
-                ("tokens", f"{receipt.tokens:,} {guess or 'as the provider counted them'}"),
-                ("not counted yet", uncounted),
-                ("may be billed", cancelled if receipt.cancelled_tokens else None),
-                (
-                    "spot checks",
-                    f"about {receipt.check_tokens:,} tokens live again, {money(receipt.check_usd)}"
-                    if receipt.check_tokens
-                    else None,
-                ),
-                (
-                    "not paid again",
-                    f"{receipt.reused_tokens:,} tokens{f' ({reused})' if reused else ''}: {shared}"
-                    if receipt.reused_chunks
-                    else None,
-                ),
-            ]
-        )
-    ]
+    rows = [("by batch", money(receipt.batch_usd)), ("live", money(receipt.live_usd))]
+    parts = [html.facts(rows), *map(html.line, receipt_sentences(receipt))]
     if receipt.jobs:
         parts.append(_jobs(receipt.jobs[-MOST_ROWS:]))
         parts += _left_out(len(receipt.jobs), MOST_ROWS, "earlier jobs")
-    parts.append(html.line("Live embeddings are not in it: the provider does not count them."))
     return html.block(f"Receipt of {counted(len(receipt.jobs), 'batch job')}", *parts)
 
 
@@ -272,39 +211,20 @@ def _jobs(jobs: Sequence[BatchJob]) -> Html:
             job.request_count,
             job.done_count,
             job.failed_count,
-            job_tokens(job.token_count, job.uncounted_tokens, job.estimated_tokens),
-            "-" if job.token_count is None else _job_cost(job),
+            job_tokens(job),
+            job_cost(job),
             moment(job.created_at),
         )
         for job in jobs
     ]
-    said = {
-        job.id: [part.rstrip(".") for part in (job.error_message, job.advice) if part]
-        for job in jobs
-    }
-    messages = [
-        html.warning(shorten(f"{job_id}: {'. '.join(parts)}.", MESSAGE_WIDTH))
-        for job_id, parts in said.items()
-        if parts
-    ]
+    messages = [_warning(f"{job.id}: {said}") for job in jobs if (said := job_message(job))]
     return Html(
         html.table(columns, rows, numbers="texts done failed tokens cost") + "".join(messages)
     )
 
 
-def _job_cost(job: BatchJob) -> str:
-    return ("~" if job.uncounted_tokens else "") + money(job.cost_usd)
-
-
-def _known(receipt: Receipt) -> str:
-    priced = receipt.priced
-    return f"{money(priced.batch_usd)} for {counted(priced.tokens, 'token')}"
-
-
 def _status(job: BatchJob) -> Html:
-    if job.hold_reason is not None:
-        return html.dot(f"held: {job.hold_reason}", Tone.BAD)
-    return html.dot(job.status, _JOB_TONES[job.status])
+    return html.dot(job_state(job), Tone.BAD if job.hold_reason else _JOB_TONES[job.status])
 
 
 def _hit(position: int, hit: SearchResult) -> tuple[object, ...]:
@@ -324,8 +244,8 @@ def _message(text: str) -> Html:
     return html.prose(shorten(text, MESSAGE_WIDTH))
 
 
-def _price(dollars: float | None, beside: str | None) -> str:
-    return money(dollars) + (f", {beside}" if beside else "")
+def _warning(text: str, tone: Tone = Tone.WAITING) -> Html:
+    return html.warning(shorten(text, MESSAGE_WIDTH), tone)
 
 
 def _known_moment(epoch: float | None) -> str | None:

@@ -19,6 +19,7 @@ from batch_emulator import Emulator, EmulatorConfig, FaultRule, Operation, Reply
 from semantic_core.cli.app import app
 from semantic_core.cli.output import INTERRUPTED
 from semantic_core.domain.clock import HOUR
+from semantic_core.views.wording import moment
 from support.keys import canary
 
 
@@ -78,15 +79,17 @@ def test_an_interrupt_says_what_it_means(database: Path) -> None:
 def test_a_job_that_hangs_is_shown_with_its_age(database: Path) -> None:
     """C7"""
     assert "neither lost" not in status(database)
-    change(database, f"submitted_at = {time.time() - 72 * HOUR}")
-    assert "at the provider for 3.0 d" in status(database)
+    submitted_at = time.time() - 72 * HOUR
+    change(database, f"submitted_at = {submitted_at}")
+    assert f"at the provider since {moment(submitted_at)}, which is long" in status(database)
 
 
 def test_results_about_to_be_removed_are_shown_with_what_to_do(database: Path) -> None:
     """C9"""
-    change(database, f"finished_at = {time.time() - 36 * HOUR}")
+    finished_at = time.time() - 36 * HOUR
+    change(database, f"finished_at = {finished_at}")
     said = status(database)
-    assert "its results are 1.5 d old" in said
+    assert f"its results are there since {moment(finished_at)}" in said
     assert "semcore sync" in said
 
 
