@@ -55,7 +55,10 @@ def keep(notebook: nbformat.NotebookNode, path: Path) -> None:
 
 
 def _is_kept(output: nbformat.NotebookNode) -> bool:
-    return output.get("name") != "stderr" and _WIDGET not in output.get("data", {})
+    data = output.get("data", {})
+    # rich leaves an empty text beside a bar that has ended.
+    is_empty = output.output_type == "display_data" and not data.get("text/plain", "-").strip()
+    return output.get("name") != "stderr" and _WIDGET not in data and not is_empty
 
 
 def main(names: list[str]) -> None:
