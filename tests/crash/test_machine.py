@@ -363,7 +363,8 @@ class Machine(RuleBasedStateMachine):
             hashes = {
                 row[0]
                 for row in connection.execute(
-                    "SELECT content_hash FROM batch_items WHERE job_id = ? AND state = 'open'",
+                    "SELECT content_hash FROM batch_items i JOIN batch_jobs j ON j.pk = i.job_pk "
+                    "WHERE j.id = ? AND state = 'open'",
                     (job.id,),
                 )
             }

@@ -202,7 +202,7 @@ class History:
     def __init__(self, config: BatchConfig) -> None:
         self._budget = config.budget
         self._jobs: dict[str, tuple[str, str, str | None]] = {}
-        self._items: dict[int, str] = {}
+        self._items: dict[int, tuple[str, int]] = {}
         self._uses: dict[bytes, int] = {}
         self._ready: set[tuple[int, bytes]] = set()
 
@@ -219,7 +219,16 @@ class History:
                     "SELECT id, status, step, google_job_id FROM batch_jobs"
                 )
             }
-            items = dict(connection.execute("SELECT id, state FROM batch_items").fetchall())
+            items = {
+                row[0]: (row[1], row[2])
+                for row in connection.execute("SELECT id, state, job_pk FROM batch_items")
+            }
+            cleaned = {
+                row[0]
+                for row in connection.execute(
+                    "SELECT pk FROM batch_jobs WHERE cleaned_at IS NOT NULL"
+                )
+            }
             uses = connection.execute(
                 "SELECT content_hash, budget_use, count(*) FROM batch_items "
                 "WHERE budget_use NOT IN ('nothing', 'forgiven') GROUP BY 1, 2"
@@ -231,9 +240,12 @@ class History:
                 ).fetchall()
             )
         self._check_jobs(jobs)
-        for item, state in self._items.items():
+        for item, (state, job) in self._items.items():
+            if item not in items:
+                assert job in cleaned, "an item of a job that is not done with was forgotten"
+                continue
             # A released one opens again where its job is listed late, or another gives it back.
-            assert items[item] in (state, *(ItemState if state in ("open", "released") else ()))
+            assert items[item][0] in (state, *(ItemState if state in ("open", "released") else ()))
         self._check_uses(uses)
         for pk, content_hash in self._ready - ready:
             assert chunks.get(pk) != content_hash, "a READY chunk is not, without an edit"
@@ -300,16 +312,17 @@ _MUST_BE_EMPTY = {
         "JOIN embeddings e ON e.key = c.vector_key WHERE e.space_id <> k.space_id"
     ),
     "a PENDING chunk is claimed by the job whose open item carries its text": (
-        "SELECT c.pk, c.batch_job_id, i.job_id FROM chunks c LEFT JOIN batch_items i "
+        "SELECT c.pk, c.batch_job_id, j.id FROM chunks c LEFT JOIN batch_items i "
         "ON i.content_hash = c.content_hash AND i.state = 'open' "
-        "WHERE c.embedding_status = 'PENDING' AND c.batch_job_id IS NOT i.job_id"
+        "LEFT JOIN batch_jobs j ON j.pk = i.job_pk "
+        "WHERE c.embedding_status = 'PENDING' AND c.batch_job_id IS NOT j.id"
     ),
     "no PENDING chunk waits for a vector that is stored": (
         "SELECT c.pk FROM chunks c JOIN embeddings e ON e.key = c.content_hash "
         "WHERE c.embedding_status = 'PENDING'"
     ),
     "an ended job carries nothing": (
-        "SELECT j.id FROM batch_jobs j JOIN batch_items i ON i.job_id = j.id "
+        "SELECT j.id FROM batch_jobs j JOIN batch_items i ON i.job_pk = j.pk "
         "WHERE i.state = 'open' AND j.status IN ('COMPLETED', 'FAILED')"
     ),
     "a given vector goes with its last chunk": (

@@ -91,7 +91,8 @@ def claim_job(
 def carried(store: PeeweeVectorStore, job_id: str) -> list[str]:
     """Return the content hashes (hex) of a job's open items, in order."""
     rows = store.database.connection().execute(
-        "SELECT content_hash FROM batch_items WHERE job_id = ? AND state = 'open' ORDER BY id",
+        "SELECT content_hash FROM batch_items i JOIN batch_jobs j ON j.pk = i.job_pk "
+        "WHERE j.id = ? AND state = 'open' ORDER BY i.id",
         (job_id,),
     )
     return [row[0].hex() for row in rows]

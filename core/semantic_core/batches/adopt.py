@@ -147,8 +147,8 @@ def _fail_too_long(
 ) -> None:
     """Let no text go again that its model did not take whole."""
     found = {key: line.error for key, line in lines.items() if line.is_too_long}
-    for key in sorted(wanted_hashes(connection, space_id, list(found))):
-        fail_chunks(connection, key, str(found[key]), now=now)
+    wanted = wanted_hashes(connection, space_id, list(found))
+    fail_chunks(connection, {key: str(found[key]) for key in sorted(wanted)}, now=now)
 
 
 def _arrived(key: bytes, line: ResultLine) -> ArrivedVector:

@@ -3,17 +3,21 @@
 from semantic_core.database.sqlite.damaged import any_text
 from semantic_core.database.sqlite.database import DEFAULT_BUSY_TIMEOUT, PAGE_SIZE, Database
 from semantic_core.database.sqlite.scratch import Scratch
-from semantic_core.database.sqlite.sets import among, insert
+from semantic_core.database.sqlite.sets import HASHES, among, hash_set, insert, row_set, rows_of
 from semantic_core.database.sqlite.targets import open_to_others, tighten
 
 __all__ = [
     "DEFAULT_BUSY_TIMEOUT",
+    "HASHES",
     "PAGE_SIZE",
     "Database",
     "Scratch",
     "among",
     "any_text",
+    "hash_set",
     "insert",
     "open_to_others",
+    "row_set",
+    "rows_of",
     "tighten",
 ]

@@ -16,6 +16,7 @@ IS_SERVED = "vector_key IS NOT NULL"
 # --- batch_jobs
 
 IS_OPEN = "status NOT IN ('COMPLETED', 'FAILED')"
+IS_ENDED = "status IN ('COMPLETED', 'FAILED')"
 # Open, and moved on by whoever comes by; a held job needs a person.
 IS_RUNNING = f"{IS_OPEN} AND hold_reason IS NULL"
 
@@ -23,4 +24,5 @@ IS_RUNNING = f"{IS_OPEN} AND hold_reason IS NULL"
 
 IS_CARRIED = "state = 'open'"
 IS_RELEASED = "state = 'released'"
+OF_JOB = "job_pk = (SELECT pk FROM batch_jobs WHERE id = :job)"
 USES_BUDGET = "budget_use NOT IN ('nothing', 'forgiven')"

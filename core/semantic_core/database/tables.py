@@ -86,8 +86,8 @@ def _count() -> IntegerField:
     return IntegerField(default=0, constraints=[SQL("DEFAULT 0")])
 
 
-def build_tables(database: peewee.Database | None = None) -> Tables:
-    """Return models bound to this database; without one, to make queries for a connection."""
+def build_tables(database: peewee.Database) -> Tables:
+    """Return models bound to this database."""
 
     class Base(peewee.Model):
         class Meta:
@@ -184,7 +184,9 @@ def build_tables(database: peewee.Database | None = None) -> Tables:
     class BatchJobModel(Base):
         """One submission to a batch API, recorded before anything is sent."""
 
-        id = TextField(primary_key=True)
+        # What items refer to, so that they are small.
+        pk = AutoField()
+        id = TextField(unique=True)
         provider = TextField(default="gemini", constraints=[SQL("DEFAULT 'gemini'")])
         google_job_id = TextField(null=True, unique=True)
         status = TextField(constraints=[_one_of("status", JobStatus)])
@@ -239,7 +241,7 @@ def build_tables(database: peewee.Database | None = None) -> Tables:
 
     BatchJobModel.add_index(BatchJobModel.status, name="batch_jobs_open", where=SQL(IS_OPEN))
     BatchJobModel.add_index(
-        BatchJobModel.id, name="batch_jobs_unclean", where=SQL("cleaned_at IS NULL")
+        BatchJobModel.pk, name="batch_jobs_unclean", where=SQL("cleaned_at IS NULL")
     )
 
     class CeilingModel(Base):
@@ -263,7 +265,7 @@ def build_tables(database: peewee.Database | None = None) -> Tables:
         """One content hash that a job carries or carried."""
 
         id = AutoField()
-        job = ForeignKeyField(BatchJobModel, index=False)
+        job = ForeignKeyField(BatchJobModel, column_name="job_pk", index=False)
         content_hash = BlobField(constraints=[_digest("content_hash")])
         state = TextField(constraints=[_one_of("state", ItemState)])
         attempt = IntegerField()
@@ -291,7 +293,7 @@ def build_tables(database: peewee.Database | None = None) -> Tables:
         """Texts embedded live again, to compare; priced by estimate, recorded before it is due."""
 
         id = AutoField()
-        job = ForeignKeyField(BatchJobModel, null=True, index=False)
+        job = ForeignKeyField(BatchJobModel, field="id", null=True, index=False)
         model = TextField()
         texts = IntegerField()
         tokens = IntegerField()
@@ -337,7 +339,7 @@ def build_tables(database: peewee.Database | None = None) -> Tables:
             index=False,
         )
         embedding_status = TextField(constraints=[_one_of("embedding_status", EmbeddingStatus)])
-        batch_job = ForeignKeyField(BatchJobModel, null=True, index=False)
+        batch_job = ForeignKeyField(BatchJobModel, field="id", null=True, index=False)
         not_before = DoubleField(null=True)
         error_message = TextField(null=True)
         created_at = DoubleField()
@@ -397,4 +399,4 @@ def build_tables(database: peewee.Database | None = None) -> Tables:
 
 
 # For queries that run on whatever connection there is.
-TABLES = build_tables()
+TABLES = build_tables(peewee.SqliteDatabase(None))

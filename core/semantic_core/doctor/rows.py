@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from semantic_core.database import Database, open_to_others, tighten
+from semantic_core.database.conditions import IS_CARRIED, IS_ENDED, IS_OPEN, WANTS
 from semantic_core.database.port import Connection
 from semantic_core.doctor.findings import Finding, Trouble
 from semantic_core.domain.clock import HOUR
@@ -38,8 +39,8 @@ _CONTRADICTIONS = {
         "WHERE length(e.vector) IS NOT 4 * s.dimensions"
     ),
     "texts are carried by a job of another model": (
-        "SELECT count(*) FROM batch_items i JOIN batch_jobs j ON j.id = i.job_id "
-        "JOIN chunks c ON c.content_hash = i.content_hash AND c.embedding_status <> 'READY' "
+        "SELECT count(*) FROM batch_items i JOIN batch_jobs j ON j.pk = i.job_pk "
+        f"JOIN chunks c ON c.content_hash = i.content_hash AND c.{WANTS} "
         "JOIN collections k ON k.id = c.collection_id "
         "WHERE i.state = 'open' AND j.space_id <> k.space_id"
     ),
@@ -48,13 +49,13 @@ _CONTRADICTIONS = {
 _STUCK = (
     "SELECT count(*) FROM chunks c WHERE c.embedding_status = 'PENDING' "
     "AND c.batch_job_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM batch_items i "
-    "JOIN batch_jobs j ON j.id = i.job_id AND j.status NOT IN ('COMPLETED', 'FAILED') "
-    "WHERE i.content_hash = c.content_hash AND i.state = 'open' AND i.job_id = c.batch_job_id)"
+    f"JOIN batch_jobs j ON j.pk = i.job_pk AND j.{IS_OPEN} "
+    "WHERE i.content_hash = c.content_hash AND i.state = 'open' AND j.id = c.batch_job_id)"
 )
 
 _STUCK_ITEMS = (
-    "SELECT count(*) FROM batch_items i JOIN batch_jobs j ON j.id = i.job_id "
-    "WHERE i.state = 'open' AND j.status IN ('COMPLETED', 'FAILED')"
+    "SELECT count(*) FROM batch_items i JOIN batch_jobs j ON j.pk = i.job_pk "
+    f"WHERE i.{IS_CARRIED} AND j.{IS_ENDED}"
 )
 
 _FREE = (

@@ -213,8 +213,7 @@ def _embed(claim: LiveClaim, texts: dict[bytes, str], embedder: Embedder) -> dic
         )
         if failed:
             with store.database.transaction() as connection:
-                for key, reason in failed.items():
-                    fail_chunks(connection, key, reason, now=store.clock.now())
+                fail_chunks(connection, failed, now=store.clock.now())
         refused |= failed
     return refused
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from semantic_core.database import any_text
+from peewee import SQL
+
+from semantic_core.database import HASHES, any_text, hash_set
+from semantic_core.database.conditions import IS_OPEN, OF_JOB, WANTS
 from semantic_core.database.port import Connection
+from semantic_core.database.queries import first_column, json_set, run
+from semantic_core.database.tables import TABLES
 from semantic_core.domain.pricing import Price
 from semantic_core.domain.spec import EmbeddingSpec
-from semantic_core.domain.statuses import FailureReason
+from semantic_core.domain.statuses import FailureReason, JobStatus, JobStep
 from semantic_core.queue.costs import mean_tokens
+
+_Job = TABLES.BatchJobModel
 
 # An ended row that never had a job at the provider, as far as anybody knew.
 _BELIEVED_ABSENT = "status = 'FAILED' AND google_job_id IS NULL"
@@ -44,13 +50,13 @@ class FoundJob:
 
 def unknown_names(connection: Connection, names: Iterable[str]) -> set[str]:
     """Return which display names no job here bears."""
-    return {
-        row[0]
-        for row in connection.execute(
+    return set(
+        first_column(
+            connection,
             "SELECT value FROM json_each(?) WHERE value NOT IN (SELECT display_name FROM batch_jobs)",
-            (json.dumps(list(names)),),
+            (json_set(names),),
         )
-    }
+    )
 
 
 def adopt(
@@ -69,30 +75,29 @@ def adopt(
     space_id, spec = spaces[0]
     price = prices.get(spec.model)
     tokens = job.request_count * mean_tokens(connection, space_id, spec)
-    connection.execute(
-        "INSERT INTO batch_jobs (id, google_job_id, status, step, display_name, space_id, spec, "
-        "model, fingerprint, provider_state, request_count, byte_count, estimated_tokens, "
-        "live_price, batch_price, is_adopted, created_at, submitted_at, cleaned_at) "
-        "VALUES (?, ?, 'SUBMITTED', 'submitted', ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, 1, ?, ?, ?) "
-        "ON CONFLICT DO NOTHING",
-        (
-            job.id,
-            job.google_job_id,
-            job.display_name,
-            space_id,
-            spec.to_json(),
-            spec.model,
-            job.fingerprint,
-            job.provider_state,
-            job.request_count,
-            tokens,
-            None if price is None else price.live,
-            None if price is None else price.batch,
-            job.submitted_at,
-            job.submitted_at,
-            now,
-        ),
+    new = _Job.insert(
+        id=job.id,
+        google_job_id=job.google_job_id,
+        status=JobStatus.SUBMITTED,
+        step=JobStep.SUBMITTED,
+        display_name=job.display_name,
+        space=space_id,
+        spec=spec.to_json(),
+        model=spec.model,
+        fingerprint=job.fingerprint,
+        provider_state=job.provider_state,
+        request_count=job.request_count,
+        byte_count=0,
+        estimated_tokens=tokens,
+        live_price=None if price is None else price.live,
+        batch_price=None if price is None else price.batch,
+        is_adopted=True,
+        created_at=job.submitted_at,
+        submitted_at=job.submitted_at,
+        cleaned_at=now,
     )
+    # Peewee's own word for it, OR IGNORE, would let pass whatever the tables forbid, too.
+    run(connection, new, " ON CONFLICT DO NOTHING")
     return True
 
 
@@ -101,29 +106,26 @@ def open_adopted(connection: Connection) -> list[str]:
 
     Nobody knows which texts they hold, so that any text that is sent may be paid for twice.
     """
-    return [
-        row[0]
-        for row in connection.execute(
-            "SELECT id FROM batch_jobs WHERE is_adopted AND (hold_reason IS NULL "
-            "OR hold_reason = 'bad results') AND status NOT IN ('COMPLETED', 'FAILED')"
-        )
-    ]
+    return first_column(
+        connection,
+        "SELECT id FROM batch_jobs WHERE is_adopted AND (hold_reason IS NULL "
+        f"OR hold_reason = 'bad results') AND {IS_OPEN}",
+    )
 
 
 def wanted_hashes(
     connection: Connection, space_id: int, content_hashes: Sequence[bytes]
 ) -> set[bytes]:
     """Return which hashes a chunk of this space wants and does not have."""
-    marks = ", ".join("?" * len(content_hashes))
-    return {
-        row[0]
-        for row in connection.execute(
+    return set(
+        first_column(
+            connection,
             "SELECT DISTINCT k.content_hash FROM chunks k JOIN collections c "
-            "ON c.id = k.collection_id AND c.space_id = ? "
-            f"WHERE k.embedding_status <> 'READY' AND k.content_hash IN ({marks})",
-            (space_id, *content_hashes),
+            "ON c.id = k.collection_id AND c.space_id = :space "
+            f"WHERE {WANTS} AND k.content_hash IN {HASHES}",
+            {"space": space_id, **hash_set(content_hashes)},
         )
-    }
+    )
 
 
 def possible_spaces(connection: Connection, model: str) -> list[tuple[int, EmbeddingSpec]]:
@@ -145,14 +147,14 @@ def possible_spaces(connection: Connection, model: str) -> list[tuple[int, Embed
 def inputs_without_job(connection: Connection, *, since: float) -> set[str]:
     """Return the input files of jobs that may be at the provider, unknown to their row."""
     with any_text(connection):
-        return {
-            row[0]
-            for row in connection.execute(
+        return set(
+            first_column(
+                connection,
                 "SELECT input_file FROM batch_jobs WHERE google_job_id IS NULL "
                 "AND input_file IS NOT NULL AND (status <> 'FAILED' OR created_at > ?)",
                 (since,),
             )
-        }
+        )
 
 
 def may_be_late(connection: Connection, *, since: float) -> bool:
@@ -175,16 +177,16 @@ def believed_absent(
             f"SELECT id, display_name, input_file FROM batch_jobs WHERE {_BELIEVED_ABSENT} AND ("
             "display_name IN (SELECT value FROM json_each(?)) "
             "OR input_file IN (SELECT value FROM json_each(?))) ORDER BY created_at, id",
-            (json.dumps(list(names)), json.dumps(list(inputs))),
+            (json_set(names), json_set(inputs)),
         ).fetchall()
 
 
 def lacks_vectors(connection: Connection, job_id: str) -> bool:
     """Return whether a job carries or carried a text whose vector is not stored."""
     row = connection.execute(
-        "SELECT EXISTS (SELECT 1 FROM batch_items i WHERE job_id = ? "
+        f"SELECT EXISTS (SELECT 1 FROM batch_items i WHERE {OF_JOB} "
         "AND NOT EXISTS (SELECT 1 FROM embeddings WHERE key = i.content_hash))",
-        (job_id,),
+        {"job": job_id},
     ).fetchone()
     return bool(row[0])
 
@@ -195,31 +197,34 @@ def reopen(connection: Connection, job: FoundJob, *, now: float) -> bool:
     It gets those of its texts again whose vector is still wanting. A text that another job
     carries by now stays with that one.
     """
-    changed = connection.execute(
-        "UPDATE batch_jobs SET status = 'SUBMITTED', step = 'submitted', failure_reason = NULL, "
-        "error_message = NULL, absence = NULL, lease_token = NULL, "
-        "lease_until = NULL, google_job_id = ?, provider_state = ?, fingerprint = ?, "
-        f"submitted_at = ?, reopened_at = ? WHERE id = ? AND {_BELIEVED_ABSENT} "
-        "AND NOT EXISTS (SELECT 1 FROM batch_jobs WHERE google_job_id = ?)",
-        (
-            job.google_job_id,
-            job.provider_state,
-            job.fingerprint,
-            job.submitted_at,
-            now,
-            job.id,
-            job.google_job_id,
-        ),
-    ).rowcount
-    if changed:
-        _take_back(connection, job.id)
-    return bool(changed)
+    again = _Job.update(
+        status=JobStatus.SUBMITTED,
+        step=JobStep.SUBMITTED,
+        failure_reason=None,
+        error_message=None,
+        absence=None,
+        lease_token=None,
+        lease_until=None,
+        google_job_id=job.google_job_id,
+        provider_state=job.provider_state,
+        fingerprint=job.fingerprint,
+        submitted_at=job.submitted_at,
+        reopened_at=now,
+    ).where(
+        _Job.id == job.id,
+        SQL(_BELIEVED_ABSENT),
+        SQL("NOT EXISTS (SELECT 1 FROM batch_jobs WHERE google_job_id = ?)", (job.google_job_id,)),
+    )
+    if run(connection, again).rowcount != 1:
+        return False
+    _take_back(connection, job.id)
+    return True
 
 
 def _take_back(connection: Connection, job_id: str) -> None:
     """Open a job's released items that nobody else brings or brought; give it their chunks."""
     connection.execute(
-        "UPDATE batch_items AS i SET state = 'open', error = NULL WHERE job_id = :job "
+        f"UPDATE batch_items AS i SET state = 'open', error = NULL WHERE {OF_JOB} "
         "AND state = 'released' AND NOT EXISTS (SELECT 1 FROM embeddings e "
         "WHERE e.key = i.content_hash) AND NOT EXISTS (SELECT 1 FROM batch_items o "
         "WHERE o.content_hash = i.content_hash AND o.state = 'open')",
@@ -227,8 +232,8 @@ def _take_back(connection: Connection, job_id: str) -> None:
     )
     connection.execute(
         "UPDATE chunks SET batch_job_id = :job, not_before = NULL WHERE content_hash IN "
-        "(SELECT content_hash FROM batch_items WHERE job_id = :job AND state = 'open') "
-        "AND embedding_status <> 'READY' AND embedding_status = 'PENDING'",
+        f"(SELECT content_hash FROM batch_items WHERE {OF_JOB} AND state = 'open') "
+        f"AND {WANTS} AND embedding_status = 'PENDING'",
         {"job": job_id},
     )
 
@@ -241,9 +246,9 @@ def rivals(connection: Connection, job_id: str) -> list[tuple[str, str | None]]:
     return connection.execute(
         "SELECT DISTINCT other.id, other.google_job_id FROM batch_items mine "
         "JOIN batch_items theirs ON theirs.content_hash = mine.content_hash "
-        "AND theirs.state = 'open' JOIN batch_jobs other ON other.id = theirs.job_id "
-        "WHERE mine.job_id = ? AND mine.state = 'released' AND other.hold_reason IS NULL",
-        (job_id,),
+        "AND theirs.state = 'open' JOIN batch_jobs other ON other.pk = theirs.job_pk "
+        f"WHERE mine.{OF_JOB} AND mine.state = 'released' AND other.hold_reason IS NULL",
+        {"job": job_id},
     ).fetchall()
 
 
@@ -253,9 +258,9 @@ def hand_over(connection: Connection, giver: str, taker: str) -> None:
     Whichever is done first settles them: results are stored by hash.
     """
     connection.execute(
-        "UPDATE batch_items SET state = 'released', error = 'another job brings it' "
-        "WHERE job_id = :giver AND state = 'open' AND content_hash IN (SELECT content_hash "
-        "FROM batch_items WHERE job_id = :taker AND state = 'released')",
-        {"giver": giver, "taker": taker},
+        "UPDATE batch_items SET state = 'released', error = 'another job brings it' WHERE state = 'open' "
+        "AND job_pk = (SELECT pk FROM batch_jobs WHERE id = :giver) AND content_hash IN "
+        f"(SELECT content_hash FROM batch_items WHERE {OF_JOB} AND state = 'released')",
+        {"giver": giver, "job": taker},
     )
     _take_back(connection, taker)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
+from semantic_core.database import HASHES, hash_set
+from semantic_core.database.conditions import USES_BUDGET
 from semantic_core.database.port import Connection
 from semantic_core.domain.statuses import BudgetUse
-
-# Word for word the condition of the index batch_items_budget, which SQLite uses only then.
-USES_BUDGET = "budget_use NOT IN ('nothing', 'forgiven')"
 
 # Seconds. Whatever asks to wait for longer is not believed: a clock that was ahead, or a provider.
 LONGEST_PAUSE = 86_400.0
@@ -48,20 +48,24 @@ class RetryBudget:
         return min(self.longest_delay, self.first_delay * 2 ** max(0, tries - 1)) if tries else 0.0
 
 
-def used_budget(connection: Connection, content_hash: bytes) -> dict[str, int]:
-    """Return how often each kind of use stands against this content hash."""
-    return dict(
-        connection.execute(
-            "SELECT budget_use, count(*) FROM batch_items WHERE content_hash = ? "
-            f"AND {USES_BUDGET} GROUP BY budget_use",
-            (content_hash,),
-        ).fetchall()
-    )
+def used_budgets(
+    connection: Connection, content_hashes: Collection[bytes]
+) -> dict[bytes, dict[str, int]]:
+    """Return how often each kind of use stands against each of these content hashes."""
+    found: dict[bytes, dict[str, int]] = {}
+    for content_hash, use, count in connection.execute(
+        "SELECT content_hash, budget_use, count(*) FROM batch_items "
+        f"WHERE content_hash IN {HASHES} AND {USES_BUDGET} GROUP BY content_hash, budget_use",
+        hash_set(content_hashes),
+    ):
+        found.setdefault(content_hash, {})[use] = count
+    return found
 
 
-def forgive(connection: Connection, content_hash: bytes) -> None:
-    """Begin a new budget for this content hash."""
+def forgive(connection: Connection, content_hashes: Collection[bytes]) -> None:
+    """Begin a new budget for these content hashes."""
     connection.execute(
-        f"UPDATE batch_items SET budget_use = 'forgiven' WHERE content_hash = ? AND {USES_BUDGET}",
-        (content_hash,),
+        "UPDATE batch_items SET budget_use = 'forgiven' "
+        f"WHERE content_hash IN {HASHES} AND {USES_BUDGET}",
+        hash_set(content_hashes),
     )

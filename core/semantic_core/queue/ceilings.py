@@ -9,7 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
+from semantic_core.database.conditions import IS_RUNNING
 from semantic_core.database.port import Connection
+from semantic_core.database.queries import run
+from semantic_core.database.tables import TABLES
 from semantic_core.queue.budget import LONGEST_PAUSE
 
 # First-tier projects report 130,000 to 480,000 enqueued tokens; none reports less than these.
@@ -20,9 +23,9 @@ LEAST_REQUESTS = 50
 FORGOTTEN_AFTER = 86_400.0
 
 # Queued or running, as far as anybody here knows.
-_IS_ENQUEUED = (
-    "status NOT IN ('COMPLETED', 'FAILED') AND hold_reason IS NULL AND finished_at IS NULL"
-)
+_IS_ENQUEUED = f"{IS_RUNNING} AND finished_at IS NULL"
+
+_Ceiling = TABLES.CeilingModel
 
 
 def _sum(expression: str) -> str:
@@ -155,8 +158,7 @@ def stored_bytes(
     row = connection.execute(
         f"SELECT {_sum('j.byte_count + j.request_count * (s.dimensions * ? + ?)')} "
         "FROM batch_jobs j JOIN spaces s ON s.id = j.space_id "
-        "WHERE j.status NOT IN ('COMPLETED', 'FAILED') AND j.hold_reason IS NULL "
-        "AND j.fingerprint = ?",
+        f"WHERE {IS_RUNNING} AND j.fingerprint = ?",
         (number_bytes, line_bytes, fingerprint),
     ).fetchone()
     return int(row[0])
@@ -200,25 +202,18 @@ def read_ceiling(
 
 def write_ceiling(connection: Connection, key: QuotaKey, ceiling: Ceiling, *, now: float) -> None:
     """Note the ceiling of a key and model, with its date."""
-    connection.execute(
-        "INSERT INTO ceilings (fingerprint, model, requests, tokens, open_jobs, not_before, "
-        "message, noted_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
-        "ON CONFLICT (fingerprint, model) DO UPDATE SET requests = excluded.requests, "
-        "tokens = excluded.tokens, open_jobs = excluded.open_jobs, "
-        "not_before = excluded.not_before, message = excluded.message, "
-        "noted_at = excluded.noted_at",
-        (
-            key.fingerprint,
-            key.model,
-            # A configured limit may be any number, a column holds 64 bits.
-            min(ceiling.requests, 1 << 62),
-            min(ceiling.tokens, 1 << 62),
-            ceiling.open_jobs,
-            ceiling.not_before,
-            ceiling.message,
-            now,
-        ),
-    )
+    noted = {
+        # A configured limit may be any number, a column holds 64 bits.
+        "requests": min(ceiling.requests, 1 << 62),
+        "tokens": min(ceiling.tokens, 1 << 62),
+        "open_jobs": ceiling.open_jobs,
+        "not_before": ceiling.not_before,
+        "message": ceiling.message,
+        "noted_at": now,
+    }
+    new = _Ceiling.insert(fingerprint=key.fingerprint, model=key.model, **noted)
+    target = [_Ceiling.fingerprint, _Ceiling.model]
+    run(connection, new.on_conflict(conflict_target=target, preserve=list(noted)))
 
 
 def pause_until(now: float, seconds: float) -> float:

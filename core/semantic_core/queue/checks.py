@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from semantic_core.database.port import Connection
+from semantic_core.database.queries import run
+from semantic_core.database.tables import TABLES
+
+_Check = TABLES.SpotCheckModel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,36 +35,30 @@ def record_check(
     now: float,
 ) -> int:
     """Record a check before it is sent, so that no crash hides its price; return its number."""
-    (number,) = connection.execute(
-        "INSERT INTO spot_checks (job_id, model, texts, tokens, cost_usd, created_at) "
-        "VALUES (?, ?, ?, ?, ?, ?) RETURNING id",
-        (job_id, model, texts, tokens, cost_usd, now),
-    ).fetchone()
+    new = _Check.insert(
+        job=job_id, model=model, texts=texts, tokens=tokens, cost_usd=cost_usd, created_at=now
+    )
+    ((number,),) = run(connection, new.returning(_Check.id)).fetchall()
     return int(number)
 
 
 def forget_check(connection: Connection, number: int) -> None:
     """Remove a check that the provider refused: it cost nothing."""
-    connection.execute("DELETE FROM spot_checks WHERE id = ?", (number,))
+    run(connection, _Check.delete().where(_Check.id == number))
 
 
 def finish_check(
     connection: Connection, number: int, *, worst_cosine: float | None, is_passed: bool
 ) -> None:
     """Record the outcome of a check."""
-    connection.execute(
-        "UPDATE spot_checks SET worst_cosine = ?, is_passed = ? WHERE id = ?",
-        (worst_cosine, is_passed, number),
-    )
+    outcome = _Check.update(worst_cosine=worst_cosine, is_passed=is_passed)
+    run(connection, outcome.where(_Check.id == number))
 
 
 def has_passed(connection: Connection, job_id: str) -> bool:
     """Return whether a job was checked and found good, so that it is not paid for again."""
-    return bool(
-        connection.execute(
-            "SELECT EXISTS (SELECT 1 FROM spot_checks WHERE job_id = ? AND is_passed)", (job_id,)
-        ).fetchone()[0]
-    )
+    passed = _Check.select(_Check.id).where(_Check.job == job_id, _Check.is_passed)
+    return run(connection, passed.limit(1)).fetchone() is not None
 
 
 def spent_on_checks(

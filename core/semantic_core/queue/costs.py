@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from semantic_core.database import any_text
+from semantic_core.database import HASHES, any_text, hash_set
+from semantic_core.database.conditions import WAITS, WANTS
 from semantic_core.database.port import Connection
+from semantic_core.database.queries import first_column
 from semantic_core.domain.pricing import Cost, Price, PriceTable, token_estimator, tokens_in
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.providers.facts import LONGEST_LIMIT, model_facts
 from semantic_core.queue.job_rows import read_columns
-
-_WAITS = "k.embedding_status = 'PENDING' AND k.batch_job_id IS NULL"
 
 _SOURCE = "CAST(coalesce(k.vector_source, k.text) AS BLOB)"
 
@@ -71,23 +71,21 @@ def has_waiting(connection: Connection) -> bool:
     return bool(
         connection.execute(
             f"SELECT EXISTS (SELECT 1 FROM collections c JOIN chunks k ON k.collection_id = c.id "
-            f"WHERE {_WAITS})"
+            f"WHERE {WAITS})"
         ).fetchone()[0]
     )
 
 
 def waiting_models(connection: Connection, *, collection_id: int | None) -> list[str]:
     """Return the models whose texts wait to be sent."""
-    return [
-        row[0]
-        for row in connection.execute(
-            "SELECT DISTINCT s.model FROM collections c "
-            "JOIN spaces s ON s.id = c.space_id AND NOT s.is_external "
-            "WHERE (:collection IS NULL OR c.id = :collection) AND EXISTS "
-            f"(SELECT 1 FROM chunks k WHERE k.collection_id = c.id AND {_WAITS}) ORDER BY 1",
-            {"collection": collection_id},
-        )
-    ]
+    return first_column(
+        connection,
+        "SELECT DISTINCT s.model FROM collections c "
+        "JOIN spaces s ON s.id = c.space_id AND NOT s.is_external "
+        "WHERE (:collection IS NULL OR c.id = :collection) AND EXISTS "
+        f"(SELECT 1 FROM chunks k WHERE k.collection_id = c.id AND {WAITS}) ORDER BY 1",
+        {"collection": collection_id},
+    )
 
 
 def waiting_tokens(connection: Connection, *, collection_id: int | None) -> list[WaitingTokens]:
@@ -99,7 +97,7 @@ def waiting_tokens(connection: Connection, *, collection_id: int | None) -> list
         f"SELECT g.spec, g.chunks, {_SOURCE} FROM ("
         "SELECT c.spec, count(*) AS chunks, min(k.pk) AS pk "
         "FROM collections c JOIN spaces s ON s.id = c.space_id AND NOT s.is_external "
-        f"JOIN chunks k ON k.collection_id = c.id WHERE {_WAITS} "
+        f"JOIN chunks k ON k.collection_id = c.id WHERE {WAITS} "
         "AND (:collection IS NULL OR c.id = :collection) GROUP BY k.content_hash) g "
         "JOIN chunks k ON k.pk = g.pk",
         {"collection": collection_id},
@@ -205,16 +203,15 @@ def token_guesser(
     """
     if not content_hashes:
         return lambda _: 0
-    marks = ", ".join("?" * len(content_hashes))
     estimate = token_estimator(spec)
     known = {
         key: estimate(source)
         for key, source in connection.execute(
             f"SELECT k.content_hash, {_SOURCE} FROM chunks k "
-            f"WHERE k.embedding_status <> 'READY' AND k.content_hash IN ({marks}) UNION ALL "
+            f"WHERE {WANTS} AND k.content_hash IN {HASHES} UNION ALL "
             f"SELECT k.vector_key, {_SOURCE} FROM chunks k "
-            f"WHERE k.vector_key = k.content_hash AND k.vector_key IN ({marks})",
-            (*content_hashes, *content_hashes),
+            f"WHERE k.vector_key = k.content_hash AND k.vector_key IN {HASHES}",
+            hash_set(content_hashes),
         )
     }
     mean = mean_tokens(connection, space_id, spec)

@@ -31,12 +31,17 @@ def count_changes(connection: Connection, changes: Counter[ChunkState]) -> None:
 
 
 def move_counts(
-    connection: Connection, chunks: list[tuple[int, bool]], *, to: EmbeddingStatus
+    connection: Connection, chunks: list[tuple[int, bytes | None]], *, to: EmbeddingStatus
 ) -> None:
-    """Note that chunks, given as (collection, is served), went between PENDING and FAILED."""
+    """Note that chunks, given as (collection, vector key), went between PENDING and FAILED.
+
+    The key itself: SQLite takes every column for NOT NULL that a RETURNING asks IS NOT NULL of,
+    where the first column of the table is.
+    """
     came_from = EmbeddingStatus.FAILED if to is EmbeddingStatus.PENDING else EmbeddingStatus.PENDING
     changes: Counter[ChunkState] = Counter()
-    for collection_id, is_served in chunks:
+    for collection_id, vector_key in chunks:
+        is_served = vector_key is not None
         changes[ChunkState(collection_id, to, is_served)] += 1
         changes[ChunkState(collection_id, came_from, is_served)] -= 1
     count_changes(connection, changes)

@@ -56,21 +56,21 @@ def name_again(connection: Connection) -> None:
     Its display name ends with the one it had.
     """
     with any_text(connection):
-        rows = connection.execute("SELECT rowid, id, display_name FROM batch_jobs").fetchall()
+        rows = connection.execute("SELECT pk, id, display_name FROM batch_jobs").fetchall()
     taken = {job_id for _, job_id, _ in rows}
-    for rowid, job_id, display_name in rows:
+    for pk, job_id, display_name in rows:
         if "id" not in read_columns(["id"], [job_id])[1]:
             continue
         own = str(display_name)[-_UUID_LENGTH:]
         new = own if _is_uuid(own) and own not in taken else str(uuid.uuid4())
         connection.execute("PRAGMA defer_foreign_keys = ON")
-        for table, column in (("batch_items", "job_id"), ("chunks", "batch_job_id")):
+        for table, column in (("spot_checks", "job_id"), ("chunks", "batch_job_id")):
             connection.execute(
                 f"UPDATE {table} SET {column} = ? WHERE {column} = "
-                "(SELECT id FROM batch_jobs WHERE rowid = ?)",
-                (new, rowid),
+                "(SELECT id FROM batch_jobs WHERE pk = ?)",
+                (new, pk),
             )
-        connection.execute("UPDATE batch_jobs SET id = ? WHERE rowid = ?", (new, rowid))
+        connection.execute("UPDATE batch_jobs SET id = ? WHERE pk = ?", (new, pk))
         _log.warning("A batch job whose id was damaged is called %s now.", new)
 
 

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
+from peewee import SQL
+
 from semantic_core.database import any_text
+from semantic_core.database.conditions import (
+    IS_CARRIED,
+    IS_ENDED,
+    IS_OPEN,
+    IS_RUNNING,
+    OF_JOB,
+    USES_BUDGET,
+)
 from semantic_core.database.port import Connection
+from semantic_core.database.queries import first_column, json_set, run
+from semantic_core.database.tables import TABLES
 from semantic_core.domain.errors import BatchNotFoundError, TransitionError
 from semantic_core.domain.statuses import FailureReason, HoldReason, JobStatus, JobStep
 from semantic_core.domain.types import BatchJob
+from semantic_core.queue.items import count_open
 from semantic_core.queue.job_rows import NEEDED, read_columns
+
+_Job = TABLES.BatchJobModel
 
 _SHOWN = tuple(name for name in BatchJob.__dataclass_fields__ if name != "unreadable")
 _COLUMNS = ", ".join(_SHOWN)
-_IS_OPEN = "status NOT IN ('COMPLETED', 'FAILED')"
 
 # Given up in the belief that the provider does not have it. Where it has, it needs its input.
 _MAY_COME_LATE = (
@@ -92,7 +105,7 @@ def read_job(connection: Connection, job_id: str) -> BatchJob:
 
 def list_jobs(connection: Connection, *, only_open: bool = False) -> list[BatchJob]:
     """Return jobs as users see them, oldest first."""
-    return _shown(connection, f"WHERE {_IS_OPEN}" if only_open else "")
+    return _shown(connection, f"WHERE {IS_OPEN}" if only_open else "")
 
 
 def open_ids(connection: Connection, steps: Collection[JobStep] = tuple(JobStep)) -> list[str]:
@@ -118,26 +131,24 @@ def _shown(connection: Connection, where: str, values: Sequence[object] = ()) ->
 
 def jobs_to_clean(connection: Connection, *, most_tries: int) -> list[str]:
     """Return ended jobs whose remote files are not removed yet."""
-    return [
-        row[0]
-        for row in connection.execute(
-            "SELECT id FROM batch_jobs WHERE cleaned_at IS NULL AND input_file IS NOT NULL "
-            f"AND NOT ({_IS_OPEN}) AND NOT coalesce({_MAY_COME_LATE}, 0) AND cleanup_tries < ?",
-            (most_tries,),
-        )
-    ]
+    return first_column(
+        connection,
+        "SELECT id FROM batch_jobs WHERE cleaned_at IS NULL AND input_file IS NOT NULL "
+        f"AND {IS_ENDED} AND NOT coalesce({_MAY_COME_LATE}, 0) AND cleanup_tries < ?",
+        (most_tries,),
+    )
 
 
 def ended_names(connection: Connection, names: Iterable[str]) -> set[str]:
     """Return which display names are those of jobs that ended here."""
-    return {
-        row[0]
-        for row in connection.execute(
+    return set(
+        first_column(
+            connection,
             "SELECT display_name FROM batch_jobs WHERE display_name IN "
-            f"(SELECT value FROM json_each(?)) AND NOT ({_IS_OPEN})",
-            (json.dumps(list(names)),),
+            f"(SELECT value FROM json_each(?)) AND {IS_ENDED}",
+            (json_set(names),),
         )
-    }
+    )
 
 
 def ended_inputs(connection: Connection, files: Iterable[tuple[str, str]]) -> set[str]:
@@ -145,16 +156,16 @@ def ended_inputs(connection: Connection, files: Iterable[tuple[str, str]]) -> se
 
     The display name alone does not say so once there was a job: its results may bear it, too.
     """
-    return {
-        row[0]
-        for row in connection.execute(
+    return set(
+        first_column(
+            connection,
             "SELECT json_extract(f.value, '$[0]') FROM json_each(?) f JOIN batch_jobs j "
             "ON json_extract(f.value, '$[0]') = j.input_file "
             "OR (json_extract(f.value, '$[1]') = j.display_name AND j.google_job_id IS NULL) "
-            f"WHERE NOT ({_IS_OPEN}) AND NOT coalesce({_MAY_COME_LATE}, 0)",
-            (json.dumps(list(files)),),
+            f"WHERE {IS_ENDED} AND NOT coalesce({_MAY_COME_LATE}, 0)",
+            (json_set(files),),
         )
-    }
+    )
 
 
 def remote_ids(connection: Connection, names: Iterable[str]) -> dict[str, str | None]:
@@ -164,7 +175,7 @@ def remote_ids(connection: Connection, names: Iterable[str]) -> dict[str, str | 
             connection.execute(
                 "SELECT display_name, google_job_id FROM batch_jobs WHERE display_name IN "
                 "(SELECT value FROM json_each(?))",
-                (json.dumps(list(names)),),
+                (json_set(names),),
             ).fetchall()
         )
 
@@ -173,7 +184,7 @@ def undecided_jobs(connection: Connection, *, now: float) -> list[str]:
     """Return the jobs of stopped processes of which nobody knows whether the provider has them."""
     with any_text(connection):
         rows = connection.execute(
-            f"SELECT id FROM batch_jobs WHERE {_IS_OPEN} AND status = 'CREATED' "
+            "SELECT id FROM batch_jobs WHERE status = 'CREATED' "
             "AND (lease_token IS NULL OR lease_until <= ?) ORDER BY created_at, id",
             (now,),
         ).fetchall()
@@ -193,16 +204,19 @@ def know_key(connection: Connection, names: Iterable[str], fingerprint: str) -> 
         "UPDATE batch_jobs SET fingerprint = :key WHERE status = 'CREATED' AND fingerprint IN "
         "(SELECT fingerprint FROM batch_jobs WHERE google_job_id IS NOT NULL AND display_name IN "
         "(SELECT value FROM json_each(:names)))",
-        {"key": fingerprint, "names": json.dumps(list(names))},
+        {"key": fingerprint, "names": json_set(names)},
     )
 
 
 def count_at_provider(connection: Connection) -> int:
     """Return how many jobs are, or may be, queued or running at the provider."""
-    row = connection.execute(
-        f"SELECT count(*) FROM batch_jobs WHERE {_IS_OPEN} AND hold_reason IS NULL"
-    ).fetchone()
-    return int(row[0])
+    (count,) = first_column(connection, f"SELECT count(*) FROM batch_jobs WHERE {IS_RUNNING}")
+    return int(count)
+
+
+def _update(connection: Connection, job_id: str, *where: Any, **values: Any) -> bool:
+    """Change a job's columns where it meets every condition; return whether it did."""
+    return run(connection, _Job.update(**values).where(_Job.id == job_id, *where)).rowcount == 1
 
 
 # --- leases ------------------------------------------------------------------------------
@@ -212,15 +226,13 @@ def take_lease(
     connection: Connection, job_id: str, *, token: str, now: float, until: float
 ) -> bool:
     """Take the right to work on a job, unless another worker's lease is still alive."""
-    return bool(
-        connection.execute(
-            "UPDATE batch_jobs SET lease_token = ?, lease_until = ? "
-            # A time that is none ends no lease, and a job nobody can work on ends never.
-            "WHERE id = ? AND (lease_token IS NULL OR lease_until <= ? "
-            "OR typeof(lease_until) NOT IN ('integer', 'real'))",
-            (token, until, job_id, now),
-        ).rowcount
+    # A time that is none ends no lease, and a job nobody can work on ends never.
+    is_free = SQL(
+        "(lease_token IS NULL OR lease_until <= ? "
+        "OR typeof(lease_until) NOT IN ('integer', 'real'))",
+        (now,),
     )
+    return _update(connection, job_id, is_free, lease_token=token, lease_until=until)
 
 
 def keep_lease(connection: Connection, job_id: str, *, token: str, until: float) -> None:
@@ -229,11 +241,7 @@ def keep_lease(connection: Connection, job_id: str, *, token: str, until: float)
     Raises:
         TransitionError: another worker took the job over.
     """
-    changed = connection.execute(
-        "UPDATE batch_jobs SET lease_until = ? WHERE id = ? AND lease_token = ?",
-        (until, job_id, token),
-    ).rowcount
-    if not changed:
+    if not _update(connection, job_id, _Job.lease_token == token, lease_until=until):
         raise TransitionError(
             f"Batch job {job_id} was taken over by another process. Nothing was changed here; "
             "sync_status() shows where it stands.",
@@ -243,23 +251,19 @@ def keep_lease(connection: Connection, job_id: str, *, token: str, until: float)
 
 def drop_lease(connection: Connection, job_id: str, *, token: str) -> None:
     """Give the lease back, if it is still ours."""
-    connection.execute(
-        "UPDATE batch_jobs SET lease_token = NULL, lease_until = NULL "
-        "WHERE id = ? AND lease_token = ?",
-        (job_id, token),
-    )
+    _update(connection, job_id, _Job.lease_token == token, lease_token=None, lease_until=None)
 
 
 def leased_jobs(connection: Connection, *, now: float) -> set[str]:
     """Return the jobs that somebody works on."""
-    return {
-        row[0]
-        for row in connection.execute(
+    return set(
+        first_column(
+            connection,
             "SELECT id FROM batch_jobs WHERE lease_token IS NOT NULL AND lease_until > ? "
             "AND typeof(lease_until) IN ('integer', 'real')",
             (now,),
         )
-    }
+    )
 
 
 def far_leases(connection: Connection, *, after: float, end: bool) -> int:
@@ -297,14 +301,10 @@ def move(
     Raises:
         TransitionError: the job is not ours, not at one of these steps, or already ended.
     """
-    assignments = ", ".join(f"{column} = ?" for column in values)
-    guard = "" if steps is None else f"AND step IN ({', '.join('?' for _ in steps)})"
-    changed = connection.execute(
-        f"UPDATE batch_jobs SET {assignments} WHERE id = ? AND lease_token = ? "
-        f"{guard} AND {_IS_OPEN}",
-        (*values.values(), job_id, token, *(steps or ())),
-    ).rowcount
-    if changed != 1:
+    guards = [_Job.lease_token == token, SQL(IS_OPEN)]
+    if steps is not None:
+        guards.append(_Job.step.in_(steps))
+    if not _update(connection, job_id, *guards, **values):
         raise TransitionError(
             f"Batch job {job_id} is no longer at step {' or '.join(steps or ['it was'])}, or "
             "another process has it. Nothing was changed; call sync_status() and look at it again.",
@@ -326,19 +326,15 @@ def fail_job(
     Raises:
         TransitionError: as `move`, or it still carries open items.
     """
-    if connection.execute(
-        "SELECT 1 FROM batch_items WHERE job_id = ? AND state = 'open' LIMIT 1", (job_id,)
-    ).fetchone():
+    if count_open(connection, job_id):
         raise TransitionError(
             f"Batch job {job_id} still carries texts and cannot end.", batch_id=job_id
         )
     if steps is None:
         # What is no step, or one that only a COMPLETED job has, no job can end with.
-        connection.execute(
-            "UPDATE batch_jobs SET step = 'creating' WHERE id = ? AND lease_token = ? AND step "
-            f"NOT IN ('claimed', 'uploaded', 'creating', 'submitted', 'fetched') AND {_IS_OPEN}",
-            (job_id, token),
-        )
+        is_none = _Job.step.not_in(list(JobStep)[: list(JobStep).index(JobStep.APPLIED)])
+        ours = _Job.lease_token == token
+        _update(connection, job_id, ours, is_none, SQL(IS_OPEN), step=JobStep.CREATING)
     move(
         connection,
         job_id,
@@ -377,15 +373,22 @@ def hold_job(
 
 def mark_cleaned(connection: Connection, job_id: str, *, now: float, is_clean: bool) -> None:
     """Note the outcome of removing an ended job's remote files."""
-    if is_clean:
-        connection.execute(
-            "UPDATE batch_jobs SET cleaned_at = ?, step = CASE WHEN step = 'applied' "
-            f"THEN 'cleaned' ELSE step END WHERE id = ? AND cleaned_at IS NULL AND NOT ({_IS_OPEN})",
-            (now, job_id),
-        )
-    else:
-        connection.execute(
-            "UPDATE batch_jobs SET cleanup_tries = cleanup_tries + 1 "
-            f"WHERE id = ? AND cleaned_at IS NULL AND NOT ({_IS_OPEN})",
-            (job_id,),
-        )
+    to_clean = (SQL("cleaned_at IS NULL"), SQL(IS_ENDED))
+    if not is_clean:
+        _update(connection, job_id, *to_clean, cleanup_tries=_Job.cleanup_tries + 1)
+        return
+    step = SQL("CASE WHEN step = 'applied' THEN 'cleaned' ELSE step END")
+    if _update(connection, job_id, *to_clean, cleaned_at=now, step=step):
+        _prune_items(connection, job_id)
+
+
+def _prune_items(connection: Connection, job_id: str) -> None:
+    """Forget the texts of a job that is done with, but for those that used their retry budget.
+
+    A job without a remote one may be listed late, and needs to know its texts then.
+    """
+    connection.execute(
+        f"DELETE FROM batch_items WHERE {OF_JOB} AND NOT ({IS_CARRIED}) AND NOT ({USES_BUDGET}) "
+        "AND EXISTS (SELECT 1 FROM batch_jobs WHERE id = :job AND google_job_id IS NOT NULL)",
+        {"job": job_id},
+    )

@@ -8,8 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from semantic_core.database import HASHES, hash_set
+from semantic_core.database.conditions import IS_CARRIED
 from semantic_core.database.port import Connection
+from semantic_core.database.queries import run
+from semantic_core.database.tables import TABLES
 from semantic_core.domain.errors import TransitionError
+
+_Claim = TABLES.LiveClaimModel
 
 # For a query with the parameter :now: whether the text of `c` is embedded live at this moment.
 IS_EMBEDDED_LIVE = (
@@ -31,24 +37,17 @@ def claim_live(
 
     Left out is what is stored, what an open job carries, and what another live call has claimed.
     """
-    connection.execute("DELETE FROM live_claims WHERE lease_until <= ?", (now,))
-    connection.executemany(
+    run(connection, _Claim.delete().where(_Claim.lease_until <= now))
+    connection.execute(
         "INSERT INTO live_claims (content_hash, space_id, lease_token, lease_until) "
-        "SELECT :hash, :space, :token, :until "
-        "WHERE NOT EXISTS (SELECT 1 FROM embeddings WHERE key = :hash) "
-        "AND NOT EXISTS (SELECT 1 FROM batch_items WHERE state = 'open' AND content_hash = :hash) "
+        f"SELECT hash, :space, :token, :until FROM {HASHES} "
+        "WHERE NOT EXISTS (SELECT 1 FROM embeddings WHERE key = hash) AND NOT EXISTS "
+        f"(SELECT 1 FROM batch_items WHERE {IS_CARRIED} AND content_hash = hash) "
         "ON CONFLICT (content_hash) DO NOTHING",
-        [
-            {"hash": content_hash, "space": space_id, "token": token, "until": until}
-            for content_hash in content_hashes
-        ],
+        {**hash_set(content_hashes), "space": space_id, "token": token, "until": until},
     )
-    ours = {
-        row[0]
-        for row in connection.execute(
-            "SELECT content_hash FROM live_claims WHERE lease_token = ?", (token,)
-        )
-    }
+    claimed = _Claim.select(_Claim.content_hash).where(_Claim.lease_token == token)
+    ours = {row[0] for row in run(connection, claimed)}
     return [content_hash for content_hash in content_hashes if content_hash in ours]
 
 
@@ -58,10 +57,8 @@ def keep_live(connection: Connection, *, token: str, count: int, until: float) -
     Raises:
         TransitionError: some are not: this process slept past its lease.
     """
-    kept = connection.execute(
-        "UPDATE live_claims SET lease_until = ? WHERE lease_token = ?", (until, token)
-    ).rowcount
-    if kept != count:
+    kept = _Claim.update(lease_until=until).where(_Claim.lease_token == token)
+    if run(connection, kept).rowcount != count:
         raise TransitionError(
             "Texts that were about to be embedded live were taken over by another process, since "
             "this one stood still for too long. Nothing was sent here."
@@ -70,4 +67,4 @@ def keep_live(connection: Connection, *, token: str, count: int, until: float) -
 
 def free_live(connection: Connection, *, token: str) -> None:
     """Let others have what was claimed under a token. Idempotent."""
-    connection.execute("DELETE FROM live_claims WHERE lease_token = ?", (token,))
+    run(connection, _Claim.delete().where(_Claim.lease_token == token))

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from semantic_core.database.conditions import IS_FAILED, USES_BUDGET, WAITS
 from semantic_core.database.port import Connection
 from semantic_core.domain.statuses import EmbeddingStatus
-from semantic_core.queue.budget import USES_BUDGET, forgive
+from semantic_core.queue.budget import forgive
 from semantic_core.queue.counts import move_counts
 
 # Failed at the provider; what was saved as FAILED (a blank one, say) never reached it.
 _FAILED_THERE = (
-    "embedding_status = 'FAILED' AND EXISTS (SELECT 1 FROM batch_items i "
+    f"{IS_FAILED} AND EXISTS (SELECT 1 FROM batch_items i "
     f"WHERE i.content_hash = c.content_hash AND {USES_BUDGET})"
 )
 
@@ -26,29 +27,18 @@ def retry_failed_chunks(connection: Connection, *, collection_id: int | None, no
     A chunk that was saved as FAILED (a blank one, say) never reached the provider and stays.
     A chunk whose text an open job carries waits for that job.
     """
-    hashes = [
-        row[0]
-        for row in connection.execute(
-            f"SELECT DISTINCT content_hash FROM chunks c WHERE {_FAILED_THERE} "
-            "AND (:collection IS NULL OR collection_id = :collection)",
-            {"collection": collection_id},
-        )
-    ]
-    changed = 0
-    for content_hash in hashes:
-        forgive(connection, content_hash)
-        waiting = connection.execute(
-            "UPDATE chunks SET embedding_status = 'PENDING', error_message = NULL, "
-            "not_before = NULL, updated_at = :now, batch_job_id = (SELECT job_id FROM batch_items "
-            "WHERE content_hash = :hash AND state = 'open') WHERE content_hash = :hash "
-            "AND embedding_status <> 'READY' AND embedding_status = 'FAILED' "
-            "AND (:collection IS NULL OR collection_id = :collection) "
-            "RETURNING collection_id, vector_key IS NOT NULL",
-            {"now": now, "collection": collection_id, "hash": content_hash},
-        ).fetchall()
-        move_counts(connection, waiting, to=EmbeddingStatus.PENDING)
-        changed += len(waiting)
-    return changed
+    changed = connection.execute(
+        "UPDATE chunks AS c SET embedding_status = 'PENDING', error_message = NULL, "
+        "not_before = NULL, updated_at = :now, batch_job_id = (SELECT j.id FROM batch_items i "
+        "JOIN batch_jobs j ON j.pk = i.job_pk WHERE i.content_hash = c.content_hash "
+        f"AND i.state = 'open') WHERE {_FAILED_THERE} "
+        "AND (:collection IS NULL OR collection_id = :collection) "
+        "RETURNING content_hash, collection_id, vector_key",
+        {"now": now, "collection": collection_id},
+    ).fetchall()
+    forgive(connection, {row[0] for row in changed})
+    move_counts(connection, [row[1:] for row in changed], to=EmbeddingStatus.PENDING)
+    return len(changed)
 
 
 _CLOSES = (
@@ -56,10 +46,7 @@ _CLOSES = (
     "AND model IN (SELECT s.model FROM spaces s JOIN collections c ON c.space_id = s.id "
     "WHERE :collection IS NULL OR c.id = :collection)"
 )
-_RESTS = (
-    "embedding_status = 'PENDING' AND batch_job_id IS NULL AND not_before > :after "
-    "AND (:collection IS NULL OR collection_id = :collection)"
-)
+_RESTS = f"{WAITS} AND not_before > :after AND (:collection IS NULL OR collection_id = :collection)"
 
 
 def count_pauses(connection: Connection, *, now: float, beyond: float) -> tuple[int, int]:
@@ -96,7 +83,7 @@ def end_pauses(
         freed += connection.execute(
             "SELECT count(*) FROM chunks k JOIN collections c ON c.id = k.collection_id "
             "JOIN spaces s ON s.id = c.space_id AND s.model = :model "
-            "WHERE k.embedding_status = 'PENDING' AND k.batch_job_id IS NULL "
+            f"WHERE {WAITS} "
             "AND (k.not_before IS NULL OR k.not_before <= :after) "
             "AND (:collection IS NULL OR c.id = :collection)",
             {**values, "model": model},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
+from semantic_core.database.conditions import IS_FAILED, WAITS
 from semantic_core.database.port import Connection
 from semantic_core.domain.statuses import EmbeddingStatus, HoldReason
 from semantic_core.domain.types import BatchJob, PassedOver, QueueStats
@@ -29,13 +30,12 @@ def read_stats(connection: Connection, *, collection_id: int | None, now: float)
         f"(SELECT count(*) AS chunks, sum(coalesce({_RESTS}, 0)) AS delayed, "
         f"min(updated_at) AS since, min(iif({_RESTS}, not_before, NULL)) AS next_try "
         "FROM chunks "
-        "WHERE embedding_status = 'PENDING' AND batch_job_id IS NULL "
-        f"AND {_SCOPE} GROUP BY content_hash)",
+        f"WHERE {WAITS} AND {_SCOPE} GROUP BY content_hash)",
         values,
     ).fetchone()
     failures = connection.execute(
-        "SELECT error_message, count(*) FROM chunks WHERE embedding_status = 'FAILED' "
-        f"AND {_SCOPE} GROUP BY error_message ORDER BY count(*) DESC, error_message",
+        "SELECT error_message, count(*) FROM chunks "
+        f"WHERE {IS_FAILED} AND {_SCOPE} GROUP BY error_message ORDER BY count(*) DESC, error_message",
         values,
     ).fetchall()
     counts = read_counts(connection, collection_id)
@@ -73,8 +73,7 @@ def _passed_over(connection: Connection, collection_id: int | None) -> Iterator[
         "SELECT json_group_array(c.name), s.model, s.passed_over, s.passed_at FROM spaces s "
         "JOIN collections c ON c.space_id = s.id WHERE s.passed_over IS NOT NULL "
         "AND (:collection IS NULL OR c.id = :collection) AND EXISTS (SELECT 1 FROM chunks k "
-        "WHERE k.collection_id = c.id AND k.embedding_status = 'PENDING' "
-        "AND k.batch_job_id IS NULL) GROUP BY s.id ORDER BY s.passed_at, s.id",
+        f"WHERE k.collection_id = c.id AND {WAITS}) GROUP BY s.id ORDER BY s.passed_at, s.id",
         {"collection": collection_id},
     ):
         model, why, since = values

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from semantic_core.database import HASHES, hash_set
+from semantic_core.database.conditions import WANTS
 from semantic_core.database.port import Connection
+from semantic_core.database.queries import json_set
 from semantic_core.domain.statuses import EmbeddingStatus, VectorOrigin
 from semantic_core.queue.changes import note_changed
 from semantic_core.queue.counts import ChunkState, count_changes
-
-_LOOKUP = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,21 +79,14 @@ def serve_vectors(connection: Connection, content_hashes: Sequence[bytes], *, no
 
 
 def _wanting(connection: Connection, content_hashes: Sequence[bytes]) -> list[_Wanting]:
-    wanting: list[_Wanting] = []
-    # Each hash once: found on two pages, its chunks would be counted twice.
-    hashes = list(dict.fromkeys(content_hashes))
-    for start in range(0, len(hashes), _LOOKUP):
-        page = hashes[start : start + _LOOKUP]
-        wanting += map(
-            _Wanting._make,
-            connection.execute(
-                "SELECT pk, collection_id, content_hash, vector_key, embedding_status FROM chunks "
-                f"WHERE content_hash IN ({', '.join('?' * len(page))}) "
-                "AND embedding_status <> 'READY'",
-                page,
-            ),
+    return [
+        _Wanting(*row)
+        for row in connection.execute(
+            "SELECT pk, collection_id, content_hash, vector_key, embedding_status FROM chunks "
+            f"WHERE content_hash IN {HASHES} AND {WANTS}",
+            hash_set(content_hashes),
         )
-    return wanting
+    ]
 
 
 def _serve(connection: Connection, wanting: Sequence[_Wanting], *, now: float) -> int:
@@ -103,11 +97,11 @@ def _serve(connection: Connection, wanting: Sequence[_Wanting], *, now: float) -
     """
     if not wanting:
         return 0
-    made = connection.executemany(
+    made = connection.execute(
         "UPDATE chunks SET embedding_status = 'READY', vector_key = content_hash, "
-        "batch_job_id = NULL, not_before = NULL, error_message = NULL, updated_at = ? "
-        "WHERE pk = ? AND embedding_status <> 'READY'",
-        [(now, chunk.pk) for chunk in wanting],
+        "batch_job_id = NULL, not_before = NULL, error_message = NULL, updated_at = :now "
+        f"WHERE pk IN (SELECT value FROM json_each(:pks)) AND {WANTS}",
+        {"now": now, "pks": json_set(chunk.pk for chunk in wanting)},
     ).rowcount
     note_changed(connection, [(chunk.collection_id, chunk.pk) for chunk in wanting])
     changes: Counter[ChunkState] = Counter()
@@ -118,33 +112,28 @@ def _serve(connection: Connection, wanting: Sequence[_Wanting], *, now: float) -
     count_changes(connection, changes)
     stale = [chunk.vector_key for chunk in wanting if chunk.vector_key is not None]
     release_vectors(connection, stale, now=now)
-    return int(made)
+    return made
 
 
-def use_vectors(connection: Connection, keys: Iterable[bytes]) -> None:
+def use_vectors(connection: Connection, keys: Collection[bytes]) -> None:
     """Note that chunks use these vectors again, so that they are not pruned."""
-    connection.executemany(
+    connection.execute(
         "UPDATE embeddings SET unreferenced_since = NULL "
-        "WHERE key = ? AND unreferenced_since IS NOT NULL",
-        [(key,) for key in keys],
+        f"WHERE key IN {HASHES} AND unreferenced_since IS NOT NULL",
+        hash_set(keys),
     )
 
 
-def release_vectors(connection: Connection, keys: Iterable[bytes], *, now: float) -> None:
+def release_vectors(connection: Connection, keys: Collection[bytes], *, now: float) -> None:
     """Note that chunks let go of these vectors.
 
     A provider's vector was paid for and stays as cache; a given one goes with its last chunk.
     """
-    unserved = [
-        (key,)
-        for key in set(keys)
-        if connection.execute(
-            "SELECT 1 FROM chunks WHERE vector_key = ? LIMIT 1", (key,)
-        ).fetchone()
-        is None
-    ]
-    connection.executemany("DELETE FROM embeddings WHERE key = ? AND origin = 'given'", unserved)
-    connection.executemany(
-        "UPDATE embeddings SET unreferenced_since = ? WHERE key = ? AND unreferenced_since IS NULL",
-        [(now, key[0]) for key in unserved],
+    values = {**hash_set(keys), "now": now}
+    let_go = f"key IN {HASHES} AND NOT EXISTS (SELECT 1 FROM chunks WHERE vector_key = key)"
+    connection.execute(f"DELETE FROM embeddings WHERE {let_go} AND origin = 'given'", values)
+    connection.execute(
+        "UPDATE embeddings SET unreferenced_since = :now "
+        f"WHERE {let_go} AND unreferenced_since IS NULL",
+        values,
     )

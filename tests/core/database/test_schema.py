@@ -198,7 +198,7 @@ ROWS = """
     INSERT INTO batch_jobs (id, status, step, display_name, space_id, spec, model, fingerprint,
         request_count, byte_count, estimated_tokens, created_at)
         VALUES ('j', 'CREATED', 'claimed', 'n', 1, '{}', 'm', 'f', 1, 1, 1, 0);
-    INSERT INTO batch_items VALUES (1, 'j', zeroblob(32), 'open', 1, 1, 'nothing', NULL);
+    INSERT INTO batch_items VALUES (1, 1, zeroblob(32), 'open', 1, 1, 'nothing', NULL);
     INSERT INTO chunks (pk, collection_id, chunk_id, text, metadata, content_hash, vector_key,
         embedding_status, created_at, updated_at)
         VALUES (1, 1, 'c', 'text', '{}', zeroblob(32), zeroblob(32), 'READY', 0, 0);
@@ -259,7 +259,7 @@ def test_a_row_that_cannot_be_is_refused(bad: str, database: Database) -> None:
         "DELETE FROM batch_jobs",
         "UPDATE chunks SET vector_key = randomblob(32)",
         "UPDATE chunks SET collection_id = 2",
-        "UPDATE batch_items SET job_id = 'other'",
+        "UPDATE batch_items SET job_pk = 3",
         "UPDATE documents SET collection_id = 2",
         "UPDATE embeddings SET space_id = 2",
     ],
@@ -280,7 +280,7 @@ def test_a_text_is_never_in_two_open_jobs(database: Database) -> None:
         "fingerprint, request_count, byte_count, estimated_tokens, created_at) "
         "VALUES ('k', 'CREATED', 'claimed', 'other', 1, '{}', 'm', 'f', 1, 1, 1, 0)"
     )
-    second = "INSERT INTO batch_items VALUES (2, 'k', zeroblob(32), ?, 2, 1, 'nothing', NULL)"
+    second = "INSERT INTO batch_items VALUES (2, 2, zeroblob(32), ?, 2, 1, 'nothing', NULL)"
     with pytest.raises(sqlite3.IntegrityError, match=r"UNIQUE.*content_hash"):
         connection.execute(second, ("open",))
     connection.execute("UPDATE batch_items SET state = 'released'")

@@ -169,7 +169,8 @@ def test_only_what_the_provider_still_has_in_its_queue_is_enqueued(
         connection.execute(f"UPDATE batch_jobs SET {change} WHERE id = ?", (job_id,))
         if "FAILED" in change:
             connection.execute(
-                "UPDATE batch_items SET state = 'released' WHERE job_id = ?", (job_id,)
+                "UPDATE batch_items SET state = 'released' WHERE job_pk = (SELECT pk FROM batch_jobs WHERE id = ?)",
+                (job_id,),
             )
             connection.execute(
                 "UPDATE chunks SET batch_job_id = NULL WHERE batch_job_id = ?", (job_id,)

@@ -171,7 +171,7 @@ def test_failing_chunks_takes_pending_ones_only(store: PeeweeVectorStore) -> Non
     with store.database.transaction() as connection:
         for text, failed in (("a", 1), ("a", 0), ("b", 0), ("unknown", 0)):
             key = bytes.fromhex(content_hash(text))
-            assert fail_chunks(connection, key, "reason", now=0.0) == failed
+            assert fail_chunks(connection, {key: "reason"}, now=0.0) == failed
     assert (only(store, "a").status, only(store, "a").error_message) == (FAILED, "reason")
     assert carried(store, "unknown") == []
 

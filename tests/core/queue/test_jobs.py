@@ -206,7 +206,7 @@ def test_failing_a_held_job_ends_the_hold(store: PeeweeVectorStore, job_id: str)
         {"step": "sent"},
         {"status": "FAILED"},
         {"failure_reason": FailureReason.CANCELLED},
-        {"hold_reason": "some reason"},
+        {"status": "FAILED", "failure_reason": "cancelled", "hold_reason": "lost"},
         {"status": "SUBMITTED"},
         {"status": "COMPLETED", "google_job_id": "batches/1"},
         {"step": "applied"},

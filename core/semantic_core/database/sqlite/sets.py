@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from semantic_core.database.port import Connection
@@ -29,6 +29,32 @@ def among(column: str, values: Sequence[int | str | bytes]) -> Sql:
             f"{column} IN (SELECT substr(?, value, {size}) FROM json_each(?))", (blobs, starts)
         )
     return Sql(f"{column} IN (SELECT value FROM json_each(?))", (json.dumps(list(values)),))
+
+
+# What `hash_set` gives, as rows with the column ``hash``; for statements with named parameters.
+HASHES = "(SELECT substr(:hashes, value, 32) AS hash FROM json_each(:starts))"
+
+
+def hash_set(hashes: Collection[bytes]) -> dict[str, object]:
+    """Return content hashes as the parameters of `HASHES`."""
+    starts = list(range(1, 32 * len(hashes), 32))
+    return {"hashes": b"".join(hashes), "starts": json.dumps(starts)}
+
+
+def rows_of(*names: str) -> str:
+    """Return a subquery for the rows of `row_set`: ``hash``, then columns of these names."""
+    columns = "".join(
+        f", json_extract(value, '$[{place}]') AS {name}" for place, name in enumerate(names)
+    )
+    # In an array, the key is the place.
+    return f"(SELECT substr(:hashes, 1 + 32 * key, 32) AS hash{columns} FROM json_each(:rows))"
+
+
+def row_set(rows: Mapping[bytes, Sequence[object]]) -> dict[str, object]:
+    """Return values by content hash as the parameters of `rows_of`."""
+    # Text as it is: what has no UTF-8 form is refused when it is bound.
+    values = json.dumps(list(rows.values()), ensure_ascii=False)
+    return {"hashes": b"".join(rows), "rows": values}
 
 
 def insert(

@@ -113,7 +113,8 @@ def _decide(connection: Connection, rows: list[PreparedChunk]) -> None:
     hashes = among("content_hash", wanted)
     carried: dict[bytes, str] = dict(
         connection.execute(
-            f"SELECT content_hash, job_id FROM batch_items WHERE state = 'open' AND {hashes.sql}",
+            "SELECT content_hash, j.id FROM batch_items i JOIN batch_jobs j ON j.pk = i.job_pk "
+            f"WHERE i.state = 'open' AND {hashes.sql}",
             hashes.values,
         ).fetchall()
     )

@@ -1,0 +1,25 @@
+"""Running what Peewee wrote, and reading one column."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from semantic_core.database.port import Connection, Cursor, Values
+
+
+def run(connection: Connection, query: Any, ending: str = "") -> Cursor:
+    """Run a Peewee query of `tables.TABLES`; ``ending`` is SQL that Peewee has no word for."""
+    sql, values = query.sql()
+    return connection.execute(sql + ending, values)
+
+
+def first_column(connection: Connection, sql: str, values: Values = ()) -> list[Any]:
+    """Return the first value of every row."""
+    return [row[0] for row in connection.execute(sql, values)]
+
+
+def json_set(values: Iterable[object]) -> str:
+    """Return texts or numbers as the parameter of ``json_each``."""
+    return json.dumps(list(values))
