@@ -40,13 +40,13 @@ class Guard:
 _CLAIMS = (
     Guard(
         keeps="a chunk that a job carries is not claimed again",
-        function="queue.claims._WAITS",
-        sql="embedding_status = 'PENDING' AND batch_job_id IS NULL",
-        without="embedding_status = 'PENDING'",
+        function="database.conditions.WAITS",
+        sql=" AND batch_job_id IS NULL",
+        without="",
     ),
     Guard(
         keeps="only a PENDING chunk is claimed",
-        function="queue.claims._WAITS",
+        function="database.conditions.WAITS",
         sql="embedding_status = 'PENDING' AND batch_job_id IS NULL",
         without="batch_job_id IS NULL",
     ),
@@ -59,14 +59,14 @@ _CLAIMS = (
     Guard(
         keeps="a text without tries left is not sent",
         function="queue.fill_job",
-        statement="has_uses and budget.is_spent(used_budget(connection, content_hash))",
+        statement="has_uses and budget.is_spent(_uses(connection, content_hash))",
         without="False",
     ),
     Guard(
         keeps="a text without tries left becomes FAILED",
         function="queue.fill_job",
-        statement="for content_hash in spent: ...",
-        without="for content_hash in (): ...",
+        statement="fail_chunks(connection, _last_errors(connection, spent), now=now)",
+        without="",
     ),
     Guard(
         keeps="a text stands once in a job",
@@ -107,8 +107,8 @@ _CLAIMS = (
     Guard(
         keeps="every chunk of a claimed text waits for the job",
         function="queue.claim",
-        sql="SET batch_job_id = ?,",
-        without="SET batch_job_id = batch_job_id + 0 * length(?),",
+        sql="SET batch_job_id = :job,",
+        without="SET batch_job_id = batch_job_id + 0 * length(:job),",
     ),
     Guard(
         keeps="attempts are counted over all jobs of a text",
@@ -119,14 +119,14 @@ _CLAIMS = (
     Guard(
         keeps="only open items are sent",
         function="queue.claimed_texts",
-        sql="AND i.state = 'open'",
+        sql="AND {IS_CARRIED}",
         without="",
     ),
     Guard(
         keeps="a job sends its own items only",
         function="queue.claimed_texts",
-        sql="i.job_id = ?",
-        without="? <> ''",
+        sql="{OF_JOB}",
+        without=":job <> ''",
     ),
     Guard(
         keeps="a text is never in two open jobs, by constraint",
@@ -150,63 +150,63 @@ _ITEMS = (
     Guard(
         keeps="an item that is settled stays settled",
         function="queue.settle_items",
-        sql="AND state = 'open'",
-        without="",
+        sql="AND {IS_CARRIED} RETURNING",
+        without="RETURNING",
     ),
     Guard(
         keeps="a job settles its own items only",
         function="queue.settle_items",
-        sql="WHERE job_id = ? AND content_hash",
-        without="WHERE ? <> '' AND content_hash",
+        sql="+{OF_JOB} AND",
+        without=":job <> '' AND",
     ),
     Guard(
         keeps="nothing follows from an item that was not open",
         function="queue.settle_items",
-        statement="if not changed: continue",
-        without="",
+        statement="set(settled) - _pass_on(connection, job_id, settled)",
+        without="set(by_hash) - _pass_on(connection, job_id, settled)",
     ),
     Guard(
         keeps="the last try makes the chunk FAILED",
         function="queue.settle_items",
-        statement="budget.is_spent(uses)",
+        statement="budget.is_spent(used)",
         without="False",
     ),
     Guard(
         keeps="a text that failed waits before its next try",
         function="queue.settle_items",
-        statement="now + budget.delay(uses)",
+        statement="now + budget.delay(used)",
         without="None",
     ),
     Guard(
         keeps="a released text gives its chunks back to the queue",
         function="queue.settle_items",
-        sql="batch_job_id = NULL, not_before = ?",
-        without="not_before = ?",
+        sql="batch_job_id = NULL, not_before = w.until",
+        without="not_before = w.until",
     ),
     Guard(
         keeps="a job lets go of its own chunks only",
         function="queue.settle_items",
-        sql="batch_job_id = ?",
-        without="? <> ''",
+        sql="AND batch_job_id = :job",
+        without="",
     ),
     Guard(
         keeps="an item is done only once",
         function="queue.finish_items",
-        sql="AND state = 'open'",
-        without="",
+        sql="WHERE {IS_CARRIED} AND",
+        without="WHERE",
     ),
     Guard(
         keeps="a stored vector settles its text in every job",
         function="queue.finish_items",
-        sql="state = 'open'",
-        without="state = 'open' AND 0",
+        sql="{IS_CARRIED}",
+        without="{IS_CARRIED} AND 0",
         tests=("tests/core/batches/test_reopen.py",),
     ),
     Guard(
         keeps="a text of a job that ended waits for the one that has it, too",
         function="queue.settle_items",
-        statement="if _pass_on(connection, job_id, outcome.content_hash): continue",
-        without="",
+        statement="set(settled) - _pass_on(connection, job_id, settled)",
+        without="set(settled)",
         tests=("tests/core/batches/test_reopen.py",),
     ),
     Guard(
@@ -218,14 +218,14 @@ _ITEMS = (
     Guard(
         keeps="results count only for texts that this job sent",
         function="queue.carried_tokens",
-        sql="job_id = ? AND content_hash IN ({marks})",
-        without="? <> '' AND content_hash IN ({marks})",
+        sql="{OF_JOB}",
+        without=":job <> ''",
     ),
     Guard(
         keeps="a job ends only with its own items settled",
         function="queue.open_hashes",
-        sql="state = 'open'",
-        without="state = 'open' AND 0",
+        sql="{IS_CARRIED}",
+        without="{IS_CARRIED} AND 0",
     ),
 )
 
@@ -247,61 +247,61 @@ _JOBS = (
     Guard(
         keeps="whoever lost the lease changes nothing",
         function="queue.keep_lease",
-        sql="lease_token = ?",
-        without="? <> ''",
+        statement="_Job.lease_token == token",
+        without="_Job.lease_token != ''",
     ),
     Guard(
         keeps="losing the lease is noticed",
         function="queue.keep_lease",
-        statement="not changed",
-        without="False",
+        statement="not _update(connection, job_id, ...)",
+        without="_update(connection, job_id, ...) is None",
     ),
     Guard(
         keeps="working on a job extends its lease",
         function="queue.keep_lease",
-        sql="lease_until = ?",
-        without="lease_until = max(0 * ?, lease_until)",
+        statement="_update(connection, job_id, _Job.lease_token == token, lease_until=until)",
+        without="_update(connection, job_id, _Job.lease_token == token, lease_until=_Job.lease_until)",
     ),
     Guard(
         keeps="a lease is given back by its holder only",
         function="queue.drop_lease",
-        sql="lease_token = ?",
-        without="? <> ''",
+        statement="_Job.lease_token == token",
+        without="_Job.lease_token != ''",
     ),
     Guard(
         keeps="a step is made under the lease only",
         function="queue.move",
-        sql="AND lease_token = ? {guard}",
-        without="AND ? <> '' {guard}",
+        statement="_Job.lease_token == token",
+        without="_Job.lease_token != ''",
     ),
     Guard(
         keeps="a step is made from an expected step only",
         function="queue.move",
-        statement="steps is None",
-        without="True",
+        statement="steps is not None",
+        without="False",
     ),
     Guard(
         keeps="an ended job is never reopened",
         function="queue.move",
-        sql="AND {_IS_OPEN}",
-        without="",
+        statement="[_Job.lease_token == token, SQL(IS_OPEN)]",
+        without="[_Job.lease_token == token]",
     ),
     Guard(
         keeps="a step that was not made is noticed",
         function="queue.move",
-        statement="changed != 1",
-        without="False",
+        statement="not _update(connection, job_id, ...)",
+        without="_update(connection, job_id, ...) is None",
     ),
     Guard(
         keeps="a job that still carries texts cannot fail",
         function="queue.fail_job",
-        sql="state = 'open'",
-        without="state = 'open' AND 0",
+        statement="count_open(connection, job_id)",
+        without="0",
     ),
     Guard(
         keeps="nothing remote is removed before its job has ended",
         function="queue.jobs_to_clean",
-        sql="AND NOT ({_IS_OPEN})",
+        sql="AND {IS_ENDED}",
         without="",
         tests=("tests/core/queue/test_jobs.py",),
     ),
@@ -319,28 +319,40 @@ _JOBS = (
         tests=("tests/core/batches/test_reopen.py",),
     ),
     Guard(
+        keeps="a try counts for as long as its text may be sent",
+        function="queue._prune_items",
+        sql="AND NOT ({USES_BUDGET})",
+        without="",
+    ),
+    Guard(
+        keeps="a job that may be listed late knows its texts",
+        function="queue._prune_items",
+        sql="AND google_job_id IS NOT NULL",
+        without="",
+    ),
+    Guard(
         keeps="only an ended job is called clean",
         function="queue.mark_cleaned",
-        sql="ELSE step END WHERE id = ? AND cleaned_at IS NULL AND NOT ({_IS_OPEN})",
-        without="ELSE step END WHERE id = ? AND cleaned_at IS NULL",
+        statement="_update(connection, job_id, *to_clean, cleaned_at=now, step=step)",
+        without="_update(connection, job_id, to_clean[0], cleaned_at=now, step=step)",
     ),
     Guard(
         keeps="a job is called clean once",
         function="queue.mark_cleaned",
-        sql="ELSE step END WHERE id = ? AND cleaned_at IS NULL",
-        without="ELSE step END WHERE id = ?",
+        statement="_update(connection, job_id, *to_clean, cleaned_at=now, step=step)",
+        without="_update(connection, job_id, to_clean[1], cleaned_at=now, step=step)",
     ),
     Guard(
         keeps="tries to clean are counted for ended jobs only",
         function="queue.mark_cleaned",
-        sql="cleanup_tries + 1 WHERE id = ? AND cleaned_at IS NULL AND NOT ({_IS_OPEN})",
-        without="cleanup_tries + 1 WHERE id = ? AND cleaned_at IS NULL",
+        statement="_update(connection, job_id, *to_clean, cleanup_tries=_Job.cleanup_tries + 1)",
+        without="_update(connection, job_id, to_clean[0], cleanup_tries=_Job.cleanup_tries + 1)",
     ),
     Guard(
         keeps="held and ended jobs take no place at the provider",
         function="queue.count_at_provider",
-        sql="AND hold_reason IS NULL",
-        without="",
+        sql="{IS_RUNNING}",
+        without="{IS_OPEN}",
     ),
 )
 
@@ -350,14 +362,14 @@ _CEILINGS = (
     Guard(
         keeps="held jobs take nothing of a quota",
         function="queue._IS_ENQUEUED",
-        sql="AND hold_reason IS NULL",
-        without="",
+        sql="{IS_RUNNING} AND",
+        without="status NOT IN ('COMPLETED', 'FAILED') AND",
     ),
     Guard(
         keeps="ended jobs take nothing of a quota",
         function="queue._IS_ENQUEUED",
-        sql="status NOT IN ('COMPLETED', 'FAILED') AND",
-        without="",
+        sql="{IS_RUNNING} AND",
+        without="hold_reason IS NULL AND",
     ),
     Guard(
         keeps="a job that only waits to be fetched takes nothing of a quota",
@@ -470,7 +482,7 @@ _VECTORS = (
     Guard(
         keeps="a READY chunk keeps its vector",
         function="queue._wanting",
-        sql="AND embedding_status <> 'READY'",
+        sql="AND {WANTS}",
         without="",
         tests=("tests/core/queue/test_vectors.py",),
     ),
@@ -498,17 +510,14 @@ _VECTORS = (
     Guard(
         keeps="a vector that another chunk uses is not let go",
         function="queue.release_vectors",
-        statement=(
-            "connection.execute('SELECT 1 FROM chunks WHERE vector_key = ? LIMIT 1', "
-            "...).fetchone() is None"
-        ),
-        without="True",
+        sql="AND NOT EXISTS (SELECT 1 FROM chunks WHERE vector_key = key)",
+        without="",
     ),
     Guard(
         keeps="only FAILED chunks are tried anew",
-        function="queue.retry_failed_chunks",
-        sql="AND embedding_status = 'FAILED'",
-        without="",
+        function="queue._FAILED_THERE",
+        sql="{IS_FAILED} AND",
+        without="embedding_status <> 'READY' AND",
         tests=(
             "tests/core/queue/test_stats.py",
             "tests/core/batches/test_sync.py",
@@ -524,15 +533,15 @@ _VECTORS = (
     Guard(
         keeps="new tries begin a new budget",
         function="queue.retry_failed_chunks",
-        statement="forgive(connection, content_hash)",
+        statement="forgive(connection, {row[0] for row in changed})",
         without="",
         tests=("tests/core/batches/test_sync.py",),
     ),
     Guard(
         keeps="a chunk tried anew waits for the job that carries its text",
         function="queue.retry_failed_chunks",
-        sql="content_hash = :hash AND state = 'open')",
-        without="content_hash = :hash AND state = 'open' AND 0)",
+        sql="AND i.state = 'open')",
+        without="AND i.state = 'open' AND 0)",
         tests=("tests/core/batches/test_sync.py",),
     ),
     Guard(
@@ -569,7 +578,7 @@ _VECTORS = (
     Guard(
         keeps="an adopted job brings only what a chunk still wants",
         function="queue.wanted_hashes",
-        sql="k.embedding_status <> 'READY'",
+        sql="{WANTS}",
         without="1",
         tests=("tests/core/batches/test_adopt.py",),
     ),
@@ -650,12 +659,6 @@ _SUBMITTING = (
         function="queue.store_vectors",
         statement="if stored < len(arrived): use_vectors(connection, wanted)",
         without="",
-    ),
-    Guard(
-        keeps="a text that comes twice is counted once",
-        function="queue._wanting",
-        statement="dict.fromkeys(content_hashes)",
-        without="content_hashes",
     ),
     Guard(
         keeps="a job that was taken over is no fault of the disk",
@@ -985,7 +988,7 @@ _RECOVERING = (
     Guard(
         keeps="a late job gets its waiting texts back",
         function="queue.reopen",
-        statement="if changed: _take_back(connection, job.id)",
+        statement="_take_back(connection, job.id)",
         without="",
         tests=("tests/core/batches/test_reopen.py",),
     ),
@@ -1250,7 +1253,7 @@ _APPLYING = (
     Guard(
         keeps="only a job that ended here is removed there",
         function="queue.ended_names",
-        sql="AND NOT ({_IS_OPEN})",
+        sql="AND {IS_ENDED}",
         without="",
         tests=("tests/core/batches/test_adopt.py",),
     ),
@@ -1474,16 +1477,13 @@ _LIVE = (
     Guard(
         keeps="a text that a job carries is not embedded live",
         function="queue.claim_live",
-        sql=(
-            "AND NOT EXISTS (SELECT 1 FROM batch_items WHERE state = 'open' AND "
-            "content_hash = :hash)"
-        ),
+        sql="AND NOT EXISTS (SELECT 1 FROM batch_items WHERE {IS_CARRIED} AND content_hash = hash)",
         without="",
     ),
     Guard(
         keeps="a text whose vector is stored is not embedded live",
         function="queue.claim_live",
-        sql="NOT EXISTS (SELECT 1 FROM embeddings WHERE key = :hash)",
+        sql="NOT EXISTS (SELECT 1 FROM embeddings WHERE key = hash)",
         without="1",
     ),
     Guard(
@@ -1495,19 +1495,19 @@ _LIVE = (
     Guard(
         keeps="a claim of a dead live call ends",
         function="queue.claim_live",
-        sql="lease_until <= ?",
-        without="lease_until <= ? - 1e12",
+        statement="_Claim.lease_until <= now",
+        without="_Claim.lease_until <= now - 1e12",
     ),
     Guard(
         keeps="a live call that slept past its lease sends nothing",
         function="queue.keep_live",
-        statement="kept != count",
-        without="False",
+        statement="run(connection, kept).rowcount != count",
+        without="run(connection, kept).rowcount is None",
     ),
     Guard(
         keeps="what failed live is not sent by a flush",
         function="documents.live._embed",
-        statement="fail_chunks(connection, key, reason, now=store.clock.now())",
+        statement="fail_chunks(connection, failed, now=store.clock.now())",
         without="",
     ),
     Guard(

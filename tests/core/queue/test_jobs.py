@@ -12,10 +12,12 @@ from semantic_core.domain.statuses import (
     BudgetUse,
     FailureReason,
     HoldReason,
+    ItemState,
     JobStatus,
     JobStep,
 )
 from semantic_core.queue import jobs
+from semantic_core.queue.items import count_states
 from semantic_core.queue.jobs import JobRecord
 from semantic_core.store import PeeweeVectorStore
 from support.chunks import SPEC, chunks_of, content_hash, only
@@ -291,3 +293,25 @@ def test_cleaning_a_completed_job_is_its_last_step(store: PeeweeVectorStore, job
     _do(store, jobs.move, job_id, token=TOKEN, steps=[JobStep.SUBMITTED], **done)
     _do(store, jobs.mark_cleaned, job_id, now=2.0, is_clean=True)
     assert _do(store, JobRecord.read, job_id).step is JobStep.CLEANED
+
+
+@pytest.mark.parametrize(("use", "kept"), [(BudgetUse.NOTHING, 0), (BudgetUse.ATTEMPT, 1)])
+def test_a_clean_job_forgets_its_texts_but_for_used_tries(
+    store: PeeweeVectorStore, job_id: str, use: BudgetUse, kept: int
+) -> None:
+    _submit(store, job_id)
+    settle(store, job_id, [content_hash("a")], use)
+    _fail(store, job_id, steps=[JobStep.SUBMITTED])
+    _do(store, jobs.mark_cleaned, job_id, now=1.0, is_clean=False)
+    assert _do(store, count_states, job_id) == {ItemState.FAILED: 1}
+    _do(store, jobs.mark_cleaned, job_id, now=2.0, is_clean=True)
+    assert sum(_do(store, count_states, job_id).values()) == kept
+
+
+def test_a_job_that_may_be_listed_late_knows_its_texts(
+    store: PeeweeVectorStore, job_id: str
+) -> None:
+    settle(store, job_id, [content_hash("a")], BudgetUse.NOTHING)
+    _fail(store, job_id)
+    _do(store, jobs.mark_cleaned, job_id, now=1.0, is_clean=True)
+    assert _do(store, count_states, job_id) == {ItemState.FAILED: 1}
