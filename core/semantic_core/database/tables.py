@@ -90,9 +90,7 @@ def build_tables(database: peewee.Database) -> Tables:
     """Return models bound to this database."""
 
     class Base(peewee.Model):
-        class Meta:
-            # The field names of the tables are the documentation of the schema.
-            legacy_table_names = False
+        pass
 
     Base._meta.database = database  # noqa: SLF001  # peewee's documented place for a late binding
 

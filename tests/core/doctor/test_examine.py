@@ -254,7 +254,11 @@ def test_a_living_reservation_is_left_alone(world: World) -> None:
 
 
 def test_a_claim_that_may_have_been_sent_is_never_released(finished: World) -> None:
-    change(finished, "UPDATE batch_items SET state = 'open'")
+    change(
+        finished,
+        "INSERT INTO batch_items (job_pk, content_hash, state, attempt, tokens) "
+        "SELECT 1, content_hash, 'open', 1, 1 FROM chunks",
+    )
     change(
         finished,
         "UPDATE chunks SET embedding_status = 'PENDING', vector_key = NULL, "
