@@ -8,9 +8,9 @@ from langchain_core.embeddings import Embeddings
 
 from langchain_semcore.embeddings import DeferredEmbeddings
 from semantic_core import (
+    BaseVectorStore,
     BlankTextError,
     ConfigurationError,
-    PeeweeVectorStore,
     ProviderError,
     SemanticCoreError,
 )
@@ -30,7 +30,7 @@ class QueryEmbedder:
     """
 
     def __init__(
-        self, store: PeeweeVectorStore, collection: str, embedding: Embeddings | None
+        self, store: BaseVectorStore, collection: str, embedding: Embeddings | None
     ) -> None:
         self._store = store
         self._collection = collection

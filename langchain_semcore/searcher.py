@@ -12,9 +12,9 @@ from langchain_core.embeddings import Embeddings
 from langchain_semcore.documents import to_document
 from langchain_semcore.queries import QueryEmbedder
 from semantic_core import (
+    BaseVectorStore,
     Filter,
     InvalidInputError,
-    PeeweeVectorStore,
     SearchMode,
     SearchResult,
     SearchResults,
@@ -50,7 +50,7 @@ class Searcher:
     """
 
     def __init__(
-        self, store: PeeweeVectorStore, collection: str, embedding: Embeddings | None
+        self, store: BaseVectorStore, collection: str, embedding: Embeddings | None
     ) -> None:
         self._store = store
         self._collection = collection

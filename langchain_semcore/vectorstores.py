@@ -18,6 +18,7 @@ from langchain_semcore.spaces import check_mode, choose_spec
 from langchain_semcore.synchronous import embed_chunks
 from semantic_core import (
     DEFAULT_COLLECTION,
+    BaseVectorStore,
     BatchConfig,
     BatchManager,
     Chunk,
@@ -63,7 +64,7 @@ class SemcoreVectorStore(SearchableVectorStore):
             What the collection's vectors are made with, where `embedding` does not tell.
 
     Key init args — client params:
-        store: str | os.PathLike | PeeweeVectorStore
+        store: str | os.PathLike | BaseVectorStore
             Path or `sqlite:///` URL of the database, or a store that is open already.
 
     Instantiate:
@@ -160,7 +161,7 @@ class SemcoreVectorStore(SearchableVectorStore):
 
     def __init__(
         self,
-        store: str | os.PathLike[str] | PeeweeVectorStore,
+        store: str | os.PathLike[str] | BaseVectorStore,
         embedding: Embeddings | None = None,
         *,
         collection: str = DEFAULT_COLLECTION,
@@ -169,8 +170,8 @@ class SemcoreVectorStore(SearchableVectorStore):
     ) -> None:
         check_mode(mode, embedding)
         wanted = choose_spec(embedding, spec)
-        self._owns_store = not isinstance(store, PeeweeVectorStore)
-        self.store = store if isinstance(store, PeeweeVectorStore) else PeeweeVectorStore(store)
+        self._owns_store = not isinstance(store, BaseVectorStore)
+        self.store = store if isinstance(store, BaseVectorStore) else PeeweeVectorStore(store)
         self.collection = collection
         self.mode = mode
         self.searcher = Searcher(self.store, collection, embedding)

@@ -27,6 +27,7 @@ from llamaindex_semcore.queries import QueryRun
 from llamaindex_semcore.query_options import PendingRule, QueryOptions
 from semantic_core import (
     DEFAULT_COLLECTION,
+    BaseVectorStore,
     BatchConfig,
     BatchManager,
     EmbeddingSpec,
@@ -52,7 +53,7 @@ class SemcoreVectorStore(BasePydanticVectorStore):
     Query modes: default, sparse and text_search (by keyword), hybrid (with ``alpha``), and mmr.
 
     Args:
-        store (Union[str, Path, PeeweeVectorStore]): the path or URL of a database, created if
+        store (Union[str, Path, BaseVectorStore]): the path or URL of a database, created if
             it does not exist, or a store that is open. One file serves many collections.
         collection (str): the name of the collection. Defaults to "default".
         spec (Optional[EmbeddingSpec]): how its texts become vectors. Defaults to what the
@@ -99,13 +100,13 @@ class SemcoreVectorStore(BasePydanticVectorStore):
     collection: str = Field(description="The name of the collection.")
     pending: PendingRule = Field(description="Whether nodes without a vector are found by keyword.")
 
-    _client: PeeweeVectorStore = PrivateAttr()
+    _client: BaseVectorStore = PrivateAttr()
     _owns_client: bool = PrivateAttr()
     _wanted_spec: EmbeddingSpec | None = PrivateAttr(default=None)
 
     def __init__(
         self,
-        store: str | os.PathLike[str] | PeeweeVectorStore,
+        store: str | os.PathLike[str] | BaseVectorStore,
         collection: str = DEFAULT_COLLECTION,
         *,
         spec: EmbeddingSpec | None = None,
@@ -113,8 +114,8 @@ class SemcoreVectorStore(BasePydanticVectorStore):
         **kwargs: Any,
     ) -> None:
         """Initialize params."""
-        is_open = isinstance(store, PeeweeVectorStore)
-        client = store if isinstance(store, PeeweeVectorStore) else PeeweeVectorStore(store)
+        is_open = isinstance(store, BaseVectorStore)
+        client = store if isinstance(store, BaseVectorStore) else PeeweeVectorStore(store)
         try:
             super().__init__(
                 store=str(client.database.path),  # type: ignore[call-arg]  # as LlamaIndex's own do
@@ -136,7 +137,7 @@ class SemcoreVectorStore(BasePydanticVectorStore):
     @classmethod
     def from_params(
         cls,
-        store: str | os.PathLike[str] | PeeweeVectorStore,
+        store: str | os.PathLike[str] | BaseVectorStore,
         collection: str = DEFAULT_COLLECTION,
         **kwargs: Any,
     ) -> Self:
@@ -149,7 +150,7 @@ class SemcoreVectorStore(BasePydanticVectorStore):
         return "SemcoreVectorStore"
 
     @property
-    def client(self) -> PeeweeVectorStore:
+    def client(self) -> BaseVectorStore:
         """Get client: the core's store, with all that it can do besides."""
         return self._client
 

@@ -18,9 +18,9 @@ from llamaindex_semcore.nodes import is_copied, to_node
 from llamaindex_semcore.query_options import QueryOptions
 from llamaindex_semcore.query_vector import QueryVector
 from semantic_core import (
+    BaseVectorStore,
     EmbeddingSpec,
     InvalidInputError,
-    PeeweeVectorStore,
     ProvenanceError,
     SearchMode,
     SearchResult,
@@ -70,7 +70,7 @@ class QueryRun:
 
     def __init__(
         self,
-        store: PeeweeVectorStore,
+        store: BaseVectorStore,
         query: VectorStoreQuery,
         *,
         collection: str,

@@ -22,7 +22,7 @@ from semantic_core.domain.types import Document, QueueStats, SearchResults, Vect
 from semantic_core.domain.validation import fraction, whole_number
 from semantic_core.providers.gemini import GeminiEmbedder, GoogleKeyring
 from semantic_core.providers.port import Embedder, Keyring
-from semantic_core.store import DEFAULT_COLLECTION, FilterLike, PeeweeVectorStore
+from semantic_core.store import DEFAULT_COLLECTION, FilterLike, BaseVectorStore
 from semantic_core.views.progress import IngestProgress, ingest_progress
 
 _log = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ class SemanticCore:
 
     def __init__(
         self,
-        store: PeeweeVectorStore,
+        store: BaseVectorStore,
         keyring: Keyring | None = None,
         *,
         collection: str = DEFAULT_COLLECTION,
@@ -219,7 +219,7 @@ class SemanticCore:
         filters: FilterLike = None,
         purge: bool = False,
     ) -> int:
-        """Delete the chunks that meet every condition given; see ``PeeweeVectorStore.delete``."""
+        """Delete the chunks that meet every condition given; see ``BaseVectorStore.delete``."""
         return self.store.delete(
             ids=ids,
             document_ids=document_ids,

@@ -31,7 +31,7 @@ from semantic_core.providers.gemini import GeminiBatchClient
 from semantic_core.providers.port import BatchProvider, Keyring
 from semantic_core.queue import jobs
 from semantic_core.queue.retries import end_pauses, retry_failed_chunks
-from semantic_core.store import PeeweeVectorStore
+from semantic_core.store import BaseVectorStore
 from semantic_core.store.collections import collection_id
 from semantic_core.store.reading.read import read_failed
 from semantic_core.views.progress import QueueProgress
@@ -60,7 +60,7 @@ class BatchManager:
     def __init__(
         self,
         keyring: Keyring,
-        vector_store: PeeweeVectorStore,
+        vector_store: BaseVectorStore,
         *,
         collection: str | None = None,
         client: BatchProvider | None = None,

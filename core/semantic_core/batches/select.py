@@ -38,7 +38,7 @@ from semantic_core.queue.claims import (
     oldest_due,
 )
 from semantic_core.queue.jobs import count_at_provider
-from semantic_core.store import PeeweeVectorStore
+from semantic_core.store import BaseVectorStore
 from semantic_core.store.collections import collection_id, find_collection
 from semantic_core.views.wording import counted
 
@@ -263,7 +263,7 @@ def _storable(connection: Connection, context: BatchContext, candidate: Candidat
     return (limits.storage_bytes - stored) // line_bytes
 
 
-def check_batchable(store: PeeweeVectorStore, name: str | None) -> None:
+def check_batchable(store: BaseVectorStore, name: str | None) -> None:
     """Check that the provider can make the vectors of a collection; None stands for all.
 
     Raises:

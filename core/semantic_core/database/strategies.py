@@ -6,12 +6,15 @@ A `Database` hands its strategies out. Nothing above them knows how they keep wh
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from semantic_core.database.port import Connection
+from semantic_core.domain.spec import EmbeddingSpec
+from semantic_core.domain.types import Vector
 from semantic_core.filters import Filter
-from semantic_core.vector_index import Ids
+from semantic_core.vector_index import Hits, Ids
 
 # Each word of a search costs time in every row, and nobody types this many.
 MOST_WORDS = 128
@@ -134,6 +137,64 @@ class Rows(Protocol):
             total: how many chunks the collection has.
             by_vector: whether vectors are compared as well, which reads ``chosen`` anyhow.
         """
+
+
+class SearchedCollection(Protocol):
+    """What is known of a collection whose vectors are searched."""
+
+    @property
+    def id(self) -> int:
+        """Its row."""
+
+    @property
+    def spec(self) -> EmbeddingSpec:
+        """How its texts become vectors."""
+
+
+class VectorSearch(Protocol):
+    """Finds the nearest vectors. All that it keeps can be thrown away: the rows are the truth."""
+
+    def turn(self) -> AbstractContextManager[None]:
+        """Wait for a turn to search: as many threads at once as there are cores to run them."""
+
+    def nearest(
+        self,
+        connection: Connection,
+        collection: SearchedCollection,
+        vectors: Sequence[Vector],
+        *,
+        limit: int,
+        rows: Rows,
+        exact: bool,
+    ) -> list[Hits]:
+        """Return the nearest vectors to each of several; equal scores are ordered by row key.
+
+        Args:
+            connection: a snapshot in which nothing was read yet.
+            collection: where to look.
+            vectors: each of shape (dimensions,).
+            limit: how many at most, for each.
+            rows: which may be returned.
+            exact: compare every vector.
+        """
+
+    def searched(self, collection: SearchedCollection) -> None:
+        """Keep what a search had to read, once its snapshot has ended."""
+
+    def refresh(self) -> None:
+        """Bring what is in memory up to date now, so that no search has to."""
+
+    def count_differences(self, collection: SearchedCollection) -> int:
+        """Return for how many chunks another vector is searched than the rows have."""
+
+    def forget_deleted(self) -> None:
+        """Keep no vector on disk that may have been deleted from the rows."""
+
+    def throw_away(self) -> None:
+        """Forget everything, in memory and on disk: the next search reads the rows."""
+
+    def close(self) -> None:
+        """Save what is worth it, and let go of the memory."""
 
 
 class MetadataIndex(Protocol):

@@ -15,7 +15,7 @@ from semantic_core.queue.counts import recount
 from semantic_core.queue.jobs import far_leases
 from semantic_core.queue.retries import count_failed_chunks, count_pauses, end_pauses
 from semantic_core.queue.vectors import serve_vectors
-from semantic_core.store import PeeweeVectorStore
+from semantic_core.store import BaseVectorStore
 from semantic_core.views.wording import counted
 
 # No lease is meant to last so long: the clock was wrong when it was taken.
@@ -216,7 +216,7 @@ def counts(database: Database, *, fix: bool) -> Finding | None:
     )
 
 
-def vector_index(store: PeeweeVectorStore, *, fix: bool) -> Finding | None:
+def vector_index(store: BaseVectorStore, *, fix: bool) -> Finding | None:
     """Compare the vectors that search uses with the rows; throw them away."""
     differing = store.compare_indexes()
     if not differing:

@@ -14,10 +14,10 @@ from semantic_core.documents.splitter import Splitter
 from semantic_core.domain.errors import BlankTextError, DuplicateIdError, InvalidInputError
 from semantic_core.domain.metadata import copy_metadata, dump_metadata
 from semantic_core.domain.reports import IngestReport, Rejected
-from semantic_core.domain.types import Chunk, Document
+from semantic_core.domain.types import Chunk, Document, SplitDocument
 from semantic_core.domain.validation import check_text
 from semantic_core.providers.port import Embedder
-from semantic_core.store import PeeweeVectorStore, SplitDocument
+from semantic_core.store import BaseVectorStore
 from semantic_core.store.writing.documents import delete_sources
 
 # Chunks in one transaction: large enough for the full-text index, small enough for others' writes.
@@ -40,7 +40,7 @@ class Ingestion:
 
     def __init__(
         self,
-        store: PeeweeVectorStore,
+        store: BaseVectorStore,
         *,
         collection: str,
         splitter: Splitter,

@@ -17,7 +17,7 @@ from semantic_core.domain.types import Chunk
 from semantic_core.providers.port import Embedder
 from semantic_core.queue.items import fail_chunks, known_too_long
 from semantic_core.queue.live_claims import claim_live, free_live, keep_live
-from semantic_core.store import DEFAULT_COLLECTION, PeeweeVectorStore
+from semantic_core.store import DEFAULT_COLLECTION, BaseVectorStore
 from semantic_core.store.writing.prepare import prepare_chunks
 from semantic_core.store.writing.vectors import space_of
 
@@ -28,7 +28,7 @@ _PAUSE = 0.5
 
 
 def save_embedded(
-    store: PeeweeVectorStore,
+    store: BaseVectorStore,
     chunks: Iterable[Chunk],
     *,
     embedder: Embedder,
@@ -81,7 +81,7 @@ def fail_if_too_long(chunk: Chunk, content_hash: bytes, too_long: dict[bytes, st
 
 
 def embed_missing(
-    store: PeeweeVectorStore,
+    store: BaseVectorStore,
     sources: Iterable[str],
     *,
     spec: EmbeddingSpec,
@@ -140,7 +140,7 @@ class LiveClaim:
         lease: seconds from one request to the next, at most.
     """
 
-    def __init__(self, store: PeeweeVectorStore, *, spec: EmbeddingSpec, lease: float) -> None:
+    def __init__(self, store: BaseVectorStore, *, spec: EmbeddingSpec, lease: float) -> None:
         self.store = store
         self.spec = spec
         self.hashes: list[bytes] = []
@@ -150,7 +150,7 @@ class LiveClaim:
     @classmethod
     @certain_exit
     def take(
-        cls, store: PeeweeVectorStore, group: list[bytes], *, spec: EmbeddingSpec, lease: float
+        cls, store: BaseVectorStore, group: list[bytes], *, spec: EmbeddingSpec, lease: float
     ) -> Generator[Self]:
         """Claim those texts of a group that nobody else embeds, and free them at the end."""
         claim = cls(store, spec=spec, lease=lease)
@@ -218,11 +218,11 @@ def _embed(claim: LiveClaim, texts: dict[bytes, str], embedder: Embedder) -> dic
     return refused
 
 
-def _unknown(store: PeeweeVectorStore, keys: list[bytes]) -> list[bytes]:
+def _unknown(store: BaseVectorStore, keys: list[bytes]) -> list[bytes]:
     known = store.known_vectors([key.hex() for key in keys])
     return [key for key in keys if key.hex() not in known]
 
 
-def _refused_before(store: PeeweeVectorStore, keys: Iterable[bytes]) -> dict[bytes, str]:
+def _refused_before(store: BaseVectorStore, keys: Iterable[bytes]) -> dict[bytes, str]:
     with store.database.snapshot() as connection:
         return known_too_long(connection, list(keys))

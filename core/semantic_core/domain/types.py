@@ -77,6 +77,21 @@ class Chunk:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SplitDocument:
+    """A document with all of its chunks; each chunk has an id and this document's id.
+
+    Attributes:
+        id: the document's id.
+        document: what was split.
+        chunks: its pieces, in order.
+    """
+
+    id: str
+    document: Document
+    chunks: tuple[Chunk, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoredChunk:
     """A chunk as it stands in the store."""
 

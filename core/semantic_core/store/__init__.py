@@ -3,7 +3,6 @@
 from semantic_core.store.base import BaseVectorStore, FilterLike
 from semantic_core.store.collections import DEFAULT_COLLECTION, Collection
 from semantic_core.store.peewee_store import PeeweeVectorStore
-from semantic_core.store.writing.documents import SplitDocument
 
 __all__ = [
     "DEFAULT_COLLECTION",
@@ -11,5 +10,4 @@ __all__ = [
     "Collection",
     "FilterLike",
     "PeeweeVectorStore",
-    "SplitDocument",
 ]

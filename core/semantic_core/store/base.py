@@ -1,15 +1,25 @@
-"""BaseVectorStore: what the batch manager and the adapters rely on."""
+"""BaseVectorStore: the contract that everything above a store relies on."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
+from semantic_core.database import Database
+from semantic_core.domain.clock import Clock
 from semantic_core.domain.reports import BulkReport, SaveReport
 from semantic_core.domain.spec import EmbeddingSpec
-from semantic_core.domain.statuses import SearchMode
-from semantic_core.domain.types import Chunk, SearchResults, StoredChunk, VectorLike
+from semantic_core.domain.statuses import SearchMode, VectorOrigin
+from semantic_core.domain.types import (
+    Chunk,
+    QueueStats,
+    SearchResults,
+    SplitDocument,
+    StoredChunk,
+    Vector,
+    VectorLike,
+)
 from semantic_core.filters import Filter
 from semantic_core.store.collections import DEFAULT_COLLECTION, Collection
 
@@ -17,17 +27,48 @@ FilterLike = Filter | Mapping[str, Any] | None
 
 
 class BaseVectorStore(ABC):
-    """A store of chunks whose vectors may come later. It never embeds anything itself."""
+    """A store of chunks whose vectors may come later. It never embeds anything itself.
+
+    Attributes:
+        database: where chunks, vectors and the batch queue are.
+        clock: where timestamps come from.
+    """
+
+    database: Database
+    clock: Clock
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # --- collections ---------------------------------------------------------------------
+
+    @abstractmethod
+    def find(self, name: str = DEFAULT_COLLECTION) -> Collection | None:
+        """Return a collection, or None if there is none of this name. Never creates one."""
 
     @abstractmethod
     def collection(
         self, name: str = DEFAULT_COLLECTION, spec: EmbeddingSpec | None = None
     ) -> Collection:
-        """Create a collection (with the default spec), or open it.
+        """Create a collection, or open it.
+
+        Args:
+            name: which one.
+            spec: how its texts become vectors; None opens whatever is there, or creates it
+                with the default spec.
 
         Raises:
-            SpecMismatchError: it exists with another spec.
+            SpecMismatchError: it exists with another spec; the message names both.
         """
+
+    @abstractmethod
+    def collections(self) -> list[Collection]:
+        """Return every collection, by name."""
+
+    # --- writing ----------------------------------------------------------------------
 
     @abstractmethod
     def save(
@@ -37,16 +78,39 @@ class BaseVectorStore(ABC):
         collection: str = DEFAULT_COLLECTION,
         keep_refused: bool = False,
     ) -> SaveReport:
-        """Save chunks, with or without vectors, in one transaction: all or nothing.
+        """Save chunks in one transaction: all of them or, on any error, none.
 
-        With ``keep_refused``, a chunk that cannot get a vector (it is blank, or too long), or whose
-        vector cannot be used (it is all zero, or of another size than those of others in this
-        call), is saved as FAILED with the reason, and refuses no other.
+        A chunk whose vector is known is READY at once, and free; one whose text a batch job
+        carries waits for it; any other is PENDING. Saving the same again changes nothing. New
+        text under a known id is PENDING while the vector of its older text serves on.
+
+        Args:
+            chunks: what to save; a whole call is held in memory.
+            collection: created with the default spec if it does not exist.
+            keep_refused: save as FAILED what is blank, too long, or has an unusable vector.
+
+        Raises:
+            InvalidInputError: the subclass for the first chunk that cannot be saved.
+            NotBatchableError: a chunk without a vector for an external space.
+            StorageError: the database could not be written.
         """
 
     @abstractmethod
-    def get(self, ids: Sequence[str], *, collection: str = DEFAULT_COLLECTION) -> list[StoredChunk]:
-        """Return the chunks with these ids, in the order asked; unknown ids are left out."""
+    def save_documents(
+        self, documents: Iterable[SplitDocument], *, collection: str = DEFAULT_COLLECTION
+    ) -> tuple[SaveReport, int]:
+        """Save documents with their chunks in one transaction, replacing earlier versions.
+
+        Args:
+            documents: a page of them, each with all of its chunks.
+            collection: created with the default spec if it does not exist.
+
+        Returns:
+            What was saved, and how many chunks of earlier versions are gone.
+
+        Raises:
+            InvalidInputError: as `save`; nothing of the page is saved.
+        """
 
     @abstractmethod
     def delete(
@@ -58,15 +122,35 @@ class BaseVectorStore(ABC):
         collection: str = DEFAULT_COLLECTION,
         purge: bool = False,
     ) -> int:
-        """Delete the chunks that meet every condition given; return how many."""
+        """Delete the chunks that meet every condition given, in one transaction.
+
+        Their provider vectors stay as cache; ``purge`` deletes those too, if no other chunk uses
+        them, and adding the text again is paid for again.
+
+        Returns:
+            How many chunks were deleted; unknown ids are no error.
+
+        Raises:
+            InvalidInputError: no condition was given (`clear` empties a collection).
+        """
 
     @abstractmethod
     def clear(self, collection: str = DEFAULT_COLLECTION) -> int:
-        """Delete every chunk and document of a collection; return how many chunks."""
+        """Delete every chunk and document of a collection, in one transaction.
+
+        Provider vectors stay as cache, as after `delete`.
+
+        Returns:
+            How many chunks were deleted.
+        """
 
     @abstractmethod
     def prune(self, older_than: float) -> int:
-        """Delete cached vectors that no chunk has used for this many seconds; return how many."""
+        """Delete cached vectors that no chunk has used for ``older_than`` seconds.
+
+        Returns:
+            How many were deleted: they are paid for again when their text comes back.
+        """
 
     @abstractmethod
     def bulk_update_vectors(
@@ -75,8 +159,53 @@ class BaseVectorStore(ABC):
         *,
         spec: EmbeddingSpec,
         job_id: str | None = None,
+        origin: VectorOrigin = VectorOrigin.BATCH,
     ) -> BulkReport:
-        """Store vectors by content hash (hex) and make every chunk READY that wants one."""
+        """Store vectors by content hash and make every chunk READY that wants one.
+
+        Pages of 1,000 are written in one transaction each, and doing it again changes nothing.
+        A vector is stored even if no chunk wants it any more.
+
+        Args:
+            items: (content hash in hex, vector of shape (dimensions,)) pairs.
+            spec: the spec the vectors were made with.
+            job_id: the batch job that brought them; no job has to bring them any more.
+            origin: how the vectors came to be.
+
+        Returns:
+            What was applied, and what was refused and why.
+
+        Raises:
+            UnknownCollectionError: no collection has this spec.
+            NotBatchableError: the spec is of a foreign embedder.
+        """
+
+    # --- reading ----------------------------------------------------------------------
+
+    @abstractmethod
+    def get(self, ids: Sequence[str], *, collection: str = DEFAULT_COLLECTION) -> list[StoredChunk]:
+        """Return the chunks with these ids, in the order asked; unknown ids are left out."""
+
+    @abstractmethod
+    def chunks(
+        self,
+        *,
+        ids: Sequence[str] | None = None,
+        document_ids: Sequence[str] | None = None,
+        filters: FilterLike = None,
+        collection: str = DEFAULT_COLLECTION,
+        limit: int | None = None,
+    ) -> list[StoredChunk]:
+        """Return the chunks that meet every condition given, oldest first, at most ``limit``."""
+
+    @abstractmethod
+    def vectors(
+        self, ids: Sequence[str], *, collection: str = DEFAULT_COLLECTION
+    ) -> dict[str, Vector]:
+        """Return the vectors (float32) that chunks are found by, by id, in the order asked.
+
+        Stale chunks have that of their older text; chunks without a vector are left out.
+        """
 
     @abstractmethod
     def search(
@@ -94,4 +223,122 @@ class BaseVectorStore(ABC):
         pending: str = "keyword",
         exact: bool = False,
     ) -> SearchResults:
-        """Search by text, by vector, or both."""
+        """Search by text, by vector, or both, within one snapshot.
+
+        Args:
+            text: words to look for; a query in double quotes as a whole is a phrase.
+            vector: the query's vector, of shape (dimensions,); the store never makes one.
+            collection: where to look; one that does not exist has no hits, and ``degraded`` says so.
+            limit: how many hits at most.
+            mode: ``hybrid`` fuses both lists by reciprocal rank; ``vector`` ranks by cosine; ``keyword``
+                is BM25. Without a vector the first two answer by keyword, and ``degraded`` says so.
+            filters: metadata filter, a tree or a dict such as ``{"year": {"$gte": 2020}}``;
+                evaluated before the search.
+            ids: only these chunks.
+            document_ids: only chunks of these documents.
+            alpha: weight of the vector list in hybrid mode, from 0 to 1.
+            pending: ``keyword`` lets chunks without a vector into a vector search if they
+                are among the best keyword hits; ``skip`` leaves them out.
+            exact: compare every vector. By default a first pass over more than 20,000 may miss a
+                neighbour (fewer than one in a thousand on real text); scores are true either way.
+
+        Raises:
+            InvalidInputError: an argument that cannot be used; the subclass says which.
+        """
+
+    @abstractmethod
+    def search_many(
+        self,
+        vectors: Sequence[VectorLike],
+        *,
+        collection: str = DEFAULT_COLLECTION,
+        limit: int = 10,
+        filters: FilterLike = None,
+        ids: Sequence[str] | None = None,
+        document_ids: Sequence[str] | None = None,
+        exact: bool = False,
+    ) -> list[SearchResults]:
+        """Search by several vectors at once, within one snapshot, several times as fast as one by one.
+
+        Chunks without a vector are not found. 32 vectors or more are always searched for exactly.
+
+        Args:
+            vectors: the queries', each of shape (dimensions,).
+            collection: where to look; one that does not exist has no hits, and ``degraded`` says so.
+            limit: how many hits at most, for each.
+            filters: as in `search`; so are the next three.
+            ids: only these chunks.
+            document_ids: only chunks of these documents.
+            exact: compare every vector.
+
+        Returns:
+            One result a vector, in the order given.
+
+        Raises:
+            InvalidInputError: an argument that cannot be used; the subclass says which.
+        """
+
+    # --- what is known ----------------------------------------------------------------
+
+    @abstractmethod
+    def has_vectors(self, collection: str = DEFAULT_COLLECTION) -> bool:
+        """Return whether a vector search of the collection could find anything."""
+
+    @abstractmethod
+    def known_vectors(self, content_hashes: Sequence[str]) -> set[str]:
+        """Return which of these content hashes (hex) have a stored vector or an open batch item."""
+
+    @abstractmethod
+    def stats(self, collection: str | None = None) -> QueueStats:
+        """Return what waits, what runs and what failed, in one collection or in all.
+
+        Raises:
+            UnknownCollectionError: there is no such collection; it names those there are.
+        """
+
+    @abstractmethod
+    def meta(self, key: str) -> str | None:
+        """Return a value of the meta table, such as ``install_id``, or None."""
+
+    @abstractmethod
+    def check_provenance(self, provenance: str) -> None:
+        """Check that the database is bound to no provider endpoint, or to this one.
+
+        Raises:
+            ProvenanceError: it holds vectors of another endpoint.
+        """
+
+    @abstractmethod
+    def fix_provenance(self, provenance: str) -> None:
+        """Bind the database to a provider endpoint, or check that it is bound to this one.
+
+        Raises:
+            ProvenanceError: it holds vectors of another endpoint.
+        """
+
+    # --- upkeep -----------------------------------------------------------------------
+
+    @abstractmethod
+    def refresh_indexes(self) -> None:
+        """Bring the vector indexes in memory up to date now, so that no search has to.
+
+        Changes nothing in the database. Where nothing was searched yet there is nothing to do.
+        """
+
+    @abstractmethod
+    def compare_indexes(self) -> int:
+        """Return for how many chunks vector search has another vector than the rows.
+
+        Reads every vector, and changes nothing.
+        """
+
+    @abstractmethod
+    def rebuild_indexes(self) -> None:
+        """Throw the vector indexes away, in memory and on disk; the next search reads the rows."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close every connection this store opened, in whatever thread. Idempotent.
+
+        Where vectors changed much since the index was saved, it is saved first, for the next one.
+        """

@@ -70,6 +70,12 @@ def get_collection(connection: Connection, name: str) -> Collection:
     return collection
 
 
+def read_collections(connection: Connection) -> list[Collection]:
+    """Return every collection, by name."""
+    names = connection.execute("SELECT name FROM collections ORDER BY name").fetchall()
+    return [get_collection(connection, name) for (name,) in names]
+
+
 def collection_id(connection: Connection, name: str) -> int:
     """Return the id of a collection, for what is asked about it.
 

@@ -1,43 +1,63 @@
-"""PeeweeVectorStore: the store on SQLite."""
+"""PeeweeVectorStore: the store on SQLite. What its methods do stands at `BaseVectorStore`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import logging
+import os
+from collections.abc import Callable, Iterable, Sequence
+from copy import deepcopy
+from functools import partial
+from typing import Self
 
+import peewee
+
+from semantic_core.database import Database, back_up, open_to_others, remove_left_copies
+from semantic_core.database.schema import SchemaOptions, ensure_schema_compatibility, read_meta
+from semantic_core.database.strategies import VectorSearch
+from semantic_core.database.tables import build_tables
+from semantic_core.domain.clock import Clock, SystemClock
 from semantic_core.domain.errors import InvalidInputError
 from semantic_core.domain.reports import BulkReport, SaveReport
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.statuses import SearchMode, VectorOrigin
-from semantic_core.domain.types import Chunk, SearchResults, StoredChunk, Vector, VectorLike
+from semantic_core.domain.types import (
+    Chunk,
+    QueueStats,
+    SearchResults,
+    SplitDocument,
+    StoredChunk,
+    Vector,
+    VectorLike,
+)
 from semantic_core.domain.validation import listed, seconds, whole_number
 from semantic_core.filters import parse_filter
+from semantic_core.queue.stats import read_stats
 from semantic_core.store.base import BaseVectorStore, FilterLike
 from semantic_core.store.collections import (
     DEFAULT_COLLECTION,
     Collection,
     check_spec,
+    collection_id,
     describe_missing,
     find_collection,
-    get_collection,
     open_collection,
+    read_collections,
 )
-from semantic_core.store.opened import OpenStore
-from semantic_core.store.reading.read import checked_names, choose, read_chunks
+from semantic_core.store.indexes.cache import MappedVectors
+from semantic_core.store.provenance import check_provenance, fix_provenance
+from semantic_core.store.reading.read import checked_names, choose, read_chunks, read_coverage
 from semantic_core.store.reading.search import check_query, checked_vector, search, search_many
 from semantic_core.store.reading.serve import read_vectors
 from semantic_core.store.writing.delete import delete_chunks, prune_vectors
-from semantic_core.store.writing.documents import (
-    SplitDocument,
-    check_documents,
-    drop_documents,
-    save_documents,
-)
+from semantic_core.store.writing.documents import check_documents, drop_documents, save_documents
 from semantic_core.store.writing.prepare import prepare_chunks
 from semantic_core.store.writing.save import save_rows
-from semantic_core.store.writing.vectors import apply_vectors
+from semantic_core.store.writing.vectors import apply_vectors, known_vectors
+
+_log = logging.getLogger(__name__)
 
 
-class PeeweeVectorStore(OpenStore, BaseVectorStore):
+class PeeweeVectorStore(BaseVectorStore):
     """Chunks, vectors and the batch queue in one SQLite file. Use it as a context manager.
 
     Opening creates the database, or brings an older schema forward, in one transaction. It may
@@ -48,25 +68,79 @@ class PeeweeVectorStore(OpenStore, BaseVectorStore):
         options: what a new or migrated database is made with.
         clock: where timestamps come from.
 
+    Attributes:
+        tables: the tables as Peewee models, to read from.
+
     Raises:
         StorageError: the subclass that says why the database cannot be used.
     """
+
+    def __init__(
+        self,
+        database: str | os.PathLike[str] | peewee.SqliteDatabase | Database,
+        *,
+        options: SchemaOptions | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.database = database if isinstance(database, Database) else Database(database)
+        self.clock = clock or SystemClock()
+        try:
+            ensure_schema_compatibility(self.database, options or SchemaOptions())
+        except BaseException:
+            self.database.close()
+            raise
+        if others := open_to_others(self.database.path):
+            _log.warning(
+                "%s can be written by others than its owner: they could change what is found, and "
+                "what is sent and paid for. chmod go-w, or `semcore doctor --fix`, ends that.",
+                others[0],
+            )
+        remove_left_copies(self.database.path.parent)
+        self.tables = build_tables(self.database.peewee)
+        self._vectors: VectorSearch = MappedVectors(self.database)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self.database.path)!r})"
+
+    def __reduce__(self) -> tuple[Callable[..., Self], tuple[object, ...]]:
+        """Pickle where the database is, for workers of Ray, Dask, joblib or multiprocessing.
+
+        A copy, too, is another store on the same file, and is closed by itself.
+
+        Raises:
+            StorageError: the store was given a ready peewee database.
+        """
+        return partial(type(self), clock=self.clock), (self.database,)
+
+    def __copy__(self) -> Self:
+        return deepcopy(self)
+
+    def close(self) -> None:
+        try:
+            self._vectors.close()
+        finally:
+            self.database.close()
+
+    def backup(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+        """Copy the whole database to one file, while others read and write it.
+
+        The copy is of one moment, and appears under its name whole or not at all, for its owner
+        only. A store opened on it adopts the batch jobs that were sent after that moment.
+
+        Args:
+            path: the file; its folder must exist.
+            overwrite: replace what is there, in one step.
+
+        Raises:
+            StorageError: the file exists, or could not be written.
+        """
+        back_up(self.database, path, overwrite=overwrite)
 
     # --- collections ---------------------------------------------------------------------
 
     def collection(
         self, name: str = DEFAULT_COLLECTION, spec: EmbeddingSpec | None = None
     ) -> Collection:
-        """Create a collection, or open it.
-
-        Args:
-            name: which one.
-            spec: how its texts become vectors; None opens whatever is there, or creates it
-                with the default spec.
-
-        Raises:
-            SpecMismatchError: it exists with another spec; the message names both.
-        """
         with self.database.snapshot() as connection:
             found = find_collection(connection, name)
         if found is not None:
@@ -78,12 +152,14 @@ class PeeweeVectorStore(OpenStore, BaseVectorStore):
             return open_collection(connection, name, spec, now=self.clock.now())
 
     def collections(self) -> list[Collection]:
-        """Return every collection, by name."""
         with self.database.snapshot() as connection:
-            names = connection.execute("SELECT name FROM collections ORDER BY name").fetchall()
-            return [get_collection(connection, name) for (name,) in names]
+            return read_collections(connection)
 
-    # --- writing -------------------------------------------------------------------------
+    def find(self, name: str = DEFAULT_COLLECTION) -> Collection | None:
+        with self.database.snapshot() as connection:
+            return find_collection(connection, name)
+
+    # --- writing ------------------------------------------------------------------------
 
     def save(
         self,
@@ -92,22 +168,6 @@ class PeeweeVectorStore(OpenStore, BaseVectorStore):
         collection: str = DEFAULT_COLLECTION,
         keep_refused: bool = False,
     ) -> SaveReport:
-        """Save chunks in one transaction: all of them or, on any error, none.
-
-        A chunk whose vector is known is READY at once, and free; one whose text a batch job
-        carries waits for it; any other is PENDING. Saving the same again changes nothing. New
-        text under a known id is PENDING while the vector of its older text serves on.
-
-        Args:
-            chunks: what to save; a whole call is held in memory.
-            collection: created with the default spec if it does not exist.
-            keep_refused: save as FAILED what is blank, too long, or has an unusable vector.
-
-        Raises:
-            InvalidInputError: the subclass for the first chunk that cannot be saved.
-            NotBatchableError: a chunk without a vector for an external space.
-            StorageError: the database could not be written.
-        """
         spec = self._spec(collection)
         rows = prepare_chunks(chunks, spec, keep_refused=keep_refused)
         if not rows:
@@ -120,18 +180,6 @@ class PeeweeVectorStore(OpenStore, BaseVectorStore):
     def save_documents(
         self, documents: Iterable[SplitDocument], *, collection: str = DEFAULT_COLLECTION
     ) -> tuple[SaveReport, int]:
-        """Save documents with their chunks in one transaction, replacing earlier versions.
-
-        Args:
-            documents: a page of them, each with all of its chunks.
-            collection: created with the default spec if it does not exist.
-
-        Returns:
-            What was saved, and how many chunks of earlier versions are gone.
-
-        Raises:
-            InvalidInputError: as `save`; nothing of the page is saved.
-        """
         spec = self._spec(collection)
         page = list(documents)
         checked = check_documents(page)
@@ -154,17 +202,6 @@ class PeeweeVectorStore(OpenStore, BaseVectorStore):
         collection: str = DEFAULT_COLLECTION,
         purge: bool = False,
     ) -> int:
-        """Delete the chunks that meet every condition given, in one transaction.
-
-        Their provider vectors stay as cache; ``purge`` deletes those too, if no other chunk uses
-        them, and adding the text again is paid for again.
-
-        Returns:
-            How many chunks were deleted; unknown ids are no error.
-
-        Raises:
-            InvalidInputError: no condition was given (`clear` empties a collection).
-        """
         if ids is None and document_ids is None and parse_filter(filters) is None:
             raise InvalidInputError(
                 "delete() needs ids, document_ids or filters. Use clear() to empty a collection."
@@ -181,17 +218,10 @@ class PeeweeVectorStore(OpenStore, BaseVectorStore):
             named = deleted.document_ids.union(where.document_ids or ())
             drop_documents(connection, target.id, named)
         if purge:
-            self._indexes.remove_files()
+            self._vectors.forget_deleted()
         return deleted.chunks
 
     def clear(self, collection: str = DEFAULT_COLLECTION) -> int:
-        """Delete every chunk and document of a collection, in one transaction.
-
-        Provider vectors stay as cache, as after `delete`.
-
-        Returns:
-            How many chunks were deleted.
-        """
         with self.database.transaction() as connection:
             target = find_collection(connection, collection)
             if target is None:
@@ -203,16 +233,11 @@ class PeeweeVectorStore(OpenStore, BaseVectorStore):
         return deleted.chunks
 
     def prune(self, older_than: float) -> int:
-        """Delete cached vectors that no chunk has used for ``older_than`` seconds.
-
-        Returns:
-            How many were deleted: they are paid for again when their text comes back.
-        """
         with self.database.transaction() as connection:
             before = self.clock.now() - seconds(older_than, what="older_than")
             pruned = prune_vectors(connection, before=before)
         if pruned:
-            self._indexes.remove_files()
+            self._vectors.forget_deleted()
         return pruned
 
     def bulk_update_vectors(
@@ -223,34 +248,15 @@ class PeeweeVectorStore(OpenStore, BaseVectorStore):
         job_id: str | None = None,
         origin: VectorOrigin = VectorOrigin.BATCH,
     ) -> BulkReport:
-        """Store vectors by content hash and make every chunk READY that wants one.
-
-        Pages of 1,000 are written in one transaction each, and doing it again changes nothing.
-        A vector is stored even if no chunk wants it any more.
-
-        Args:
-            items: (content hash in hex, vector of shape (dimensions,)) pairs.
-            spec: the spec the vectors were made with.
-            job_id: the batch job that brought them; no job has to bring them any more.
-            origin: how the vectors came to be.
-
-        Returns:
-            What was applied, and what was refused and why.
-
-        Raises:
-            UnknownCollectionError: no collection has this spec.
-            NotBatchableError: the spec is of a foreign embedder.
-        """
         report = apply_vectors(
             self.database, items, spec=spec, job_id=job_id, origin=origin, clock=self.clock
         )
         self.refresh_indexes()
         return report
 
-    # --- reading -------------------------------------------------------------------------
+    # --- reading ------------------------------------------------------------------------
 
     def get(self, ids: Sequence[str], *, collection: str = DEFAULT_COLLECTION) -> list[StoredChunk]:
-        """Return the chunks with these ids, in the order asked; unknown ids are left out."""
         names = checked_names(ids, what="ids")
         found = {chunk.id: chunk for chunk in self.chunks(ids=names, collection=collection)}
         return [found[chunk_id] for chunk_id in names if chunk_id in found]
@@ -264,7 +270,6 @@ class PeeweeVectorStore(OpenStore, BaseVectorStore):
         collection: str = DEFAULT_COLLECTION,
         limit: int | None = None,
     ) -> list[StoredChunk]:
-        """Return the chunks that meet every condition given, oldest first, at most ``limit``."""
         with self.database.snapshot() as connection:
             target = find_collection(connection, collection)
             if target is None:
@@ -276,10 +281,6 @@ class PeeweeVectorStore(OpenStore, BaseVectorStore):
     def vectors(
         self, ids: Sequence[str], *, collection: str = DEFAULT_COLLECTION
     ) -> dict[str, Vector]:
-        """Return the vectors (float32) that chunks are found by, by id, in the order asked.
-
-        Stale chunks have that of their older text; chunks without a vector are left out.
-        """
         with self.database.snapshot() as connection:
             target = find_collection(connection, collection)
             return {} if target is None else read_vectors(connection, target.id, ids)
@@ -299,33 +300,11 @@ class PeeweeVectorStore(OpenStore, BaseVectorStore):
         pending: str = "keyword",
         exact: bool = False,
     ) -> SearchResults:
-        """Search by text, by vector, or both, within one snapshot.
-
-        Args:
-            text: words to look for; a query in double quotes as a whole is a phrase.
-            vector: the query's vector, of shape (dimensions,); the store never makes one.
-            collection: where to look; one that does not exist has no hits, and ``degraded`` says so.
-            limit: how many hits at most.
-            mode: ``hybrid`` fuses both lists by reciprocal rank; ``vector`` ranks by cosine; ``keyword``
-                is BM25. Without a vector the first two answer by keyword, and ``degraded`` says so.
-            filters: metadata filter, a tree or a dict such as ``{"year": {"$gte": 2020}}``;
-                evaluated before the search.
-            ids: only these chunks.
-            document_ids: only chunks of these documents.
-            alpha: weight of the vector list in hybrid mode, from 0 to 1.
-            pending: ``keyword`` lets chunks without a vector into a vector search if they
-                are among the best keyword hits; ``skip`` leaves them out.
-            exact: compare every vector. By default a first pass over more than 20,000 may miss a
-                neighbour (fewer than one in a thousand on real text); scores are true either way.
-
-        Raises:
-            InvalidInputError: an argument that cannot be used; the subclass says which.
-        """
         limit = whole_number(limit)
-        with self._indexes.turns.one():
-            with self.database.snapshot() as connection:
-                if (target := find_collection(connection, collection)) is None:
-                    return SearchResults(degraded=describe_missing(connection, collection))
+        with self._vectors.turn():
+            target, nothing = self._look(collection)
+            if target is None:
+                return nothing
             query = check_query(
                 target,
                 text=text,
@@ -339,7 +318,7 @@ class PeeweeVectorStore(OpenStore, BaseVectorStore):
                 pending=pending,
                 exact=exact,
             )
-            return search(self.database, self._indexes, target, query)
+            return search(self.database, self._vectors, target, query)
 
     def search_many(
         self,
@@ -352,48 +331,67 @@ class PeeweeVectorStore(OpenStore, BaseVectorStore):
         document_ids: Sequence[str] | None = None,
         exact: bool = False,
     ) -> list[SearchResults]:
-        """Search by several vectors at once, within one snapshot, several times as fast as one by one.
-
-        Chunks without a vector are not found. 32 vectors or more are always searched for exactly.
-
-        Args:
-            vectors: the queries', each of shape (dimensions,).
-            collection: where to look; one that does not exist has no hits, and ``degraded`` says so.
-            limit: how many hits at most, for each.
-            filters: as in `search`; so are the next three.
-            ids: only these chunks.
-            document_ids: only chunks of these documents.
-            exact: compare every vector.
-
-        Returns:
-            One result a vector, in the order given.
-
-        Raises:
-            InvalidInputError: an argument that cannot be used; the subclass says which.
-        """
         limit, vectors = whole_number(limit), listed(vectors, what="vectors")
-        with self._indexes.turns.one():
-            with self.database.snapshot() as connection:
-                target = find_collection(connection, collection)
-                if target is None:
-                    reason = describe_missing(connection, collection)
-                    return [SearchResults(degraded=reason)] * len(vectors)
+        with self._vectors.turn():
+            target, nothing = self._look(collection)
+            if target is None:
+                return [nothing] * len(vectors)
             query = check_query(
                 target,
-                text=None,
-                vector=None,
                 limit=limit,
-                mode=SearchMode.VECTOR,
                 filters=filters,
                 ids=ids,
                 document_ids=document_ids,
-                alpha=1.0,
-                pending="skip",
                 exact=exact,
             )
             queries = [checked_vector(vector, target) for vector in vectors]
-            return search_many(self.database, self._indexes, target, query, queries)
+            return search_many(self.database, self._vectors, target, query, queries)
+
+    def has_vectors(self, collection: str = DEFAULT_COLLECTION) -> bool:
+        with self.database.snapshot() as connection:
+            target = find_collection(connection, collection)
+            if target is None:
+                return False
+            coverage = read_coverage(connection, target.id)
+            return coverage.ready + coverage.stale > 0
+
+    def known_vectors(self, content_hashes: Sequence[str]) -> set[str]:
+        with self.database.snapshot() as connection:
+            return known_vectors(connection, content_hashes)
+
+    def stats(self, collection: str | None = None) -> QueueStats:
+        with self.database.snapshot() as connection:
+            target = None if collection is None else collection_id(connection, collection)
+            return read_stats(connection, collection_id=target, now=self.clock.now())
+
+    def meta(self, key: str) -> str | None:
+        with self.database.snapshot() as connection:
+            return read_meta(connection, key)
+
+    def check_provenance(self, provenance: str) -> None:
+        with self.database.snapshot() as connection:
+            check_provenance(connection, provenance, self.database.path)
+
+    def fix_provenance(self, provenance: str) -> None:
+        with self.database.transaction() as connection:
+            fix_provenance(connection, provenance, self.database.path)
+
+    def refresh_indexes(self) -> None:
+        self._vectors.refresh()
+
+    def compare_indexes(self) -> int:
+        return sum(self._vectors.count_differences(one) for one in self.collections())
+
+    def rebuild_indexes(self) -> None:
+        self._vectors.throw_away()
 
     def _spec(self, collection: str) -> EmbeddingSpec:
         found = self.find(collection)
         return EmbeddingSpec() if found is None else found.spec
+
+    def _look(self, collection: str) -> tuple[Collection | None, SearchResults]:
+        """Return where to search, and what to answer if there is no such collection."""
+        with self.database.snapshot() as connection:
+            target = find_collection(connection, collection)
+            reason = None if target else describe_missing(connection, collection)
+        return target, SearchResults(degraded=reason)

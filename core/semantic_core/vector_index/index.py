@@ -46,6 +46,9 @@ class Hits(NamedTuple):
     scores: Floats
 
 
+NO_HITS = Hits(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32))
+
+
 class _Derived:
     """What is made of the rows when it is first needed, once for an index and its branches."""
 
@@ -183,8 +186,7 @@ class VectorIndex:
         rows = None if allowed is None else self._living(allowed)
         pool = len(self) if rows is None else len(rows)
         if limit <= 0 or not pool:
-            nothing = Hits(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32))
-            return [nothing] * len(queries)
+            return [NO_HITS] * len(queries)
         group = max(1, min(_MOST, len(queries), _RANKS // self.matrix.count))
         exact = exact or group >= _MANY
         first_pass = None if exact else self._worthwhile(limit, pool)

@@ -21,7 +21,7 @@ from semantic_core.providers.port import BatchProvider, Keyring
 from semantic_core.queue import jobs
 from semantic_core.queue.job_rows import job_spec
 from semantic_core.queue.jobs import JobRecord
-from semantic_core.store import PeeweeVectorStore
+from semantic_core.store import BaseVectorStore
 
 _log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ class BatchContext:
         workspace: where temporary files go.
     """
 
-    store: PeeweeVectorStore
+    store: BaseVectorStore
     provider: BatchProvider
     keyring: Keyring
     config: BatchConfig

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-from semantic_core.database import Database
+from semantic_core.database.sqlite.database import Database
 from semantic_core.database.sqlite.failures import translated_errors
-from semantic_core.domain.errors import StorageError, StorageFullError
+from semantic_core.domain.errors import InvalidInputError, StorageError, StorageFullError
 from semantic_core.domain.failpoints import FailPoint, reach
 from semantic_core.domain.leftovers import new_file, remove_abandoned, sync
 
@@ -21,9 +21,13 @@ _FULL = "No room left to write the backup {path}. Nothing of it was kept."
 _MOST = 8
 
 
-def back_up(database: Database, target: Path, *, overwrite: bool) -> None:
+def back_up(database: Database, path: str | os.PathLike[str], *, overwrite: bool) -> None:
     """Copy a database; see ``PeeweeVectorStore.backup``."""
-    target = Path(os.path.abspath(target))  # noqa: PTH100  # keeps symbolic links
+    try:
+        os.fsencode(path)
+    except (TypeError, UnicodeError) as error:
+        raise InvalidInputError(f"The path of a backup names no file ({error}).") from error
+    target = Path(os.path.abspath(path))  # noqa: PTH100  # keeps symbolic links
     if target.exists() and target.samefile(database.path):
         raise StorageError(f"{target} is the database itself. Choose another path for its backup.")
     try:

@@ -12,6 +12,7 @@ import logging
 import os
 import weakref
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Any
@@ -21,11 +22,13 @@ import numpy as np
 from semantic_core.database import Database
 from semantic_core.database.port import Connection
 from semantic_core.database.schema import database_uuid
+from semantic_core.database.strategies import Rows, SearchedCollection
+from semantic_core.domain.types import Vector
 from semantic_core.queue.changes import KEPT
 from semantic_core.queue.counts import read_served
-from semantic_core.store.collections import Collection
+from semantic_core.store.indexes.compare import count_differences
 from semantic_core.store.reading.turns import Turns
-from semantic_core.vector_index import Identity, Moment, Sidecar, VectorIndex
+from semantic_core.vector_index import NO_HITS, Hits, Identity, Moment, Sidecar, VectorIndex
 
 _log = logging.getLogger(__name__)
 
@@ -53,7 +56,7 @@ class _Cached:
             the rows.
     """
 
-    collection: Collection
+    collection: SearchedCollection
     index: VectorIndex
     moment: Moment
     saved_seq: int | None
@@ -70,14 +73,12 @@ class _Cached:
         )
 
 
-class IndexCache:
-    """The indexes of one store. Everything here can be thrown away.
+class MappedVectors:
+    """The vector search of one store: an index a collection, saved beside the database and mapped.
 
     Args:
         database: where the rows are; the saved indexes lie beside it, as ``<name>.vectors-<n>``.
 
-    Attributes:
-        turns: what every search waits for.
     """
 
     def __init__(self, database: Database) -> None:
@@ -85,7 +86,7 @@ class IndexCache:
         self._start_over()
         _caches.add(self)
 
-    def current(self, connection: Connection, collection: Collection) -> VectorIndex | None:
+    def current(self, connection: Connection, collection: SearchedCollection) -> VectorIndex | None:
         """Return the index as of this snapshot, or None for a space without any vector yet.
 
         The connection must not have read anything yet: its snapshot has to begin under the
@@ -98,7 +99,38 @@ class IndexCache:
         with self._lock(collection.id):
             return self._bring_up(connection, collection, dimensions).index
 
-    def save_read(self, collection: Collection) -> None:
+    def turn(self) -> AbstractContextManager[None]:
+        """Wait for a turn to search."""
+        return self._turns.one()
+
+    def nearest(
+        self,
+        connection: Connection,
+        collection: SearchedCollection,
+        vectors: Sequence[Vector],
+        *,
+        limit: int,
+        rows: Rows,
+        exact: bool,
+    ) -> list[Hits]:
+        """Return the nearest vectors to each of several; see `VectorSearch.nearest`."""
+        index = self.current(connection, collection)
+        if index is None or not vectors:
+            return [NO_HITS] * len(vectors)
+        if len(vectors) == 1:
+            return [index.search(vectors[0], limit, allowed=rows.chosen, exact=exact)]
+        return index.search_many(np.stack(vectors), limit, allowed=rows.chosen, exact=exact)
+
+    def count_differences(self, collection: SearchedCollection) -> int:
+        """Return for how many chunks another vector is searched than the rows have.
+
+        Reads every vector. What was saved on disk is what is compared, brought up to date.
+        """
+        with self._database.snapshot() as connection:
+            index = self.current(connection, collection)
+            return 0 if index is None else count_differences(connection, index, collection.id)
+
+    def searched(self, collection: SearchedCollection) -> None:
         """Save an index that had to be read from the rows, so that it need not be again.
 
         Within a search, but only once: such a search has waited for the rows anyhow, and many a
@@ -123,7 +155,7 @@ class IndexCache:
         for collection_id in list(self._cached):
             self._save(collection_id)
 
-    def remove_files(self) -> None:
+    def forget_deleted(self) -> None:
         """Remove all saved indexes of the database: vectors in them must not outlive a purge."""
         path = self._database.path
         for file in path.parent.glob(f"{_escaped(path.name)}.vectors-*"):
@@ -135,7 +167,7 @@ class IndexCache:
 
     def throw_away(self) -> None:
         """Forget every index, in memory and on disk: the next search reads the rows."""
-        self.remove_files()
+        self.forget_deleted()
         self._forget()
 
     def close(self) -> None:
@@ -145,7 +177,9 @@ class IndexCache:
 
     # --- inside ----------------------------------------------------------------------------
 
-    def _bring_up(self, connection: Connection, collection: Collection, dimensions: int) -> _Cached:
+    def _bring_up(
+        self, connection: Connection, collection: SearchedCollection, dimensions: int
+    ) -> _Cached:
         # Two lookups: both in one SELECT would read every row of the table.
         newest, oldest = connection.execute(
             "SELECT coalesce((SELECT max(seq) FROM changes), 0), "
@@ -171,7 +205,7 @@ class IndexCache:
     def _open(
         self,
         connection: Connection,
-        collection: Collection,
+        collection: SearchedCollection,
         dimensions: int,
         oldest: int,
         now: Moment,
@@ -195,7 +229,9 @@ class IndexCache:
             return None
         return _Cached(collection, index, now, moment.seq)
 
-    def _sidecar(self, connection: Connection, collection: Collection, dimensions: int) -> Sidecar:
+    def _sidecar(
+        self, connection: Connection, collection: SearchedCollection, dimensions: int
+    ) -> Sidecar:
         """Return the file of a collection, the same object each time: it warns once."""
         sidecar = self._sidecars.get(collection.id)
         if sidecar is None:
@@ -267,12 +303,12 @@ class IndexCache:
     def _start_over(self) -> None:
         self._forget()
         self._locks: dict[int, Lock] = {}
-        self.turns = Turns()
+        self._turns = Turns()
 
 
 # In a forked child the lock may be held, and an index be half changed, by a thread that is not
 # there.
-_caches: weakref.WeakSet[IndexCache] = weakref.WeakSet()
+_caches: weakref.WeakSet[MappedVectors] = weakref.WeakSet()
 
 
 def _start_over_after_fork() -> None:

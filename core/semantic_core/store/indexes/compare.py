@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from semantic_core.database import Database
-from semantic_core.store.collections import Collection
-from semantic_core.store.indexes.cache import IndexCache
+from semantic_core.database.port import Connection
 from semantic_core.vector_index import VectorIndex
 
 _PAGE = 1000
@@ -15,26 +13,19 @@ _PAGE = 1000
 _TOLERANCE = 1e-5
 
 
-def count_differences(database: Database, indexes: IndexCache, collection: Collection) -> int:
-    """Return for how many chunks the index of a collection holds another vector than the rows.
-
-    Reads every vector. What was saved on disk is what is compared, brought up to date.
-    """
-    with database.snapshot() as connection:
-        index = indexes.current(connection, collection)
-        if index is None:
-            return 0
-        rows = connection.execute(
-            "SELECT c.pk, e.vector FROM chunks c JOIN embeddings e ON e.key = c.vector_key "
-            "WHERE c.collection_id = ?",
-            (collection.id,),
-        )
-        differing = found = 0
-        while page := rows.fetchmany(_PAGE):
-            there = [(pk, vector) for pk, vector in page if pk in index]
-            found += len(there)
-            differing += len(page) - len(there) + _count_other(index, there)
-        return differing + len(index) - found
+def count_differences(connection: Connection, index: VectorIndex, collection_id: int) -> int:
+    """Return for how many chunks the index of a collection holds another vector than the rows."""
+    rows = connection.execute(
+        "SELECT c.pk, e.vector FROM chunks c JOIN embeddings e ON e.key = c.vector_key "
+        "WHERE c.collection_id = ?",
+        (collection_id,),
+    )
+    differing = found = 0
+    while page := rows.fetchmany(_PAGE):
+        there = [(pk, vector) for pk, vector in page if pk in index]
+        found += len(there)
+        differing += len(page) - len(there) + _count_other(index, there)
+    return differing + len(index) - found
 
 
 def _count_other(index: VectorIndex, rows: list[tuple[int, bytes]]) -> int:

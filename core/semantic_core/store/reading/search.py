@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from semantic_core.database import Database, among
 from semantic_core.database.port import Connection
-from semantic_core.database.strategies import MOST_WORDS, Rows, Where
+from semantic_core.database.strategies import MOST_WORDS, Rows, VectorSearch, Where
 from semantic_core.domain.errors import (
     DatabaseCorruptError,
     InvalidInputError,
@@ -22,13 +22,13 @@ from semantic_core.domain.types import (
     Coverage,
     SearchResult,
     SearchResults,
+    StoredChunk,
     Vector,
     VectorLike,
 )
 from semantic_core.domain.validation import check_vector, fraction, whole_number
 from semantic_core.store.base import FilterLike
 from semantic_core.store.collections import Collection
-from semantic_core.store.indexes.cache import IndexCache
 from semantic_core.store.reading.rank import Ranked, by_both, by_keyword, by_vector, filled
 from semantic_core.store.reading.read import choose, read_chunks, read_coverage
 from semantic_core.vector_index import Hits
@@ -89,18 +89,18 @@ class Query:
 def check_query(
     collection: Collection,
     *,
-    text: str | None,
-    vector: VectorLike | None,
     limit: int,
-    mode: SearchMode | str,
     filters: FilterLike,
     ids: Sequence[str] | None,
     document_ids: Sequence[str] | None,
-    alpha: float,
-    pending: str,
     exact: bool,
+    text: str | None = None,
+    vector: VectorLike | None = None,
+    mode: SearchMode | str = SearchMode.VECTOR,
+    alpha: float = 1.0,
+    pending: str = "skip",
 ) -> Query:
-    """Check the arguments of a search; see ``PeeweeVectorStore.search``.
+    """Check the arguments of a search; see ``BaseVectorStore.search``.
 
     Raises:
         InvalidInputError: an argument that cannot be used; the subclass says which.
@@ -126,24 +126,32 @@ def check_query(
 
 
 def search(
-    database: Database, indexes: IndexCache, collection: Collection, query: Query
+    database: Database, vectors: VectorSearch, collection: Collection, query: Query
 ) -> SearchResults:
     """Answer a query from one snapshot of the database."""
     with database.snapshot() as connection:
         rows = database.metadata.rows(connection, query.where)
-        vectors = (
-            _nearest(connection, indexes, collection, query, rows) if query.is_by_vector else []
-        )
+        nearest: list[tuple[int, float]] = []
+        if query.vector is not None and query.is_by_vector:
+            (found,) = vectors.nearest(
+                connection,
+                collection,
+                [query.vector],
+                limit=query.depth,
+                rows=rows,
+                exact=query.exact,
+            )
+            nearest = _pairs(found)
         coverage = read_coverage(connection, collection.id)
         ranked, left_out = _rank(
-            database, connection, query, vectors=vectors, rows=rows, coverage=coverage
+            database, connection, query, nearest=nearest, rows=rows, coverage=coverage
         )
         chunks = read_chunks(connection, among("c.pk", [hit.pk for hit in ranked]))
         is_blind = (
             query.is_by_vector and not ranked and query.limit > 0 and _count(rows, coverage) > 0
         )
     if query.is_by_vector:
-        indexes.save_read(collection)
+        vectors.searched(collection)
     reasons = []
     if query.mode is not SearchMode.KEYWORD and query.vector is None:
         reasons.append(NO_QUERY_VECTOR)
@@ -153,57 +161,37 @@ def search(
         reasons.append(
             f"too many words: ranked by the {MOST_WORDS} rarest, without {left_out} more"
         )
-    try:
-        hits = tuple(SearchResult(chunk=chunks[h.pk], score=h.score, match=h.match) for h in ranked)
-    except KeyError as error:
-        raise DatabaseCorruptError.unreadable("A row that a search found", error) from error
-    return SearchResults(hits, coverage, "; ".join(reasons) or None)
+    return SearchResults(_hits(ranked, chunks), coverage, "; ".join(reasons) or None)
 
 
 def search_many(
     database: Database,
-    indexes: IndexCache,
+    vectors: VectorSearch,
     collection: Collection,
     query: Query,
-    vectors: Sequence[Vector],
+    queries: Sequence[Vector],
 ) -> list[SearchResults]:
     """Answer one query for several vectors, by vector alone, from one snapshot."""
     with database.snapshot() as connection:
         rows = database.metadata.rows(connection, query.where)
-        index = indexes.current(connection, collection)
-        found: list[Hits] = []
-        if index is not None and vectors:
-            found = index.search_many(
-                np.stack(vectors), query.limit, allowed=rows.chosen, exact=query.exact
-            )
+        found = vectors.nearest(
+            connection, collection, queries, limit=query.limit, rows=rows, exact=query.exact
+        )
         hits = [by_vector(_pairs(one), [], limit=query.limit) for one in found]
         pks = {hit.pk for one in hits for hit in one}
         chunks = read_chunks(connection, among("c.pk", sorted(pks)))
         coverage = read_coverage(connection, collection.id)
         is_blind = not pks and query.limit > 0 and _count(rows, coverage) > 0
-    indexes.save_read(collection)
+    vectors.searched(collection)
     degraded = _NOTHING_TO_COMPARE if is_blind else None
-    return [
-        SearchResults(
-            tuple(SearchResult(chunk=chunks[h.pk], score=h.score, match=h.match) for h in one),
-            coverage,
-            degraded,
-        )
-        for one in hits or [[]] * len(vectors)
-    ]
+    return [SearchResults(_hits(one, chunks), coverage, degraded) for one in hits]
 
 
-def _nearest(
-    connection: Connection,
-    indexes: IndexCache,
-    collection: Collection,
-    query: Query,
-    rows: Rows,
-) -> list[tuple[int, float]]:
-    index = indexes.current(connection, collection)
-    if index is None or query.vector is None:
-        return []
-    return _pairs(index.search(query.vector, query.depth, allowed=rows.chosen, exact=query.exact))
+def _hits(ranked: Sequence[Ranked], chunks: Mapping[int, StoredChunk]) -> tuple[SearchResult, ...]:
+    try:
+        return tuple(SearchResult(chunk=chunks[h.pk], score=h.score, match=h.match) for h in ranked)
+    except KeyError as error:
+        raise DatabaseCorruptError.unreadable("A row that a search found", error) from error
 
 
 def _pairs(hits: Hits) -> list[tuple[int, float]]:
@@ -220,7 +208,7 @@ def _rank(
     connection: Connection,
     query: Query,
     *,
-    vectors: list[tuple[int, float]],
+    nearest: list[tuple[int, float]],
     rows: Rows,
     coverage: Coverage,
 ) -> tuple[list[Ranked], int]:
@@ -233,18 +221,18 @@ def _rank(
         counted, returned = rows.scopes(coverage.total, by_vector=query.is_by_vector)
         found = database.keywords.search(connection, query.text, counted=counted, returned=returned)
     if found is None:
-        return by_vector(vectors, [], limit=query.limit), 0
+        return by_vector(nearest, [], limit=query.limit), 0
     best = found.best(query.depth)
     waiting = _without_vector(connection, best) if query.is_by_vector else set()
     if not query.is_by_vector:
         ranked = by_keyword(best)
     elif query.is_fused:
         ranked = by_both(
-            [pk for pk, _ in vectors], best, waiting=waiting, alpha=query.alpha, limit=query.limit
+            [pk for pk, _ in nearest], best, waiting=waiting, alpha=query.alpha, limit=query.limit
         )
     else:
         joining = [(pk, rank) for rank, pk in enumerate(best, start=1) if pk in waiting]
-        ranked = by_vector(vectors, joining, limit=query.limit)
+        ranked = by_vector(nearest, joining, limit=query.limit)
     rest = found.rest(query.limit)
     while len(ranked) < query.limit and (more := next(rest, None)) is not None:
         if is_plain:

@@ -4,33 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 
 from semantic_core.database import Database, among
 from semantic_core.database.port import Connection
 from semantic_core.database.strategies import Sql
 from semantic_core.domain.errors import DuplicateIdError, InvalidInputError
 from semantic_core.domain.metadata import copy_metadata, dump_metadata
-from semantic_core.domain.types import Chunk, Document
+from semantic_core.domain.types import SplitDocument
 from semantic_core.domain.validation import check_text
 from semantic_core.store.collections import Collection, find_collection
 from semantic_core.store.reading.read import choose
 from semantic_core.store.writing.delete import delete_chunks
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SplitDocument:
-    """A document with all of its chunks; each chunk has an id and this document's id.
-
-    Attributes:
-        id: the document's id.
-        document: what was split.
-        chunks: its pieces, in order.
-    """
-
-    id: str
-    document: Document
-    chunks: tuple[Chunk, ...]
 
 
 def check_documents(documents: Sequence[SplitDocument]) -> list[tuple[str | None, bytes, str]]:

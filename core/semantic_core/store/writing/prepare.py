@@ -80,7 +80,7 @@ def prepare_chunks(
     Args:
         chunks: what is to be saved.
         spec: how their texts become vectors.
-        keep_refused: see ``PeeweeVectorStore.save``.
+        keep_refused: see ``BaseVectorStore.save``.
 
     Raises:
         InvalidInputError: the subclass for the first chunk that cannot be saved.

@@ -245,12 +245,14 @@ def _insert(
         "chunks",
         _INSERTED,
         [(*_written(row, now), now, collection_id, row.chunk_id) for row in rows],
-        returning="pk, vector_key IS NOT NULL",
+        returning="pk, vector_key",
     )
     pks = [pk for pk, _ in inserted]
     database.keywords.add(connection, pks)
     database.metadata.add(connection, pks)
-    note_changed(connection, [(collection_id, pk) for pk, is_served in inserted if is_served])
+    note_changed(
+        connection, [(collection_id, pk) for pk, vector_key in inserted if vector_key is not None]
+    )
 
 
 def _count(

@@ -42,7 +42,7 @@ def apply_vectors(
     origin: VectorOrigin,
     clock: Clock,
 ) -> BulkReport:
-    """Check and write vectors page by page; see ``PeeweeVectorStore.bulk_update_vectors``."""
+    """Check and write vectors page by page; see ``BaseVectorStore.bulk_update_vectors``."""
     if spec.is_external:
         raise NotBatchableError(
             f"The vectors of the foreign embedder {spec.model!r} cannot be stored by content hash. "

@@ -93,7 +93,7 @@ def truth(store: PeeweeVectorStore, number: int = 5, limit: int = 10) -> list[st
 
 
 def is_mapped(store: PeeweeVectorStore) -> bool:
-    (cached,) = store._indexes._cached.values()
+    (cached,) = store._vectors._cached.values()
     return cached.index.matrix.base_count > 0
 
 
@@ -206,7 +206,7 @@ def test_two_processes_share_the_file(path: Path, sidecar: Path, python: Python)
 
         def found():
             hits = store.search(vector=query, mode="vector", limit=3)
-            (cached,) = store._indexes._cached.values()
+            (cached,) = store._vectors._cached.values()
             return f"{{cached.index.matrix.base_count > 0}} {{[hit.chunk.id for hit in hits]}}"
 
         say(found())
@@ -513,9 +513,9 @@ def test_a_forked_child_maps_the_file_anew(path: Path) -> None:
 def test_refreshing_leaves_nothing_to_do_for_the_next_search(path: Path) -> None:
     with PeeweeVectorStore(path) as store, PeeweeVectorStore(path) as other:
         store.refresh_indexes()  # nothing was searched yet
-        assert not store._indexes._cached
+        assert not store._vectors._cached
         search(store)
         other.save(chunks(COUNT, COUNT + 1))
         store.refresh_indexes()
-        (cached,) = store._indexes._cached.values()
+        (cached,) = store._vectors._cached.values()
         assert len(cached.index) == COUNT + 2

@@ -13,8 +13,8 @@ from semantic_core.domain.errors import (
     InvalidMetadataError,
     InvalidTextError,
 )
-from semantic_core.domain.types import Chunk, Document
-from semantic_core.store import PeeweeVectorStore, SplitDocument
+from semantic_core.domain.types import Chunk, Document, SplitDocument
+from semantic_core.store import PeeweeVectorStore
 from support.chunks import SPEC, chunks_of, embed
 from support.clock import ManualClock
 
