@@ -22,7 +22,7 @@ from semantic_core.domain.types import Document, QueueStats, SearchResults, Vect
 from semantic_core.domain.validation import fraction, whole_number
 from semantic_core.providers.gemini import GeminiEmbedder, GoogleKeyring
 from semantic_core.providers.port import Embedder, Keyring
-from semantic_core.store import DEFAULT_COLLECTION, FilterLike, BaseVectorStore
+from semantic_core.store import DEFAULT_COLLECTION, BaseVectorStore, FilterLike
 from semantic_core.views.progress import IngestProgress, ingest_progress
 
 _log = logging.getLogger(__name__)
