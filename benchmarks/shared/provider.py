@@ -23,7 +23,6 @@ from semantic_core.providers.port import (
     RemoteJob,
     RemoteState,
     ResultLine,
-    RetrievedResults,
     Staged,
 )
 from semantic_core.providers.terms import Limits, ModelFacts
@@ -114,12 +113,11 @@ class InstantProvider:
         to: Path,
         *,
         keep: Callable[[], object] = bool,  # noqa: ARG002
-    ) -> RetrievedResults:
+    ) -> None:
         """Move the prepared answers to where they are wanted."""
         if self.results_file is None:
             raise SystemExit("No results were prepared.")
         os.replace(self.results_file, to)  # noqa: PTH105  # as the client does
-        return RetrievedResults(path=to, byte_count=to.stat().st_size, line_count=len(self.keys))
 
     def results(self, path: Path, spec: EmbeddingSpec) -> Iterator[ResultLine]:
         """Read them as the client does."""

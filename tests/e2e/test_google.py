@@ -93,10 +93,10 @@ def test_batch_and_live_agree(
             clock.sleep(30)
             job = client.get_job_status(job)
         assert job.state is RemoteState.SUCCEEDED, job.error_message
-        results = client.retrieve_results(job, tmp_path / "results")
-        lines = {line.key: line for line in read_results(results.path, spec=spec)}
+        client.retrieve_results(job, results := tmp_path / "results")
+        lines = {line.key: line for line in read_results(results, spec=spec)}
         assert set(lines) == {request.key for request in requests}
-        assert find_conflicting_keys(results.path) == frozenset()
+        assert find_conflicting_keys(results) == frozenset()
         live = embedder.embed_documents(TEXTS, spec=spec)
         for request, vector in zip(requests, live, strict=True):
             line = lines[request.key]

@@ -140,21 +140,6 @@ class JobListing:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RetrievedResults:
-    """A downloaded result file: complete, synced to disk, under its final name.
-
-    Attributes:
-        path: where it lies.
-        byte_count: its size.
-        line_count: lines in it, blank ones included.
-    """
-
-    path: Path
-    byte_count: int
-    line_count: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ResultLine:
     """One checked line of a result file. Exactly one of ``vector`` and ``error`` is set.
 
@@ -306,8 +291,8 @@ class BatchProvider(Protocol):
 
     def fetch(
         self, job: RemoteJob, to: Path, /, *, keep: Callable[[], None] = keep_nothing
-    ) -> object:
-        """Download a job's results, complete or not at all."""
+    ) -> None:
+        """Download a job's results: complete, synced to disk, under that name; or not at all."""
 
     def results(self, path: Path, /, spec: EmbeddingSpec) -> Iterator[ResultLine]:
         """Read a fetched file line by line; of two vectors for one key neither is given."""

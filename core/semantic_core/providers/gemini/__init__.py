@@ -4,7 +4,7 @@ from semantic_core.providers.gemini.client import GeminiBatchClient
 from semantic_core.providers.gemini.embedder import GROUP_SIZE, LONGEST_WAIT, GeminiEmbedder
 from semantic_core.providers.gemini.endpoint import Endpoint
 from semantic_core.providers.gemini.keyring import GoogleKeyring
-from semantic_core.providers.gemini.requests import request_encoder, request_line
+from semantic_core.providers.gemini.requests import request_encoder
 from semantic_core.providers.gemini.results import (
     find_conflicting_keys,
     read_results,
@@ -21,6 +21,5 @@ __all__ = [
     "find_conflicting_keys",
     "read_results",
     "request_encoder",
-    "request_line",
     "trusted_results",
 ]

@@ -43,7 +43,6 @@ from semantic_core.providers.port import (
     RemoteFile,
     RemoteJob,
     ResultLine,
-    RetrievedResults,
     Staged,
     keep_nothing,
 )
@@ -127,7 +126,7 @@ class GeminiBatchClient:
         return self._access.key.fingerprint(salt)
 
     def line(self, spec: EmbeddingSpec, /) -> Callable[[EmbeddingRequest], bytes]:
-        """Return `request_line` for one spec."""
+        """Return a function from a request to its line of an input file."""
         self._check_served(spec)
         return request_encoder(spec)
 
@@ -271,7 +270,7 @@ class GeminiBatchClient:
 
     def fetch(
         self, job: RemoteJob, to: Path, /, *, keep: Callable[[], None] = keep_nothing
-    ) -> RetrievedResults:
+    ) -> None:
         """Download a finished job's results, complete or not at all; read with `results`.
 
         Nothing is removed at the provider. Idempotent; replaces what is there.
@@ -292,7 +291,7 @@ class GeminiBatchClient:
         name = check_remote_name(job.result_file, kind="files")
         size = self._size_of(name)
         url = self._connection.url_of(f"{name}:download?alt=media")
-        return _READS.run(
+        _READS.run(
             lambda: download(self._connection.http, url, to, what=name, size=size, keep=keep),
             clock=self._access.clock,
         )

@@ -111,17 +111,6 @@ class GoogleKeyring:
             raise MissingBatchKeyError
         return self._batch_key
 
-    def fingerprint(self, salt: str) -> str:
-        """Return a name for the batch key that does not give it away: hex HMAC-SHA256.
-
-        The same key under the same salt has the same fingerprint, so that a job can tell that
-        it was submitted with another key.
-
-        Raises:
-            MissingBatchKeyError: there is no batch key.
-        """
-        return Secret(self.get_batch_key()).fingerprint(salt)
-
     def __repr__(self) -> str:
         default = MASK if self.live_available else None
         batch = MASK if self.batch_available else None

@@ -28,10 +28,7 @@ def read_operations(read: ReadPage) -> Iterator[dict[str, Any]]:
         ProviderProtocolError: a page may hide jobs, so that none can be said to be absent.
         ProviderError: a page could not be read.
     """
-    query = {"pageSize": _PAGE_SIZE}
-    seen = set()
-    for _ in range(_MOST_PAGES):
-        page = read(query)
+    for page in _pages(read):
         operations = page.get("operations", [])
         # Without the field, jobs could stand under another name: overlooking one would mean
         # paying for it again.
@@ -45,14 +42,6 @@ def read_operations(read: ReadPage) -> Iterator[dict[str, Any]]:
             if not isinstance(operation, dict):
                 raise ProviderProtocolError("The job listing holds what is no JSON object.")
             yield operation
-        token = page.get("nextPageToken")
-        if not token:
-            return
-        if not isinstance(token, str) or token in seen:
-            raise ProviderProtocolError("The job listing leads in circles.")
-        seen.add(token)
-        query = {**query, "pageToken": token}
-    raise ProviderProtocolError("The job listing does not end.")
 
 
 def read_files(read: ReadPage) -> Iterator[RemoteFile]:
@@ -64,19 +53,29 @@ def read_files(read: ReadPage) -> Iterator[RemoteFile]:
     Raises:
         ProviderError: a page could not be read, or there is no last one.
     """
-    query = {"pageSize": _PAGE_SIZE}
-    for _ in range(_MOST_PAGES):
-        page = read(query)
+    for page in _pages(read):
         files = page.get("files", [])
         for file in files if isinstance(files, list) else []:
             found = _read_file(file)
             if found is not None:
                 yield found
+
+
+def _pages(read: ReadPage) -> Iterator[dict[str, Any]]:
+    """Yield the pages of a listing, the last one included, or raise."""
+    query = {"pageSize": _PAGE_SIZE}
+    seen = set()
+    for _ in range(_MOST_PAGES):
+        page = read(query)
+        yield page
         token = page.get("nextPageToken")
-        if not isinstance(token, str) or not token:
+        if not token:
             return
+        if not isinstance(token, str) or token in seen:
+            raise ProviderProtocolError("A listing of the provider leads in circles.")
+        seen.add(token)
         query = {**query, "pageToken": token}
-    raise ProviderProtocolError("The file listing does not end.")
+    raise ProviderProtocolError("A listing of the provider does not end.")
 
 
 def _read_file(file: object) -> RemoteFile | None:

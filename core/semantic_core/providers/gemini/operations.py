@@ -128,17 +128,12 @@ def _time(holder: dict[str, Any], name: str) -> float | None:
 
 def display_name_of(operation: dict[str, Any]) -> str:
     """Return the display name of a listed job, or nothing."""
-    metadata = operation.get("metadata")
-    name = metadata.get("displayName") if isinstance(metadata, dict) else None
-    return name if isinstance(name, str) else ""
+    return _text(_object(operation, "metadata"), "displayName") or ""
 
 
 def input_file_of(operation: dict[str, Any]) -> str:
     """Return the remote name of a listed job's input file, or nothing."""
-    metadata = operation.get("metadata")
-    source = metadata.get("inputConfig") if isinstance(metadata, dict) else None
-    name = source.get("fileName") if isinstance(source, dict) else None
-    return name if isinstance(name, str) else ""
+    return _text(_object(_object(operation, "metadata"), "inputConfig"), "fileName") or ""
 
 
 def as_operation(created: types.BatchJob) -> dict[str, Any]:

@@ -20,19 +20,11 @@ _LINE_ENDS = {
 }
 
 
-def request_line(request: EmbeddingRequest, spec: EmbeddingSpec) -> bytes:
-    r"""Return one line of an input file, ``\n`` included.
-
-    Raises:
-        BlankTextError: there is nothing to embed.
-        InvalidTextError: the text has no UTF-8 form.
-        NotBatchableError: the spec belongs to a foreign embedder.
-    """
-    return request_encoder(spec)(request)
-
-
 def request_encoder(spec: EmbeddingSpec) -> Callable[[EmbeddingRequest], bytes]:
-    """Return `request_line` for one spec, with everything prepared that its lines share.
+    r"""Return a function from a request to its line of an input file, ``\n`` included.
+
+    It raises BlankTextError where there is nothing to embed, and InvalidTextError for a text
+    without a UTF-8 form.
 
     Raises:
         NotBatchableError: the spec belongs to a foreign embedder.

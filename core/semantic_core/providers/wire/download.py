@@ -12,7 +12,6 @@ import orjson
 
 from semantic_core.domain.errors import ProviderProtocolError, ProviderUnavailableError
 from semantic_core.domain.failpoints import FailPoint, reach
-from semantic_core.providers.port import RetrievedResults
 from semantic_core.providers.wire.guarded_http import GuardedHttp
 from semantic_core.providers.wire.private_file import PrivateFile
 
@@ -35,7 +34,7 @@ def download(
     what: str,
     size: int | None,
     keep: Callable[[], None],
-) -> RetrievedResults:
+) -> None:
     """Stream a remote file to disk.
 
     It grows under a temporary name beside the destination (``<destination>.<random>.part``),
@@ -58,7 +57,7 @@ def download(
         StorageError: the disk refused it.
     """
     part = destination.with_name(f"{destination.name}.{secrets.token_hex(4)}.part")
-    byte_count = line_count = 0
+    byte_count = 0
     last = b""
     with (
         closing(http.send(http.build_request("GET", url), stream=True)) as response,
@@ -73,7 +72,6 @@ def download(
         for chunk in _checked_chunks(response, may_be_empty=0 in (size, declared)):
             file.write(chunk)
             byte_count += len(chunk)
-            line_count += chunk.count(b"\n")
             last = chunk[-1:]
             keep()
         for expected in (size, declared):
@@ -90,9 +88,6 @@ def download(
             )
         reach(FailPoint.DOWNLOAD_WRITTEN)
         file.move_to(destination)
-    return RetrievedResults(
-        path=destination, byte_count=byte_count, line_count=line_count + (last not in (b"", b"\n"))
-    )
 
 
 def _checked_chunks(response: httpx2.Response, *, may_be_empty: bool) -> Iterator[bytes]:

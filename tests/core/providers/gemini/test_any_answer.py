@@ -125,7 +125,8 @@ def test_results_are_whole_or_refused(code: int, body: bytes, headers: dict[str,
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "results"
         got = ask(
-            lambda client: client.retrieve_results(FINISHED, path), Always(code, body, headers)
+            lambda client: client.retrieve_results(FINISHED, path) is None,
+            Always(code, body, headers),
         )
         assert (got is not None) == path.exists()
         assert {left.name for left in Path(folder).iterdir()} <= {"results"}

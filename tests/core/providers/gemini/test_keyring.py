@@ -15,6 +15,7 @@ from semantic_core.domain.errors import (
     MissingBatchKeyError,
     MissingDefaultKeyError,
 )
+from semantic_core.providers.gemini import GeminiBatchClient
 from semantic_core.providers.gemini.keyring import GoogleKeyring
 from support.keys import canary
 
@@ -39,8 +40,6 @@ def test_batching_never_falls_back_to_the_default_key() -> None:
     assert not keyring.batch_available
     with pytest.raises(MissingBatchKeyError, match="GEMINI_BATCH_API_KEY"):
         keyring.get_batch_key()
-    with pytest.raises(MissingBatchKeyError):
-        keyring.fingerprint("salt")
 
 
 def test_live_calls_never_fall_back_to_the_batch_key() -> None:
@@ -165,13 +164,15 @@ def test_a_keyring_cannot_be_changed(keyring: GoogleKeyring, name: str) -> None:
     assert keyring.get_default_key() == DEFAULT
 
 
-def test_a_fingerprint_names_the_batch_key_without_giving_it_away(keyring: GoogleKeyring) -> None:
+def test_an_account_names_the_batch_key_without_giving_it_away(keyring: GoogleKeyring) -> None:
     """HMAC-SHA256 under the salt: computed once by hand, so that stored ones stay valid."""
-    fingerprint = keyring.fingerprint("salt")
-    assert fingerprint == "461be9e3fc8ef775659ccadb1243ac399384ab648272337757db8e2cd59d18e0"
-    assert (
-        GoogleKeyring(default_key=canary("other"), batch_key=BATCH).fingerprint("salt")
-        == fingerprint
-    )
-    assert keyring.fingerprint("other salt") != fingerprint
-    assert GoogleKeyring(batch_key=canary("other-batch")).fingerprint("salt") != fingerprint
+
+    def account(keyring: GoogleKeyring, salt: str = "salt") -> str:
+        with GeminiBatchClient.from_keyring(keyring) as client:
+            return client.account(salt)
+
+    name = account(keyring)
+    assert name == "461be9e3fc8ef775659ccadb1243ac399384ab648272337757db8e2cd59d18e0"
+    assert account(GoogleKeyring(default_key=canary("other"), batch_key=BATCH)) == name
+    assert account(keyring, "other salt") != name
+    assert account(GoogleKeyring(batch_key=canary("other-batch"))) != name

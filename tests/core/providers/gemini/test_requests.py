@@ -21,7 +21,7 @@ from semantic_core.domain.errors import (
     StorageFullError,
 )
 from semantic_core.domain.spec import EmbeddingSpec
-from semantic_core.providers.gemini.requests import request_encoder, request_line
+from semantic_core.providers.gemini.requests import request_encoder
 from semantic_core.providers.port import EmbeddingRequest
 from semantic_core.providers.wire.spool import SpooledFile, write_lines
 from support.disk import no_file_larger_than
@@ -40,7 +40,7 @@ def write_requests(
 
 
 def test_a_line_asks_for_task_and_size_at_the_top_level() -> None:
-    line = request_line(EmbeddingRequest(key="ab12", text='say "hi"'), SPEC)
+    line = request_encoder(SPEC)(EmbeddingRequest(key="ab12", text='say "hi"'))
     assert line == (
         b'{"key":"ab12","request":{"content":{"parts":[{"text":"say \\"hi\\""}]},'
         b'"outputDimensionality":768,"taskType":"RETRIEVAL_DOCUMENT"}}\n'
@@ -48,7 +48,7 @@ def test_a_line_asks_for_task_and_size_at_the_top_level() -> None:
 
 
 def test_a_model_without_task_types_is_asked_for_none() -> None:
-    line = request_line(EmbeddingRequest(key="k", text="t"), EmbeddingSpec.gemini_embedding_2())
+    line = request_encoder(EmbeddingSpec.gemini_embedding_2())(EmbeddingRequest(key="k", text="t"))
     assert json.loads(line)["request"] == {
         "content": {"parts": [{"text": "t"}]},
         "outputDimensionality": 768,
@@ -59,7 +59,7 @@ def test_a_model_without_task_types_is_asked_for_none() -> None:
 def test_a_line_is_one_line_to_every_reader_and_holds_the_exact_text(key: str, text: str) -> None:
     """U+2028, U+0085 and the like end a line for some readers, though not for JSON."""
     try:
-        line = request_line(EmbeddingRequest(key=key, text=text), SPEC)
+        line = request_encoder(SPEC)(EmbeddingRequest(key=key, text=text))
     except InvalidTextError:
         with pytest.raises(UnicodeEncodeError):
             (key + text).encode()
@@ -72,25 +72,25 @@ def test_a_line_is_one_line_to_every_reader_and_holds_the_exact_text(key: str, t
 
 @pytest.mark.parametrize("character", ["\u0085", "\u2028", "\u2029", "\r", "\v", "\f", "\x1c"])
 def test_no_character_ends_a_line_early(character: str) -> None:
-    line = request_line(EmbeddingRequest(key="k", text=f"a{character}b"), SPEC).decode()
+    line = request_encoder(SPEC)(EmbeddingRequest(key="k", text=f"a{character}b")).decode()
     assert len(line.splitlines()) == 1
     assert json.loads(line)["request"]["content"]["parts"][0]["text"] == f"a{character}b"
 
 
 def test_a_text_without_utf8_form_is_named_by_its_key() -> None:
     with pytest.raises(InvalidTextError, match="request 'k7'"):
-        request_line(EmbeddingRequest(key="k7", text="secret \ud800"), SPEC)
+        request_encoder(SPEC)(EmbeddingRequest(key="k7", text="secret \ud800"))
 
 
 @pytest.mark.parametrize("text", ["", " ", "\n\t\u00a0"])
 def test_a_blank_text_is_not_sent(text: str) -> None:
     with pytest.raises(BlankTextError, match="request k7"):
-        request_line(EmbeddingRequest(key="k7", text=text), SPEC)
+        request_encoder(SPEC)(EmbeddingRequest(key="k7", text=text))
 
 
 def test_a_foreign_space_cannot_be_asked_for() -> None:
     with pytest.raises(NotBatchableError):
-        request_line(EmbeddingRequest(key="k", text="t"), EmbeddingSpec.external("theirs"))
+        request_encoder(EmbeddingSpec.external("theirs"))(EmbeddingRequest(key="k", text="t"))
 
 
 def test_a_file_tells_what_is_in_it(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_a_file_tells_what_is_in_it(tmp_path: Path) -> None:
         byte_count=len(content),
         sha256=hashlib.sha256(content).hexdigest(),
     )
-    assert content == b"".join(request_line(one, SPEC) for one in asking("one", "zwei é", "три"))
+    assert content == b"".join(request_encoder(SPEC)(one) for one in asking("one", "zwei é", "три"))
 
 
 def test_a_file_is_readable_by_its_owner_only(tmp_path: Path) -> None:
