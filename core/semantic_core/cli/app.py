@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 
 from batch_emulator import EmulatorError
 from semantic_core import __version__
-from semantic_core.cli import care, corpus, develop, jobs, money, queue, watch
+from semantic_core.cli import care, corpus, demo, emulator, jobs, money, queue, watch
 from semantic_core.cli.output import INTERRUPTED, fail, interrupted, prepare_streams, say
 from semantic_core.domain.errors import SemanticCoreError
 from semantic_core.views.wording import visible
@@ -53,7 +53,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for commands in (corpus, queue, watch, jobs, money, care, develop):
+for commands in (corpus, queue, watch, jobs, money, care, demo, emulator):
     commands.register(app)
 
 

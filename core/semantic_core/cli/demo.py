@@ -1,4 +1,4 @@
-"""The demo: the whole way of a text, on real prose, against the emulator or against Google.
+"""The demo command: the whole way of a text, on real prose, with the emulator or with Google.
 
 It may be killed at any moment: run again, it goes on with the same database, and nothing is
 embedded twice.
@@ -7,23 +7,33 @@ embedded twice.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+import os
+import shlex
+import shutil
+import sys
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from batch_emulator import Emulator, EmulatorConfig
 from semantic_core.batches import BatchConfig, BatchManager
-from semantic_core.documents.readers import FileDocument, pydoc_topics, read_documents
+from semantic_core.cli.corpus import len_of, show_results
+from semantic_core.cli.output import console, say
+from semantic_core.documents.readers import pydoc_topics, read_documents
 from semantic_core.documents.splitter import Splitter
-from semantic_core.domain.pricing import Cost
+from semantic_core.domain.receipts import Receipt
 from semantic_core.domain.reports import IngestReport
 from semantic_core.domain.statuses import SearchMode
-from semantic_core.domain.types import Document, QueueStats, SearchResults
+from semantic_core.domain.types import QueueStats
 from semantic_core.facade import SemanticCore
 from semantic_core.providers.gemini import Endpoint, GeminiBatchClient, GeminiEmbedder
 from semantic_core.providers.gemini.keyring import GoogleKeyring
 from semantic_core.store import PeeweeVectorStore
+from semantic_core.views.progress import open_bar
+from semantic_core.views.sentences import part_estimated
+from semantic_core.views.wording import counted, money
 
 # Paragraph-sized, so that a hit is short enough to read in the terminal.
 CHUNK_CHARACTERS = 500
@@ -37,201 +47,149 @@ LIVE = BatchConfig(poll_interval=30.0)
 QUESTIONS = ("clean up a file even if an error happens", "make my object callable like a function")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DemoOptions:
-    """What the demo works on.
-
-    Attributes:
-        folder: where its database and the emulator's state live.
-        documents: files or folders of the user's own; empty for the language reference that
-            ships inside every CPython.
-        questions: what to search for; empty for questions that fit the documents.
-        is_live: use Google, with keys from the environment, instead of the emulator.
-    """
-
-    folder: Path
-    documents: tuple[Path, ...] = ()
-    questions: tuple[str, ...] = ()
-    is_live: bool = False
-
-    @property
-    def database(self) -> Path:
-        """The demo's database: one for each corpus, and live vectors apart from the emulator's."""
-        name = "live" if self.is_live else "semcore"
-        if self.documents:
-            paths = "\n".join(str(path.absolute()) for path in self.documents)
-            name += "-" + hashlib.sha256(paths.encode()).hexdigest()[:8]
-        return self.folder / f"{name}.db"
+def register(app: typer.Typer) -> None:
+    """Add this command."""
+    app.command()(demo)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answers:
-    """What was found, question by question.
+def demo(
+    documents: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Your own files or folders instead of Python's reference."),
+    ] = None,
+    folder: Annotated[Path, typer.Option(help="Where its database and state live.")] = Path(
+        ".demo"
+    ),
+    ask: Annotated[list[str] | None, typer.Option(help="What to search for.")] = None,
+    live: Annotated[
+        bool, typer.Option("--live", help="Use Google with your keys; it costs a few cents.")
+    ] = False,
+) -> None:
+    """Show the whole way on real text, without a key: save, search, batch, search better."""
+    documents = documents or []
+    database = folder / _name(documents, is_live=live)
+    folder.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as opened:
+        emulator = None
+        if live:
+            keyring = GoogleKeyring.from_env()
+            keyring.get_batch_key()
+        else:
+            keyring = GoogleKeyring(default_key="demo-key", batch_key="demo-batch-key")
+            config = EmulatorConfig(pending_seconds=0.5, running_seconds=2.5)
+            emulator = opened.enter_context(Emulator(folder / "emulator.db", config=config))
+        endpoint = Endpoint(base_url=emulator.url if emulator else None)
+        store = opened.enter_context(PeeweeVectorStore(database))
+        embedder = opened.enter_context(GeminiEmbedder(keyring, endpoint=endpoint))
+        client = opened.enter_context(GeminiBatchClient.from_keyring(keyring, endpoint=endpoint))
+        splitter = Splitter(max_chars=CHUNK_CHARACTERS)
+        core = SemanticCore(store, keyring, embedder=embedder, splitter=splitter)
+        manager = BatchManager(keyring, store, client=client, config=LIVE if live else EMULATED)
 
-    Attributes:
-        by: what the searches ranked by.
-        found: (question, hits) pairs.
-        seconds: how long all of them took.
-    """
-
-    by: str
-    found: tuple[tuple[str, SearchResults], ...]
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bill:
-    """What the corpus costs.
-
-    Attributes:
-        tokens: as the provider counted them, and as estimated where it did not, over all jobs
-            of the database.
-        estimated_tokens: the estimated part of them.
-        cost: of those tokens, live and in batch; None for a model without a known price.
-        jobs: how many jobs brought them.
-        texts_billed: distinct texts that the emulator's ledger shows; None for Google.
-        times_billed: how often they were billed in all; equal, if nothing was paid twice.
-    """
-
-    tokens: int
-    estimated_tokens: int
-    cost: Cost | None
-    jobs: int
-    texts_billed: int | None
-    times_billed: int | None
+        report = core.ingest(read_documents(documents) if documents else pydoc_topics())
+        _show_saved(report)
+        questions = ask or (_beginnings(store) if documents else QUESTIONS)
+        _ask(core, questions, SearchMode.KEYWORD, "found by keyword, before any vector exists")
+        sent = counted(len(found), "batch job") if (found := manager.drain_queue()) else None
+        say(f"Sent {sent}." if sent else "Nothing new to send: every text is known.")
+        _wait(manager)
+        _ask(core, questions, SearchMode.VECTOR, "found by meaning, now that the vectors are here")
+        _show_bill(manager, report, emulator)
+    say()
+    say("Go on:")
+    again = ["demo", *map(str, documents), "--folder", str(folder), *(["--live"] if live else [])]
+    command = _own_name()
+    say(f"  {command} {shlex.join([*again, '--ask', 'context manager'])}")
+    say(f"  {command} {shlex.join(['status', '--db', str(database)])}")
 
 
-class Demo:
-    """One run of the demo, step by step; whoever shows it calls the steps in order.
+def _name(documents: list[Path], *, is_live: bool) -> str:
+    """Name the database: one for each corpus, and live vectors apart from the emulator's."""
+    name = "live" if is_live else "semcore"
+    if documents:
+        paths = "\n".join(str(path.absolute()) for path in documents)
+        name += "-" + hashlib.sha256(paths.encode()).hexdigest()[:8]
+    return f"{name}.db"
 
-    Args:
-        options: what to work on.
-        base_url: the emulator's URL, or None for Google.
-        keyring: keys for it.
-        ledger: counts (distinct texts billed, times billed), if there is a ledger.
-    """
 
-    def __init__(
-        self,
-        options: DemoOptions,
-        *,
-        base_url: str | None,
-        keyring: GoogleKeyring,
-        ledger: Callable[[], tuple[int, int]] | None,
-    ) -> None:
-        endpoint = Endpoint(base_url=base_url)
-        self._options = options
-        self._ledger = ledger
-        self._store = PeeweeVectorStore(options.database)
-        self._embedder = GeminiEmbedder(keyring, endpoint=endpoint)
-        self._client = GeminiBatchClient.from_keyring(keyring, endpoint=endpoint)
-        self._core = SemanticCore(
-            self._store,
-            keyring,
-            embedder=self._embedder,
-            splitter=Splitter(max_chars=CHUNK_CHARACTERS),
+def _beginnings(store: PeeweeVectorStore) -> list[str]:
+    """Return the first words of two chunks, to ask for."""
+    chunks = store.chunks()
+    picked = chunks[len(chunks) // 3 :: max(1, len(chunks) // 3)][:2]
+    return [" ".join(chunk.text.split()[:8]) for chunk in picked]
+
+
+def _own_name() -> str:
+    """Return how this command is called here: it need not be on the PATH."""
+    if shutil.which("semcore") is not None:
+        return "semcore"
+    called = Path(sys.argv[0])
+    if called.name == "__main__.py":
+        return "python -m semantic_core"
+    return os.path.relpath(called)
+
+
+def _show_saved(report: IngestReport) -> None:
+    chunks = report.chunks
+    say(
+        f"Saved {counted(report.documents, 'document')} as {counted(len_of(report), 'chunk')}; "
+        f"your program was blocked for {report.seconds:.2f} s."
+    )
+    if chunks.unchanged:
+        verb = "was" if chunks.unchanged == 1 else "were"
+        say(f"{chunks.unchanged:,} of them {verb} here already, {chunks.ready:,} with a vector.")
+    say()
+
+
+def _ask(
+    core: SemanticCore, questions: list[str] | tuple[str, ...], mode: SearchMode, title: str
+) -> None:
+    console.rule(title, align="left", style="dim")
+    for question in questions:
+        say(f"? {question}")
+        show_results(core.search(question, 3, mode=mode))
+        say()
+
+
+def _wait(manager: BatchManager) -> None:
+    """Sync until nothing is open or waits any more, sending again what may be."""
+    with open_bar("embedded", unit="chunks") as bar:
+        first = manager.get_queue_stats()
+        total = first.ready + first.in_flight + first.waiting
+
+        def show(stats: QueueStats) -> None:
+            running = sum(job.done_count for job in stats.open_jobs)
+            bar(min(total, stats.ready + running), total)
+
+        show(first)
+        show(manager.wait(progress=show))
+        while manager.drain_queue():
+            show(manager.wait(progress=show))
+    say()
+
+
+def _show_bill(manager: BatchManager, report: IngestReport, emulator: Emulator | None) -> None:
+    console.rule("receipt", align="left", style="dim")
+    stats, receipt = manager.get_queue_stats(), manager.receipt()
+    verb = "has" if stats.ready == 1 else "have"
+    say(f"{counted(stats.ready, 'chunk')} {verb} a vector, {stats.failed:,} failed.")
+    _show_cost(receipt)
+    if emulator is not None:
+        billed = emulator.ledger.billed(live=False)
+        texts, times = counted(len(billed), "distinct text"), counted(billed.total(), "time")
+        say(f"The ledger shows {texts}, billed {times}.")
+    say(f"You waited {report.seconds:.2f} s; the rest happened while you were free.")
+
+
+def _show_cost(receipt: Receipt) -> None:
+    guess = part_estimated(receipt.tokens, receipt.estimated_tokens)
+    jobs = counted(sum(bool(job.token_count) for job in receipt.jobs), "batch job")
+    say(
+        f"{counted(receipt.tokens, 'token')} in {jobs}, over all runs on this database"
+        f"{f'; {guess}' if guess else ''}."
+    )
+    if not receipt.unpriced:
+        say(
+            f"Live this costs {money(receipt.priced.live_usd)}, by batch "
+            f"{money(receipt.priced.batch_usd)}: saved {money(receipt.priced.saved_usd)}."
         )
-        self._manager = BatchManager(
-            keyring,
-            self._store,
-            client=self._client,
-            config=LIVE if options.is_live else EMULATED,
-        )
-
-    def close(self) -> None:
-        """Close the database and the connections to the provider."""
-        self._client.close()
-        self._embedder.close()
-        self._store.close()
-
-    def ingest(self) -> IngestReport:
-        """Save every document; nothing is embedded yet."""
-        return self._core.ingest(self._documents(), mode="async")
-
-    def search(self, mode: SearchMode) -> Answers:
-        """Ask the questions."""
-        clock = self._store.clock
-        started = clock.now()
-        found = tuple(
-            (question, self._core.search(question, 3, mode=mode)) for question in self.questions()
-        )
-        return Answers(by=str(mode), found=found, seconds=clock.now() - started)
-
-    def flush(self) -> list[str]:
-        """Send what waits; return the ids of the new jobs."""
-        return self._manager.drain_queue()
-
-    def wait(self, progress: Callable[[QueueStats], None]) -> QueueStats:
-        """Sync until nothing is open or waits any more, sending again what may be."""
-        while True:
-            stats = self._manager.wait(progress=progress)
-            if not self._manager.drain_queue():
-                return stats
-
-    def stats(self) -> QueueStats:
-        """Return the state of the queue."""
-        return self._manager.get_queue_stats()
-
-    def bill(self) -> Bill:
-        """Return what the corpus costs."""
-        receipt = self._manager.receipt()
-        texts, times = self._ledger() if self._ledger else (None, None)
-        return Bill(
-            tokens=receipt.tokens,
-            estimated_tokens=receipt.estimated_tokens,
-            cost=None if receipt.unpriced else receipt.priced,
-            jobs=sum(bool(job.token_count) for job in receipt.jobs),
-            texts_billed=texts,
-            times_billed=times,
-        )
-
-    def questions(self) -> tuple[str, ...]:
-        """Return the questions: the user's, ours, or the titles of some of the documents."""
-        if self._options.questions or not self._options.documents:
-            return self._options.questions or QUESTIONS
-        chunks = self._store.chunks()
-        picked = chunks[len(chunks) // 3 :: max(1, len(chunks) // 3)][:2]
-        return tuple(" ".join(chunk.text.split()[:8]) for chunk in picked)
-
-    def _documents(self) -> Iterable[Document | FileDocument]:
-        if self._options.documents:
-            return read_documents(self._options.documents)
-        return pydoc_topics()
-
-
-@contextmanager
-def open_demo(options: DemoOptions) -> Iterator[Demo]:
-    """Start the emulator where it is wanted, and open the demo on it.
-
-    Raises:
-        MissingServerError: the emulator's packages are not installed.
-        MissingBatchKeyError: a live demo without a batch key.
-    """
-    options.folder.mkdir(parents=True, exist_ok=True)
-    if options.is_live:
-        keyring = GoogleKeyring.from_env()
-        keyring.get_batch_key()
-        demo = Demo(options, base_url=None, keyring=keyring, ledger=None)
-        try:
-            yield demo
-        finally:
-            demo.close()
-        return
-    config = EmulatorConfig(pending_seconds=0.5, running_seconds=2.5)
-    with Emulator(state=options.folder / "emulator.db", config=config) as emulator:
-        demo = Demo(
-            options,
-            base_url=emulator.url,
-            keyring=GoogleKeyring(default_key="demo-key", batch_key="demo-batch-key"),
-            ledger=lambda: _totals(emulator),
-        )
-        try:
-            yield demo
-        finally:
-            demo.close()
-
-
-def _totals(emulator: Emulator) -> tuple[int, int]:
-    """Return how many distinct texts batch jobs embedded, and how often in all."""
-    billed = emulator.ledger.billed(live=False)
-    return len(billed), billed.total()
