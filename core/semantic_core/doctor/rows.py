@@ -83,16 +83,11 @@ def open_files(database: Database, *, fix: bool) -> Finding | None:
 
 
 def damage(database: Database) -> Finding | None:
-    """Ask SQLite whether the file is whole. Reads all of it."""
+    """Ask the database whether it is whole. Reads all of it."""
     try:
-        with database.snapshot() as connection:
-            said = [row[0] for row in connection.execute("PRAGMA integrity_check(10)")]
-            broken = connection.execute("PRAGMA foreign_key_check").fetchmany(10)
+        problems = database.damage()
     except DatabaseCorruptError as error:
-        said, broken = [str(error)], []
-    # Newer versions of SQLite look at the full-text index as well, which can be rebuilt.
-    problems = [line for line in said if line != "ok" and "FTS5 table" not in line]
-    problems += [f"row {row[1]} of {row[0]} refers to no row of {row[2]}" for row in broken]
+        problems = [str(error)]
     if not problems:
         return None
     return Finding(

@@ -95,8 +95,3 @@ def read_served(connection: Connection, collection_id: int) -> int:
     """Return how many chunks of a collection have a serving vector."""
     counts = read_counts(connection, collection_id)
     return sum(count for (_, is_served), count in counts.items() if is_served)
-
-
-def count_chunks(connection: Connection) -> int:
-    """Return how many chunks there are in all collections."""
-    return sum(read_counts(connection, None).values())

@@ -77,7 +77,7 @@ class PeeweeVectorStore(BaseVectorStore):
 
     def __init__(
         self,
-        database: str | os.PathLike[str] | peewee.SqliteDatabase | Database,
+        database: str | os.PathLike[str] | peewee.Database | Database,
         *,
         options: SchemaOptions | None = None,
         clock: Clock | None = None,

@@ -65,7 +65,7 @@ class Database:
 
     def __init__(
         self,
-        target: str | os.PathLike[str] | peewee.SqliteDatabase,
+        target: str | os.PathLike[str] | peewee.Database,
         *,
         busy_timeout: float = DEFAULT_BUSY_TIMEOUT,
     ) -> None:
@@ -77,7 +77,7 @@ class Database:
             self._place = Place(self.path, has_log=False)
             self._place.check_not_cut()
             self.peewee = target
-            self._target: str | peewee.SqliteDatabase = target
+            self._target: str | peewee.Database = target
         else:
             where = read_target(target)
             self.path = where.path
@@ -185,6 +185,21 @@ class Database:
                 if begun is not None and begun.in_transaction:
                     begun.execute("ROLLBACK")
                 self._connections.leave(use)
+
+    def damage(self) -> list[str]:
+        """Return what is wrong with the file, ten problems of a kind at most. Reads all of it.
+
+        Raises:
+            StorageError: the subclass that says why the database could not do it.
+        """
+        with self.snapshot() as connection:
+            said = [row[0] for row in connection.execute("PRAGMA integrity_check(10)")]
+            broken = connection.execute("PRAGMA foreign_key_check").fetchmany(10)
+        # Newer versions of SQLite look at the full-text index as well, which can be rebuilt.
+        problems = [line for line in said if line != "ok" and "FTS5 table" not in line]
+        return problems + [
+            f"row {row[1]} of {row[0]} refers to no row of {row[2]}" for row in broken
+        ]
 
     def use_write_ahead_log(self) -> None:
         """Let readers go on while one writes. Idempotent; lasts, since the file remembers it.

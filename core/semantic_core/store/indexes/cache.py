@@ -7,7 +7,6 @@ on mapped and brought up to date; whatever is wrong with the saved one, the rows
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import weakref
@@ -353,24 +352,16 @@ def _read_all(connection: Connection, collection_id: int, dimensions: int) -> Ve
 
 
 def _catch_up(connection: Connection, collection_id: int, index: VectorIndex, seq: int) -> None:
-    changed = [
-        row[0]
-        for row in connection.execute(
-            "SELECT DISTINCT chunk_pk FROM changes WHERE seq > ? AND collection_id = ?",
-            (seq, collection_id),
-        )
-    ]
-    for start in range(0, len(changed), _PAGE):
-        page = changed[start : start + _PAGE]
-        rows = connection.execute(
-            "SELECT c.pk, e.vector FROM chunks c JOIN embeddings e ON e.key = c.vector_key "
-            "WHERE c.pk IN (SELECT value FROM json_each(?))",
-            (json.dumps(page),),
-        ).fetchall()
-        served = {pk for pk, _ in rows}
-        index.remove([pk for pk in page if pk not in served])
-        if rows:
-            _put(index, rows)
+    rows = connection.execute(
+        "SELECT g.chunk_pk, e.vector FROM (SELECT DISTINCT chunk_pk FROM changes "
+        "WHERE seq > ? AND collection_id = ?) g LEFT JOIN chunks c ON c.pk = g.chunk_pk "
+        "LEFT JOIN embeddings e ON e.key = c.vector_key",
+        (seq, collection_id),
+    )
+    while page := rows.fetchmany(_PAGE):
+        index.remove([pk for pk, vector in page if vector is None])
+        if served := [row for row in page if row[1] is not None]:
+            _put(index, served)
 
 
 def _put(index: VectorIndex, rows: Sequence[tuple[int, bytes]]) -> None:

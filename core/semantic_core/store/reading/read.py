@@ -90,10 +90,8 @@ def read_chunks(
     connection: Connection, chosen: Sql, *, limit: int | None = None
 ) -> dict[int, StoredChunk]:
     """Return the chunks that meet the condition by row key, oldest first, at most ``limit``."""
-    most = -1 if limit is None else whole_number(limit)
-    rows = connection.execute(
-        f"{_SELECT} WHERE {chosen.sql} ORDER BY c.pk LIMIT ?", (*chosen.values, most)
-    )
+    most = "" if limit is None else f"LIMIT {whole_number(limit)}"
+    rows = connection.execute(f"{_SELECT} WHERE {chosen.sql} ORDER BY c.pk {most}", chosen.values)
     return {row.pk: _stored(row) for row in map(ChunkRow._make, rows)}
 
 

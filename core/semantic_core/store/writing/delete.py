@@ -13,7 +13,10 @@ from semantic_core.queue.changes import note_changed
 from semantic_core.queue.counts import ChunkState, count_changes
 from semantic_core.queue.vectors import release_vectors
 
+# A collection of any size is emptied in bounded memory.
 _PAGE = 1000
+
+_UNUSED = "NOT EXISTS (SELECT 1 FROM chunks WHERE vector_key = embeddings.key)"
 
 
 @dataclass(slots=True)
@@ -72,18 +75,13 @@ def _delete_page(
     served = {row[4] for row in rows if row[4] is not None}
     release_vectors(connection, served, now=now)
     if purge:
-        connection.executemany(
-            "DELETE FROM embeddings WHERE key = ? "
-            "AND NOT EXISTS (SELECT 1 FROM chunks WHERE vector_key = embeddings.key)",
-            [(key,) for key in served | {row[3] for row in rows}],
-        )
+        keys = among("key", list(served | {row[3] for row in rows}))
+        connection.execute(f"DELETE FROM embeddings WHERE {keys.sql} AND {_UNUSED}", keys.values)
     return {row[2] for row in rows if row[2] is not None}
 
 
 def prune_vectors(connection: Connection, *, before: float) -> int:
     """Delete cached vectors that no chunk has used since a moment; return how many."""
     return connection.execute(
-        "DELETE FROM embeddings WHERE unreferenced_since <= ? "
-        "AND NOT EXISTS (SELECT 1 FROM chunks WHERE vector_key = embeddings.key)",
-        (before,),
+        f"DELETE FROM embeddings WHERE unreferenced_since <= ? AND {_UNUSED}", (before,)
     ).rowcount

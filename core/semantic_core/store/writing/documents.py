@@ -126,8 +126,10 @@ def delete_sources(
 
 def drop_documents(connection: Connection, collection_id: int, document_ids: Iterable[str]) -> None:
     """Forget those of these documents that have no chunk left."""
-    connection.executemany(
-        "DELETE FROM documents WHERE collection_id = ?1 AND document_id = ?2 "
-        "AND NOT EXISTS (SELECT 1 FROM chunks WHERE collection_id = ?1 AND document_id = ?2)",
-        [(collection_id, document_id) for document_id in document_ids],
+    named = among("document_id", list(document_ids))
+    connection.execute(
+        f"DELETE FROM documents AS d WHERE collection_id = ? AND {named.sql} AND NOT EXISTS "
+        "(SELECT 1 FROM chunks WHERE collection_id = d.collection_id "
+        "AND document_id = d.document_id)",
+        (collection_id, *named.values),
     )
