@@ -207,7 +207,7 @@ class SemcoreVectorStore(BasePydanticVectorStore):
 
         Raises:
             InvalidInputError: the subclass for the first node that cannot be saved: an id that
-                stands twice, metadata that is not JSON, no vector of the collection's size.
+                appears twice, metadata that is not JSON, no vector of the collection's size.
             NotBatchableError: no node has an embedding, for an external spec.
             StorageError: the database could not be written.
         """

@@ -20,8 +20,8 @@ class Damage(StrEnum):
     TEXT_NUMBERS = "text numbers"
     BOOLEANS = "booleans"
     MISSING = "missing"  #: the line is left out
-    DUPLICATE = "duplicate"  #: the line stands twice
-    CONFLICT = "conflict"  #: the line stands twice, with two vectors
+    DUPLICATE = "duplicate"  #: the line is there twice
+    CONFLICT = "conflict"  #: the line is there twice, with two vectors
     FOREIGN_KEY = "foreign key"  #: another line follows, with a key that nobody sent
     NO_KEY = "no key"
     MALFORMED = "malformed"  #: the line breaks off in its middle

@@ -21,7 +21,7 @@ class FieldError(Exception):
 
     Attributes:
         name: the field as it was spelled; by default the last one of the path.
-        path: where it stands, outermost field first.
+        path: where it is, outermost field first.
         is_unknown: there is no such field.
     """
 

@@ -1,4 +1,4 @@
-"""SemanticCore: from text to search results in four verbs."""
+"""SemanticCore: ingest, search, delete and stats for plain Python."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ INGEST_MODES = ("async", "sync")
 
 
 class HasContent(Protocol):
-    """Anything with a text and metadata can be ingested."""
+    """Anything with a text and metadata: it can be ingested."""
 
     @property
     def content(self) -> str:
@@ -43,12 +43,12 @@ class HasContent(Protocol):
 
 
 class SemanticCore:
-    """Saves documents at once, searches them at once, and better as vectors arrive.
+    """Saves documents at once and searches them at once; search improves as vectors arrive.
 
     Args:
         store: where everything is kept.
         keyring: the default key embeds queries and ``mode="sync"`` documents; without one,
-            saving and keyword search work all the same.
+            saving and keyword search still work.
         collection: which collection of the store to use.
         embedder: how to embed live; None for Google's endpoint, or the one that
             ``GOOGLE_GEMINI_BASE_URL`` names.
@@ -81,7 +81,7 @@ class SemanticCore:
     def close(self) -> None:
         """Close the connection to the provider, if it was opened here. Idempotent.
 
-        The store stays open: it was handed in ready.
+        The store stays open: the caller opened it.
         """
         if self._owns_embedder:
             self.embedder.close()
@@ -126,7 +126,7 @@ class SemanticCore:
         Raises:
             InvalidInputError: the one document given cannot be saved.
             IngestError: some of several documents were refused, such as one with an id that
-                stands twice in this call; its ``report`` names them, and everything else is
+                appears twice in this call; its ``report`` names them, and everything else is
                 saved.
             MissingDefaultKeyError: ``mode="sync"`` without a default key; nothing was saved.
             ProviderError: live embedding failed; earlier pages are saved.
@@ -162,7 +162,7 @@ class SemanticCore:
             raise IngestError(
                 f"{report.rejected_count} documents were refused, the first is {first.name} "
                 f"({first.reason}) {report.documents} others are saved. See error.report.rejected; "
-                "ingest those again once they are mended.",
+                "fix those documents and ingest them again.",
                 report=report,
             )
         return report
@@ -195,7 +195,7 @@ class SemanticCore:
         """
         if not isinstance(query, str):
             raise InvalidTextError(f"The query is a {type(query).__name__}, not a string.")
-        # Before a query is paid for.
+        # Before the query is embedded, which costs money.
         limit, alpha = whole_number(limit), fraction(alpha, what="alpha")
         vector, degraded = None, None
         if mode != SearchMode.KEYWORD and query.strip():
@@ -232,12 +232,12 @@ class SemanticCore:
         """Return what waits, what runs and what failed in this collection. Needs no key.
 
         Raises:
-            UnknownCollectionError: there is no such collection; it names those there are.
+            UnknownCollectionError: there is no such collection; the message lists the existing ones.
         """
         return self.store.stats(self.collection)
 
     def _query_vector(self, query: str) -> tuple[Vector | None, str | None]:
-        """Embed a query live; where that cannot be done, say why instead."""
+        """Embed a query live; where that fails, return the reason instead."""
         found = self.store.find(self.collection)
         if found is None:
             return None, None

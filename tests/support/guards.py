@@ -743,7 +743,7 @@ _SUBMITTING = (
         without="False",
     ),
     Guard(
-        keeps="what is passed over keeps no others from being sent",
+        keeps="what is skipped keeps no others from being sent",
         function="batches._first_that_passes",
         statement="note_passed(connection, candidate.space_id, found, now=now)",
         without=("note_passed(connection, candidate.space_id, found, now=now)\nreturn None"),
@@ -761,7 +761,7 @@ _SUBMITTING = (
         without="",
     ),
     Guard(
-        keeps="texts that are sent are no longer passed over",
+        keeps="texts that are sent are no longer noted as skipped",
         function="batches._first_that_passes",
         statement="note_passed(connection, candidate.space_id, None, now=now)",
         without="",
@@ -1579,7 +1579,7 @@ _DATABASE = (
 
 _READING = (
     Guard(
-        keeps="an id that stands twice in a call overwrites nothing",
+        keeps="an id that appears twice in a call overwrites nothing",
         function="documents.Ingestion._split",
         statement="taken_at != position",
         without="False",

@@ -125,7 +125,7 @@ def passes_check(job: LeasedJob, path: Path, specs: Sequence[EmbeddingSpec]) -> 
             hold(
                 job,
                 HoldReason.SPOT_CHECK,
-                f"{found}: results stand under keys of other texts, so none is used. "
+                f"{found}: results have the keys of other texts, so none is used. "
                 "release(batch_id, accept_rebilling=True) sends its texts again.",
             )
             return False

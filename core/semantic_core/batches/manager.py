@@ -107,7 +107,7 @@ class BatchManager:
 
         The claim, the intent to create and the provider's answer are committed one after the
         other, so that a crash anywhere neither loses a text nor pays for it twice. Where anything
-        waits, the provider's jobs are listed first: what stands there is not sent again.
+        waits, the provider's jobs are listed first: what they carry is not sent again.
 
         Args:
             min_size: no job below this many distinct texts that are due (a full job is always

@@ -37,7 +37,7 @@ def estimate_waiting(
 def read_cautions(
     connection: Connection, *, collection_id: int | None, prices: PriceTable, now: float
 ) -> tuple[str, ...]:
-    """Return what stands against the models that texts wait for: a sentence each."""
+    """Return a warning for each model that texts wait for and that has one: a sentence each."""
     models = waiting_models(connection, collection_id=collection_id)
     cautions = [caution(model, prices=prices, now=now) for model in models]
     return tuple(filter(None, cautions))

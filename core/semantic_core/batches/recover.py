@@ -1,7 +1,7 @@
 """Taking up jobs that an earlier process left between their claim and the provider's answer.
 
 One complete listing of the provider's jobs a run, shared by all rows, says what became of each. A
-row that stands in it is adopted, whatever its step: the database may be an older copy, restored.
+row that is in the listing is adopted, whatever its step: the database may be a restored copy.
 A row that does not is released at once where its own create call was never sent, and by the rule
 of `Absence` where it may have been.
 """
@@ -133,7 +133,7 @@ def take_over(job: LeasedJob, record: JobRecord, listing: Listing) -> bool:
     reach(FailPoint.CREATE_ADOPTED)
     for other in others:
         _log.warning(
-            "Batch job %s stands twice at the provider: %s is used, %s is cancelled.",
+            "Batch job %s exists twice at the provider: %s is used, %s is cancelled.",
             job.id,
             chosen.name,
             other.name,

@@ -23,7 +23,7 @@ def reopen_late_jobs(context: BatchContext, listing: Listing) -> None:
     """Reopen every ended job without a remote one that the listing shows, and share its texts.
 
     Its results are used as those of any other job. Where its texts were sent again meanwhile,
-    results that stand are used first; of two jobs that both run, the older brings the texts.
+    existing results are used first; of two jobs that both run, the older brings the texts.
     Whatever brings nothing any more is cancelled when it is polled.
     """
     with context.store.database.snapshot() as connection:
@@ -47,7 +47,7 @@ def _reopen(
     lifetime = context.provider.limits.result_lifetime
     is_spent = remote.ended_at is not None and now - remote.ended_at > lifetime
     with context.store.database.transaction() as connection:
-        # Results that are gone and that nobody needs would only be asked for in vain.
+        # These results are gone and not needed: a request for them would fail.
         if is_spent and not lacks_vectors(connection, job_id):
             return
         if not reopen(connection, late, now=now):
@@ -71,7 +71,7 @@ def _reopen(
 def _is_first(late: RemoteJob, other: RemoteJob | None) -> bool:
     """Return whether of two jobs for one text the late one brings it; neither has results then.
 
-    Results that stand need no decision: stored, they settle the text in either job.
+    Existing results need no decision: once stored, they settle the text in either job.
     """
     if _has_results(late) or (other is not None and _has_results(other)):
         return False

@@ -51,9 +51,9 @@ _STAYS_CLAIMED = (
 )
 
 _TOO_LATE = (
-    "This process stood still for so long that another one gave the job up, and its texts may have "
+    "This process was suspended for so long that another one gave the job up. Its texts may have "
     "been sent again: they may be billed twice. Call sync_status(): it takes the job up again if "
-    "the provider lists it, uses the results that stand, and cancels what brings nothing."
+    "the provider lists it, uses the results that exist, and cancels what brings nothing."
 )
 
 
@@ -138,7 +138,7 @@ def _create(job: LeasedJob, staged: Staged) -> None:
     An interrupt passes through and leaves the step ``creating``: sync_status() finds out.
     """
     record = job.record()
-    # The last look before money is spent: whoever slept past the lease may find that another
+    # The last check before money is spent: a process that slept past its lease may find that another
     # process has given up this job and sent its texts in one of its own.
     job.move(JobStep.CREATING, creating_at=job.context.clock.now())
     try:

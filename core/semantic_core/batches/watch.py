@@ -18,7 +18,7 @@ from semantic_core.domain.errors import (
 )
 from semantic_core.domain.types import QueueStats
 
-# What the next round may find mended; anything else needs a person and ends the watch.
+# Errors that may be gone in the next round; anything else needs a person and ends the watch.
 _PASSING = (
     ProviderUnavailableError,
     RateLimitError,
@@ -53,7 +53,7 @@ class WatchRound:
     Attributes:
         sent: ids of new jobs.
         stats: the queue after it.
-        trouble: what went wrong and may be mended by the next round, or None.
+        trouble: an error that may be gone in the next round, or None.
     """
 
     sent: tuple[str, ...]
@@ -73,7 +73,7 @@ class Watch:
         self._manager = manager
         self._options = options or WatchOptions()
         self._is_stopped = False
-        # Locked until `stop`. No Event: a signal handler that sets one waits for ever if its own
+        # Locked until `stop`. No Event: a signal handler that sets one waits forever if its own
         # thread is just then at a step within wait().
         self._pause = threading.Lock()
         self._pause.acquire()
@@ -91,7 +91,7 @@ class Watch:
             report: called after each round.
 
         Raises:
-            SemanticCoreError: what no later round can mend, such as a refused key.
+            SemanticCoreError: an error that no later round can fix, such as a refused key.
         """
         while not self._is_stopped:
             report(self.round())

@@ -68,7 +68,7 @@ def doctor(
         print_json({"is_healthy": found.is_healthy, "findings": found.findings})
     else:
         for finding in found.findings:
-            mark = "mended" if finding.is_fixed else "note" if finding.is_note else "WRONG"
+            mark = "fixed" if finding.is_fixed else "note" if finding.is_note else "WRONG"
             say(f"[{mark}] {finding.trouble}: {finding.message}")
         if not fix and any(finding.is_fixable for finding in found.findings):
             say(f"Next: semcore doctor --fix --db {db}")

@@ -50,7 +50,8 @@ def ingest(
 ) -> None:
     """Save documents at once; they are found by keyword from then on.
 
-    Files of other kinds, and links that lead out of a folder, are passed over. What was saved of a file that is gone stays.
+    Files of other kinds, and links that lead out of a folder, are skipped.
+    What was saved of a file that is gone stays.
     """
     refused = None
     with open_core(db, collection=collection, base_url=base_url, is_new_fine=True) as core:

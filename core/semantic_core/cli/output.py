@@ -82,7 +82,7 @@ def show_table(
     A cell is never cut: what is left of an id could not be copied.
 
     Args:
-        title: stands above it.
+        title: printed above the table.
         columns: their names, or all blank for a table without a header.
         rows: one text for each column.
         numbers: names of the columns that are set to the right.
@@ -113,7 +113,7 @@ def print_json(value: Any) -> None:
 
 
 def fail(error: Exception) -> int:
-    """Print an error and return the exit code it stands for."""
+    """Print an error and return its exit code."""
     warn(f"Error: {error}", style="red")
     if isinstance(error, SubmissionUncertainError):
         warn("Next: semcore sync")

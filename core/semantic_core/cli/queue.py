@@ -106,7 +106,7 @@ def sync(
         say("No batch job is open.")
     else:
         show_jobs(touched)
-        # A held job waits for a person: what to do about it stands below the table.
+        # A held job waits for a person: what to do about it is printed below the table.
         running = sum(job.is_open and job.hold_reason is None for job in touched)
         if running:
             verb = "runs" if running == 1 else "run"

@@ -34,7 +34,7 @@ def examine(manager: BatchManager, *, fix: bool = False, sample: int = 0) -> Exa
 
     Args:
         manager: whose database; its keyring decides whether the provider is asked.
-        fix: mend what can neither lose nor cost anything: rebuild what follows from the rows,
+        fix: fix what can neither lose data nor cost money: rebuild what follows from the rows,
             use vectors that are stored, end impossible leases and pauses, remove files of nobody, adopt
             unknown jobs. Claims that may have been sent are never released.
         sample: embed so many texts live once more, with the default key and within the monthly

@@ -22,7 +22,7 @@ class Trouble(StrEnum):
     TEMPORARY_FILE = "temporary file"
     OPEN_FILE = "file that others may write"
     UNKNOWN_JOB = "unknown job at the provider"
-    DOUBLE_JOB = "job that stands twice at the provider"
+    DOUBLE_JOB = "job that exists twice at the provider"
     REMOTE_FILE = "input file at the provider"
     FAILED_CHUNK = "failed chunk"
     HELD_JOB = "held job"
@@ -57,7 +57,7 @@ class Finding:
         message: what it is, of what, and what to do.
         count: of how many things.
         is_fixable: whether mending it can neither lose anything nor cost anything.
-        is_fixed: whether it was mended just now.
+        is_fixed: whether it was fixed just now.
     """
 
     trouble: Trouble

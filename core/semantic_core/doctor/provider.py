@@ -1,4 +1,4 @@
-"""What lies at the provider under this database's name. Needs the batch key; asks, bills nothing."""
+"""Jobs and files at the provider under this database's name. Needs the batch key; costs nothing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from semantic_core.queue.jobs import ended_inputs, remote_ids
 
 
 def remote_jobs(context: BatchContext, *, fix: bool) -> Iterator[Finding]:
-    """Find jobs of ours that no row counts on, or that stand twice; adopt the former.
+    """Find jobs of ours that no row counts on, or that exist twice; adopt the former.
 
     Raises:
         ProviderError: the listing failed or was incomplete.
@@ -49,7 +49,7 @@ def remote_jobs(context: BatchContext, *, fix: bool) -> Iterator[Finding]:
         yield Finding(
             trouble=Trouble.DOUBLE_JOB,
             count=len(double),
-            message=f"{len(double):,} jobs stand at the provider beside one of the same name that "
+            message=f"{len(double):,} jobs at the provider have the same name as one that "
             f"is used here, and may be billed as well: {', '.join(double[:5])}. Cancel them there.",
         )
 

@@ -258,7 +258,7 @@ def failed_chunks(database: Database) -> Finding | None:
         trouble=Trouble.FAILED_CHUNK,
         count=count,
         message=f"{counted(count, 'chunk')} failed at the provider, found by keyword alone. "
-        "`semcore failed` says why; mend the text, delete it, or `semcore retry`.",
+        "`semcore failed` says why; fix the text, delete it, or `semcore retry`.",
     )
 
 

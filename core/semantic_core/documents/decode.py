@@ -18,7 +18,7 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 
-# What a page declares stands in its first kilobyte; some write more before it.
+# A page declares its encoding in its first kilobyte; some write more before it.
 _HEAD = 4096
 _COMMENT = re.compile(rb"<!--.*?-->", re.DOTALL)
 _DECLARED = re.compile(

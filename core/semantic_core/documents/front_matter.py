@@ -21,7 +21,7 @@ _WORDS = frozenset(("true", "false", "null"))
 def take_front_matter(text: str, *, what: str) -> tuple[dict[str, Any], str]:
     """Return the front matter of a Markdown text, and the text without it.
 
-    It stands at the very beginning between two lines of ``---`` and is a mapping of YAML;
+    It is at the very beginning between two lines of ``---`` and is a mapping of YAML;
     anything else there is text. Its values are JSON: dates and what else YAML would make of a
     word stay strings, as they are written.
 

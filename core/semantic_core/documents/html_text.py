@@ -7,14 +7,14 @@ from html.parser import HTMLParser
 
 _DROPPED = frozenset(("script", "style", "template"))
 _HEADINGS = {f"h{level}": "#" * level + " " for level in range(1, 7)}
-# What stands in one of these is a paragraph of its own; everything else runs on in the line.
+# The content of one of these is its own paragraph; everything else continues the line.
 _BLOCKS = frozenset(
     """address article aside blockquote body br caption center dd details dialog div dl dt fieldset
     figcaption figure footer form header hgroup hr iframe legend li main menu nav noscript object
     ol optgroup option p search section select summary table textarea title tr ul
     video""".split()  # noqa: SIM905  # a line for each would be a page of tags
 )
-# What is no word with its neighbours, though it stands in a line with them.
+# Not part of the words beside it, though in the same line.
 _APART = frozenset(("button", "input", "label", "meter", "output", "td", "th"))
 _PICTURES = frozenset(("area", "img"))
 
@@ -35,7 +35,7 @@ def html_to_markdown(html: str) -> str:
 
     Any input gives a text: what is no proper HTML is taken as browsers take it. What only looks
     like a heading, an item or code of Markdown's is escaped; emphasis and the like are not, since
-    nothing here reads them. The ``alt`` text of an image stands in its place.
+    nothing here reads them. The ``alt`` text of an image takes its place.
     """
     page = _Page()
     page.feed(html)

@@ -87,7 +87,7 @@ class Ingestion:
         if page:
             self._save(page)
         if self._replace_sources:
-            # Last of all: whatever ends the call before, nothing that stood there is gone.
+            # Last of all: if the call ends earlier, nothing that was saved before is removed.
             self._remove_replaced(began_at)
         report = self._report_after(started)
         tell(report)

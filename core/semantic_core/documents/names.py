@@ -47,7 +47,7 @@ class Naming:
         return (first if times == 1 else _digest(content, str(times - 1), source)).hex()
 
     def take_id(self, document_id: str, position: int) -> int:
-        """Return at which position the id stands: at this one, unless it was taken earlier."""
+        """Return the position of the id: this one, unless it was taken earlier."""
         ((taken,),) = self._rows.run(
             "INSERT INTO ids VALUES (?, ?) ON CONFLICT DO UPDATE SET position = position "
             "RETURNING position",

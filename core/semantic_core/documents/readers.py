@@ -84,11 +84,11 @@ class FileDocument:
 
 
 def read_documents(paths: Iterable[str | os.PathLike[str]]) -> Iterator[FileDocument]:
-    """Find the text files that are named, or that lie under the folders that are named.
+    """Find the named text files, and those in the named folders.
 
     They come lazily, a folder's in the order of their paths, and each once. Hidden files and
     folders are left out. Links to folders are not followed, nor are links to files that lie
-    outside of the folder that is named: these are passed over with a warning in the log. A link
+    outside of the folder that is named: these are skipped with a warning in the log. A link
     that is named itself is followed. What cannot be read raises when its content is asked for,
     so that ``SemanticCore.ingest`` names it and goes on with the others.
 
@@ -107,7 +107,7 @@ def read_documents(paths: Iterable[str | os.PathLike[str]]) -> Iterator[FileDocu
 
 
 def pydoc_topics() -> Iterator[Document]:
-    """Yield Python's language reference, which lies in every CPython: about 460 kB of prose.
+    """Yield Python's language reference, which is part of every CPython: about 460 kB of prose.
 
     Raises:
         InvalidInputError: this Python was packaged without it.
@@ -145,15 +145,15 @@ def _found(root: Path) -> Iterator[FileDocument]:
         for name in folders:
             path = Path(folder, name)
             if path.is_symlink():
-                _log.warning("%r is passed over: it is a link to a folder.", _printable(path))
+                _log.warning("%r is skipped: it is a link to a folder.", _printable(path))
         for name in sorted(files):
             path = Path(folder, name)
             if name.startswith(".") or path.suffix.lower() not in FORMATS:
                 continue
-            # What lies elsewhere was not named: it may be anything that this user can read.
+            # A file outside the folder was not named: it may be any file that this user can read.
             if path.is_symlink() and not os.path.realpath(path).startswith(inside):
                 _log.warning(
-                    "%r is passed over: it is a link to a file outside of %r. Name it itself to "
+                    "%r is skipped: it is a link to a file outside of %r. Name it itself to "
                     "ingest it.",
                     _printable(path),
                     _printable(root),
@@ -171,7 +171,7 @@ def _drain(errors: list[OSError]) -> Iterator[FileDocument]:
 
 def _read(path: Path) -> bytes:
     found = path.stat()
-    # Reading a pipe or a device would wait for ever.
+    # Reading a pipe or a device would wait forever.
     if not stat.S_ISREG(found.st_mode):
         raise UnreadableFileError(f"{_printable(path)} is no regular file. Leave it out.")
     if found.st_size > MOST_BYTES:

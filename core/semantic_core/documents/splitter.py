@@ -1,4 +1,4 @@
-"""Splitter: text → pieces that each make one chunk, and the headings they stand under."""
+"""Splitter: text → pieces that each make one chunk, with the headings above them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Piece:
 
     Attributes:
         text: the part, without white space around it.
-        heading_path: the headings it stands under, outermost first. A heading that opens the
+        heading_path: the headings above it, outermost first. A heading that opens the
             piece is in its text and therefore not here.
         start: where it begins in the document, in characters.
     """
@@ -84,7 +84,7 @@ class Splitter:
 
         Args:
             text: the document.
-            format: ``markdown``, or ``text``, whose headings are titles that stand alone above
+            format: ``markdown``, or ``text``, whose headings are titles alone on a line above
                 a line of ``===``, ``---``, ``***`` and the like.
             spec: no vector source is made that is longer than this model's limit in plain English.
 
@@ -143,7 +143,7 @@ class _Title:
 
 @dataclass(frozen=True, slots=True)
 class _Section:
-    """What stands between two headings, with the heading above it.
+    """The text between two headings, with the heading above it.
 
     ``body`` is where its headings end; ``above`` are those over its first one, ``path`` those
     over the body.
@@ -192,7 +192,7 @@ def _markdown_titles(text: str) -> Iterator[_Title]:
 @cache
 def _markdown() -> Any:
     library = load_extra("markdown_it", extra="documents", task="Splitting Markdown or HTML")
-    # Only where the headings are; what stands within a line is not looked at.
+    # Only the headings; the content of other lines is not parsed.
     return library.MarkdownIt("commonmark").disable(["inline"])
 
 
@@ -247,7 +247,7 @@ def _windows(text: str, start: int, end: int, size: int) -> Iterator[tuple[int, 
 
 
 def _skip_blank(text: str, start: int, end: int) -> int:
-    """Return where the first character that is no white space stands, or the end."""
+    """Return the position of the first character that is not white space, or the end."""
     found = _INK.search(text, start, end)
     return found.start() if found else end
 

@@ -1,4 +1,4 @@
-"""What a batch job's end, or standstill, means for its texts and the bill, and what to do."""
+"""What the end or the state of a batch job means for its texts and the bill, and what to do."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _WAIT_AGAIN = (
 _ENDED = {
     FailureReason.ABANDONED: "It was not sent, so it cost nothing. Its texts wait for the next "
     "flush.",
-    FailureReason.NEVER_CREATED: "As far as the provider's lists tell it cost nothing. Its texts "
-    "wait for the next flush; should it be listed after all, its results are used.",
-    FailureReason.REFUSED: "Its texts wait: mend the cause, then flush again.",
+    FailureReason.NEVER_CREATED: "The provider never listed it, so as far as is known it cost "
+    "nothing. Its texts wait for the next flush. If it is listed later, its results are used.",
+    FailureReason.REFUSED: "Its texts wait: fix the cause, then flush again.",
     FailureReason.PROVIDER_FAILED: _WAIT_AGAIN,
     FailureReason.EXPIRED: _WAIT_AGAIN,
-    FailureReason.CANCELLED: "Those of its texts that nothing else brings wait for the next "
-    "flush. What was embedded before the cancel may be billed.",
+    FailureReason.CANCELLED: "Its texts that no other job carries wait for the next flush. What "
+    "was embedded before the cancel may be billed.",
     FailureReason.RELEASED: "Its texts wait for the next flush, and may be paid for a second time.",
 }
 
@@ -44,7 +44,7 @@ def job_advice(
 ) -> str | None:
     """Return what a job's state means and what to do, or None where there is nothing to add.
 
-    A held job says so by itself, in its ``error_message``.
+    A held job has its advice in its ``error_message``.
     """
     if unreadable:
         return (

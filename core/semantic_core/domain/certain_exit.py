@@ -1,10 +1,10 @@
-"""Context managers whose exit no interrupt can lose.
+"""Context managers whose exit runs even if an interrupt comes.
 
-Python looks for signals between two steps of Python code, and first of all where a Python function
-begins. A Ctrl-C at the very end of a block is therefore raised when ``__exit__`` has begun and has
-done nothing yet. `contextlib.contextmanager` then leaves its generator where it stands, with the
-transaction open, until the traceback is let go of; Jupyter keeps it for ever, and every other
-thread and process waits as long.
+Python checks for signals between two steps of Python code, and also where a Python function begins.
+A Ctrl-C at the very end of a block is therefore raised when ``__exit__`` has begun and has done
+nothing yet. `contextlib.contextmanager` then leaves its generator suspended, with the transaction
+open, until the traceback is freed. Jupyter keeps the last traceback, so every other thread and
+process would wait.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ def certain_exit(
     """Make a context manager of a generator function, as `contextlib.contextmanager` does.
 
     A generator that has come to its ``yield`` is always resumed there, or gets the interrupt: its
-    ``except`` and ``finally`` run before anybody hears of it. It cannot suppress an exception, and
-    `contextlib.ExitStack` cannot enter it.
+    ``except`` and ``finally`` run before the exception leaves the block. It cannot suppress an
+    exception, and `contextlib.ExitStack` cannot enter it.
     """
 
     @wraps(function)

@@ -1,4 +1,4 @@
-"""Where time comes from. Injected everywhere, so that tests move it instead of waiting."""
+"""The source of time. It is injected everywhere, so that tests set the time instead of waiting."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ HOUR = 3600.0
 class Clock(Protocol):
     """Tells and passes time.
 
-    `now` names moments, and may be set by anybody; `monotonic` measures how long something takes,
-    and is never set, but counts from another zero after each start of the machine (`boot_id`).
+    `now` is the wall clock, which anybody may set. `monotonic` measures how long something takes:
+    nobody can set it, but it starts from another zero after each boot (`boot_id`).
     """
 
     def now(self) -> float:
         """Return seconds since the Unix epoch, in UTC."""
 
     def monotonic(self) -> float:
-        """Return seconds since some moment of this boot; may stand still while a machine sleeps."""
+        """Return seconds since some moment of this boot; may stop while the machine sleeps."""
 
     def boot_id(self) -> str:
         """Name what `monotonic` counts from: two readings under one name can be compared."""

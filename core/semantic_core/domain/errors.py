@@ -33,7 +33,7 @@
     │   ├── DatabaseMovedError
     │   ├── DatabaseCorruptError
     │   └── StorageFullError
-    ├── ProviderError               what Google (or what stands in for it) answered
+    ├── ProviderError               what the provider answered
     │   ├── AuthError
     │   ├── RateLimitError
     │   ├── RequestRefusedError
@@ -162,7 +162,7 @@ class InvalidVectorError(InvalidInputError):
 
 
 class DuplicateIdError(InvalidInputError):
-    """The same id stands twice in one call. Give each chunk its own id, or call twice."""
+    """The same id appears twice in one call. Give each chunk its own id, or call twice."""
 
 
 class InvalidFilterError(InvalidInputError):
@@ -339,7 +339,7 @@ class ProviderUnavailableError(ProviderError):
 class ProviderProtocolError(ProviderError):
     """The provider's answer does not have the documented form. Nothing of it was used.
 
-    Call again later; if it stays, upgrade semcore, and look at what stands between it and you.
+    Call again later. If it stays, upgrade semcore, and check proxies between you and the provider.
     """
 
 
@@ -359,7 +359,7 @@ class BatchError(SemanticCoreError):
 
 
 class BatchNotFoundError(BatchError):
-    """There is no batch job with this id. Look up those there are with `semcore status`."""
+    """There is no batch job with this id. `semcore status` lists the existing jobs."""
 
 
 class TransitionError(BatchError):

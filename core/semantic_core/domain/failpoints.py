@@ -1,4 +1,4 @@
-"""Named moments at which a crash matters. They do nothing, unless a test arms them.
+"""Named moments at which a crash matters. They do nothing unless a test arms them.
 
 Every recovery point of the submit protocol, of applying results, of cleaning up, of migrating
 and of writing the index has one, so that tests can enumerate them and stop there.
@@ -61,7 +61,7 @@ def reach(point: FailPoint) -> None:
 
 
 def arm(point: FailPoint, action: Callable[[], None]) -> None:
-    """Let ``action`` run whenever this process passes the point."""
+    """Run ``action`` whenever this process passes the point."""
     _armed[point] = action
 
 

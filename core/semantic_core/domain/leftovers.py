@@ -1,4 +1,4 @@
-"""Files that a process works on, and that nobody needs if it was killed."""
+"""Temporary files, which nobody needs once the process that made them was killed."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-# A link is not followed, and a pipe not waited for: both could be anything by now.
+# Do not follow a link or wait for a pipe: another program may have replaced the file.
 CAREFUL = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
 
 def is_mine(descriptor: int, path: Path) -> bool:
     """Lock an open file; return whether that worked and it still has this name.
 
-    The kernel lets go of the lock when its holder dies, however it dies. Who holds the lock may
-    rename or remove the file, nobody else does.
+    The kernel releases the lock when its holder dies. Only the holder of the lock renames or
+    removes the file.
     """
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -30,7 +30,7 @@ def new_file(path: Path) -> Iterator[int | None]:
     """Make a locked file that nobody else may read; it is gone afterwards if it has this name.
 
     Yields:
-        Its descriptor, or None if there is such a file, or another process just took it.
+        Its descriptor, or None if the file exists, or another process just locked it.
 
     Raises:
         OSError: it cannot be made.
@@ -59,7 +59,7 @@ def sync(path: Path) -> None:
 
 
 def remove_abandoned(path: Path) -> None:
-    """Remove a file that a process left that died; leave what a living one writes.
+    """Remove the file of a process that died; keep one that a running process writes.
 
     Raises:
         OSError: it cannot be opened or removed; where there is none, nothing is raised.

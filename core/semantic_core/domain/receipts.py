@@ -1,4 +1,4 @@
-"""Money before and after: an estimate, a receipt."""
+"""The cost before and after: an estimate, a receipt."""
 
 from __future__ import annotations
 

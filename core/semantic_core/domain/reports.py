@@ -45,7 +45,7 @@ class BulkReport:
     Attributes:
         applied: vectors that are stored now (new or already there).
         chunks_ready: chunks that became READY.
-        refused: vectors that were not trusted, with reasons.
+        refused: vectors that were not stored, with reasons.
     """
 
     applied: int = 0

@@ -11,7 +11,7 @@ from semantic_core.domain.errors import ConfigurationError, DatabaseCorruptError
 
 PLACEHOLDER = "{text}"
 
-# What these models make at most: https://ai.google.dev/gemini-api/docs/embeddings, read 2026-11.
+# The most dimensions: https://ai.google.dev/gemini-api/docs/embeddings, read 2026-11.
 _MOST_DIMENSIONS = {"gemini-embedding-001": 3072, "gemini-embedding-2": 3072}
 
 
@@ -43,7 +43,7 @@ class EmbeddingSpec:
         if not self.model.strip():
             raise ConfigurationError("EmbeddingSpec.model is blank. Name a model.")
         if not self.is_external:
-            # Google's two spellings of one model must be one space, with one cache and one price.
+            # Google has two spellings for one model: both are one space, one cache and one price.
             object.__setattr__(self, "model", self.model.removeprefix("models/"))
         if self.dimensions is None and not self.is_external:
             raise ConfigurationError("EmbeddingSpec.dimensions is missing. Give the vector size.")

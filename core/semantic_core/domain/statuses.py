@@ -1,4 +1,4 @@
-"""Every state a row can be in. The tables repeat them as CHECK constraints."""
+"""Every state that a row can have. The tables repeat them as CHECK constraints."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Self
 
 from semantic_core.domain.errors import DatabaseCorruptError
 
-# How the reason begins for which a text is FAILED that its model does not take whole: it is never
-# sent again by itself.
+# The error message of a FAILED text that is too long for its model begins with this. Such a text
+# is never sent again by itself.
 TOO_LONG = "too long"
 
 
@@ -20,7 +20,7 @@ class _State(StrEnum):
         """Return the state that a row holds.
 
         Raises:
-            DatabaseCorruptError: it is none.
+            DatabaseCorruptError: it is not a state.
         """
         try:
             return cls(value)
@@ -29,7 +29,7 @@ class _State(StrEnum):
 
 
 class EmbeddingStatus(_State):
-    """Where a chunk stands on its way to a vector."""
+    """Whether a chunk has its vector."""
 
     READY = "READY"  #: the serving vector is the one its text asks for
     PENDING = "PENDING"  #: waits for a vector, or for the batch job that brings it
@@ -37,9 +37,9 @@ class EmbeddingStatus(_State):
 
 
 class JobStatus(_State):
-    """Where a batch job stands, in the user's words."""
+    """The state of a batch job, as users see it."""
 
-    CREATED = "CREATED"  #: claimed here, not yet surely accepted by the provider
+    CREATED = "CREATED"  #: claimed here; not known to be accepted by the provider
     SUBMITTED = "SUBMITTED"  #: accepted, waiting at the provider
     PROCESSING = "PROCESSING"  #: running at the provider, or its results are being applied
     COMPLETED = "COMPLETED"  #: every line of its result is stored
@@ -47,11 +47,11 @@ class JobStatus(_State):
 
 
 class JobStep(_State):
-    """The last step of the submit protocol that is surely done: the recovery point."""
+    """The last step of the submit protocol that is committed: the recovery point."""
 
     CLAIMED = "claimed"  #: its texts belong to it; nothing was sent
     UPLOADED = "uploaded"  #: the input file is at the provider; costs nothing
-    CREATING = "creating"  #: the create call may have been sent: from here on money is at stake
+    CREATING = "creating"  #: the create call may have been sent: from here on it may cost money
     SUBMITTED = "submitted"  #: the provider's job id is stored
     FETCHED = "fetched"  #: the provider is done and its result was downloaded once
     APPLIED = "applied"  #: every vector is stored
@@ -83,14 +83,14 @@ class FailureReason(_State):
 
 
 class ItemState(_State):
-    """What became of one content hash in one job."""
+    """The result of one content hash in one job."""
 
     OPEN = "open"
     DONE = "done"
     FAILED = "failed"
     MISSING = "missing"
     RELEASED = "released"  #: its job ended without it, or another job brings it
-    UNSENT = "unsent"  #: let go of before the input file was sent
+    UNSENT = "unsent"  #: dropped before the input file was sent
 
 
 class BudgetUse(StrEnum):
@@ -105,7 +105,7 @@ class BudgetUse(StrEnum):
 
 
 class VectorOrigin(StrEnum):
-    """How a stored vector came to be."""
+    """How a stored vector was made."""
 
     BATCH = "batch"
     LIVE = "live"
@@ -121,7 +121,7 @@ class SearchMode(StrEnum):
 
 
 class Match(StrEnum):
-    """What a search hit rests on."""
+    """What found a search hit."""
 
     VECTOR = "vector"
     KEYWORD = "keyword"

@@ -1,4 +1,4 @@
-"""The frozen values that pass between the layers."""
+"""The frozen values that the packages exchange."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class SplitDocument:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredChunk:
-    """A chunk as it stands in the store."""
+    """A chunk as it is stored."""
 
     id: str
     collection: str
@@ -113,7 +113,7 @@ class StoredChunk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coverage:
-    """What a search could rest on: how many chunks of the collection are in which state.
+    """What a search is based on: how many chunks of the collection are in which state.
 
     Stale chunks (PENDING or FAILED, served by the vector of their older text) are counted
     apart from pending and failed.
@@ -142,8 +142,8 @@ class SearchResult:
     Attributes:
         chunk: the chunk.
         score: never rises down the list. By vector it is the cosine in [-1, 1], in hybrid mode
-            the sum of weighted reciprocal ranks. A keyword hit has no cosine: it scores as the
-            hit above it, and 1 where there is none, so that no threshold drops it for that.
+            the sum of weighted reciprocal ranks. A keyword hit has no cosine: it gets the
+            score of the hit above it, or 1 where there is none, so that no threshold drops it.
         match: what it was found by.
         stale: found by the vector of an older text of this chunk.
     """
@@ -159,18 +159,18 @@ class SearchResult:
 
     @property
     def stale(self) -> bool:
-        """Whether a vector of an older text stands in for this chunk's own."""
+        """Whether it was found by the vector of an older text of this chunk."""
         return self.chunk.is_stale
 
 
 @dataclass(frozen=True, slots=True)
 class SearchResults(Sequence[SearchResult]):
-    """Hits, best first, with what they rest on.
+    """Hits, best first, with what they are based on.
 
     Attributes:
         hits: the results.
         coverage: states of all chunks in the collection.
-        degraded: why the search rests on less than was asked for, or None.
+        degraded: why the search used less than was asked for, or None.
     """
 
     hits: tuple[SearchResult, ...] = ()
@@ -178,7 +178,7 @@ class SearchResults(Sequence[SearchResult]):
     degraded: str | None = None
 
     def because(self, reason: str | None) -> Self:
-        """Return the same with the reason why there was no vector of the query, if there is one."""
+        """Return the same results with the reason for a missing query vector, if there is one."""
         if reason is None:
             return self
         degraded = (self.degraded or NO_QUERY_VECTOR).replace(NO_QUERY_VECTOR, reason)
@@ -205,8 +205,7 @@ class BatchJob:
     count, and where that leaves texts out, an estimate; ``uncounted_tokens`` is the latter part.
 
     Attributes:
-        unreadable: names of those above that are damaged in the database, so that another value
-            stands in for them.
+        unreadable: names of the fields that are damaged in the database; they hold another value.
     """
 
     id: str
@@ -240,7 +239,7 @@ class BatchJob:
     def advice(self) -> str | None:
         """What its state means for its texts and the bill, and what to do; None if it runs well.
 
-        A held job says that in ``error_message``.
+        A held job has its advice in ``error_message``.
         """
         return job_advice(
             status=self.status,
@@ -252,14 +251,14 @@ class BatchJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PassedOver:
-    """Texts of one vector space that the last flush to look at them did not send.
+    """Texts of one vector space that the last flush skipped.
 
     Attributes:
         collections: the collections they wait in.
         model: model id.
-        why: what kept them, and where it is known what is tried next, when, and which setting
-            governs that; in words.
-        since: epoch seconds since when this is why.
+        why: the reason in words and, where known, what is tried next, when, and which setting
+            controls that.
+        since: epoch seconds when this reason was first noted.
     """
 
     collections: tuple[str, ...]
@@ -278,7 +277,7 @@ class QueueStats:
         backing_off: PENDING chunks that wait for their not-before time, within ``waiting``.
         in_flight: PENDING chunks that a job carries.
         ready: chunks with the vector of their text.
-        failed: chunks that will not get one by themselves.
+        failed: chunks that will not get a vector without help.
         stale: PENDING or FAILED chunks served by the vector of an older text.
         oldest_waiting: epoch seconds when the oldest waiting chunk was saved, or None.
         open_jobs: jobs that still hold claims, held ones included.

@@ -1,4 +1,4 @@
-"""Work in other threads, where no interrupt can stop it half way."""
+"""Work in other threads, where no interrupt can stop it in the middle."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ T = TypeVar("T")
 
 
 def uninterrupted(work: Callable[[], T]) -> T:
-    """Do a piece of work whole, whatever comes.
+    """Do a piece of work to its end, even if an interrupt comes.
 
-    Python raises interrupts in the main thread alone. One that comes meanwhile ends the waiting,
-    and the work goes on to its end. For first imports above all: a package whose import broke off
-    has some of its modules, and can never be imported whole again in the same process.
+    Python raises interrupts in the main thread only. An interrupt ends the waiting, and the work
+    goes on to its end. This is mainly for first imports: a package whose import was interrupted
+    cannot be imported again in the same process.
 
     Raises:
-        BaseException: whatever the work raises.
+        BaseException: the error that the work raises.
     """
     if threading.current_thread() is not threading.main_thread():
         return work()
@@ -26,10 +26,10 @@ def uninterrupted(work: Callable[[], T]) -> T:
 
 
 def side_by_side(works: Sequence[Callable[[], T]]) -> list[T]:
-    """Do pieces of work, each in a thread of its own, and return what they give, in order.
+    """Do pieces of work, each in its own thread, and return their results in order.
 
     Raises:
-        BaseException: what the first of them raises that raises anything.
+        BaseException: the error of the first of them that raises one.
     """
     tasks = [_Task(work) for work in works]
     for task in tasks:

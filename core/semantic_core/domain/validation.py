@@ -1,4 +1,4 @@
-"""Checks on what is handed in; each names the thing, the reason and the next step."""
+"""Checks on user input; each error names the value, the reason and the next step."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def whole_number(value: object, *, what: str = "limit", least: int = 0) -> int:
         number = None
     if number is None or not least <= number < 2**63:
         raise InvalidInputError(f"{what}={_shown(value)}: use a whole number, {least} or more.")
-    # Nothing is more than that, and sums of it still fit.
+    # No number of things is larger, and sums of it still fit 64 bits.
     return min(number, _MOST)
 
 
@@ -228,7 +228,7 @@ def _as_array(vector: VectorLike, what: str) -> npt.NDArray[Any]:
 def _floats_at_once(vector: Sequence[float]) -> npt.NDArray[Any] | None:
     """Return plain floats as float32 in a fraction of the time, or None: look more closely.
 
-    A bool among floats would pass for 0.0 or 1.0, which hardly ever stand in an embedding.
+    A bool among floats would pass for 0.0 or 1.0, which are rare in an embedding.
     """
     try:
         values = np.frombuffer(struct.pack(f"<{len(vector)}f", *vector), dtype="<f4")

@@ -1,11 +1,11 @@
-"""Alternatives on one key as one list, which is looked up at once instead of one by one."""
+"""Merge alternatives on one key into one list, which is looked up in one step."""
 
 from __future__ import annotations
 
 from semantic_core.filters.operators import Operator
 from semantic_core.filters.tree import And, Condition, Filter, Or
 
-# What an OR and an AND of each of these come to.
+# The operator of the list that an OR, or an AND, of these becomes.
 _LISTS = {
     Or: {Operator.EQ: Operator.IN, Operator.IN: Operator.IN},
     And: {Operator.NE: Operator.NIN, Operator.NIN: Operator.NIN},
@@ -13,7 +13,7 @@ _LISTS = {
 
 
 def merged_parts(group: And | Or) -> list[Filter]:
-    """Return the parts of a group, with those that ask one key for a value in one list each."""
+    """Return the parts of a group; those that compare the same key with a value become one list."""
     lists = _LISTS[type(group)]
     parts: list[Filter] = []
     wanted: dict[str, list[object]] = {}

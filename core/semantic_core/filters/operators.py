@@ -1,4 +1,4 @@
-"""The operators of a filter, and the values each of them takes."""
+"""The operators of a filter, and the values that each takes."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from semantic_core.domain.validation import check_text
 
 Scalar = str | int | float | bool
 
-# SQLite takes patterns of up to 50,000 bytes, and its matcher calls itself once a wildcard.
+# SQLite takes patterns of up to 50,000 bytes, and its matcher recurses at each wildcard.
 MOST_PATTERN = 1000
 
 
 class Operator(StrEnum):
-    """What is asked of one metadata value. In a dict its name has a ``$`` before it.
+    """The test of one metadata value. In a dict its name has a ``$`` before it.
 
     Numbers equal numbers (1 and 1.0), a bool is no number, a number never matches a string.
     Whole numbers in metadata beyond 64 bits compare as floats.
@@ -38,7 +38,7 @@ class Operator(StrEnum):
     CONTAINS = "contains"  #: a list that holds this value
     TEXT_MATCH = "text_match"  #: a string with this literal text in it
     TEXT_MATCH_INSENSITIVE = "text_match_insensitive"  #: the same after str.lower() of both
-    LIKE = "like"  #: a whole string: % stands for any text, _ for one character; no escape
+    LIKE = "like"  #: the whole string; % matches any text, _ one character; no escape
     ILIKE = "ilike"  #: the same after str.lower() of both
     IS_EMPTY = "is_empty"  #: missing, null, "" or []; with False the opposite
     EXISTS = "exists"  #: the key is there, even with a null; with False the opposite
@@ -57,7 +57,7 @@ def check_key(key: object) -> None:
     """Check a metadata key.
 
     Raises:
-        InvalidFilterError: it is no string, or one that no metadata can hold.
+        InvalidFilterError: it is not a string, or metadata cannot hold it.
     """
     if not isinstance(key, str):
         raise InvalidFilterError(f"The filter key {short(key)} is no string.")
@@ -65,7 +65,7 @@ def check_key(key: object) -> None:
 
 
 def fitting_value(key: str, operator: Operator, value: object) -> object:
-    """Return a value as its operator keeps it: plain types, a list as a tuple.
+    """Return a value in the form that its operator needs: plain types, a list as a tuple.
 
     Raises:
         InvalidFilterError: it does not fit the operator.

@@ -1,4 +1,4 @@
-"""A filter written as a dict, in the dialect that LangChain's users know."""
+"""Parse a filter that is written as a dict, in the dialect of LangChain."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _OPERATORS = {f"${operator}": operator for operator in Operator}
 
 
 def parse_filter(filters: Filter | Mapping[str, Any] | None) -> Filter | None:
-    """Return a filter tree, or None where nothing is asked (None, or an empty dict).
+    """Return a filter tree, or None where there is no condition (None, or an empty dict).
 
     Args:
         filters: a tree, or a dict of keys to values or to operators:
@@ -40,13 +40,13 @@ def parse_filter(filters: Filter | Mapping[str, Any] | None) -> Filter | None:
     if filters is None or (isinstance(filters, Mapping) and not filters):
         return None
     if sum(1 for _ in islice(_conditions(filters, 1), MOST_CONDITIONS + 1)) > MOST_CONDITIONS:
-        # Before any of them is looked at.
+        # Before any of them is parsed.
         raise too_many()
     return _parse(filters, 1)
 
 
 def _conditions(filters: object, level: int) -> Iterator[None]:
-    """Yield once for each condition, as far as it looks like one."""
+    """Yield once for each entry that looks like a condition."""
     if isinstance(filters, Filter):
         yield from repeat(None, filters.size)
     elif isinstance(filters, Mapping) and level <= MOST_LEVELS:

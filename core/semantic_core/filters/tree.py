@@ -46,13 +46,13 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """Filters joined by one word.
+    """Filters joined by one operator.
 
     Attributes:
         parts: one or more filters.
 
     Raises:
-        InvalidFilterError: there are none, too many, or they are nested too deeply.
+        InvalidFilterError: there are no parts, too many, or they are nested too deeply.
     """
 
     parts: tuple[Filter, ...]
@@ -60,7 +60,7 @@ class _Group:
     size: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        # As many as are too many: what makes more of them is not asked for the rest.
+        # One more than allowed is enough to refuse: an endless iterable is not read to its end.
         object.__setattr__(self, "parts", tuple(islice(self.parts, MOST_CONDITIONS + 1)))
         if not self.parts:
             raise InvalidFilterError(
@@ -83,7 +83,7 @@ class Or(_Group):
 
 @dataclass(frozen=True, slots=True)
 class Not:
-    """The part does not match, be it that its key is missing."""
+    """The part does not match; a missing key counts as no match."""
 
     part: Filter
     levels: int = field(init=False, repr=False, compare=False)
@@ -109,7 +109,7 @@ def check_level(level: int) -> None:
 
 
 def too_many() -> InvalidFilterError:
-    """Return the error for a filter that asks too much."""
+    """Return the error for a filter with too many conditions."""
     return InvalidFilterError(
         f"The filter has more than {MOST_CONDITIONS} conditions. Ask for many values of one key "
         "with $in."

@@ -36,7 +36,7 @@ LONGEST_LIMIT = max(facts.token_limit or 0 for facts in MODELS.values())
 
 
 def caution(model: str, *, prices: PriceTable, now: float) -> str | None:
-    """Return what stands against sending texts to a model, or None.
+    """Return why no texts should be sent to a model, or None.
 
     That it has been shut down, or what it means that it has no price or no token limit here.
     """

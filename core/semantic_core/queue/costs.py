@@ -134,7 +134,7 @@ def spent_since(
             f"AND {_MAY_HAVE_COST} ORDER BY created_at, id",
             {"since": since, "until": until},
         ).fetchall()
-    # A damaged number is not known: the estimate stands in for a count, the table for a price.
+    # A damaged number counts as unknown: the estimate replaces a count, the table a price.
     read = [read_columns(names, row)[0].values() for row in rows]
     return [
         SpentTokens(

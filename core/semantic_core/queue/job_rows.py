@@ -1,4 +1,4 @@
-"""Job rows as values, whatever stands in one of their columns: one bad row hides no other."""
+"""Job rows as values, whatever their columns contain: one damaged row hides no other."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _PLAIN_NAME = re.compile(r"[A-Za-z0-9-]{1,64}")
 # The year 10000, which no date can say.
 _END_OF_TIME = 253_402_300_800.0
 
-# Without these nobody can say where a job stands, whose it is, or whether its results are whole.
+# Without these columns the state of a job, its owner, or the completeness of its results is unknown.
 NEEDED = frozenset(
     {
         *("step", "status", "hold_reason", "display_name", "model", "fingerprint"),
@@ -37,7 +37,7 @@ NEEDED = frozenset(
 def read_columns(
     names: Sequence[str], row: Sequence[Any]
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Return a row's values, and the names of those for which something else had to stand in."""
+    """Return a row's values, and the names of those that had to be replaced."""
     values: dict[str, Any] = {}
     unreadable = []
     for name, raw in zip(names, row, strict=True):
@@ -109,7 +109,7 @@ def job_spec(connection: Connection, job_id: str) -> EmbeddingSpec:
 
 
 def _text(raw: object) -> str:
-    # A surrogate stands for a byte that is no text; encoding it is refused with a ValueError.
+    # A surrogate marks a byte that is not text; encoding it raises a ValueError.
     if not isinstance(raw, str) or not raw.encode():
         raise ValueError(raw)
     return raw
@@ -155,7 +155,7 @@ def _or_none(read: Callable[[Any], Any]) -> Callable[[object], Any]:
     return lambda raw: None if raw is None else read(raw)
 
 
-# How each column is read, and what stands in for one that cannot be: never what would end a job
+# How each column is read, and what replaces an unreadable value: never one that would end a job
 # or free its texts.
 _COLUMNS: dict[str, tuple[Callable[[Any], Any], Any]] = {
     "id": (_plain_name, "?"),

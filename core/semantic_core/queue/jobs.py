@@ -86,7 +86,7 @@ class JobRecord:
             ).fetchone()
         if row is None:
             raise BatchNotFoundError(
-                f"There is no batch job {job_id!r}. `semcore status` lists those there are.",
+                f"There is no batch job {job_id!r}. `semcore status` lists the existing jobs.",
                 batch_id=job_id,
             )
         values, unreadable = read_columns(names, row)
@@ -244,7 +244,7 @@ def keep_lease(connection: Connection, job_id: str, *, token: str, until: float)
     if not _update(connection, job_id, _Job.lease_token == token, lease_until=until):
         raise TransitionError(
             f"Batch job {job_id} was taken over by another process. Nothing was changed here; "
-            "sync_status() shows where it stands.",
+            "sync_status() shows its state.",
             batch_id=job_id,
         )
 

@@ -61,7 +61,7 @@ def keep_live(connection: Connection, *, token: str, count: int, until: float) -
     if run(connection, kept).rowcount != count:
         raise TransitionError(
             "Texts that were about to be embedded live were taken over by another process, since "
-            "this one stood still for too long. Nothing was sent here."
+            "this process was suspended for too long. This call sent nothing."
         )
 
 

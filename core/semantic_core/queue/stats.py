@@ -68,7 +68,7 @@ def read_stats(connection: Connection, *, collection_id: int | None, now: float)
 
 
 def _passed_over(connection: Connection, collection_id: int | None) -> Iterator[PassedOver]:
-    """Yield what flushes pass over, what was so first."""
+    """Yield what flushes skip, the longest skipped first."""
     for names, *values in connection.execute(
         "SELECT json_group_array(c.name), s.model, s.passed_over, s.passed_at FROM spaces s "
         "JOIN collections c ON c.space_id = s.id WHERE s.passed_over IS NOT NULL "

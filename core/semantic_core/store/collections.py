@@ -19,7 +19,7 @@ _MOST_SHOWN = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collection:
-    """A collection as it stands in the store.
+    """A collection as it is stored.
 
     Attributes:
         id: its row.

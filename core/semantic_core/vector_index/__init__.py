@@ -1,4 +1,4 @@
-"""Top-k over vectors: a disposable cache of rows that live elsewhere. Knows no SQL."""
+"""Top-k search over vectors: a disposable cache of rows in the database. It uses no SQL."""
 
 from semantic_core.vector_index.arrays import Floats, Ids
 from semantic_core.vector_index.index import NO_HITS, Hits, VectorIndex

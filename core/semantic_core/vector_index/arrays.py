@@ -9,13 +9,13 @@ Floats = npt.NDArray[np.float32]
 """Vectors of shape (n, dimensions), or scores of shape (n,)."""
 
 Ids = npt.NDArray[np.int64]
-"""What the caller names vectors by."""
+"""The caller's ids of vectors."""
 
 Rows = npt.NDArray[np.int64]
-"""Where they stand in the matrix; a row's number changes when the index is compacted."""
+"""Row numbers of the matrix; they change when the index is compacted."""
 
 Flags = npt.NDArray[np.bool_]
-"""One a row."""
+"""One for each row."""
 
 Words = npt.NDArray[np.uint64]
-"""Codes of shape (words, n): one bit a dimension, 64 dimensions a word, word by word."""
+"""Codes of shape (words, n): one bit per dimension, 64 dimensions per word, word by word."""

@@ -1,10 +1,11 @@
-"""One bit a dimension: a first pass that reads a thirty-second of the matrix.
+"""One bit per dimension: a first pass that reads a thirty-second of the matrix.
 
-A bit says on which side of the mean a vector lies. The number of bits in which two codes differ
-estimates the angle between the vectors; the true scores of the best rows by that estimate are
-then computed from the matrix. On real text embeddings (61,911 of 384 dimensions) the ten nearest
-are among the best 2,000 by estimate in 99.94 % of all cases. The mean matters: embeddings of some
-models all point one way, and then most of their bare signs are equal.
+A bit says whether a vector is above or below the mean in that dimension. The number of bits in
+which two codes differ estimates the angle between the vectors; the true scores of the best rows
+by that estimate are then computed from the matrix. On real text embeddings (61,911 of 384
+dimensions) the ten nearest are among the best 2,000 by estimate in 99.94 % of all cases. The mean
+is needed: embeddings of some models all point in nearly the same direction, so most of their signs
+would be equal.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from semantic_core.vector_index.arrays import Floats, Rows, Words
 
 Distances = npt.NDArray[np.uint16]
 
-# More than any two codes can differ.
+# A distance larger than any two codes can have.
 FARTHEST = np.uint16(np.iinfo(np.uint16).max)
 
-# Rows coded, or compared, at once: what lies between two steps stays in a core's own cache.
+# Rows coded, or compared, at once: the intermediate arrays stay in one core's cache.
 _CODED = 1024
 _COMPARED = 8192
 
@@ -30,8 +31,8 @@ _WORD = 64
 class Codes:
     """The codes of the rows 0, 1, 2, …, stored word by word.
 
-    Word by word, because numpy then works through long contiguous arrays: row by row it is three
-    times slower.
+    Word by word, so that numpy works through long contiguous arrays: row by row is three times
+    slower.
 
     Args:
         mean: of the vectors, shape (dimensions,).
@@ -63,7 +64,7 @@ class Codes:
         self.count += len(vectors)
 
     def distances(self, query: Floats, count: int) -> Distances:
-        """Return in how many bits the codes of the first ``count`` rows differ from the query's."""
+        """Return how many bits of each of the first ``count`` codes differ from the query's code."""
         code = self._encode(query[None, :])[:, 0]
         base = self._base.shape[1]
         distances = np.empty(count, dtype=np.uint16)
@@ -93,7 +94,7 @@ def word_count(dimensions: int) -> int:
 
 
 def _compare(codes: Words, code: Words, out: Distances) -> None:
-    # Few steps over much: numpy lets other threads run in each, and then waits for its turn again.
+    # A few large steps: in each, numpy releases the GIL, and must wait to get it back.
     for start in range(0, len(out), _COMPARED):
         part = slice(start, start + _COMPARED)
         bits = np.bitwise_count(codes[:, part] ^ code[:, None])

@@ -1,4 +1,4 @@
-"""Which rows are worth scoring: the best by their codes, as many as recall needs."""
+"""The first pass of a search: choose the rows to score, as many as recall needs."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from semantic_core.vector_index.arrays import Floats, Rows
 from semantic_core.vector_index.codes import FARTHEST, Codes
 from semantic_core.vector_index.matrix import Matrix
 
-# Below this many rows multiplying all of them is as fast.
+# Below this many rows, scoring all of them is as fast.
 LEAST_ROWS = 20_000
 
-# Re-scoring a row costs as much as multiplying several: it is fetched from anywhere.
+# Scoring one row again costs as much as scoring several in order: its memory is far away.
 FETCH_COST = 5
 
-# Of 61,911 real text embeddings the best 1,500 by code hold 99.96 % of the true top ten, and what
-# more hits take keeps 99.9 % of the true top twenty, thirty, fifty and hundred. It takes hardly
-# more among more rows.
+# On 61,911 real text embeddings the best 1,500 by code contain 99.96 % of the true top 10. With
+# the extra depth for more hits they contain 99.9 % of the true top 20, 30, 50 and 100. More rows
+# need hardly more depth.
 _LEAST_DEPTH = 1_500
 _MORE_HITS = 12
 
-# What is measured on the stored vectors themselves: how deep 99 of 100 neighbours lie. Four times
-# that depth holds the rest up to about one in 2,000.
+# The depth that holds 99 of 100 neighbours is measured on the stored vectors themselves. Four
+# times that depth misses about one neighbour in 2,000.
 _SAMPLES = 32
 _NEIGHBOURS = 10
 _MEASURED_SHARE = 0.99
 _SAFETY = 4
 
-# Rows whose mean stands for that of all.
+# The mean is taken over this many rows, not over all.
 _MEAN_SAMPLE = 4096
 
 
@@ -38,16 +38,15 @@ class FirstPass:
     """Codes of a matrix, and how deep their order must be searched.
 
     Not every model's vectors suit one bit a dimension, so the depth is measured on the vectors
-    themselves. Where it comes out too deep to be worth it, `depth` says so by being so large
-    that every search is exact.
+    themselves. Where the depth is too large to save time, every search is exact.
 
-    Branches of a matrix share one: their common rows have the same codes, and it may hold more than
-    a branch has.
+    Branches of a matrix share one: their common rows have the same codes. It may hold more rows
+    than a branch has.
 
     Attributes:
         codes: one a row.
-        depth: how many rows to score for the sake of ten or less.
-        measured_at: rows there were when mean and depth were measured.
+        depth: how many rows to score for ten hits or fewer.
+        measured_at: the number of rows when mean and depth were measured.
     """
 
     codes: Codes
@@ -63,11 +62,11 @@ class FirstPass:
         return cls(codes, _measured_depth(matrix, codes), matrix.count)
 
     def is_outdated(self, matrix: Matrix) -> bool:
-        """Whether there are so many new rows that mean and depth may be others."""
+        """Whether so many rows are new that mean and depth may have changed."""
         return matrix.count >= 2 * self.measured_at
 
     def catch_up(self, matrix: Matrix) -> None:
-        """Code the rows that came since."""
+        """Code the rows that were added since."""
         for _, part in matrix.parts(self.codes.count):
             self.codes.extend(part)
 
@@ -76,7 +75,7 @@ class FirstPass:
         return FirstPass(Codes(self.codes.mean, self.codes.of(rows)), self.depth, len(rows))
 
     def depth_for(self, limit: int) -> int:
-        """Return how many rows to score for the sake of the ``limit`` nearest."""
+        """Return how many rows to score to find the ``limit`` nearest."""
         return self.depth + self.depth * max(0, limit - _NEIGHBOURS) // _MORE_HITS
 
     def best(self, matrix: Matrix, query: Floats, depth: int, rows: Rows | None) -> Rows:
@@ -85,8 +84,8 @@ class FirstPass:
         Args:
             matrix: the coded one.
             query: as the matrix holds its rows.
-            depth: less than there are rows to choose from.
-            rows: the only rows to choose from, living ones; None for all that live.
+            depth: fewer than the rows to choose from.
+            rows: the rows to choose from, none of them dead; None for all that are not dead.
         """
         distances = self.codes.distances(query, matrix.count)
         if rows is not None:
@@ -106,7 +105,7 @@ def _mean(matrix: Matrix) -> Floats:
 
 
 def _measured_depth(matrix: Matrix, codes: Codes) -> int:
-    """Measure how deep, by estimate, the true neighbours of some stored vectors lie."""
+    """Measure how deep one must search, by estimate, to find the true neighbours of some vectors."""
     rows = matrix.live_rows()
     some = np.linspace(0, len(rows) - 1, min(len(rows), _SAMPLES)).astype(np.int64)
     queries = matrix.gather(rows[some])

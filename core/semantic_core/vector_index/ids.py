@@ -1,4 +1,4 @@
-"""Which row holds which id, in arrays alone: a dict entry a row would take seconds to load."""
+"""Which row holds which id, in arrays: a dict with an entry per row would take seconds to load."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from semantic_core.vector_index.arrays import Flags, Ids, Rows
 class IdMap:
     """Rows by id, kept as a few sorted runs that are searched by bisection.
 
-    A run is never changed, only merged, and only with one not much longer than itself: adding
-    costs O(log n) a row in all, and there are at most O(log n) runs. Rows that are dead drop out
-    when their run is merged.
+    A run is never changed, only merged, and only with one that is not much longer: adding costs
+    O(log n) per row in total, and there are at most O(log n) runs. Dead rows are dropped when
+    their run is merged.
 
     Args:
         ids: ids of the rows 0, 1, 2, …, ascending.
@@ -24,13 +24,13 @@ class IdMap:
             self._runs.append((ids, np.arange(len(ids), dtype=np.int64)))
 
     def branch(self) -> IdMap:
-        """Return a map of the same rows; what is added to it is not in this one."""
+        """Return a map of the same rows; rows added to it are not added to this one."""
         other = IdMap(np.empty(0, dtype=np.int64))
         other._runs.extend(self._runs)  # of the same class
         return other
 
     def add(self, ids: Ids, rows: Rows, dead: Flags) -> None:
-        """Add rows under ids that no living row has."""
+        """Add rows under ids that no row has, except dead ones."""
         self._runs.append(_sorted(ids, rows))
         while len(self._runs) > 1 and len(self._runs[-2][0]) < 2 * len(self._runs[-1][0]):
             later, earlier = self._runs.pop(), self._runs.pop()
@@ -39,7 +39,7 @@ class IdMap:
             self._runs.append(_sorted(np.concatenate((earlier[0], later[0]))[lives], both[lives]))
 
     def find(self, ids: Ids, dead: Flags) -> Rows:
-        """Return the living row of each id, -1 where there is none. Fastest with ascending ids."""
+        """Return the row of each id, -1 for none or a dead one. Fastest with ascending ids."""
         rows = np.full(len(ids), -1, dtype=np.int64)
         for run_ids, run_rows in self._runs:
             if not len(run_ids):
@@ -52,6 +52,6 @@ class IdMap:
 
 
 def _sorted(ids: Ids, rows: Rows) -> tuple[Ids, Rows]:
-    # Stable, because that sort takes linear time where two sorted runs are joined.
+    # Stable, because that sort takes linear time on two sorted runs in sequence.
     order = np.argsort(ids, kind="stable")
     return ids[order], rows[order]

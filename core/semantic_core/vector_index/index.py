@@ -1,4 +1,4 @@
-"""The index: put, remove, search. Exact, or by a first pass over codes where that pays."""
+"""The index: put, remove, search. Exact, or with a first pass over codes where that is faster."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ class VectorIndex:
     # --- writing -------------------------------------------------------------------------
 
     def put(self, ids: Sequence[int] | Ids, vectors: Floats) -> None:
-        """Add or replace vectors; of an id that stands twice the last one counts.
+        """Add or replace vectors; of an id that appears twice, the last vector counts.
 
         A vector that cannot be compared (not finite, or of no direction) leaves its
         id without any: the store refuses such vectors, and one bad row must not end search.

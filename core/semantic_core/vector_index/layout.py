@@ -1,4 +1,4 @@
-"""What stands where in a saved index, and the checksum over it.
+"""The layout of a saved index, and the checksum over it.
 
 Little-endian. First a page with the header and the checksum. Then, each from a multiple of 64
 bytes on: the ids (int64, ascending); where there is a first pass, its mean (float32) and codes;
@@ -31,7 +31,7 @@ _ALIGNMENT = 64
 _DIGEST_SIZE = 32
 
 # The checksum lays the words (uint64) out in lines, adds up each line and, over many lines, each
-# column, and hashes the sums: no two words or vectors can change places, wherever they stand. That
+# column, and hashes the sums: no two words or vectors can change places anywhere in the file. That
 # takes 1.7 times as long as adding up alone, and half as long as a CRC. A block of lines stays in a
 # core's own cache while it is added up twice; segments are summed by several cores at once.
 _COLUMNS = 2048
@@ -176,7 +176,7 @@ class Header(NamedTuple):
         return digest.digest()
 
     def check(self, page: bytes, content: mmap.mmap) -> None:
-        """Compare the checksum that stands in the first page.
+        """Compare the checksum in the first page.
 
         Raises:
             UnusableError: something was changed.

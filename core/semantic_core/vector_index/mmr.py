@@ -1,4 +1,4 @@
-"""Maximal marginal relevance: near the query, but not all of them saying the same."""
+"""Maximal marginal relevance: hits near the query that differ from each other."""
 
 from __future__ import annotations
 
@@ -73,13 +73,13 @@ def diversify(
     limit: int,
     relevance: float,
 ) -> list[SearchResult]:
-    """Choose again, among all that was found by vector, for the places of the vector hits.
+    """Choose the vector hits again, among all that were found by vector.
 
-    Keyword hits have no vector to compare: each keeps the place that its rank gave it.
+    Keyword hits have no vector to compare: each keeps its rank.
 
     Args:
         hits: more than ``limit``, best first.
-        vectors: by chunk id; a hit by vector that has none any more is left out.
+        vectors: by chunk id; a vector hit whose vector is gone is left out.
         query: of shape (dimensions,).
         limit: how many to return at most.
         relevance: see `maximal_marginal_relevance`.

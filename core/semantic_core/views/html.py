@@ -1,7 +1,7 @@
 """Pieces of HTML that notebooks show. Everything that comes in is escaped here, and only here.
 
 Text takes its colour from the page around it, and lines and surfaces are half transparent, so
-that it looks right on light and on dark pages. Styles stand on the elements: a notebook that is
+that it looks right on light and on dark pages. Styles are set on the elements: a notebook that is
 not trusted loses style sheets, and GitHub loses all styles, where the tables remain.
 """
 
@@ -27,7 +27,7 @@ _DOT = "display:inline-block;width:.65em;height:.65em;border-radius:50%;margin-r
 
 
 class Tone(StrEnum):
-    """What a colour stands for; each is told from white and from black by at least 3 to 1."""
+    """What a colour means; each has a contrast of at least 3:1 against white and against black."""
 
     GOOD = "#2a9d5c"
     BUSY = "#3f83d6"
@@ -64,7 +64,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: 
     """Return a table with headings.
 
     Args:
-        columns: their headings; those that stand in ``numbers`` too are flush right.
+        columns: their headings; those that are in ``numbers`` too are aligned right.
         rows: as many values as columns in each.
         numbers: headings of columns that hold numbers, separated by blanks.
     """

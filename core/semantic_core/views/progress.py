@@ -96,7 +96,7 @@ def open_bar(description: str, *, unit: str) -> Iterator[Bar]:
     except MissingExtraError:
         yield _ignore
         return
-    # Without a thread of its own, which would draw between two steps of whoever is interrupted.
+    # Without its own thread, which would draw while the interrupted thread cleans up.
     with progress.Progress(
         progress.TextColumn("{task.description}"),
         progress.BarColumn(bar_width=_WIDTH),

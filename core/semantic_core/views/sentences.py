@@ -45,7 +45,7 @@ def passed_over(passed: PassedOver) -> str:
 
 def passed_over_since(passed: PassedOver) -> str:
     """Return the same, with the time it goes on."""
-    return f"Passed over since {moment(passed.since)}: {passed_over(passed)}"
+    return f"Skipped since {moment(passed.since)}: {passed_over(passed)}"
 
 
 def overdue(job: BatchJob) -> str:

@@ -44,7 +44,7 @@ def moment(epoch: float | None) -> str:
 def visible(text: str) -> str:
     r"""Return a text from outside so that it is shown and nothing of it is obeyed.
 
-    What a reader would not see stands as JSON escapes it, such as ``\\u001b``: within a string of
+    What a reader would not see is written as JSON escapes it, such as ``\\u001b``: within a string of
     JSON that is the same character still.
     """
     return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

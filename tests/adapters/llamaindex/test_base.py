@@ -148,7 +148,7 @@ def test_a_text_that_was_embedded_before_is_ready_at_once(
 @pytest.mark.parametrize(
     ("bad", "error", "match"),
     [
-        ([node("a"), node("a", n=2)], DuplicateIdError, "'a' stands twice"),
+        ([node("a"), node("a", n=2)], DuplicateIdError, "'a' appears twice"),
         ([node("a", when=object())], InvalidMetadataError, "'a'.*object"),
         ([node("a", t=(1, 2))], InvalidMetadataError, "tuple"),
         ([node("a", embedding=[1.0] * 8)], InvalidVectorError, "8 dimensions, not 768"),

@@ -46,7 +46,7 @@ def test_a_healthy_database(database: Path) -> None:
     assert "no batch key" in result.output
 
 
-def test_what_is_wrong_is_shown_mended_and_gone(database: Path) -> None:
+def test_what_is_wrong_is_shown_fixed_and_gone(database: Path) -> None:
     spoil(database)
     result = run(database, "doctor")
     assert result.exit_code == 1
@@ -54,7 +54,7 @@ def test_what_is_wrong_is_shown_mended_and_gone(database: Path) -> None:
     assert "semcore doctor --fix" in result.output
     result = run(database, "doctor", "--fix")
     assert result.exit_code == 0
-    assert "[mended] counts" in result.output
+    assert "[fixed] counts" in result.output
     assert run(database, "doctor").exit_code == 0
 
 

@@ -100,7 +100,7 @@ def test_what_is_passed_over_is_named_with_its_reason(database: Path, tmp_path: 
         assert result.exit_code == 0
     reason = "default (gemini-embedding-001): 1 text, fewer than min_size=3."
     assert f"Nothing sent: 1 distinct text waiting.\n{reason}" in result.output
-    assert re.search(f"Passed over since [^:]*:[^:]*: {re.escape(reason)}", status(database))
+    assert re.search(f"Skipped since [^:]*:[^:]*: {re.escape(reason)}", status(database))
 
 
 def test_a_pause_is_shown_and_ended_by_a_retry(
@@ -117,4 +117,4 @@ def test_a_pause_is_shown_and_ended_by_a_retry(
             assert "at most 200,000 tokens" in status(path)
     assert "1 chunk waits again" in outputs[2]
     assert "Sent 1 text" in outputs[3]
-    assert "Passed over" not in status(path)
+    assert "Skipped" not in status(path)

@@ -166,7 +166,7 @@ def rows_of(job: BatchJob) -> list[str]:
                 *("ready 30,005", "in flight 2,004", "waiting 1,001", "failed 46", "33,056 chunks"),
                 *("902 distinct texts", "later: 83", "57", moment(NOW), "1 job held"),
                 "no price for a model",
-                f"Passed over since {moment(NOW + 1800)}: side, other (a-model): it is too early",
+                f"Skipped since {moment(NOW + 1800)}: side, other (a-model): it is too early",
                 *("33333333-job: at the provider since " + moment(NOW + 600), moment(NOW + 7200)),
                 "44444444-job: its results are there since " + moment(NOW + 1200),
                 *(*rows_of(JOB), *rows_of(HELD), "FAILED", "held: lost", "it expired", "78,002"),

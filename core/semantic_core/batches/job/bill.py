@@ -11,7 +11,7 @@ from semantic_core.queue.jobs import JobRecord
 
 @dataclass(slots=True)
 class Bill:
-    """Tokens of the texts that were embedded, each text once, however often its line stands.
+    """Tokens of the texts that were embedded, each text once, however many lines it has.
 
     A line whose vector cannot be used was embedded, too; one with the provider's error was not.
 

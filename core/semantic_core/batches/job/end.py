@@ -96,7 +96,7 @@ def end_job(
 
     Args:
         job: the job, under lease.
-        steps: where it must stand; None for wherever its row says, even where that is no step.
+        steps: the steps it may be at; None for any, even where its row names no step.
         reason: why it ends.
         error: the same in words; kept on the job, and on chunks that have no tries left.
         use: what this takes from the retry budget of each text.

@@ -17,9 +17,9 @@ _PAGE = 500
 def lines_of(job: LeasedJob) -> Iterator[bytes]:
     """Yield the lines of a job's input file, one a text.
 
-    What is not yielded is settled: a hash that no chunk wants any more is let go of, a text that
+    What is not yielded is settled: a hash that no chunk wants any more is dropped, a text that
     no file can hold fails, and what the file has no room for goes with a later job. A text that
-    is not the one its hash names fails as well: its vector would serve another text for ever.
+    is not the one its hash names fails, too: its vector would stay on another text.
     """
     spec = job.spec()
     encode = job.context.provider.line(spec)

@@ -53,7 +53,7 @@ class Workspace:
                 raise
             raise TransitionError(
                 f"A temporary file of batch job {job_id} is gone: another process took the job "
-                "over. Nothing was changed here; sync_status() shows where it stands.",
+                "over. Nothing was changed here; sync_status() shows its state.",
                 batch_id=job_id,
             ) from error
         finally:

@@ -65,7 +65,7 @@ def _new_file(folder: Path) -> Iterator[Path]:
     """Give a new file, which is gone afterwards if it still has this name.
 
     It will hold the user's text: nobody else may read it, not even while it grows. Who is killed
-    leaves it unlocked, and whoever comes next removes it.
+    leaves it unlocked, and the next backup removes it.
     """
     for path in _places(folder):
         with new_file(path) as descriptor:

@@ -6,7 +6,7 @@ parent closes the file, it deletes the log into which the child still writes. So
 are closed before a fork (https://www.sqlite.org/howtocorrupt.html, section 2.6).
 
 Nothing here waits for another thread but a fork, and that not for long: an interrupt may come
-anywhere, and whoever it ends must leave nobody waiting.
+anywhere, and the thread that it ends must not leave others waiting.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ COMMON_SHARE = 5
 # Counted to the end below this; above it only as far as it takes to know that a word is common.
 _COUNTED = 1000
 
-# With accents that stand apart from their letter, which the tokenizer takes off itself.
+# Accents as separate characters: the tokenizer removes those itself.
 _WORD = re.compile(r"\w[\w\u0300-\u036f]*")
 
 
@@ -200,7 +200,7 @@ def choose_words(
 def _count_words(
     connection: Connection, quoted: list[str], rows: Sql, *, bound: int
 ) -> dict[str, int]:
-    """Return in how many rows each word stands, counted no further than ``bound``."""
+    """Return how many rows contain each word, counted up to ``bound``."""
     return dict(
         connection.execute(
             "SELECT w.value, (SELECT count(*) FROM (SELECT 1 FROM chunks_fts f "

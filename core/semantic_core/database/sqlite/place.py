@@ -36,7 +36,7 @@ class Place:
         Raises:
             DatabaseCorruptError: there is a log with changes, and nothing that they belong to.
         """
-        # The log first: whoever makes a new database writes to the file before there is a log.
+        # The log first: a process that makes a database writes the file before there is a log.
         log = _status(self._log)
         if log is None or not log.st_size:
             return

@@ -210,7 +210,7 @@ class GeminiBatchClient:
         return read_operation(as_operation(created))
 
     def job(self, job_id: str, /) -> RemoteJob:
-        """Ask how a job stands.
+        """Ask for the state of a job.
 
         Raises:
             RemoteNotFoundError: it is gone, or belongs to another key's project: the provider
@@ -246,7 +246,7 @@ class GeminiBatchClient:
             for operation in read_operations(read)
             if display_name_of(operation).startswith(prefix) or input_file_of(operation) in inputs
         )
-        # Of the first page: the newest jobs stand on it.
+        # From the first page, which lists the newest jobs.
         return JobListing(jobs=jobs, date=dates[0])
 
     def staged_files(self, prefix: str = "", /) -> list[RemoteFile]:

@@ -155,7 +155,7 @@ class GeminiEmbedder:
         """Embed texts, one request at a time, and tell of each what became of it.
 
         A text that is too long costs no other one its vector. Where the provider refuses a group
-        for it, which costs nothing, the group is halved until it stands alone; one that may be
+        for it, which costs nothing, the group is halved until that text is alone; one that may be
         too long goes alone, since an answer counts the tokens of all its texts together.
 
         Args:

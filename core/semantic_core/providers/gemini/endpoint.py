@@ -1,4 +1,4 @@
-"""Where Gemini is asked: Google itself, or what stands in for it."""
+"""The address of the Gemini API: Google itself, or a replacement such as the emulator."""
 
 from __future__ import annotations
 

@@ -66,14 +66,14 @@ class LineError:
 
     @classmethod
     def find(cls, record: dict[str, Any]) -> Self | None:
-        """Return the error of a result line, in whatever form it stands, or None."""
+        """Return the error of a result line, in whichever form it is written, or None."""
         response = record.get("response")
         inner = response.get("error") if isinstance(response, dict) else None
         status = record.get("status")
         for candidate in (
             record.get("error"),
             inner,
-            # Elsewhere the same name stands for a mere word.
+            # In other places the same name is a plain string.
             status if isinstance(status, dict) and "code" in status else None,
         ):
             is_ok = isinstance(candidate, dict) and candidate.get("code") in (0, "0", 200)

@@ -30,7 +30,7 @@ def read_operations(read: ReadPage) -> Iterator[dict[str, Any]]:
     """
     for page in _pages(read):
         operations = page.get("operations", [])
-        # Without the field, jobs could stand under another name: overlooking one would mean
+        # Without the field, jobs could be listed under another name: missing one would mean
         # paying for it again.
         is_odd = "operations" not in page and set(page) - {"nextPageToken"}
         if is_odd or page.get("unreachable") or not isinstance(operations, list):

@@ -43,7 +43,7 @@ LIMITS = Limits(
     job_target=24 * HOUR,
     job_lifetime=48 * HOUR,
     # Result files live as long as any file. How many tokens may be enqueued depends on model and
-    # tier and stands in AI Studio only: see queue/ceilings.py.
+    # tier and is shown in AI Studio only: see queue/ceilings.py.
     result_lifetime=48 * HOUR,
     source="https://ai.google.dev/gemini-api/docs/batch-api and .../files and .../rate-limits",
     as_of="2026-11",

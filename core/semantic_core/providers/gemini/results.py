@@ -76,7 +76,7 @@ def trusted_results(path: Path, spec: EmbeddingSpec) -> Iterator[ResultLine]:
 
 
 def find_conflicting_keys(path: Path) -> frozenset[str]:
-    """Return the keys that stand in the file with two different vectors.
+    """Return the keys that have two different vectors in the file.
 
     Neither of them is to be trusted. Takes one quick pass over the file and, where a key does
     come twice, a second one over its lines.

@@ -22,7 +22,7 @@ class PrivateFile:
     """A new file of mode 0600, open for writing; a context manager.
 
     It is removed again if the block fails. Only what the disk says becomes a StorageError: an
-    error of whoever produces the bytes passes through.
+    error of the code that produces the bytes passes through.
 
     Args:
         path: must not exist, not even as a symbolic link.

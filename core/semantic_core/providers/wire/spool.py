@@ -16,7 +16,7 @@ class SpooledFile:
     """An input file on disk, ready to be uploaded.
 
     Attributes:
-        path: where it lies.
+        path: where the file is.
         request_count: lines in it.
         byte_count: its size.
         sha256: hex digest of its bytes.

@@ -76,7 +76,7 @@ class MappedVectors:
     """The vector search of one store: an index a collection, saved beside the database and mapped.
 
     Args:
-        database: where the rows are; the saved indexes lie beside it, as ``<name>.vectors-<n>``.
+        database: where the rows are; the saved indexes are beside it, as ``<name>.vectors-<n>``.
 
     """
 
@@ -170,7 +170,7 @@ class MappedVectors:
         self._forget()
 
     def close(self) -> None:
-        """Save what is worth it, and let go of the memory."""
+        """Save the indexes that are worth saving, and release the memory."""
         self.save_changed()
         self._forget()
 

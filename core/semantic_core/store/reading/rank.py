@@ -43,7 +43,7 @@ def by_both(
     Args:
         vector_pks: rows, nearest first.
         keyword_pks: rows, best first.
-        waiting: those of them that have no vector: their keyword rank stands for the missing
+        waiting: those of them that have no vector: their keyword rank replaces the missing
             one, or they could collect only one of two shares.
         alpha: weight of the vector list.
         limit: how many at most.

@@ -29,7 +29,7 @@ class Turns:
     def one(self) -> Generator[None]:
         """Wait for a turn, and give it back at the end."""
         taken: list[None] = []
-        # One call, and written in C: an interrupt between two would lose the turn for ever.
+        # One call, and written in C: an interrupt between two calls would lose the turn.
         turns = islice(iter(self._free.get, self), 1)
         try:
             taken.extend(turns)

@@ -33,7 +33,7 @@ def check_documents(documents: Sequence[SplitDocument]) -> list[tuple[str | None
             check_text(entry.document.source, what=f"the source of {what}")
         if entry.id in seen:
             raise DuplicateIdError(
-                f"The {what} stands twice in one call. Give each its own id, or save them in two "
+                f"The {what} appears twice in one call. Give each its own id, or save them in two "
                 "calls. Nothing was saved."
             )
         seen.add(entry.id)

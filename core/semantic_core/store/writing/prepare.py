@@ -116,7 +116,7 @@ def prepare_chunks(
     for row in rows:
         if row.chunk_id in seen:
             raise DuplicateIdError(
-                f"The id {row.chunk_id!r} stands twice in one call. Give each chunk its own id, "
+                f"The id {row.chunk_id!r} appears twice in one call. Give each chunk its own id, "
                 "or save them in two calls. Nothing was saved."
             )
         seen.add(row.chunk_id)

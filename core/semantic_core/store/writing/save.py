@@ -61,7 +61,7 @@ def save_rows(
     # A given vector goes with its last chunk, so none is ever there unused.
     taken_up = [row for row in [*inserts, *(row for _, row in moved)] if row.given is None]
     use_vectors(connection, {row.vector_key for row in taken_up if row.vector_key is not None})
-    # Last of all: a vector that one chunk lets go of, another one may have taken up.
+    # Last of all: a vector that one chunk no longer uses may now be used by another.
     release_vectors(
         connection, {old.vector_key for old, _ in moved if old.vector_key is not None}, now=now
     )
@@ -135,7 +135,7 @@ def _decide(connection: Connection, rows: list[PreparedChunk]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What stands in the store under an id that is saved again."""
+    """What is stored under an id that is saved again."""
 
     content: tuple[object, ...]
     pk: int

@@ -84,7 +84,7 @@ def write_page(
 ) -> int:
     """Store a page of checked vectors, serve them, finish their items; return chunks made READY.
 
-    Items of their texts are done in every job that carries them, whoever brought the vectors.
+    Items of their texts are done in every job that carries them, wherever the vectors come from.
     """
     space_id = space_of(connection, spec)
     ready = store_vectors(connection, arrived, space_id=space_id, origin=origin, now=now)
