@@ -359,7 +359,7 @@ class BatchError(SemanticCoreError):
 
 
 class BatchNotFoundError(BatchError):
-    """There is no batch job with this id. `semcore status` lists the existing jobs."""
+    """There is no batch job with this id. See `semcore status`, which lists the jobs."""
 
 
 class TransitionError(BatchError):

@@ -86,7 +86,7 @@ class JobRecord:
             ).fetchone()
         if row is None:
             raise BatchNotFoundError(
-                f"There is no batch job {job_id!r}. `semcore status` lists the existing jobs.",
+                f"There is no batch job {job_id!r}. `semcore status` lists the jobs.",
                 batch_id=job_id,
             )
         values, unreadable = read_columns(names, row)
