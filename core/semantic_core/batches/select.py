@@ -82,7 +82,7 @@ class FlushRun:
 def claim_next(context: BatchContext, run: FlushRun) -> tuple[LeasedJob, int] | None:
     """Claim the texts of the first candidate that passes; None if none does.
 
-    What is passed over is noted with its reason, in the same transaction.
+    What is skipped is noted with its reason, in the same transaction.
 
     Returns:
         The job, under lease, and the space of its texts.
@@ -129,7 +129,7 @@ def _first_that_passes(
             run.too_dear.append(error)
             found = str(error)
         if isinstance(found, str):
-            _log.info("Texts for %s are passed over: %s", candidate.spec.model, found)
+            _log.info("Texts for %s are skipped: %s", candidate.spec.model, found)
             note_passed(connection, candidate.space_id, found, now=now)
         else:
             note_passed(connection, candidate.space_id, None, now=now)
@@ -264,7 +264,7 @@ def _storable(connection: Connection, context: BatchContext, candidate: Candidat
 
 
 def check_batchable(store: BaseVectorStore, name: str | None) -> None:
-    """Check that the provider can make the vectors of a collection; None stands for all.
+    """Check that the provider can make the vectors of a collection; None means all.
 
     Raises:
         UnknownCollectionError: there is none of this name.

@@ -17,7 +17,7 @@ IS_SERVED = "vector_key IS NOT NULL"
 
 IS_OPEN = "status NOT IN ('COMPLETED', 'FAILED')"
 IS_ENDED = "status IN ('COMPLETED', 'FAILED')"
-# Open, and moved on by whoever comes by; a held job needs a person.
+# Open, and any process may move it on; a held job needs a person.
 IS_RUNNING = f"{IS_OPEN} AND hold_reason IS NULL"
 
 # --- batch_items

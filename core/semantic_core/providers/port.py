@@ -22,7 +22,7 @@ from semantic_core.providers.terms import Limits, ModelFacts
 
 
 class RemoteState(StrEnum):
-    """Where a job stands at the provider.
+    """The state of a job at the provider.
 
     A job that succeeded in part is SUCCEEDED or FAILED, with its counts and a result file.
     """
@@ -51,7 +51,7 @@ class EmbeddingRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Staged:
-    """An input file that lies at the provider.
+    """An input file at the provider.
 
     Attributes:
         name: its name there.
@@ -83,7 +83,7 @@ class RemoteJob:
 
     Attributes:
         name: its id there.
-        state: where it stands.
+        state: its state.
         raw_state: the provider's word, kept for messages.
         display_name: ours, by which a job is found again.
         model: model id.
@@ -278,7 +278,7 @@ class BatchProvider(Protocol):
         """Create a job of a staged file: one request, ever. From here on it is billed."""
 
     def job(self, job_id: str, /) -> RemoteJob:
-        """Ask how a job stands."""
+        """Ask for the state of a job."""
 
     def jobs(self, prefix: str, /, *, inputs: Container[str] = ()) -> JobListing:
         """Return all jobs whose name starts so, or whose input file is one of these.

@@ -1,4 +1,4 @@
-"""Stored vectors: a chunk becomes READY when its own arrives, and others let go of theirs."""
+"""Stored vectors: a chunk becomes READY when its vector arrives, and drops one it no longer needs."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def use_vectors(connection: Connection, keys: Collection[bytes]) -> None:
 
 
 def release_vectors(connection: Connection, keys: Collection[bytes], *, now: float) -> None:
-    """Note that chunks let go of these vectors.
+    """Note that chunks no longer use these vectors.
 
     A provider's vector was paid for and stays as cache; a given one goes with its last chunk.
     """
