@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 from semantic_core.database import Database, open_to_others, tighten
 from semantic_core.database.conditions import IS_CARRIED, IS_ENDED, IS_OPEN, WANTS
 from semantic_core.database.port import Connection
+from semantic_core.database.queries import first_column
 from semantic_core.doctor.findings import Finding, Trouble
 from semantic_core.domain.clock import HOUR
 from semantic_core.domain.errors import DatabaseCorruptError, DatabaseReadOnlyError
@@ -20,8 +22,6 @@ from semantic_core.views.wording import counted
 
 # No lease is meant to last so long: the clock was wrong when it was taken.
 LONGEST_LEASE = 86_400.0
-
-_PAGE = 1000
 
 # What semcore itself never writes. Each gives one number.
 _CONTRADICTIONS = {
@@ -137,14 +137,11 @@ def _changed_texts(connection: Connection) -> int:
 
 def stuck_claims(database: Database) -> Finding | None:
     """Find chunks that wait for a job which brings nothing any more."""
-    with database.snapshot() as connection:
-        count = _number(connection, _STUCK) + _number(connection, _STUCK_ITEMS)
-    if not count:
-        return None
-    return Finding(
-        trouble=Trouble.STUCK_CLAIM,
-        count=count,
-        message=f"{count:,} claims are held by batch jobs that have ended, so these texts are "
+    return _counted(
+        database,
+        Trouble.STUCK_CLAIM,
+        lambda connection: _number(connection, _STUCK) + _number(connection, _STUCK_ITEMS),
+        "{count:,} claims are held by batch jobs that have ended, so these texts are "
         "never sent. They may have been paid for, so they are not freed here. Semcore never "
         "leaves this behind: restore a backup, which takes what the provider still has.",
     )
@@ -175,39 +172,27 @@ def full_text(database: Database, *, fix: bool) -> Finding | None:
 
 def tags(database: Database, *, fix: bool) -> Finding | None:
     """Compare the metadata that filters look up with the chunks'; write it anew."""
-    with database.snapshot() as connection:
-        wrong = database.metadata.check(connection)
-    if not wrong:
-        return None
-    if fix:
-        with database.transaction() as connection:
-            database.metadata.rebuild(connection)
-    return Finding(
-        trouble=Trouble.TAGS,
-        count=wrong,
-        message=f"{wrong:,} entries of the metadata index differ from the chunks, so that a search "
+    return _counted(
+        database,
+        Trouble.TAGS,
+        database.metadata.check,
+        "{count:,} entries of the metadata index differ from the chunks, so that a search "
         "with a filter may miss some. It can be built anew from them.",
-        is_fixable=True,
-        is_fixed=fix,
+        mend=database.metadata.rebuild,
+        fix=fix,
     )
 
 
 def counts(database: Database, *, fix: bool) -> Finding | None:
     """Compare the kept counts with the rows; count anew."""
-    with database.snapshot() as connection:
-        wrong = recount(connection, write=False)
-    if wrong and fix:
-        with database.transaction() as connection:
-            recount(connection, write=True)
-    if not wrong:
-        return None
-    return Finding(
-        trouble=Trouble.COUNTS,
-        count=wrong,
-        message=f"{wrong:,} kept counts differ from the rows, so that status shows wrong numbers. "
+    return _counted(
+        database,
+        Trouble.COUNTS,
+        partial(recount, write=False),
+        "{count:,} kept counts differ from the rows, so that status shows wrong numbers. "
         "They can be counted anew.",
-        is_fixable=True,
-        is_fixed=fix,
+        mend=partial(recount, write=True),
+        fix=fix,
     )
 
 
@@ -230,34 +215,24 @@ def vector_index(store: BaseVectorStore, *, fix: bool) -> Finding | None:
 
 def free_vectors(database: Database, *, fix: bool, now: float) -> Finding | None:
     """Find chunks that wait for a vector which is stored; give it to them."""
-    with database.snapshot() as connection:
-        hashes = [row[0] for row in connection.execute(_FREE)]
-    if not hashes:
-        return None
-    if fix:
-        for start in range(0, len(hashes), _PAGE):
-            with database.transaction() as connection:
-                serve_vectors(connection, hashes[start : start + _PAGE], now=now)
-    return Finding(
-        trouble=Trouble.FREE_VECTOR,
-        count=len(hashes),
-        message=f"The vectors of {len(hashes):,} waiting texts are stored already, and would be "
+    return _counted(
+        database,
+        Trouble.FREE_VECTOR,
+        lambda connection: len(first_column(connection, _FREE)),
+        "The vectors of {count:,} waiting texts are stored already, and would be "
         "paid for again. They can be used at once.",
-        is_fixable=True,
-        is_fixed=fix,
+        mend=lambda connection: serve_vectors(connection, first_column(connection, _FREE), now=now),
+        fix=fix,
     )
 
 
 def failed_chunks(database: Database) -> Finding | None:
     """Tell of chunks that the provider refused: nothing but a person brings their vectors."""
-    with database.snapshot() as connection:
-        count = count_failed_chunks(connection)
-    if not count:
-        return None
-    return Finding(
-        trouble=Trouble.FAILED_CHUNK,
-        count=count,
-        message=f"{counted(count, 'chunk')} failed at the provider, found by keyword alone. "
+    return _counted(
+        database,
+        Trouble.FAILED_CHUNK,
+        count_failed_chunks,
+        "{chunks} failed at the provider, found by keyword alone. "
         "`semcore failed` says why; fix the text, delete it, or `semcore retry`.",
     )
 
@@ -267,20 +242,14 @@ def leases(database: Database, *, fix: bool, now: float) -> Finding | None:
 
     Whoever still works under one finds it gone at the next write, and changes nothing.
     """
-    with database.snapshot() as connection:
-        count = far_leases(connection, after=now + LONGEST_LEASE, end=False)
-    if count and fix:
-        with database.transaction() as connection:
-            far_leases(connection, after=now + LONGEST_LEASE, end=True)
-    if not count:
-        return None
-    return Finding(
-        trouble=Trouble.FAR_LEASE,
-        count=count,
-        message=f"{count:,} batch jobs or live texts are reserved for more than a day: the clock was "
+    return _counted(
+        database,
+        Trouble.FAR_LEASE,
+        partial(far_leases, after=now + LONGEST_LEASE, end=False),
+        "{count:,} batch jobs or live texts are reserved for more than a day: the clock was "
         "wrong when they were worked on. The reservation can be ended.",
-        is_fixable=True,
-        is_fixed=fix,
+        mend=partial(far_leases, after=now + LONGEST_LEASE, end=True),
+        fix=fix,
     )
 
 
@@ -314,3 +283,30 @@ def pauses(database: Database, *, fix: bool, now: float, beyond: float) -> Findi
 
 def _number(connection: Connection, query: str) -> int:
     return int(connection.execute(query).fetchone()[0])
+
+
+def _counted(
+    database: Database,
+    trouble: Trouble,
+    look: Callable[[Connection], int],
+    message: str,
+    *,
+    mend: Callable[[Connection], object] | None = None,
+    fix: bool = False,
+) -> Finding | None:
+    """Return how many things are wrong, if any are, having mended them where that is asked for."""
+    with database.snapshot() as connection:
+        count = look(connection)
+    if not count:
+        return None
+    is_fixed = fix and mend is not None
+    if mend is not None and fix:
+        with database.transaction() as connection:
+            mend(connection)
+    return Finding(
+        trouble=trouble,
+        count=count,
+        message=message.format(count=count, chunks=counted(count, "chunk")),
+        is_fixable=mend is not None,
+        is_fixed=is_fixed,
+    )

@@ -95,7 +95,7 @@ def waiting_tokens(connection: Connection, *, collection_id: int | None) -> list
     # The texts are read after the grouping, which would sort them, too.
     rows = connection.execute(
         f"SELECT g.spec, g.chunks, {_SOURCE} FROM ("
-        "SELECT c.spec, count(*) AS chunks, min(k.pk) AS pk "
+        "SELECT min(c.spec) AS spec, count(*) AS chunks, min(k.pk) AS pk "
         "FROM collections c JOIN spaces s ON s.id = c.space_id AND NOT s.is_external "
         f"JOIN chunks k ON k.collection_id = c.id WHERE {WAITS} "
         "AND (:collection IS NULL OR c.id = :collection) GROUP BY k.content_hash) g "
@@ -156,7 +156,7 @@ def reused_vectors(connection: Connection) -> tuple[int, int, int]:
     chunks = saved = guessed = 0
     # What is counted is summed up there; only texts that nobody counted are looked at here.
     for more, tokens, source in connection.execute(
-        "WITH shared AS (SELECT count(*) - 1 AS more, e.token_count AS tokens, min(k.pk) AS pk "
+        "WITH shared AS (SELECT count(*) - 1 AS more, max(e.token_count) AS tokens, min(k.pk) AS pk "
         "FROM chunks k JOIN embeddings e ON e.key = k.vector_key AND e.origin <> 'given' "
         "WHERE k.vector_key IS NOT NULL GROUP BY k.vector_key HAVING count(*) > 1) "
         "SELECT coalesce(sum(more), 0), coalesce(sum(more * tokens), 0), NULL FROM shared "

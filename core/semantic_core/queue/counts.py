@@ -63,32 +63,17 @@ def read_counts(
 
 def recount(connection: Connection, *, write: bool) -> int:
     """Return how many counts differ from the rows, and set them right if asked."""
-    counted = {
-        tuple(row[:3]): row[3]
-        for row in connection.execute(
-            "SELECT collection_id, embedding_status, vector_key IS NOT NULL, count(*) "
-            "FROM chunks GROUP BY 1, 2, 3"
-        )
-    }
-    kept = {
-        tuple(row[:3]): row[3]
-        for row in connection.execute(
-            "SELECT collection_id, embedding_status, is_served, chunks FROM chunk_counts"
-        )
-    }
-    wrong = {
-        state: counted.get(state, 0)
-        for state in counted.keys() | kept.keys()
-        if counted.get(state, 0) != kept.get(state, 0)
-    }
+    anew = (
+        "SELECT collection_id, embedding_status, vector_key IS NOT NULL, count(*) "
+        "FROM chunks GROUP BY 1, 2, 3"
+    )
+    columns = "collection_id, embedding_status, is_served, chunks"
+    kept = f"SELECT {columns} FROM chunk_counts WHERE chunks <> 0"
+    differing = set(connection.execute(anew)) ^ set(connection.execute(kept))
     if write:
-        connection.executemany(
-            "INSERT INTO chunk_counts (collection_id, embedding_status, is_served, chunks) "
-            "VALUES (?, ?, ?, ?) ON CONFLICT (collection_id, embedding_status, is_served) "
-            "DO UPDATE SET chunks = excluded.chunks",
-            [(*state, number) for state, number in wrong.items()],
-        )
-    return len(wrong)
+        connection.execute("DELETE FROM chunk_counts")
+        connection.execute(f"INSERT INTO chunk_counts ({columns}) {anew}")
+    return len({row[:3] for row in differing})
 
 
 def read_served(connection: Connection, collection_id: int) -> int:
