@@ -168,12 +168,8 @@ def m001_batching(database: Database, connection: Connection, options: SchemaOpt
             "SELECT collection_id, embedding_status, vector_key IS NOT NULL, count(*) "
             "FROM chunks GROUP BY 1, 2, 3"
         )
-        connection.execute(
-            "INSERT INTO tags SELECT c.collection_id, e.key, CASE e.type WHEN 'true' THEN x'01' "
-            "WHEN 'false' THEN x'00' ELSE e.value END, c.pk FROM chunks c, json_each(c.metadata) e "
-            "WHERE e.type IN ('text', 'integer', 'real', 'true', 'false') "
-            "AND (e.type <> 'text' OR length(e.value) <= 64)"
-        )
+        database.keywords.rebuild(connection)
+        database.metadata.rebuild(connection)
 
 
 MIGRATIONS: tuple[Callable[[Database, Connection, SchemaOptions], None], ...] = (m001_batching,)

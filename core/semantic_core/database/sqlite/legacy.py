@@ -112,7 +112,6 @@ def move_legacy_rows(connection: Connection, legacy_spec: EmbeddingSpec | None, 
         "UPDATE chunks SET vector_key = content_hash, embedding_status = 'READY' WHERE "
         "embedding_status = 'PENDING' AND content_hash IN (SELECT key FROM embeddings)"
     )
-    connection.execute("INSERT INTO chunks_fts (chunks_fts) VALUES ('rebuild')")
     for table in ("legacy_chunks", "legacy_documents"):
         connection.execute(f"DROP TABLE {table}")
 
