@@ -11,7 +11,6 @@ from langchain_core.documents import Document
 from semantic_core import (
     RESULT_KEY,
     Chunk,
-    EmbeddingStatus,
     FoundMetadata,
     InvalidInputError,
     SearchResult,
@@ -31,9 +30,6 @@ def to_chunks(
     ids: Sequence[str | None] | None,
 ) -> list[Chunk]:
     """Return a chunk for each text, in order; what was handed in stays as it is.
-
-    A blank one, without a letter or digit, becomes a FAILED chunk: loaders do emit them, and no
-    pipeline should die of one.
 
     Raises:
         InvalidInputError: the lengths differ, or ``texts`` is one string.
@@ -88,10 +84,7 @@ def with_vectors(chunks: Sequence[Chunk], vectors: Iterable[VectorLike]) -> list
     """
     given = list(vectors)
     check_length("embeddings", given, len(chunks))
-    return [
-        replace(chunk, vector=vector, embedding_status=None, error_message=None)
-        for chunk, vector in zip(chunks, given, strict=True)
-    ]
+    return [replace(chunk, vector=vector) for chunk, vector in zip(chunks, given, strict=True)]
 
 
 def to_document(chunk: StoredChunk) -> Document:
@@ -121,16 +114,4 @@ def _to_chunk(text: str, metadata: Mapping[str, Any], chunk_id: str | None) -> C
     if isinstance(metadata, Mapping) and not metadata.keys().isdisjoint(_NOT_THE_USERS):
         source = metadata.get(_VECTOR_SOURCE)
         metadata = {key: metadata[key] for key in metadata if key not in _NOT_THE_USERS}
-    failed = _is_blank(text) or _is_blank(source)
-    return Chunk(
-        text=text,
-        metadata=metadata,
-        id=chunk_id,
-        vector_source=source,
-        embedding_status=EmbeddingStatus.FAILED if failed else None,
-        error_message="blank text: nothing to embed" if failed else None,
-    )
-
-
-def _is_blank(text: object) -> bool:
-    return isinstance(text, str) and not any(map(str.isalnum, text))
+    return Chunk(text=text, metadata=metadata, id=chunk_id, vector_source=source)

@@ -17,7 +17,8 @@ def embed_chunks(chunks: Sequence[Chunk], embedding: Embeddings) -> list[Chunk]:
         InvalidVectorError: the embedding returned more or fewer vectors than texts.
         Exception: whatever the embedding raises.
     """
-    texts = [_embedded_text(chunk) for chunk in chunks if chunk.embedding_status is None]
+    wanted = [_embedded_text(chunk) for chunk in chunks]
+    texts = [text for text in wanted if text is not None]
     vectors = embedding.embed_documents(texts) if texts else []
     if len(vectors) != len(texts):
         raise InvalidVectorError(
@@ -26,10 +27,13 @@ def embed_chunks(chunks: Sequence[Chunk], embedding: Embeddings) -> list[Chunk]:
         )
     waiting = iter(vectors)
     return [
-        chunk if chunk.embedding_status is not None else replace(chunk, vector=next(waiting))
-        for chunk in chunks
+        chunk if text is None else replace(chunk, vector=next(waiting))
+        for chunk, text in zip(chunks, wanted, strict=True)
     ]
 
 
-def _embedded_text(chunk: Chunk) -> str:
-    return chunk.text if chunk.vector_source is None else chunk.vector_source
+def _embedded_text(chunk: Chunk) -> str | None:
+    """Return what is embedded for a chunk, or None for a blank one, which the store makes FAILED."""
+    text = chunk.text if chunk.vector_source is None else chunk.vector_source
+    has_words = all(any(map(str.isalnum, one)) for one in (chunk.text, text))
+    return text if has_words else None

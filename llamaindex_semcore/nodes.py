@@ -23,7 +23,6 @@ from semantic_core import (
     RESULT_KEY,
     Chunk,
     EmbeddingSpec,
-    EmbeddingStatus,
     FoundMetadata,
     InvalidInputError,
     StoredChunk,
@@ -60,9 +59,7 @@ def to_chunk(node: BaseNode) -> Chunk:
     """Return a node as the chunk to save.
 
     Its text is what keyword search sees, its EMBED-mode content is what is embedded. A node
-    without an embedding, or with the empty one of `DeferredEmbedding`, has no vector yet. One
-    that is blank, without a letter or digit, never gets one: splitters do emit them, and no
-    pipeline should die of one.
+    without an embedding, or with the empty one of `DeferredEmbedding`, has no vector yet.
 
     Raises:
         InvalidInputError: the node cannot be written as JSON.
@@ -71,9 +68,6 @@ def to_chunk(node: BaseNode) -> Chunk:
         own = {key: value for key, value in node.metadata.items() if key != RESULT_KEY}
         node = node.model_copy(update={"metadata": own})
     text = node.get_content(metadata_mode=MetadataMode.NONE)
-    source = node.get_content(metadata_mode=MetadataMode.EMBED)
-    vector = node.embedding or None
-    is_blank = vector is None and not all(any(map(str.isalnum, one)) for one in (text, source))
     return Chunk(
         id=node.node_id,
         # A node without a source is its own document: so does IngestionPipeline name it when
@@ -81,11 +75,9 @@ def to_chunk(node: BaseNode) -> Chunk:
         document_id=node.ref_doc_id or node.node_id,
         text=text,
         metadata=node.metadata,
-        vector_source=source,
-        vector=vector,
+        vector_source=node.get_content(metadata_mode=MetadataMode.EMBED),
+        vector=node.embedding or None,
         payload=_dump(node, has_text=bool(text)),
-        embedding_status=EmbeddingStatus.FAILED if is_blank else None,
-        error_message="blank text: nothing to embed" if is_blank else None,
     )
 
 
