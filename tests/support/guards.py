@@ -771,7 +771,7 @@ _SUBMITTING = (
         function="batches._OF_ONE_MODEL",
         statement="(RateLimitError, RemoteNotFoundError, RequestRefusedError)",
         without="()",
-        tests=("tests/core/batches/test_select.py",),
+        tests=("tests/core/batches/job/test_select.py",),
     ),
     Guard(
         keeps="a 429 is remembered",
@@ -1414,21 +1414,21 @@ _CHECKING = (
         function="batches.apply_results",
         statement="not passes_check(job, path, [job.spec()])",
         without="False",
-        tests=("tests/core/batches/test_check.py",),
+        tests=("tests/core/batches/job/test_check.py",),
     ),
     Guard(
         keeps="results of a found job are checked, too",
         function="batches.apply_adopted",
         statement="not passes_check(job, path, [spec for _, spec in spaces])",
         without="False",
-        tests=("tests/core/batches/test_check.py",),
+        tests=("tests/core/batches/job/test_check.py",),
     ),
     Guard(
         keeps="a check that failed is not paid for again, and its results not taken",
         function="batches._rests",
         statement="record.hold_reason is HoldReason.SPOT_CHECK",
         without="False",
-        tests=("tests/core/batches/test_check.py",),
+        tests=("tests/core/batches/job/test_check.py",),
     ),
     Guard(
         keeps="a job that passed is not checked again",
@@ -1453,7 +1453,7 @@ _CHECKING = (
         function="batches.affordable_tokens",
         statement="check * (1 + count_at_provider(connection))",
         without="0.0",
-        tests=("tests/core/batches/test_check.py",),
+        tests=("tests/core/batches/job/test_check.py",),
     ),
 )
 

@@ -12,15 +12,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from semantic_core.batches.apply import Tally, complete, doubt_of, fetched, hold_bad
-from semantic_core.batches.check import is_hash, passes_check
 from semantic_core.batches.clean import remove_spent
+from semantic_core.batches.job.check import is_hash, passes_check
 from semantic_core.batches.job.context import BatchContext, LeasedJob
 from semantic_core.batches.job.end import Ending, end_job
 from semantic_core.batches.job.hold import HOLDABLE
 from semantic_core.batches.job.listing import Listing, found_job
-from semantic_core.batches.job.pages import pages
 from semantic_core.database.port import Connection
 from semantic_core.domain.failpoints import FailPoint, reach
+from semantic_core.domain.pages import pages
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.statuses import FailureReason, VectorOrigin
 from semantic_core.providers.port import RemoteJob, ResultLine

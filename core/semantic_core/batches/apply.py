@@ -9,15 +9,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from semantic_core.batches.check import passes_check
 from semantic_core.batches.job.bill import Bill
+from semantic_core.batches.job.check import passes_check
 from semantic_core.batches.job.context import LeasedJob
 from semantic_core.batches.job.end import Ending, settle_open
 from semantic_core.batches.job.hold import HOLDABLE, hold
-from semantic_core.batches.job.pages import pages
 from semantic_core.domain.clock import HOUR
 from semantic_core.domain.errors import RemoteNotFoundError
 from semantic_core.domain.failpoints import FailPoint, reach
+from semantic_core.domain.pages import pages
 from semantic_core.domain.statuses import (
     BudgetUse,
     HoldReason,

@@ -8,10 +8,10 @@ from typing import Self
 
 from semantic_core.batches.config import BatchConfig
 from semantic_core.batches.job.context import BatchContext
+from semantic_core.batches.job.select import FlushOptions, FlushRun, check_batchable
 from semantic_core.batches.job.workspace import Workspace
 from semantic_core.batches.receipts import estimate_waiting, read_cautions, write_receipt
 from semantic_core.batches.recover import recover
-from semantic_core.batches.select import FlushOptions, FlushRun, check_batchable
 from semantic_core.batches.steer import cancel_job, release_job
 from semantic_core.batches.submit import submit_one
 from semantic_core.batches.sync import sync_adopted, sync_database

@@ -14,7 +14,7 @@ from itertools import chain
 from semantic_core.batches.job.context import BatchContext, LeasedJob
 from semantic_core.batches.job.end import end_job
 from semantic_core.batches.job.requests import lines_of
-from semantic_core.batches.select import FlushRun, claim_next
+from semantic_core.batches.job.select import FlushRun, claim_next
 from semantic_core.domain.errors import (
     ProviderError,
     RateLimitError,

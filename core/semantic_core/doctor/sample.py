@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from semantic_core.batches import BatchManager
-from semantic_core.batches.check import CheckedText, SpotCheck, close_check, embed_again
+from semantic_core.batches.job.check import CheckedText, SpotCheck, close_check, embed_again
 from semantic_core.batches.job.context import BatchContext
 from semantic_core.database.port import Connection
 from semantic_core.doctor.findings import Finding, Trouble

@@ -10,6 +10,7 @@ from typing import Self
 
 from semantic_core.domain.certain_exit import certain_exit
 from semantic_core.domain.errors import StorageError, TransitionError
+from semantic_core.domain.pages import pages
 from semantic_core.domain.reports import SaveReport
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.statuses import EmbeddingStatus, VectorOrigin
@@ -115,8 +116,7 @@ def embed_missing(
         store.fix_provenance(embedder.provenance)
     while left:
         busy: list[bytes] = []
-        for start in range(0, len(left), embedder.group_size):
-            group = left[start : start + embedder.group_size]
+        for group in pages(left, embedder.group_size):
             with LiveClaim.take(store, group, spec=spec, lease=embedder.longest_call) as ours:
                 busy += [key for key in group if key not in ours.hashes]
                 try:

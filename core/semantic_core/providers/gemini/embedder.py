@@ -19,6 +19,7 @@ from semantic_core.domain.errors import (
     RequestRefusedError,
     TextTooLongError,
 )
+from semantic_core.domain.pages import pages
 from semantic_core.domain.pricing import token_estimator
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.types import Vector
@@ -294,5 +295,4 @@ def _parts(texts: Sequence[str], spec: EmbeddingSpec) -> Iterator[list[int]]:
             yield [position]
         else:
             together.append(position)
-    for start in range(0, len(together), GROUP_SIZE):
-        yield together[start : start + GROUP_SIZE]
+    yield from pages(together, GROUP_SIZE)

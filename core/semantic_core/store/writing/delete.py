@@ -8,16 +8,13 @@ from dataclasses import dataclass, field
 from semantic_core.database import Database, among
 from semantic_core.database.port import Connection
 from semantic_core.database.strategies import Sql
+from semantic_core.domain.pages import pages
 from semantic_core.domain.statuses import EmbeddingStatus
 from semantic_core.queue.changes import note_changed
 from semantic_core.queue.counts import ChunkState, count_changes
 from semantic_core.queue.vectors import release_vectors
 
-# A collection of any size is emptied in bounded memory.
-_PAGE = 1000
-
 _UNUSED = "NOT EXISTS (SELECT 1 FROM chunks WHERE vector_key = embeddings.key)"
-
 
 @dataclass(slots=True)
 class Deleted:
@@ -47,8 +44,7 @@ def delete_chunks(
     rows = connection.execute(f"SELECT c.pk FROM chunks c WHERE {chosen.sql}", chosen.values)
     pks = [pk for (pk,) in rows]
     deleted = Deleted(chunks=len(pks))
-    for start in range(0, len(pks), _PAGE):
-        page = pks[start : start + _PAGE]
+    for page in pages(pks):
         deleted.document_ids |= _delete_page(database, connection, page, purge=purge, now=now)
     return deleted
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import islice
 from reprlib import repr as short
 
 import numpy as np
@@ -17,6 +16,7 @@ from semantic_core.domain.errors import (
     NotBatchableError,
     UnknownCollectionError,
 )
+from semantic_core.domain.pages import pages
 from semantic_core.domain.reports import BulkReport, RefusedVector
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.statuses import VectorOrigin
@@ -24,8 +24,6 @@ from semantic_core.domain.types import VectorLike
 from semantic_core.domain.validation import check_vector, listed
 from semantic_core.queue.items import finish_items
 from semantic_core.queue.vectors import ArrivedVector, store_vectors
-
-PAGE = 1000
 
 _HASH_BYTES = 32
 
@@ -54,8 +52,7 @@ def apply_vectors(
     refused: list[RefusedVector] = []
     if not isinstance(items, Iterable):
         raise InvalidInputError(f"items is a {type(items).__name__}. Pass (hash, vector) pairs.")
-    source = iter(items)
-    while page := list(islice(source, PAGE)):
+    for page in pages(items):
         arrived = []
         for item in page:
             if not isinstance(item, tuple | list) or len(item) != 2:

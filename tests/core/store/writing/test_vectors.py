@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from semantic_core.domain.errors import NotBatchableError, UnknownCollectionError
+from semantic_core.domain.pages import PAGE
 from semantic_core.domain.reports import BulkReport
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.statuses import EmbeddingStatus, VectorOrigin
 from semantic_core.domain.types import Chunk
 from semantic_core.store import PeeweeVectorStore
-from semantic_core.store.writing.vectors import PAGE
 from support.chunks import (
     OTHER_SPEC,
     SPEC,

@@ -20,8 +20,8 @@ import numpy.typing as npt
 from semantic_core.batches.job.afford import price_of_check
 from semantic_core.batches.job.context import BatchContext, LeasedJob
 from semantic_core.batches.job.hold import hold
-from semantic_core.batches.job.pages import pages
 from semantic_core.domain.errors import ProviderError
+from semantic_core.domain.pages import pages
 from semantic_core.domain.pricing import token_estimator
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.statuses import HoldReason

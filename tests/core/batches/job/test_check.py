@@ -9,7 +9,7 @@ import pytest
 
 from batch_emulator import Drop, FaultRule, Operation, Reply, SwapResults
 from semantic_core.batches import BatchConfig
-from semantic_core.batches.check import CheckedText
+from semantic_core.batches.job.check import CheckedText
 from semantic_core.domain.errors import (
     AuthError,
     BudgetExceededError,
