@@ -16,6 +16,7 @@ from semantic_core.queue.vectors import release_vectors
 
 _UNUSED = "NOT EXISTS (SELECT 1 FROM chunks WHERE vector_key = embeddings.key)"
 
+
 @dataclass(slots=True)
 class Deleted:
     """What was deleted.
