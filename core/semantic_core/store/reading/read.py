@@ -103,7 +103,7 @@ def read_failed(
         "c.embedding_status = 'FAILED' AND (? IS NULL OR c.collection_id = ?)",
         (collection_id, collection_id),
     )
-    return list(read_chunks(connection, chosen, limit=limit).values())
+    return list(read_chunks(connection, chosen, limit=whole_number(limit)).values())
 
 
 def read_coverage(connection: Connection, collection_id: int) -> Coverage:
