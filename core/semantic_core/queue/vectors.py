@@ -1,4 +1,4 @@
-"""Stored vectors: a chunk becomes READY when its vector arrives, and drops one it no longer needs."""
+"""Stored vectors: a chunk becomes READY when its vector arrives, and drops its older one."""
 
 from __future__ import annotations
 
