@@ -1,5 +1,4 @@
 """No text is saved that is not what the file holds: it is read exactly, or refused by name."""
-# ruff: noqa: RUF001  # that letters of several alphabets look alike is what this is about
 
 from __future__ import annotations
 

@@ -1,0 +1,20 @@
+"""Words of every script and language: what is indexed of a text, and what a question asks.
+
+One form serves both sides and every database. Words in plain English are left to the database's
+own tokenizer.
+"""
+
+from semantic_core.keywords.index import IndexedWords, indexed_words
+from semantic_core.keywords.question import Phrase, Question, Term, ask
+from semantic_core.keywords.stems import DEFAULT_LANGUAGES, check_languages
+
+__all__ = [
+    "DEFAULT_LANGUAGES",
+    "IndexedWords",
+    "Phrase",
+    "Question",
+    "Term",
+    "ask",
+    "check_languages",
+    "indexed_words",
+]

@@ -1,0 +1,215 @@
+"""What a question asks stands in what is indexed of the text."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from core.keywords.test_folding import ANY_TEXT
+from semantic_core.keywords import Phrase, ask, indexed_words
+from semantic_core.keywords.scripts import characters
+
+ENGLISH = ("en",)
+
+
+def indexed(text: str, languages: tuple[str, ...] = ENGLISH, headings: str | None = None) -> str:
+    """Return the words that a database has of a text, in lower case and unstemmed."""
+    words = indexed_words(text, headings=headings, languages=languages)
+    own = words.text
+    if own is None:
+        assert text.isascii()
+        own = " ".join(re.findall("[a-z0-9]+", text.lower()))
+    return f" {' '.join(own.split())} | {words.more or ''} "
+
+
+def holds(index: str, phrase: Phrase) -> bool:
+    words = " ".join(phrase.words)
+    return f" {words}" in index if phrase.is_prefix else f" {words} " in index
+
+
+def is_found(text: str, question: str, languages: tuple[str, ...] = ENGLISH) -> bool:
+    index = indexed(text, languages)
+    return any(holds(index, form) for term in ask(question, languages).terms for form in term)
+
+
+@pytest.mark.parametrize(
+    ("text", "question"),
+    [
+        ("请使用Python编写", "Python"),
+        ("请使用Python编写", "编写"),
+        ("请使用Python编写", "用"),
+        ("请使用Python编写", "使用"),
+        ("请使用Python编写", "怎样编写一个程序"),
+        ("日本語のテキストを検索する", "検索"),
+        ("日本語のテキストを検索する", "テキスト"),
+        ("ﾃﾞｰﾀﾍﾞｰｽ", "データベース"),
+        ("ภาษาไทยเขียนติดกัน", "ไทย"),
+        ("ພາສາລາວ", "ລາວ"),
+        ("ភាសាខ្មែរ", "ខ្មែរ"),
+        ("မြန်မာစာ", "မြန်မာ"),
+        ("파이썬을 사용합니다", "파이썬"),
+        ("파이썬을 사용합니다", "사용"),
+        ("\u1111\u1161이썬", "파이썬"),
+        ("ключи", "ключ"),
+        ("коты", "кот"),
+        ("ёлка", "елки"),
+        ("версия2", "версия"),
+        ("किताबें", "किताब"),
+        ("مُحَمَّد", "محمد"),
+        ("שָׁלוֹם", "שלום"),
+        ("Αθήνα", "ΑΘΗΝΑ"),
+        ("Straße", "STRASSE"),
+        ("snake_case", "snake"),
+        ("snake_case", "snake_case"),
+        ("a camelCase name", "camel"),
+        ("a camelCase name", "camelCase"),
+        ("a camelCase name", "camelcase"),
+        ("XMLHttpRequest über", "http"),
+        ("error E1234", "e1234"),
+        ("in postgresql.conf", "postgresql.conf"),
+        ("in postgresql.conf", "conf"),
+        ("in C++ and C#", "c++"),
+        ("in C++ and C#", "C#"),
+        ("Python 3.11.2", "3.11.2"),
+        ("Python 3.11.2", "3.11"),
+        ("ask jane.doe@example.org", "jane.doe@example.org"),
+        ("ask jane.doe@example.org", "example"),
+        ("see https://example.org/a/b?c=1", "https://example.org/a/b"),
+    ],
+)
+def test_a_word_is_found(text: str, question: str) -> None:
+    assert is_found(text, question)
+
+
+@pytest.mark.parametrize(
+    ("text", "question"),
+    [
+        ("किताब", "कल"),
+        ("汉字", "文字"),
+        ("ภาษาไทย", "ลาว"),
+        ("중국어", "한국"),
+        ("plain C", "d++"),
+        ("война", "воина"),
+    ],
+)
+def test_a_word_that_is_not_there_is_not_found(text: str, question: str) -> None:
+    assert not is_found(text, question)
+
+
+def test_plain_english_is_indexed_as_it_is() -> None:
+    words = indexed_words("The quick brown foxes, don't jump over snake_case 3.11.2.")
+    assert (words.text, words.more) == (None, None)
+
+
+def test_accented_english_is_left_to_the_tokenizer_too() -> None:
+    assert str(indexed_words("naïve “cafés”").text).split() == ["naive", "cafes"]
+
+
+def test_a_run_is_indexed_as_pairs_and_its_last_character() -> None:
+    assert indexed_words("东京都 x").text == "东京 京都 都 x"
+    assert characters("กี่ก") == ["กี่", "ก"]
+    assert indexed_words("กี่ก").text == "กี่ก ก"
+
+
+def test_a_short_run_is_asked_as_a_phrase_and_a_long_one_as_its_pairs() -> None:
+    assert ask("京").terms == ((Phrase(("京",), is_prefix=True),),)
+    assert ask("东京").terms == ((Phrase(("东京",)),),)
+    assert ask("东京都").terms == ((Phrase(("东京", "京都")),),)
+    asked = ask("东京都人")
+    assert asked.terms == tuple((Phrase((pair,)),) for pair in ("东京", "京都", "都人"))
+    assert asked.first == Phrase(("东京", "京都", "都人"))
+    assert ask("东京都人 地图").first is None
+
+
+def test_one_run_in_a_question_ends_where_the_script_changes() -> None:
+    assert [form for term in ask("用Python写").terms for form in term] == [
+        Phrase(("用",), is_prefix=True),
+        Phrase(("python",)),
+        Phrase(("写",), is_prefix=True),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "phrase"),
+    [
+        ("the red apple pie", "red apple"),
+        ("красные яблоки здесь", "красное яблоко"),
+        ("请使用Python编写程序", "用Python编"),
+        ("请使用Python编写程序", "请使用Python编写"),
+        ("파이썬을 사용합니다", "파이썬을 사용"),
+        ("เขียนด้วยPython", "ด้วยPython"),
+        ("लाल किताब यहाँ", "लाल किताब"),
+    ],
+)
+def test_a_text_in_double_quotes_is_one_phrase(text: str, phrase: str) -> None:
+    ((form,),) = ask(f'"{phrase}"').terms
+    assert holds(indexed(text), form)
+    assert not holds(indexed("яблоко red 写 编 किताब लाल 사용 파이썬을 ด้วย"), form)
+
+
+def test_headings_are_indexed_with_less_weight() -> None:
+    words = indexed_words("text", headings="Über > Ключи")
+    assert (words.text, words.more) == (None, "uber ключ")
+
+
+def test_with_several_languages_a_word_has_a_form_for_each() -> None:
+    assert is_found("die Häuser", "Haus", ("de",))
+    assert is_found("die Häuser", "hauser", ("de",))
+    assert is_found("running Häuser", "Haus", ("en", "de"))
+    assert ask("running", ("en", "de")).terms[0][0] == Phrase(("running",))
+    form = ask('"die Häuser"', ("en", "de")).terms[0][0]
+    assert holds(indexed("die Häuser dort", ("en", "de")), form)
+
+
+def test_a_number_without_end_is_no_name_with_parts() -> None:
+    assert indexed_words("aB" * 20).more is None
+
+
+PIECES = st.lists(
+    st.sampled_from(
+        "请使用 Python 編集する ไทยกี่ ключами 한국어를 किताबें camelCase É \u0e35 \u200b \u0301 - _ 3.11 ß "
+        "C++ \ue000 ﷺ ក្".split(" ")
+    )
+    | st.just(" "),
+    max_size=12,
+).map("".join)
+
+
+@given(st.one_of(ANY_TEXT, PIECES), st.data(), st.sampled_from([("en",), ("de",), ("en", "fr")]))
+@example("각", None, ("en",))
+def test_whatever_word_of_a_text_is_asked_is_found_in_it(
+    text: str, data: st.DataObject | None, languages: tuple[str, ...]
+) -> None:
+    index = indexed(text, languages)
+    words = text.split()
+    question = text if data is None or not words else data.draw(st.sampled_from(words))
+    for term in ask(question, languages).terms:
+        assert any(holds(index, form) for form in term)
+
+
+@given(st.text("东京都人口地图", min_size=1, max_size=12), st.data())
+def test_any_part_of_a_run_is_found(run: str, data: st.DataObject) -> None:
+    start = data.draw(st.integers(0, len(run) - 1))
+    part = run[start : data.draw(st.integers(start + 1, len(run)))]
+    index = indexed(f"before{run}after")
+    asked = ask(part)
+    assert all(any(holds(index, form) for form in term) for term in asked.terms)
+    assert asked.first is None or holds(index, asked.first)
+
+
+@pytest.mark.parametrize(
+    "text", ["字", "กี", "aB", "a" * 99 + "é", "\u0e35", "ж", "ﷺ", "C++ ", "a\u200b"]
+)
+def test_a_long_text_takes_linear_time(text: str) -> None:
+    def seconds(length: int) -> float:
+        start = time.perf_counter()
+        indexed_words((text * length)[:length])
+        ask((text * length)[:length])
+        return time.perf_counter() - start
+
+    seconds(1000)
+    assert seconds(100_000) < 50 * max(min(seconds(10_000) for _ in range(3)), 0.001)
