@@ -12,7 +12,7 @@ from pathlib import Path
 
 from semantic_core.database import Database
 from semantic_core.database.port import Connection
-from semantic_core.database.sqlite.keywords import create_index
+from semantic_core.database.sqlite.keywords import VIEW, VIEW_SQL, create_index
 from semantic_core.database.sqlite.legacy import is_legacy, move_legacy_rows, set_legacy_aside
 from semantic_core.database.sqlite.tables import OWN_TABLES
 from semantic_core.database.tables import TABLES, build_tables
@@ -29,20 +29,16 @@ APPLICATION_ID = 0x53454D43
 
 _FULL_TEXT = "chunks_fts"
 
-DEFAULT_TOKENIZER = "porter unicode61 remove_diacritics 2"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SchemaOptions:
     """What a new or migrated database is made with.
 
     Attributes:
-        tokenizer: FTS5 tokenizer of the full-text index; fixed once the database exists.
         legacy_spec: the spec of the vectors in a database from before batching; without it
             they become given vectors of an external space.
     """
 
-    tokenizer: str = DEFAULT_TOKENIZER
     legacy_spec: EmbeddingSpec | None = None
 
 
@@ -55,7 +51,6 @@ def ensure_schema_compatibility(database: Database, options: SchemaOptions) -> N
         DatabaseCorruptError: it has a trigger on a table of ours, or is damaged.
         DatabaseReadOnlyError: it needs a migration and cannot be written.
         SpecMismatchError: ``legacy_spec`` does not fit the vectors that are there.
-        ConfigurationError: SQLite does not know the tokenizer.
     """
     with database.snapshot() as connection:
         tables = _tables(connection)
@@ -76,13 +71,13 @@ def _check_nothing_runs(connection: Connection, path: Path) -> None:
     Raises:
         DatabaseCorruptError: there is a trigger, or something else bears the name of a table.
     """
-    ours = json.dumps([*TABLES.names(), *OWN_TABLES, _FULL_TEXT])
+    ours = json.dumps([*TABLES.names(), *OWN_TABLES, _FULL_TEXT, VIEW])
     found = connection.execute(
         "SELECT type, name, tbl_name FROM sqlite_master WHERE "
         "(type = 'trigger' AND lower(tbl_name) IN (SELECT value FROM json_each(?1))) OR "
         "(lower(name) IN (SELECT value FROM json_each(?1)) AND (type <> 'table' OR "
-        "(sql LIKE 'CREATE VIRTUAL%' AND lower(name) <> ?2)))",
-        (ours, _FULL_TEXT),
+        "(sql LIKE 'CREATE VIRTUAL%' AND lower(name) <> ?2)) AND sql <> ?3)",
+        (ours, _FULL_TEXT, VIEW_SQL),
     ).fetchone()
     if found is not None:
         kind, name, table = found
@@ -151,7 +146,7 @@ def m001_batching(database: Database, connection: Connection, options: SchemaOpt
     database.peewee.create_tables(build_tables(database.peewee).all(), safe=False)
     for statement in OWN_TABLES.values():
         connection.execute(statement)
-    create_index(connection, options.tokenizer)
+    create_index(connection)
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.executemany(
         "INSERT INTO meta (key, value) VALUES (?, ?)",

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 # Private-use characters, which stand in no folded text: a tokenizer takes them for letters.
 _PLUS, _SHARP = "\ue001", "\ue002"
 
 _SIGNED = re.compile(r"(?<![A-Za-z0-9])([A-Za-z])(\+\+|#)(?![A-Za-z0-9+#])")
-_CAMEL = re.compile(r"[A-Za-z0-9]+")
 _PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 
-# A number in base 64 or the like is no name with parts.
+# A longer one, or one of more parts, is a number in base 64 or the like.
+_LONGEST = 64
 _MOST_PARTS = 8
 
-# Lower case becomes a, upper case A and everything else a space: a search for two bytes in that
-# is ten times as fast as a pattern, and this is asked of every text.
+# Capitals become A, other letters and digits a, and everything else a space: a search for two bytes
+# in that is ten times as fast as a pattern, and each text that is saved is searched.
 _CASES = (
     bytes(
-        ord("a") if chr(code).islower() else ord("A") if chr(code).isupper() else ord(" ")
+        ord("A") if chr(code).isupper() else ord("a") if chr(code).isalnum() else ord(" ")
         for code in range(128)
     )
     + b" " * 128
@@ -27,16 +28,16 @@ _CASES = (
 
 def identifier_words(text: str) -> list[str]:
     """Return the words to index besides those of a text, for identifiers in it."""
-    found = []
-    # "?" for what is not ASCII: as long as the text, so that positions stay.
+    found: list[str] = []
+    # "?" for what is not ASCII: as long as the text, so that places stay.
     cases = text.encode("ascii", "replace").translate(_CASES)
-    position = cases.find(b"aA")
-    while position >= 0:
-        match = _around(text, position)
-        parts = _PART.findall(text, *match)
-        if len(parts) <= _MOST_PARTS:
-            found += [part.lower() for part in parts if len(part) > 1]
-        position = cases.find(b"aA", match[1])
+    place = cases.find(b"aA")
+    while place >= 0:
+        start, end = cases.rfind(b" ", 0, place) + 1, cases.find(b" ", place)
+        end = len(text) if end < 0 else end
+        if end - start <= _LONGEST:
+            found += _parts(text[start:end])
+        place = cases.find(b"aA", end)
     if "++" in text or "#" in text:
         found += signed_names(text)
     return found
@@ -50,10 +51,9 @@ def signed_names(text: str) -> list[str]:
     ]
 
 
-def _around(text: str, position: int) -> tuple[int, int]:
-    """Return where the letters and digits around a position begin and end."""
-    start = position
-    while start and text[start - 1].isalnum() and text[start - 1].isascii():
-        start -= 1
-    match = _CAMEL.match(text, position)
-    return start, match.end() if match else position + 1
+@lru_cache(maxsize=1 << 14)
+def _parts(name: str) -> tuple[str, ...]:
+    parts = _PART.findall(name)
+    if len(parts) > _MOST_PARTS:
+        return ()
+    return tuple(part.lower() for part in parts if len(part) > 1)

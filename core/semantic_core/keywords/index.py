@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
 from functools import lru_cache
+from typing import NamedTuple
 
 from semantic_core.keywords.folding import fold
 from semantic_core.keywords.identifiers import identifier_words
 from semantic_core.keywords.scripts import bigrams, is_unspaced, runs
 from semantic_core.keywords.stems import DEFAULT_LANGUAGES, stems
 
+_FOREIGN = re.compile("[^\\x00-\\x7f]+")
+
 # Longer ones seldom come again.
 _LONGEST = 32
 
 
-@dataclass(frozen=True, slots=True)
-class IndexedWords:
+class IndexedWords(NamedTuple):
     """What is indexed of one text, as words with spaces between them.
 
     Attributes:
@@ -24,8 +26,8 @@ class IndexedWords:
             none.
     """
 
-    text: str | None
-    more: str | None
+    text: str | None = None
+    more: str | None = None
 
 
 def indexed_words(
@@ -41,7 +43,8 @@ def indexed_words(
     more = identifier_words(text)
     if headings:
         more.append(indexed_text(headings, languages) or headings)
-    return IndexedWords(indexed_text(text, languages), " ".join(more) or None)
+    words = indexed_text(text, languages)
+    return IndexedWords(words, " ".join(more)) if more else IndexedWords(words)
 
 
 def indexed_text(text: str, languages: tuple[str, ...] = DEFAULT_LANGUAGES) -> str | None:
@@ -53,9 +56,12 @@ def indexed_text(text: str, languages: tuple[str, ...] = DEFAULT_LANGUAGES) -> s
     is_english = languages == DEFAULT_LANGUAGES
     if is_english and text.isascii():
         return None
+    if is_english:
+        # English with typographic quotes and accents: the rest of it is as it should be.
+        plain = _FOREIGN.sub(_folded, text)
+        if plain.isascii():
+            return plain
     folded = fold(text, accents=not is_english)
-    if is_english and folded.isascii():
-        return folded
     words: list[str] = []
     others: list[str] = []
     for piece in folded.split(" "):
@@ -63,6 +69,13 @@ def indexed_text(text: str, languages: tuple[str, ...] = DEFAULT_LANGUAGES) -> s
         words += form
         others += other
     return " ".join(words + others)
+
+
+def _folded(match: re.Match[str]) -> str:
+    return _fold_few(match[0]) if len(match[0]) <= _LONGEST else fold(match[0])
+
+
+_fold_few = lru_cache(maxsize=1 << 12)(fold)
 
 
 @lru_cache(maxsize=1 << 16)

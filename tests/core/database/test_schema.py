@@ -20,7 +20,6 @@ from semantic_core.database.schema import (
 )
 from semantic_core.database.tables import Tables, build_tables
 from semantic_core.domain.errors import (
-    ConfigurationError,
     DatabaseCorruptError,
     DatabaseReadOnlyError,
     NotASemcoreDatabaseError,
@@ -145,7 +144,9 @@ def test_every_table_has_a_model_but_for_those_of_sqlite_alone(database: Databas
             "AND name NOT LIKE 'sqlite%' AND name NOT LIKE 'chunks_fts%'"
         )
     }
-    assert names - {"changes", "tags"} == {model._meta.table_name for model in MODELS}
+    assert names - {"changes", "chunk_words", "tags"} == {
+        model._meta.table_name for model in MODELS
+    }
 
 
 def test_models_of_two_databases_are_apart(tmp_path: Path) -> None:
@@ -386,23 +387,6 @@ def test_a_read_only_database_that_needs_a_migration_says_so(legacy_path: Path) 
     assert legacy_path.read_bytes() == before
 
 
-def test_the_tokenizer_can_be_chosen(tmp_path: Path) -> None:
-    found = {}
-    for tokenizer in ("porter unicode61", "unicode61"):
-        options = SchemaOptions(tokenizer=tokenizer)
-        with PeeweeVectorStore(tmp_path / f"{tokenizer}.db", options=options) as store:
-            store.save([Chunk(text="embedding in batches", id="1")])
-            found[tokenizer] = [len(store.search(text=word)) for word in ("embedding", "embedded")]
-    assert found == {"porter unicode61": [1, 1], "unicode61": [1, 0]}
-
-
-@pytest.mark.parametrize("tokenizer", ["klingon", "unicode61 no_such_option 1", "'); DROP"])
-def test_an_unknown_tokenizer_is_refused(tokenizer: str, database_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"tokenizer.*name one of FTS5's"):
-        PeeweeVectorStore(database_path, options=SchemaOptions(tokenizer=tokenizer))
-    PeeweeVectorStore(database_path).close()
-
-
 # --- migrating ---------------------------------------------------------------------------------
 
 
@@ -441,7 +425,6 @@ class PullsThePlug(SchemaOptions):
     [
         (PullsThePlug, PulledPlugError),
         (lambda: SchemaOptions(legacy_spec=EmbeddingSpec()), SpecMismatchError),
-        (lambda: SchemaOptions(tokenizer="klingon"), ConfigurationError),
     ],
 )
 def test_a_migration_that_fails_leaves_the_old_file_as_it_was(

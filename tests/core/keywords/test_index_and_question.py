@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from core.keywords.test_folding import ANY_TEXT
 from semantic_core.keywords import Phrase, ask, indexed_words
 from semantic_core.keywords.scripts import characters
+from support.languages import FOUND, NOT_FOUND
 
 ENGLISH = ("en",)
 
@@ -19,10 +20,9 @@ ENGLISH = ("en",)
 def indexed(text: str, languages: tuple[str, ...] = ENGLISH, headings: str | None = None) -> str:
     """Return the words that a database has of a text, in lower case and unstemmed."""
     words = indexed_words(text, headings=headings, languages=languages)
-    own = words.text
-    if own is None:
-        assert text.isascii()
-        own = " ".join(re.findall("[a-z0-9]+", text.lower()))
+    own = text if words.text is None else words.text
+    if own.isascii():  # English, which the database's tokenizer cuts
+        own = " ".join(re.findall("[a-z0-9]+", own.lower()))
     return f" {' '.join(own.split())} | {words.more or ''} "
 
 
@@ -36,66 +36,12 @@ def is_found(text: str, question: str, languages: tuple[str, ...] = ENGLISH) -> 
     return any(holds(index, form) for term in ask(question, languages).terms for form in term)
 
 
-@pytest.mark.parametrize(
-    ("text", "question"),
-    [
-        ("请使用Python编写", "Python"),
-        ("请使用Python编写", "编写"),
-        ("请使用Python编写", "用"),
-        ("请使用Python编写", "使用"),
-        ("请使用Python编写", "怎样编写一个程序"),
-        ("日本語のテキストを検索する", "検索"),
-        ("日本語のテキストを検索する", "テキスト"),
-        ("ﾃﾞｰﾀﾍﾞｰｽ", "データベース"),
-        ("ภาษาไทยเขียนติดกัน", "ไทย"),
-        ("ພາສາລາວ", "ລາວ"),
-        ("ភាសាខ្មែរ", "ខ្មែរ"),
-        ("မြန်မာစာ", "မြန်မာ"),
-        ("파이썬을 사용합니다", "파이썬"),
-        ("파이썬을 사용합니다", "사용"),
-        ("\u1111\u1161이썬", "파이썬"),
-        ("ключи", "ключ"),
-        ("коты", "кот"),
-        ("ёлка", "елки"),
-        ("версия2", "версия"),
-        ("किताबें", "किताब"),
-        ("مُحَمَّد", "محمد"),
-        ("שָׁלוֹם", "שלום"),
-        ("Αθήνα", "ΑΘΗΝΑ"),
-        ("Straße", "STRASSE"),
-        ("snake_case", "snake"),
-        ("snake_case", "snake_case"),
-        ("a camelCase name", "camel"),
-        ("a camelCase name", "camelCase"),
-        ("a camelCase name", "camelcase"),
-        ("XMLHttpRequest über", "http"),
-        ("error E1234", "e1234"),
-        ("in postgresql.conf", "postgresql.conf"),
-        ("in postgresql.conf", "conf"),
-        ("in C++ and C#", "c++"),
-        ("in C++ and C#", "C#"),
-        ("Python 3.11.2", "3.11.2"),
-        ("Python 3.11.2", "3.11"),
-        ("ask jane.doe@example.org", "jane.doe@example.org"),
-        ("ask jane.doe@example.org", "example"),
-        ("see https://example.org/a/b?c=1", "https://example.org/a/b"),
-    ],
-)
+@pytest.mark.parametrize(("text", "question"), FOUND)
 def test_a_word_is_found(text: str, question: str) -> None:
     assert is_found(text, question)
 
 
-@pytest.mark.parametrize(
-    ("text", "question"),
-    [
-        ("किताब", "कल"),
-        ("汉字", "文字"),
-        ("ภาษาไทย", "ลาว"),
-        ("중국어", "한국"),
-        ("plain C", "d++"),
-        ("война", "воина"),
-    ],
-)
+@pytest.mark.parametrize(("text", "question"), NOT_FOUND)
 def test_a_word_that_is_not_there_is_not_found(text: str, question: str) -> None:
     assert not is_found(text, question)
 
@@ -106,7 +52,7 @@ def test_plain_english_is_indexed_as_it_is() -> None:
 
 
 def test_accented_english_is_left_to_the_tokenizer_too() -> None:
-    assert str(indexed_words("naïve “cafés”").text).split() == ["naive", "cafes"]
+    assert str(indexed_words("Naïve “cafés”").text).split() == ["Naive", "cafes"]
 
 
 def test_a_run_is_indexed_as_pairs_and_its_last_character() -> None:
@@ -171,8 +117,28 @@ def test_a_number_without_end_is_no_name_with_parts() -> None:
 
 PIECES = st.lists(
     st.sampled_from(
-        "请使用 Python 編集する ไทยกี่ ключами 한국어를 किताबें camelCase É \u0e35 \u200b \u0301 - _ 3.11 ß "
-        "C++ \ue000 ﷺ ក្".split(" ")
+        [
+            "请使用",
+            "Python",
+            "編集する",
+            "ไทยกี่",
+            "ключами",
+            "한국어를",
+            "किताबें",
+            "camelCase",
+            "É",
+            "ี",
+            "\u200b",
+            "́",
+            "-",
+            "_",
+            "3.11",
+            "ß",
+            "C++",
+            "\ue000",
+            "ﷺ",
+            "ក្",
+        ]
     )
     | st.just(" "),
     max_size=12,
@@ -206,10 +172,13 @@ def test_any_part_of_a_run_is_found(run: str, data: st.DataObject) -> None:
 )
 def test_a_long_text_takes_linear_time(text: str) -> None:
     def seconds(length: int) -> float:
-        start = time.perf_counter()
-        indexed_words((text * length)[:length])
-        ask((text * length)[:length])
-        return time.perf_counter() - start
+        """Return the least time of three, of this process alone: others are at work, too."""
+        times = []
+        for _ in range(3):
+            start = time.process_time()
+            indexed_words((text * length)[:length])
+            ask((text * length)[:length])
+            times.append(time.process_time() - start)
+        return max(min(times), 0.001)
 
-    seconds(1000)
-    assert seconds(100_000) < 50 * max(min(seconds(10_000) for _ in range(3)), 0.001)
+    assert seconds(100_000) < 50 * seconds(10_000)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
-import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -12,8 +10,15 @@ import numpy as np
 
 from semantic_core.database.port import Connection
 from semantic_core.database.sqlite.sets import among
+from semantic_core.database.sqlite.words import (
+    add_words,
+    count_wrong_words,
+    rebuild_words,
+    remove_words,
+)
 from semantic_core.database.strategies import MOST_WORDS, Scope, Sql
-from semantic_core.domain.errors import ConfigurationError
+from semantic_core.domain.errors import DatabaseCorruptError
+from semantic_core.keywords import Term, ask
 from semantic_core.vector_index import Ids
 
 # A word found in more than a fifth of what is asked tells nothing apart and costs the most.
@@ -22,48 +27,47 @@ COMMON_SHARE = 5
 # Counted to the end below this; above it only as far as it takes to know that a word is common.
 _COUNTED = 1000
 
-# Accents as separate characters: the tokenizer removes those itself.
-_WORD = re.compile(r"\w[\w\u0300-\u036f]*")
+# Headings, and parts of identifiers, count half.
+_RANK = "bm25(1.0, 0.5)"
+
+VIEW = "indexed_words"
+VIEW_SQL = f"""CREATE VIEW {VIEW} (pk, text, more) AS
+    SELECT c.pk, coalesce(w.text, c.text), w.more
+    FROM chunks c LEFT JOIN chunk_words w ON w.chunk_pk = c.pk"""
+
+# The tokenizer takes every character outside of ASCII for part of a word: where these end was
+# decided before. It cuts and stems plain English, and leaves the words of other languages alone.
+_FULL_TEXT_SQL = f"""CREATE VIRTUAL TABLE chunks_fts USING fts5(
+    text, more, content = '{VIEW}', content_rowid = 'pk', tokenize = 'porter ascii')"""
 
 
-def create_index(connection: Connection, tokenizer: str) -> None:
-    """Make the index of a new database, over the texts of ``chunks``.
-
-    Raises:
-        ConfigurationError: SQLite does not know the tokenizer.
-    """
-    quoted = tokenizer.replace("'", "''")
-    try:
-        connection.execute(
-            "CREATE VIRTUAL TABLE chunks_fts USING fts5(text, content = 'chunks', "
-            f"content_rowid = 'pk', tokenize = '{quoted}')"
-        )
-    except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode != sqlite3.SQLITE_ERROR:
-            raise
-        raise ConfigurationError(
-            f"SQLite cannot make a full-text index with the tokenizer {tokenizer!r} "
-            f"({error}). Leave it out, or name one of FTS5's. Nothing was changed."
-        ) from error
+def create_index(connection: Connection) -> None:
+    """Make the index of a new database, over the words of ``chunks``."""
+    connection.execute(VIEW_SQL)
+    connection.execute(_FULL_TEXT_SQL)
+    connection.execute("INSERT INTO chunks_fts (chunks_fts, rank) VALUES ('rank', ?)", (_RANK,))
 
 
 class FullText:
-    """The FTS5 index over the texts of ``chunks``."""
+    """The FTS5 index over the words of ``chunks``."""
 
     def remove(self, connection: Connection, pks: Sequence[int]) -> None:
         """Take rows out; must come before their text changes or goes."""
         rows = among("pk", pks)
         connection.execute(
-            "INSERT INTO chunks_fts (chunks_fts, rowid, text) "
-            f"SELECT 'delete', pk, text FROM chunks WHERE {rows.sql}",
+            "INSERT INTO chunks_fts (chunks_fts, rowid, text, more) "
+            f"SELECT 'delete', pk, text, more FROM {VIEW} WHERE {rows.sql}",
             rows.values,
         )
+        remove_words(connection, pks)
 
     def add(self, connection: Connection, pks: Sequence[int]) -> None:
         """Put rows in, after their text was written."""
         rows = among("pk", pks)
+        add_words(connection, rows)
         connection.execute(
-            f"INSERT INTO chunks_fts (rowid, text) SELECT pk, text FROM chunks WHERE {rows.sql}",
+            "INSERT INTO chunks_fts (rowid, text, more) "
+            f"SELECT pk, text, more FROM {VIEW} WHERE {rows.sql}",
             rows.values,
         )
 
@@ -79,14 +83,19 @@ class FullText:
         return FoundWords(connection, words, rows)
 
     def check(self, connection: Connection) -> None:
-        """Compare the index with the texts. Changes nothing, but needs a write transaction."""
+        """Compare it with the texts; see `Keywords.check`."""
         # The 1 asks for a comparison with the content.
         connection.execute(
             "INSERT INTO chunks_fts (chunks_fts, rank) VALUES ('integrity-check', 1)"
         )
+        if count := count_wrong_words(connection):
+            raise DatabaseCorruptError(
+                f"Of {count:,} chunks, other words are indexed than they hold. The texts are whole."
+            )
 
     def rebuild(self, connection: Connection) -> None:
         """Build the index anew from the texts."""
+        rebuild_words(connection)
         connection.execute("INSERT INTO chunks_fts (chunks_fts) VALUES ('rebuild')")
 
 
@@ -107,7 +116,10 @@ class FoundWords:
 
     def best(self, limit: int) -> list[int]:
         """Return the row keys that match best by BM25, best first, equals oldest first."""
-        return self._find(self._words.ranking, limit)
+        found = self._find(self._words.ranking, limit)
+        if self._words.first is None:
+            return found
+        return list(dict.fromkeys([*self._find(self._words.first, limit), *found]))[:limit]
 
     def rest(self, limit: int) -> Iterator[list[int]]:
         """Yield row keys that come after those, one list for each page of words."""
@@ -157,11 +169,13 @@ class Words:
     """What a text asks of the index.
 
     Attributes:
-        ranking: the FTS5 expression whose matches have a rank.
+        first: the FTS5 expression whose matches come before all others, or None.
+        ranking: the one whose matches have a rank.
         filling: expressions whose matches come after those, in this order.
         left_out: how many words have no part in the ranking because there are too many.
     """
 
+    first: str | None = None
     ranking: str
     filling: tuple[str, ...] = ()
     left_out: int = 0
@@ -171,20 +185,16 @@ def choose_words(
     connection: Connection, text: str, rows: Sql = EVERY_ROW, *, total: int
 ) -> Words | None:
     """Return what to look for among these many rows, or None if none can hold it."""
-    stripped = text.strip()
-    words = _WORD.findall(stripped)
-    if not words or not total:
+    question = ask(text)
+    if not question.terms or not total:
         return None
-    if len(stripped) > 2 and stripped[0] == stripped[-1] == '"' and '"' not in stripped[1:-1]:
-        return Words(ranking=_quoted(" ".join(words)))
-    # As typed: the tokenizer folds case itself, for fewer letters than Python does.
-    quoted = [_quoted(word) for word in {word.lower(): word for word in words}.values()]
-    if len(quoted) == 1:
-        return Words(ranking=quoted[0])
+    terms = [_expression(term) for term in question.terms]
+    if len(terms) == 1:
+        return Words(ranking=terms[0])
     most = total // COMMON_SHARE
-    counts = _count_words(connection, quoted, rows, bound=max(most, _COUNTED) + 1)
+    counts = _count_words(connection, terms, rows, bound=max(most, _COUNTED) + 1)
     # sorted() is stable: of equally rare words the first comes first.
-    found = sorted((word for word in quoted if counts[word]), key=counts.__getitem__)
+    found = sorted((word for word in terms if counts[word]), key=counts.__getitem__)
     telling = [word for word in found if counts[word] <= most] or found
     if not telling:
         return None
@@ -193,23 +203,27 @@ def choose_words(
     pages += [rest[i : i + MOST_WORDS] for i in range(0, len(rest), MOST_WORDS)]
     ranking, *filling = (" OR ".join(page) for page in pages)
     return Words(
-        ranking=ranking, filling=tuple(filling), left_out=max(0, len(telling) - MOST_WORDS)
+        first=None if question.first is None else _expression((question.first,)),
+        ranking=ranking,
+        filling=tuple(filling),
+        left_out=max(0, len(telling) - MOST_WORDS),
     )
 
 
 def _count_words(
-    connection: Connection, quoted: list[str], rows: Sql, *, bound: int
+    connection: Connection, terms: list[str], rows: Sql, *, bound: int
 ) -> dict[str, int]:
     """Return how many rows contain each word, counted up to ``bound``."""
     return dict(
         connection.execute(
             "SELECT w.value, (SELECT count(*) FROM (SELECT 1 FROM chunks_fts f "
             f"WHERE chunks_fts MATCH w.value AND {rows.sql} LIMIT ?)) FROM json_each(?) w",
-            (*rows.values, bound, json.dumps(quoted)),
+            (*rows.values, bound, json.dumps(terms)),
         ).fetchall()
     )
 
 
-def _quoted(word: str) -> str:
-    # Words hold no double quote: they were cut out by a pattern of word characters.
-    return f'"{word}"'
+def _expression(term: Term) -> str:
+    # Words hold no double quote: they are letters, digits and marks.
+    forms = [f'"{" ".join(form.words)}"' + "*" * form.is_prefix for form in term]
+    return forms[0] if len(forms) == 1 else f"({' OR '.join(forms)})"

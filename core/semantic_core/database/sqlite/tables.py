@@ -18,4 +18,7 @@ OWN_TABLES = {
         chunk_pk INTEGER NOT NULL,
         PRIMARY KEY (collection_id, key, value, chunk_pk)
     ) WITHOUT ROWID""",
+    # Of a chunk whose text is no plain English, or has headings: what the full-text index holds of
+    # it. An entry is only taken out by the same words, and a later version may make others.
+    "chunk_words": "CREATE TABLE chunk_words (chunk_pk INTEGER PRIMARY KEY, text TEXT, more TEXT)",
 }

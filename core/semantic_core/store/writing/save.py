@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 from semantic_core.database import Database, among, insert
 from semantic_core.database.port import Connection
@@ -203,7 +204,8 @@ def _update(
 ) -> None:
     if not updates:
         return
-    retold = [old.pk for old, row in updates if row.text != old.content[0]]
+    told = itemgetter(0, 3)  # the text, and what is embedded for it, which has its headings
+    retold = [old.pk for old, row in updates if told(row.content) != told(old.content)]
     retagged = [old.pk for old, row in updates if row.metadata != old.content[1]]
     if retold:
         database.keywords.remove(connection, retold)

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from semantic_core.database.schema import SchemaOptions
 from semantic_core.database.sqlite.keywords import MOST_WORDS, choose_words
 from semantic_core.domain.types import Chunk
 from semantic_core.store import PeeweeVectorStore
@@ -229,15 +228,6 @@ def test_one_more_word_never_leaves_fewer_hits(
         if len(after) < arguments["limit"]:
             assert {hit.chunk.id for hit in after} >= {hit.chunk.id for hit in before}
         before = after
-
-
-def test_another_tokenizer_may_be_chosen(tmp_path_factory: pytest.TempPathFactory) -> None:
-    path = tmp_path_factory.mktemp("db") / "plain.db"
-    options = SchemaOptions(tokenizer="unicode61")
-    with PeeweeVectorStore(path, options=options) as store:
-        store.save(chunks_of(["running"]))
-        assert _found(store, "run") == []
-        assert _found(store, "running") == ["running"]
 
 
 def test_equal_ranks_keep_the_order_of_saving(store: PeeweeVectorStore) -> None:

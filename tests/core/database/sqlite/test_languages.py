@@ -1,0 +1,111 @@
+"""Words of every language, through the public store and a real full-text index."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import pytest
+
+from semantic_core.domain.errors import DatabaseCorruptError
+from semantic_core.domain.types import Chunk
+from semantic_core.store import PeeweeVectorStore
+from support.chunks import SPEC
+from support.invariants import check_full_text
+from support.languages import FOUND, NOT_FOUND
+
+
+@pytest.fixture(autouse=True)
+def collection(store: PeeweeVectorStore) -> None:
+    store.collection(spec=SPEC)
+
+
+def _found(store: PeeweeVectorStore, text: str) -> list[str]:
+    results = store.search(text=text, mode="keyword", limit=1000)
+    return [hit.chunk.text for hit in results]
+
+
+def test_each_example_is_found_and_the_text_is_as_it_was_given(store: PeeweeVectorStore) -> None:
+    store.save([Chunk(text=text) for text in dict.fromkeys(text for text, _ in FOUND)])
+    check_full_text(store)
+    missed = [(text, asked) for text, asked in FOUND if text not in _found(store, asked)]
+    assert missed == []
+
+
+@pytest.mark.parametrize(("text", "question"), NOT_FOUND)
+def test_what_is_not_there_is_not_found(store: PeeweeVectorStore, text: str, question: str) -> None:
+    store.save([Chunk(text=text)])
+    assert _found(store, question) == []
+
+
+def test_texts_that_hold_a_long_run_as_it_stands_come_first(store: PeeweeVectorStore) -> None:
+    pairs = "数据 据库 库连 连接 " * 20
+    store.save([Chunk(text=pairs), Chunk(text="很长的一段文字" * 50 + "数据库连接失败")])
+    assert _found(store, "数据库连接")[0].endswith("数据库连接失败")
+    assert len(_found(store, "数据库连接")) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "phrase"),
+    [
+        ("красные яблоки", "красное яблоко"),
+        ("请用Python编写", "用Python编"),
+        ("लाल किताब", "लाल किताब"),
+    ],
+)
+def test_phrases_work_in_every_script(store: PeeweeVectorStore, text: str, phrase: str) -> None:
+    store.save([Chunk(text=text), Chunk(text="яблоко красное 编用 Python किताब लाल")])
+    assert _found(store, f'"{phrase}"') == [text]
+
+
+def test_headings_are_found_and_count_less_than_the_text(store: PeeweeVectorStore) -> None:
+    store.save(
+        [
+            Chunk(text="below it", vector_source="Установка > Zebra\n\nbelow it"),
+            Chunk(text="a zebra eats"),
+        ]
+    )
+    assert _found(store, "zebra") == ["a zebra eats", "below it"]
+    assert _found(store, "установки") == ["below it"]
+    store.save([Chunk(id="x", text="same", vector_source="Old\n\nsame")])
+    store.save([Chunk(id="x", text="same", vector_source="New\n\nsame")])
+    assert (_found(store, "old"), _found(store, "new")) == ([], ["same"])
+    check_full_text(store)
+
+
+def test_the_index_is_in_step_after_every_kind_of_change(store: PeeweeVectorStore) -> None:
+    store.save(
+        [Chunk(id="a", text="ключи"), Chunk(id="b", text="日本語"), Chunk(id="c", text="plain")]
+    )
+    store.save([Chunk(id="a", text="plain now"), Chunk(id="c", text="теперь нет")])
+    check_full_text(store)
+    assert (_found(store, "ключ"), _found(store, "plain")) == ([], ["plain now"])
+    store.delete(ids=["b", "c"])
+    check_full_text(store)
+    kept = store.database.connection().execute("SELECT count(*) FROM chunk_words").fetchone()
+    assert kept == (0,)
+
+
+def test_words_of_another_version_are_noticed_and_made_anew(store: PeeweeVectorStore) -> None:
+    store.save([Chunk(text="ключи"), Chunk(text="plain")])
+    with store.database.transaction() as connection:
+        connection.execute("UPDATE chunk_words SET text = 'older'")
+        store.database.keywords.rebuild(connection)
+        store.database.keywords.check(connection)
+        connection.execute("INSERT INTO chunk_words VALUES (2, 'more', NULL)")
+        connection.execute("INSERT INTO chunks_fts (chunks_fts) VALUES ('rebuild')")
+    with (
+        pytest.raises(DatabaseCorruptError, match="Of 1 chunks"),
+        store.database.transaction() as c,
+    ):
+        store.database.keywords.check(c)
+
+
+def test_another_view_in_its_place_is_refused(store: PeeweeVectorStore) -> None:
+    path = store.database.path
+    store.close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("DROP VIEW indexed_words")
+        connection.execute("CREATE VIEW indexed_words AS SELECT pk, text, NULL AS more FROM chunks")
+    connection.close()
+    with pytest.raises(DatabaseCorruptError, match="view 'indexed_words'"):
+        PeeweeVectorStore(path)
