@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -100,12 +102,11 @@ def test_words_of_another_version_are_noticed_and_made_anew(store: PeeweeVectorS
         store.database.keywords.check(c)
 
 
-def test_another_view_in_its_place_is_refused(store: PeeweeVectorStore) -> None:
-    path = store.database.path
-    store.close()
-    with sqlite3.connect(path) as connection:
+def test_another_view_in_its_place_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "other.db"
+    PeeweeVectorStore(path).close()
+    with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("DROP VIEW indexed_words")
         connection.execute("CREATE VIEW indexed_words AS SELECT pk, text, NULL AS more FROM chunks")
-    connection.close()
     with pytest.raises(DatabaseCorruptError, match="view 'indexed_words'"):
         PeeweeVectorStore(path)
