@@ -38,7 +38,7 @@ def identifier_words(text: str) -> list[str]:
         if end - start <= _LONGEST:
             found += _parts(text[start:end])
         place = cases.find(b"aA", end)
-    if "++" in text or "#" in text:
+    if "+" in text or "#" in text:
         found += signed_names(text)
     return found
 

@@ -13,6 +13,9 @@ from semantic_core.keywords.stems import DEFAULT_LANGUAGES, stems
 
 _FOREIGN = re.compile("[^\\x00-\\x7f]+")
 
+# Bytes for a character: with more of them it is no English.
+_MOST_FOREIGN = 1.15
+
 # Longer ones seldom come again.
 _LONGEST = 32
 
@@ -56,7 +59,7 @@ def indexed_text(text: str, languages: tuple[str, ...] = DEFAULT_LANGUAGES) -> s
     is_english = languages == DEFAULT_LANGUAGES
     if is_english and text.isascii():
         return None
-    if is_english:
+    if is_english and len(text.encode(errors="replace")) < _MOST_FOREIGN * len(text):
         # English with typographic quotes and accents: the rest of it is as it should be.
         plain = _FOREIGN.sub(_folded, text)
         if plain.isascii():
