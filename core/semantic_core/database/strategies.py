@@ -27,6 +27,14 @@ class Sql(NamedTuple):
     values: tuple[object, ...] = ()
 
 
+class Said(NamedTuple):
+    """What a chunk says: its row key, its text, and what is embedded for it if that is another."""
+
+    pk: int
+    text: str
+    vector_source: str | None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Where:
     """Which chunks of a collection are meant: those that meet every condition.
@@ -89,7 +97,7 @@ class Keywords(Protocol):
     def remove(self, connection: Connection, pks: Sequence[int]) -> None:
         """Take rows out; must come before their text changes or goes."""
 
-    def add(self, connection: Connection, pks: Sequence[int]) -> None:
+    def add(self, connection: Connection, rows: Sequence[Said]) -> None:
         """Put rows in, after their text was written."""
 
     def search(
@@ -98,8 +106,8 @@ class Keywords(Protocol):
         """Return what holds words of a text, or None if no row can.
 
         Words are joined by OR. A word in more than a fifth of the rows has no part in the ranking
-        unless no other is left, and of the others at most `MOST_WORDS` have one, the rarest. A
-        text in double quotes as a whole is one phrase. No text is a syntax error.
+        unless no other is left, and of the others at most `MOST_WORDS` have one, the rarest. For
+        what is a word or a phrase, see `semantic_core.keywords.ask`. No text is a syntax error.
 
         Args:
             connection: within a transaction.

@@ -6,9 +6,8 @@ import re
 from functools import lru_cache
 
 # Private-use characters, which stand in no folded text: a tokenizer takes them for letters.
-_PLUS, _SHARP = "\ue001", "\ue002"
+_SIGNS = {"++": "\ue001", "#": "\ue002"}
 
-_SIGNED = re.compile(r"(?<![A-Za-z0-9])([A-Za-z])(\+\+|#)(?![A-Za-z0-9+#])")
 _PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 
 # A longer one, or one of more parts, is a number in base 64 or the like.
@@ -38,17 +37,21 @@ def identifier_words(text: str) -> list[str]:
         if end - start <= _LONGEST:
             found += _parts(text[start:end])
         place = cases.find(b"aA", end)
-    if "+" in text or "#" in text:
-        found += signed_names(text)
-    return found
+    return found + signed_names(text)
 
 
 def signed_names(text: str) -> list[str]:
     """Return the names in a text that end in a sign, as they are indexed."""
-    return [
-        name.lower() + sign.replace("+", _PLUS).replace("#", _SHARP)
-        for name, sign in _SIGNED.findall(text)
-    ]
+    found = []
+    for sign, letter in _SIGNS.items():
+        place = text.find(sign, 1)
+        while place > 0:
+            name, before = text[place - 1 : place], text[max(place - 2, 0) : place - 1]
+            # One letter that stands alone.
+            if name.isascii() and name.isalpha() and not before.isalnum():
+                found.append(name.lower() + letter)
+            place = text.find(sign, place + len(sign))
+    return found
 
 
 @lru_cache(maxsize=1 << 14)

@@ -16,7 +16,7 @@ from semantic_core.database.sqlite.words import (
     rebuild_words,
     remove_words,
 )
-from semantic_core.database.strategies import MOST_WORDS, Scope, Sql
+from semantic_core.database.strategies import MOST_WORDS, Said, Scope, Sql
 from semantic_core.domain.errors import DatabaseCorruptError
 from semantic_core.keywords import Term, ask
 from semantic_core.vector_index import Ids
@@ -61,14 +61,14 @@ class FullText:
         )
         remove_words(connection, pks)
 
-    def add(self, connection: Connection, pks: Sequence[int]) -> None:
+    def add(self, connection: Connection, rows: Sequence[Said]) -> None:
         """Put rows in, after their text was written."""
-        rows = among("pk", pks)
         add_words(connection, rows)
+        added = among("pk", [row.pk for row in rows])
         connection.execute(
             "INSERT INTO chunks_fts (rowid, text, more) "
-            f"SELECT pk, text, more FROM {VIEW} WHERE {rows.sql}",
-            rows.values,
+            f"SELECT pk, text, more FROM {VIEW} WHERE {added.sql}",
+            added.values,
         )
 
     def search(

@@ -7,7 +7,7 @@ from typing import Any
 
 from semantic_core.database.port import Connection
 from semantic_core.database.sqlite.sets import among
-from semantic_core.database.strategies import Sql
+from semantic_core.database.strategies import Said
 from semantic_core.keywords import IndexedWords, indexed_words
 
 _PAGE = 1000
@@ -15,19 +15,12 @@ _PAGE = 1000
 _AS_IT_STANDS = IndexedWords()
 
 
-def add_words(connection: Connection, rows: Sql) -> None:
-    """Keep the words of chunks.
-
-    Args:
-        connection: within a transaction.
-        rows: a condition on ``chunks``.
-    """
-    for page in _pages(
-        connection, f"SELECT pk, text, vector_source FROM chunks WHERE {rows.sql}", rows.values
-    ):
+def add_words(connection: Connection, rows: Iterable[Said]) -> None:
+    """Keep the words of chunks, within a transaction."""
+    made = [(pk, *words) for pk, words in _made(rows) if words != _AS_IT_STANDS]
+    if made:
         connection.executemany(
-            "INSERT INTO chunk_words (chunk_pk, text, more) VALUES (?, ?, ?)",
-            [(pk, *words) for pk, words in _made(page) if words != _AS_IT_STANDS],
+            "INSERT INTO chunk_words (chunk_pk, text, more) VALUES (?, ?, ?)", made
         )
 
 
@@ -40,7 +33,8 @@ def remove_words(connection: Connection, pks: Sequence[int]) -> None:
 def rebuild_words(connection: Connection) -> None:
     """Make the words of all chunks anew."""
     connection.execute("DELETE FROM chunk_words")
-    add_words(connection, Sql("1"))
+    for page in _pages(connection, "SELECT pk, text, vector_source FROM chunks"):
+        add_words(connection, map(Said._make, page))
 
 
 def count_wrong_words(connection: Connection) -> int:
@@ -51,15 +45,14 @@ def count_wrong_words(connection: Connection) -> int:
         "SELECT c.pk, c.text, c.vector_source, w.text, w.more FROM chunks c "
         "LEFT JOIN chunk_words w ON w.chunk_pk = c.pk",
     ):
-        kept = [tuple(row[3:]) for row in page]
-        wrong += sum(one != words for one, (_, words) in zip(kept, _made(page), strict=True))
+        made = _made(Said._make(row[:3]) for row in page)
+        wrong += sum(row[3:] != words for row, (_, words) in zip(page, made, strict=True))
     return wrong
 
 
-def _made(rows: Iterable[Sequence[Any]]) -> Iterator[tuple[int, IndexedWords]]:
-    for pk, text, source, *_ in rows:
-        words = indexed_words(text, headings=None if source is None else _headings(text, source))
-        yield pk, words
+def _made(rows: Iterable[Said]) -> Iterator[tuple[int, IndexedWords]]:
+    for pk, text, source in rows:
+        yield pk, indexed_words(text, headings=None if source is None else _headings(text, source))
 
 
 def _headings(text: str, source: str) -> str | None:
@@ -67,9 +60,7 @@ def _headings(text: str, source: str) -> str | None:
     return source[: len(source) - len(text)] if source.endswith(text) else None
 
 
-def _pages(
-    connection: Connection, sql: str, values: Sequence[object] = ()
-) -> Iterator[list[tuple[Any, ...]]]:
-    rows = connection.execute(sql, values)
+def _pages(connection: Connection, sql: str) -> Iterator[list[tuple[Any, ...]]]:
+    rows = connection.execute(sql)
     while page := rows.fetchmany(_PAGE):
         yield page

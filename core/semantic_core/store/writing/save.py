@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from operator import itemgetter
 
 from semantic_core.database import Database, among, insert
 from semantic_core.database.port import Connection
+from semantic_core.database.strategies import Said
 from semantic_core.domain.errors import InvalidVectorError
 from semantic_core.domain.reports import SaveReport
 from semantic_core.domain.spec import given_vector_key
@@ -204,11 +204,15 @@ def _update(
 ) -> None:
     if not updates:
         return
-    told = itemgetter(0, 3)  # the text, and what is embedded for it, which has its headings
-    retold = [old.pk for old, row in updates if told(row.content) != told(old.content)]
+    # The text, or what is embedded for it, which has its headings.
+    retold = {
+        old.pk: row
+        for old, row in updates
+        if (row.text, row.vector_source) != (old.content[0], old.content[3])
+    }
     retagged = [old.pk for old, row in updates if row.metadata != old.content[1]]
     if retold:
-        database.keywords.remove(connection, retold)
+        database.keywords.remove(connection, list(retold))
     if retagged:
         database.metadata.remove(connection, retagged)
     connection.executemany(
@@ -224,7 +228,7 @@ def _update(
         ],
     )
     if retold:
-        database.keywords.add(connection, retold)
+        database.keywords.add(connection, [_said(pk, row) for pk, row in retold.items()])
     if retagged:
         database.metadata.add(connection, retagged)
     note_changed(
@@ -247,14 +251,17 @@ def _insert(
         "chunks",
         _INSERTED,
         [(*_written(row, now), now, collection_id, row.chunk_id) for row in rows],
-        returning="pk, vector_key",
+        returning="pk, chunk_id",
     )
-    pks = [pk for pk, _ in inserted]
-    database.keywords.add(connection, pks)
-    database.metadata.add(connection, pks)
-    note_changed(
-        connection, [(collection_id, pk) for pk, vector_key in inserted if vector_key is not None]
-    )
+    by_id = {row.chunk_id: row for row in rows}
+    new = [(pk, by_id[name]) for pk, name in inserted]
+    database.keywords.add(connection, [_said(pk, row) for pk, row in new])
+    database.metadata.add(connection, [pk for pk, _ in new])
+    note_changed(connection, [(collection_id, pk) for pk, row in new if row.vector_key is not None])
+
+
+def _said(pk: int, row: PreparedChunk) -> Said:
+    return Said(pk, row.text, row.vector_source)
 
 
 def _count(
