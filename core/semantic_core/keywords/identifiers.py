@@ -37,7 +37,8 @@ def identifier_words(text: str) -> list[str]:
         if end - start <= _LONGEST:
             found += _parts(text[start:end])
         place = cases.find(b"aA", end)
-    return found + signed_names(text)
+    # One character is looked for at ten times the speed of two.
+    return found + signed_names(text) if "+" in text or "#" in text else found
 
 
 def signed_names(text: str) -> list[str]:

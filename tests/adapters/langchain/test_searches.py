@@ -20,6 +20,7 @@ from semantic_core import (
     StorageError,
 )
 from support.langchain import CAT, DOCUMENTS, TableEmbeddings, embed_all, ids
+from support.languages import FOUND
 from support.world import World
 
 LION = Document(id="lion", page_content="A lion is a very large cat.", metadata={"kind": "animal"})
@@ -54,6 +55,16 @@ def test_pending_documents_are_found_by_keyword(
     assert {document.id for document, _ in found} == {"cat", "lion"}
     assert [score for _, score in found] == [1.0, 1.0]
     assert world.emulator.calls(Operation.EMBED) == []
+
+
+def test_pending_documents_are_found_by_words_of_every_language(
+    vector_store: SemcoreVectorStore,
+) -> None:
+    texts = list(dict.fromkeys(text for text, _ in FOUND))
+    vector_store.add_texts(texts)
+    for text, asked in FOUND:
+        found = [document.page_content for document in vector_store.similarity_search(asked, k=99)]
+        assert text in found, asked
 
 
 def test_a_pending_document_joins_the_nearest_by_its_rank(half: SemcoreVectorStore) -> None:

@@ -32,6 +32,7 @@ from semantic_core import (
     ProvenanceError,
     SpecMismatchError,
 )
+from support.languages import FOUND
 from support.llamaindex import embed_all, keeps, node
 from support.world import World
 
@@ -49,6 +50,20 @@ def ask(vector_store: SemcoreVectorStore, **query: Any) -> VectorStoreQueryResul
 
 def infos(result: VectorStoreQueryResult) -> list[dict[str, Any]]:
     return [one.metadata[RESULT_KEY] for one in result.nodes or ()]
+
+
+def test_pending_nodes_are_found_by_words_of_every_language(
+    vector_store: SemcoreVectorStore,
+) -> None:
+    vector_store.add([node(text) for text in dict.fromkeys(text for text, _ in FOUND)])
+    for text, asked in FOUND:
+        found = ask(
+            vector_store,
+            query_str=asked,
+            mode=VectorStoreQueryMode.TEXT_SEARCH,
+            similarity_top_k=99,
+        )
+        assert text in [one.get_content() for one in found.nodes or ()], asked
 
 
 @pytest.fixture
