@@ -12,6 +12,9 @@ from semantic_core.keywords.stems import DEFAULT_LANGUAGES, stems
 # A run of more characters is no word: it is asked for what it holds.
 _LONGEST_WORD = 3
 
+# A longer run stands in a text as it is asked in no other than the one it was copied from.
+_LONGEST_QUESTION = 64
+
 # A longer one is a text without spaces, not a name.
 _MOST_PARTS = 16
 
@@ -69,7 +72,7 @@ def ask(text: str, languages: tuple[str, ...] = DEFAULT_LANGUAGES) -> Question:
         for run in parts:
             terms |= dict.fromkeys(_terms(run, languages))
     first = None
-    if len(all_runs) == 1 and is_unspaced(all_runs[0]) and len(terms) > 1:
+    if len(all_runs) == 1 and is_unspaced(all_runs[0]) and 1 < len(terms) <= _LONGEST_QUESTION:
         first = _phrase(all_runs, languages)
     return Question(tuple(terms), first)
 
