@@ -42,7 +42,6 @@ Manual
 ******
 
 Welcome.
-from semantic_core.providers.facts import model_facts
 
 
 Install
