@@ -10,7 +10,7 @@ from semantic_core.batches.job.context import BatchContext, LeasedJob
 from semantic_core.batches.job.hold import hold_unreadable
 from semantic_core.batches.job.poll import poll
 from semantic_core.batches.recover import is_undecided, note_fault, recover
-from semantic_core.database import Database
+from semantic_core.database.strategies import Database
 from semantic_core.domain.clock import HOUR
 from semantic_core.domain.errors import (
     DatabaseCorruptError,

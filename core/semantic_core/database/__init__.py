@@ -1,6 +1,5 @@
 """One SQLite database: where it is, its connections, its transactions, its errors."""
 
-from semantic_core.database.sqlite.backup import back_up, remove_left_copies
 from semantic_core.database.sqlite.damaged import any_text
 from semantic_core.database.sqlite.database import DEFAULT_BUSY_TIMEOUT, PAGE_SIZE, Database
 from semantic_core.database.sqlite.scratch import Scratch
@@ -15,11 +14,9 @@ __all__ = [
     "Scratch",
     "among",
     "any_text",
-    "back_up",
     "hash_set",
     "insert",
     "open_to_others",
-    "remove_left_copies",
     "row_set",
     "rows_of",
     "tighten",

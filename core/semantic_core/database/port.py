@@ -1,9 +1,8 @@
-"""What everything above asks of a database: a connection, a transaction, a snapshot."""
+"""What everything above asks of a connection to a database."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 Values = Sequence[Any] | Mapping[str, Any]
@@ -37,13 +36,3 @@ class Connection(Protocol):
 
     def executemany(self, sql: str, parameters: Iterable[Values], /) -> Cursor:
         """Run one statement for each of several rows."""
-
-
-class Transactions(Protocol):
-    """Opens transactions."""
-
-    def transaction(self) -> AbstractContextManager[Connection]:
-        """Open a write transaction; what it wrote is on disk when it ends."""
-
-    def snapshot(self) -> AbstractContextManager[Connection]:
-        """Open a read transaction, in which every statement sees the same state."""

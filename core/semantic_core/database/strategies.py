@@ -1,13 +1,15 @@
 """What each database does in a way of its own: words, metadata, and how rows are chosen.
 
-A `Database` hands its strategies out. Nothing above them knows how they keep what they know.
+A `Database` hands them out. Nothing above them knows how they keep what they know.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from semantic_core.database.port import Connection
@@ -225,3 +227,34 @@ class MetadataIndex(Protocol):
 
     def rebuild(self, connection: Connection) -> None:
         """Build it anew from the metadata."""
+
+
+class Database(Protocol):
+    """An open database. `semantic_core.database.Database` is the one on SQLite."""
+
+    @property
+    def path(self) -> Path:
+        """Where it is; files that belong to it lie beside it."""
+
+    @property
+    def keywords(self) -> Keywords:
+        """Which chunks hold which words."""
+
+    @property
+    def metadata(self) -> MetadataIndex:
+        """Which chunks have which metadata."""
+
+    def transaction(self) -> AbstractContextManager[Connection]:
+        """Open a write transaction; what it wrote is on disk when it ends."""
+
+    def snapshot(self) -> AbstractContextManager[Connection]:
+        """Open a read transaction, in which every statement sees the same state."""
+
+    def damage(self) -> list[str]:
+        """Return what is wrong with its files. Reads all of them."""
+
+    def back_up(self, path: str | os.PathLike[str], *, overwrite: bool) -> None:
+        """Copy it as it is at one moment, while others write."""
+
+    def close(self) -> None:
+        """Close every connection that it opened."""

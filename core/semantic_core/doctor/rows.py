@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from semantic_core.database import Database, open_to_others, tighten
+from semantic_core.database import open_to_others, tighten
 from semantic_core.database.conditions import IS_CARRIED, IS_ENDED, IS_OPEN, WANTS
 from semantic_core.database.port import Connection
 from semantic_core.database.queries import first_column
+from semantic_core.database.strategies import Database
 from semantic_core.doctor.findings import Finding, Trouble
 from semantic_core.domain.clock import HOUR
 from semantic_core.domain.errors import DatabaseCorruptError, DatabaseReadOnlyError

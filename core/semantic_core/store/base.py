@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 
-from semantic_core.database import Database
+from semantic_core.database.strategies import Database
 from semantic_core.domain.clock import Clock
 from semantic_core.domain.reports import BulkReport, SaveReport
 from semantic_core.domain.spec import EmbeddingSpec

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
@@ -11,7 +10,7 @@ from typing import Self
 
 import peewee
 
-from semantic_core.database import Database, back_up, open_to_others, remove_left_copies
+from semantic_core.database import Database
 from semantic_core.database.schema import SchemaOptions, ensure_schema_compatibility, read_meta
 from semantic_core.database.strategies import VectorSearch
 from semantic_core.database.tables import build_tables
@@ -45,16 +44,19 @@ from semantic_core.store.collections import (
 )
 from semantic_core.store.indexes.cache import MappedVectors
 from semantic_core.store.provenance import check_provenance, fix_provenance
-from semantic_core.store.reading.read import checked_names, choose, read_chunks, read_coverage
+from semantic_core.store.reading.read import (
+    checked_names,
+    choose,
+    read_chunks,
+    read_coverage,
+    read_vectors,
+)
 from semantic_core.store.reading.search import check_query, checked_vector, search, search_many
-from semantic_core.store.reading.serve import read_vectors
 from semantic_core.store.writing.delete import delete_chunks, prune_vectors
 from semantic_core.store.writing.documents import check_documents, drop_documents, save_documents
 from semantic_core.store.writing.prepare import prepare_chunks
 from semantic_core.store.writing.save import save_rows
 from semantic_core.store.writing.vectors import apply_vectors, known_vectors
-
-_log = logging.getLogger(__name__)
 
 
 class PeeweeVectorStore(BaseVectorStore):
@@ -89,13 +91,7 @@ class PeeweeVectorStore(BaseVectorStore):
         except BaseException:
             self.database.close()
             raise
-        if others := open_to_others(self.database.path):
-            _log.warning(
-                "%s can be written by others than its owner: they could change what is found, and "
-                "what is sent and paid for. chmod go-w, or `semcore doctor --fix`, ends that.",
-                others[0],
-            )
-        remove_left_copies(self.database.path.parent)
+        self.database.look_around()
         self.tables = build_tables(self.database.peewee)
         self._vectors: VectorSearch = MappedVectors(self.database)
 
@@ -134,7 +130,7 @@ class PeeweeVectorStore(BaseVectorStore):
         Raises:
             StorageError: the file exists, or could not be written.
         """
-        back_up(self.database, path, overwrite=overwrite)
+        self.database.back_up(path, overwrite=overwrite)
 
     # --- collections ---------------------------------------------------------------------
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path
 
-from semantic_core.database.sqlite.database import Database
 from semantic_core.database.sqlite.failures import translated_errors
 from semantic_core.domain.errors import InvalidInputError, StorageError, StorageFullError
 from semantic_core.domain.failpoints import FailPoint, reach
@@ -21,21 +20,27 @@ _FULL = "No room left to write the backup {path}. Nothing of it was kept."
 _MOST = 8
 
 
-def back_up(database: Database, path: str | os.PathLike[str], *, overwrite: bool) -> None:
+# A transaction of the database that is copied.
+Snapshot = Callable[[], AbstractContextManager[sqlite3.Connection]]
+
+
+def back_up(
+    snapshot: Snapshot, path: str | os.PathLike[str], *, database: Path, overwrite: bool
+) -> None:
     """Copy a database; see ``PeeweeVectorStore.backup``."""
     try:
         os.fsencode(path)
     except (TypeError, UnicodeError) as error:
         raise InvalidInputError(f"The path of a backup names no file ({error}).") from error
     target = Path(os.path.abspath(path))  # noqa: PTH100  # keeps symbolic links
-    if target.exists() and target.samefile(database.path):
+    if target.exists() and target.samefile(database):
         raise StorageError(f"{target} is the database itself. Choose another path for its backup.")
     try:
         remove_left_copies(target.parent)
         if not overwrite and os.path.lexists(target):
             raise _exists(target)
         with _new_file(target.parent) as new:
-            _copy(database, new, target)
+            _copy(snapshot, new, target)
             reach(FailPoint.BACKUP_WRITTEN)
             sync(new)
             _name(new, target, overwrite=overwrite)
@@ -99,9 +104,9 @@ def _exists(target: Path) -> StorageError:
     )
 
 
-def _copy(database: Database, new: Path, target: Path) -> None:
+def _copy(snapshot: Snapshot, new: Path, target: Path) -> None:
     # A snapshot: what others commit meanwhile is not in it, and makes it no longer.
-    with database.snapshot() as source:
+    with snapshot() as source:
         source.execute("SELECT count(*) FROM sqlite_master").fetchone()
         try:
             with translated_errors(target), closing(sqlite3.connect(new)) as copy:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 import time
@@ -12,6 +13,7 @@ from typing import Self
 
 import peewee
 
+from semantic_core.database.sqlite.backup import back_up, remove_left_copies
 from semantic_core.database.sqlite.connections import Connections, Opened
 from semantic_core.database.sqlite.engine import check_engine
 from semantic_core.database.sqlite.failures import translated_errors
@@ -19,10 +21,17 @@ from semantic_core.database.sqlite.filters import register_functions
 from semantic_core.database.sqlite.keywords import FullText
 from semantic_core.database.sqlite.metadata import TaggedMetadata
 from semantic_core.database.sqlite.place import Place
-from semantic_core.database.sqlite.targets import make_private_file, path_of, read_target
+from semantic_core.database.sqlite.targets import (
+    make_private_file,
+    open_to_others,
+    path_of,
+    read_target,
+)
 from semantic_core.database.strategies import Keywords, MetadataIndex
 from semantic_core.domain.certain_exit import certain_exit
 from semantic_core.domain.errors import StorageError
+
+_log = logging.getLogger(__name__)
 
 DEFAULT_BUSY_TIMEOUT = 10.0
 
@@ -200,6 +209,20 @@ class Database:
         return problems + [
             f"row {row[1]} of {row[0]} refers to no row of {row[2]}" for row in broken
         ]
+
+    def back_up(self, path: str | os.PathLike[str], *, overwrite: bool) -> None:
+        """Copy it as it is at one moment; see ``PeeweeVectorStore.backup``."""
+        back_up(self.snapshot, path, database=self.path, overwrite=overwrite)
+
+    def look_around(self) -> None:
+        """Warn of its files that others may write, and remove copies that killed backups left."""
+        if others := open_to_others(self.path):
+            _log.warning(
+                "%s can be written by others than its owner: they could change what is found, and "
+                "what is sent and paid for. chmod go-w, or `semcore doctor --fix`, ends that.",
+                others[0],
+            )
+        remove_left_copies(self.path.parent)
 
     def use_write_ahead_log(self) -> None:
         """Let readers go on while one writes. Idempotent; lasts, since the file remembers it.

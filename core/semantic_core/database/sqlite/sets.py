@@ -65,9 +65,10 @@ def insert(
     *,
     returning: str,
 ) -> list[Any]:
-    """Insert rows; return what the statement returns for each, in no order.
+    """Insert rows; return these columns of each, in no order.
 
-    As fast as ``executemany``, which returns nothing.
+    As fast as ``executemany``, which returns nothing. Bare columns: where the key is NOT NULL,
+    SQLite 3.40 says of every other that it IS NOT NULL.
     """
     returned: list[Any] = []
     row = f"({', '.join('?' * len(columns))})"

@@ -18,10 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from semantic_core.database import Database
 from semantic_core.database.port import Connection
 from semantic_core.database.schema import database_uuid
-from semantic_core.database.strategies import Rows, SearchedCollection
+from semantic_core.database.strategies import Database, Rows, SearchedCollection
 from semantic_core.domain.types import Vector
 from semantic_core.queue.changes import KEPT
 from semantic_core.queue.counts import read_served

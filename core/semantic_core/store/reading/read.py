@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+import numpy as np
+
+from semantic_core.database import among
 from semantic_core.database.port import Connection
 from semantic_core.database.strategies import Sql, Where
 from semantic_core.domain.errors import DatabaseCorruptError, InvalidInputError
 from semantic_core.domain.metadata import load_metadata
 from semantic_core.domain.statuses import EmbeddingStatus
-from semantic_core.domain.types import Coverage, StoredChunk
+from semantic_core.domain.types import Coverage, StoredChunk, Vector
 from semantic_core.domain.validation import is_storable, listed, whole_number
 from semantic_core.filters import parse_filter
 from semantic_core.queue.counts import read_counts
@@ -104,6 +107,26 @@ def read_failed(
         (collection_id, collection_id),
     )
     return list(read_chunks(connection, chosen, limit=whole_number(limit)).values())
+
+
+def read_vectors(
+    connection: Connection, collection_id: int, ids: Sequence[str]
+) -> dict[str, Vector]:
+    """Return the serving vectors of chunks by id, in the order asked.
+
+    Chunks that do not exist, or are not found by any vector yet, are left out.
+    """
+    names = checked_names(ids, what="ids")
+    named = among("c.chunk_id", names)
+    found = {
+        chunk_id: np.frombuffer(vector, dtype="<f4")
+        for chunk_id, vector in connection.execute(
+            "SELECT c.chunk_id, e.vector FROM chunks c JOIN embeddings e ON e.key = c.vector_key "
+            f"WHERE c.collection_id = ? AND {named.sql}",
+            (collection_id, *named.values),
+        )
+    }
+    return {name: found[name] for name in names if name in found}
 
 
 def read_coverage(connection: Connection, collection_id: int) -> Coverage:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from semantic_core.database import Database, among
+from semantic_core.database import among
 from semantic_core.database.port import Connection
-from semantic_core.database.strategies import MOST_WORDS, Rows, VectorSearch, Where
+from semantic_core.database.strategies import MOST_WORDS, Database, Rows, VectorSearch, Where
 from semantic_core.domain.errors import (
     DatabaseCorruptError,
     InvalidInputError,

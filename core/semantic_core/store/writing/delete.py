@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from semantic_core.database import Database, among
+from semantic_core.database import among
 from semantic_core.database.port import Connection
-from semantic_core.database.strategies import Sql
+from semantic_core.database.strategies import Database, Sql
 from semantic_core.domain.pages import pages
 from semantic_core.domain.statuses import EmbeddingStatus
 from semantic_core.queue.changes import note_changed

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 
-from semantic_core.database import Database, among
+from semantic_core.database import among
 from semantic_core.database.port import Connection
-from semantic_core.database.strategies import Sql
+from semantic_core.database.strategies import Database, Sql
 from semantic_core.domain.errors import DuplicateIdError, InvalidInputError
 from semantic_core.domain.metadata import copy_metadata, dump_metadata
 from semantic_core.domain.types import SplitDocument

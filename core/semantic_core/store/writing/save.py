@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from semantic_core.database import Database, among, insert
+from semantic_core.database import among, insert
 from semantic_core.database.port import Connection
-from semantic_core.database.strategies import Said
+from semantic_core.database.strategies import Database, Said
 from semantic_core.domain.errors import InvalidVectorError
 from semantic_core.domain.reports import SaveReport
 from semantic_core.domain.spec import given_vector_key

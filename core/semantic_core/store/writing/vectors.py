@@ -7,8 +7,9 @@ from reprlib import repr as short
 
 import numpy as np
 
-from semantic_core.database import Database, among
+from semantic_core.database import among
 from semantic_core.database.port import Connection
+from semantic_core.database.strategies import Database
 from semantic_core.domain.clock import Clock
 from semantic_core.domain.errors import (
     InvalidInputError,

@@ -1,0 +1,47 @@
+"""Statements over sets: any number of values, of each type."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from semantic_core.database import among, insert
+
+
+@pytest.fixture
+def connection() -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(":memory:")) as opened:
+        opened.execute("CREATE TABLE t (pk INTEGER NOT NULL PRIMARY KEY, value, note TEXT)")
+        yield opened
+
+
+@pytest.mark.parametrize(
+    "values", [["a", "ä", 'with "quotes"'], [1, 2**62, -3], [bytes([n]) * 32 for n in range(5)]]
+)
+def test_a_column_is_among_values_of_each_type(
+    connection: sqlite3.Connection, values: list[int | str | bytes]
+) -> None:
+    insert(connection, "t", ["value"], [[value] for value in values], returning="pk")
+    for wanted in (values, values[:1], []):
+        chosen = among("value", wanted)
+        found = connection.execute(
+            f"SELECT value FROM t WHERE {chosen.sql} ORDER BY pk", chosen.values
+        )
+        assert [value for (value,) in found] == wanted
+        (left,) = connection.execute(
+            f"SELECT count(*) FROM t WHERE NOT {chosen.sql}", chosen.values
+        ).fetchone()
+        assert left == len(values) - len(wanted)
+
+
+@pytest.mark.parametrize("count", [0, 1, 100, 101, 250])
+def test_every_inserted_row_is_returned(connection: sqlite3.Connection, count: int) -> None:
+    rows = [(n, None if n % 2 else "note") for n in range(count)]
+    returned = insert(connection, "t", ["value", "note"], rows, returning="pk, value, note")
+    assert sorted((value, note) for _, value, note in returned) == sorted(rows, key=lambda r: r[0])
+    assert {pk for pk, _, _ in returned} == {
+        pk for (pk,) in connection.execute("SELECT pk FROM t").fetchall()
+    }
