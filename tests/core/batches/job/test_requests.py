@@ -14,7 +14,7 @@ from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.statuses import EmbeddingStatus, FailureReason
 from semantic_core.domain.types import Chunk
 from semantic_core.providers.facts import LIMITS
-from semantic_core.providers.gemini import request_line
+from semantic_core.providers.gemini.requests import request_encoder
 from semantic_core.providers.port import EmbeddingRequest
 from semantic_core.queue.budget import RetryBudget
 from support.world import CONFIG, World
@@ -25,7 +25,7 @@ KIB = dataclasses.replace(CONFIG, max_file_bytes=1024)
 
 
 def line_size(text: str) -> int:
-    return len(request_line(EmbeddingRequest(key="0" * 64, text=text), EmbeddingSpec()))
+    return len(request_encoder(EmbeddingSpec())(EmbeddingRequest(key="0" * 64, text=text)))
 
 
 def test_a_job_is_split_at_the_limit_by_measured_bytes(world: World) -> None:
@@ -81,7 +81,7 @@ def test_a_template_counts(world: World) -> None:
     """Templates are written around each text, and no limit on texts knows of them."""
     spec = EmbeddingSpec(model="gemini-embedding-2", document_template="title: none | text: {text}")
     with_template = len(
-        request_line(EmbeddingRequest(key="0" * 64, text=spec.document_text("one")), spec)
+        request_encoder(spec)(EmbeddingRequest(key="0" * 64, text=spec.document_text("one")))
     )
     world.store.collection("templated", spec)
     world.store.save([Chunk(id=text, text=text) for text in ("one", "two")], collection="templated")
