@@ -9,7 +9,6 @@ from semantic_core.domain.pricing import PriceTable
 from semantic_core.providers.facts import DEFAULT_PRICES, LIMITS
 from semantic_core.queue.budget import LONGEST_PAUSE, RetryBudget
 from semantic_core.queue.ceilings import CeilingBounds, Load
-from semantic_core.queue.claims import ClaimLimits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,15 +97,6 @@ class BatchConfig:
                 )
         if self.monthly_budget_usd is not None and self.monthly_budget_usd < 0:
             raise ConfigurationError("BatchConfig.monthly_budget_usd is below 0.")
-
-    @property
-    def limits(self) -> ClaimLimits:
-        """What one job may carry."""
-        return ClaimLimits(
-            requests=self.max_requests,
-            source_bytes=self.max_source_bytes,
-            tokens=self.max_tokens,
-        )
 
     @property
     def ceiling_bounds(self) -> CeilingBounds:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
 import pytest
 
@@ -25,6 +24,7 @@ from semantic_core.domain.errors import ProviderError
 from semantic_core.domain.statuses import EmbeddingStatus, HoldReason, JobStatus
 from semantic_core.domain.types import BatchJob
 from semantic_core.store import PeeweeVectorStore
+from support.setups import copied
 from support.world import World
 
 READY, PENDING = EmbeddingStatus.READY, EmbeddingStatus.PENDING
@@ -289,15 +289,6 @@ def test_a_found_job_that_may_still_run_is_waited_for(world: World) -> None:
         world.manager().flush_queue()
         as_cron(world, world.manager(store=store))
     assert world.creates() == 1
-
-
-@contextmanager
-def copied(world: World) -> Iterator[PeeweeVectorStore]:
-    """Give a copy of the database as it is now, to be used as if restored later."""
-    copy = world.folder / "copy.db"
-    world.store.backup(copy)
-    with PeeweeVectorStore(copy, clock=world.clock) as store:
-        yield store
 
 
 def check_all_ready(store: PeeweeVectorStore) -> None:

@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from batch_emulator import Operation
-from semantic_core.domain.failpoints import FailPoint, arm, disarm
+from semantic_core.domain.failpoints import FailPoint
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.statuses import EmbeddingStatus
 from semantic_core.domain.types import Chunk
 from semantic_core.store import PeeweeVectorStore
 from support.invariants import check_invariants, check_provider, check_vectors
+from support.setups import armed
 from support.world import World, open_world
 
 READY, PENDING = EmbeddingStatus.READY, EmbeddingStatus.PENDING
@@ -108,12 +109,8 @@ def test_results_are_applied_page_by_page_however_often_it_is_interrupted(
     ready = []
     for page in (1, 2, 3):
         for point in (FailPoint.APPLY_PAGE_WRITTEN, FailPoint.APPLY_PAGE_COMMITTED):
-            arm(point, _interrupt_at(page))
-            try:
-                with pytest.raises(KeyboardInterrupt):
-                    manager.sync_status()
-            finally:
-                disarm()
+            with armed(point, _interrupt_at(page)), pytest.raises(KeyboardInterrupt):
+                manager.sync_status()
             check_invariants(world.store)
             ready.append(world.store.stats().ready)
     assert ready == [0, 1000, 1000, 2000, 2000, 2100]

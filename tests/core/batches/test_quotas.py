@@ -6,7 +6,7 @@ import dataclasses
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -16,12 +16,13 @@ from semantic_core.batches import BatchManager
 from semantic_core.doctor import Finding, Trouble, examine
 from semantic_core.domain.clock import HOUR
 from semantic_core.domain.errors import RateLimitError
-from semantic_core.domain.failpoints import FailPoint, arm, disarm
+from semantic_core.domain.failpoints import FailPoint, disarm
 from semantic_core.domain.pricing import estimate_tokens
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.statuses import EmbeddingStatus
 from semantic_core.domain.types import Chunk
 from support.keys import OTHER_KEY
+from support.setups import armed
 from support.world import CONFIG, World, open_world
 
 DAY = 24 * HOUR
@@ -467,12 +468,3 @@ def test_usual_pauses_are_none_of_the_doctors_business(world: World) -> None:
     refuse(world, Reply(code=429))
     note_refusal(world)
     assert pauses_found(world) == []
-
-
-@contextmanager
-def armed(point: FailPoint, action: Callable[[], None]) -> Iterator[None]:
-    arm(point, action)
-    try:
-        yield
-    finally:
-        disarm()

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from batch_emulator import (
-    Drop,
     EndJob,
     FaultRule,
     HideJob,
@@ -21,10 +20,9 @@ from batch_emulator import (
 from semantic_core.batches import BatchManager
 from semantic_core.domain.errors import (
     ProviderUnavailableError,
-    SubmissionUncertainError,
     TransitionError,
 )
-from semantic_core.domain.failpoints import FailPoint, arm, disarm
+from semantic_core.domain.failpoints import FailPoint, disarm
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.statuses import EmbeddingStatus, HoldReason, JobStatus, JobStep
 from semantic_core.domain.types import Chunk
@@ -32,19 +30,10 @@ from semantic_core.providers.port import EmbeddingRequest
 from semantic_core.store import PeeweeVectorStore
 from support.chunks import content_hash
 from support.keys import OTHER_KEY, ROTATED_KEY
+from support.setups import armed, lose_answer, uncertain
 from support.world import CONFIG, World, open_world
 
 READY, PENDING = EmbeddingStatus.READY, EmbeddingStatus.PENDING
-
-
-def uncertain(world: World, *, arrives: bool) -> BatchManager:
-    """Flush one text so that the answer to the create call is lost."""
-    world.save("one")
-    world.emulator.add_fault(FaultRule(operation=Operation.CREATE, effect=Drop(after=arrives)))
-    manager = world.manager()
-    with pytest.raises(SubmissionUncertainError):
-        manager.flush_queue()
-    return manager
 
 
 def create_again(world: World, manager: BatchManager) -> None:
@@ -67,7 +56,7 @@ def test_of_two_jobs_under_one_name_the_older_is_taken_and_the_other_cancelled(
     world: World,
 ) -> None:
     """B8"""
-    manager = uncertain(world, arrives=True)
+    manager = uncertain(world, "one", arrives=True)
     create_again(world, manager)
     older, newer = remote_names(world)
     manager.sync_status()
@@ -79,7 +68,7 @@ def test_of_two_jobs_under_one_name_the_older_is_taken_and_the_other_cancelled(
 
 def test_of_two_jobs_under_one_name_a_failed_one_is_not_taken(world: World) -> None:
     """B8"""
-    manager = uncertain(world, arrives=True)
+    manager = uncertain(world, "one", arrives=True)
     world.emulator.add_fault(FaultRule(effect=EndJob(state="BATCH_STATE_FAILED")))
     world.emulator.jobs()
     create_again(world, manager)
@@ -94,7 +83,7 @@ def test_of_two_jobs_under_one_name_a_failed_one_is_not_taken(world: World) -> N
 
 def test_a_clock_that_was_set_back_does_not_stop_the_recovery(world: World) -> None:
     """C25: the first empty listing lies in the future then."""
-    manager = uncertain(world, arrives=False)
+    manager = uncertain(world, "one", arrives=False)
     manager.sync_status()
     world.clock.step(-86_400)
     manager.sync_status()
@@ -124,7 +113,7 @@ def test_a_clock_that_was_set_back_does_not_lose_a_job(world: World) -> None:
 def test_a_clock_that_jumps_ahead_shortens_no_claim(world: World) -> None:
     """C25: the job is there, and only hidden, however often it is listed after the jump."""
     world.emulator.add_fault(FaultRule(effect=HideJob(seconds=CONFIG.listing_grace + 60)))
-    manager = uncertain(world, arrives=True)
+    manager = uncertain(world, "one", arrives=True)
     manager.sync_status()
     world.clock.step(365 * 86_400)
     for _ in range(3):
@@ -152,7 +141,7 @@ def test_a_clock_that_jumps_ahead_loses_no_job(world: World) -> None:
 
 def test_a_provider_whose_clock_jumps_ahead_shortens_no_claim(world: World) -> None:
     """C25"""
-    manager = uncertain(world, arrives=False)
+    manager = uncertain(world, "one", arrives=False)
     manager.sync_status()
     world.emulator.add_fault(FaultRule(effect=Misdate(seconds=86_400), times=None))
     for _ in range(3):
@@ -165,7 +154,7 @@ def test_after_a_reboot_the_providers_clock_bears_witness(world: World, is_dated
     """C25: without it only the wall clock could tell, which alone is not believed."""
     if not is_dated:
         world.emulator.add_fault(FaultRule(effect=Misdate(seconds=None), times=None))
-    manager = uncertain(world, arrives=False)
+    manager = uncertain(world, "one", arrives=False)
     manager.sync_status()
     world.clock.reboot()
     world.clock.advance(CONFIG.listing_grace + 1)
@@ -177,7 +166,7 @@ def test_after_a_reboot_the_providers_clock_bears_witness(world: World, is_dated
 def test_without_the_providers_clock_the_two_of_the_machine_do(world: World) -> None:
     """C25"""
     world.emulator.add_fault(FaultRule(effect=Misdate(seconds=None), times=None))
-    manager = uncertain(world, arrives=False)
+    manager = uncertain(world, "one", arrives=False)
     manager.sync_status()
     manager.sync_status()
     world.clock.advance(CONFIG.listing_grace + 1)
@@ -187,7 +176,7 @@ def test_without_the_providers_clock_the_two_of_the_machine_do(world: World) -> 
 
 def test_two_listings_however_far_apart_free_nothing(world: World) -> None:
     """B7"""
-    manager = uncertain(world, arrives=False)
+    manager = uncertain(world, "one", arrives=False)
     manager.sync_status()
     world.clock.advance(30 * CONFIG.listing_grace)
     manager.sync_status()
@@ -198,7 +187,7 @@ def test_two_listings_however_far_apart_free_nothing(world: World) -> None:
 
 def test_a_nightly_cron_frees_such_texts_in_its_second_night(world: World) -> None:
     """B6: and says until then what it waits for."""
-    manager = uncertain(world, arrives=False)
+    manager = uncertain(world, "one", arrives=False)
     manager.sync_status()
     (job,) = manager.get_queue_stats().open_jobs
     assert "freed once 3 or more over 900 s did not" in str(job.error_message)
@@ -212,12 +201,10 @@ def test_a_nightly_cron_frees_such_texts_in_its_second_night(world: World) -> No
 
 
 def test_all_that_is_undecided_shares_one_listing(world: World) -> None:
-    manager = uncertain(world, arrives=False)
+    manager = uncertain(world, "one", arrives=False)
     for number in range(2):
         world.store.save([Chunk(id=f"x{number}", text=f"text {number}")])
-        world.emulator.add_fault(FaultRule(operation=Operation.CREATE, effect=Drop()))
-        with pytest.raises(SubmissionUncertainError):
-            manager.flush_queue()
+        lose_answer(world, manager, arrives=False)
     before = len(world.emulator.calls(Operation.LIST))
     manager.sync_status()
     assert len(world.emulator.calls(Operation.LIST)) == before + 1
@@ -240,7 +227,7 @@ def test_all_that_is_undecided_shares_one_listing(world: World) -> None:
 def test_a_job_is_known_by_our_name_or_by_our_file(world: World, label: Relabel) -> None:
     """B4: whatever else the provider says of it."""
     world.emulator.add_fault(FaultRule(effect=label))
-    manager = uncertain(world, arrives=True)
+    manager = uncertain(world, "one", arrives=True)
     for _ in range(3):
         manager.sync_status()
         world.clock.advance(CONFIG.listing_grace + 1)
@@ -267,11 +254,8 @@ def copied_at(world: World, point: FailPoint) -> Path:
         disarm()
         world.store.backup(copy)
 
-    arm(point, back_up)
-    try:
+    with armed(point, back_up):
         world.manager().flush_queue()
-    finally:
-        disarm()
     return copy
 
 
@@ -320,12 +304,11 @@ def test_what_was_never_sent_is_freed_by_one_listing(world: World, point: FailPo
     world.emulator.add_fault(FaultRule(operation=Operation.CREATE, effect=Reply(code=400)))
     world.save("one")
     copy = world.folder / "copy.db"
-    arm(point, lambda: world.store.backup(copy, overwrite=True) and None)
-    try:
-        with pytest.raises(Exception, match="invalid argument"):
-            world.manager().flush_queue()
-    finally:
-        disarm()
+    with (
+        armed(point, lambda: world.store.backup(copy, overwrite=True) and None),
+        pytest.raises(Exception, match="invalid argument"),
+    ):
+        world.manager().flush_queue()
     world.clock.advance(CONFIG.lease + 1)
     with PeeweeVectorStore(copy, clock=world.clock) as store:
         manager = world.manager(store=store)
@@ -356,12 +339,11 @@ def test_a_rotated_key_decides_about_what_the_old_one_left(world: World) -> None
     world.emulator.add_fault(FaultRule(operation=Operation.CREATE, effect=Reply(code=400)))
     world.save("one")
     copy = world.folder / "copy.db"
-    arm(FailPoint.UPLOAD_RECORDED, lambda: world.store.backup(copy, overwrite=True) and None)
-    try:
-        with pytest.raises(Exception, match="invalid argument"):
-            world.manager().flush_queue()
-    finally:
-        disarm()
+    with (
+        armed(FailPoint.UPLOAD_RECORDED, lambda: world.store.backup(copy, overwrite=True) and None),
+        pytest.raises(Exception, match="invalid argument"),
+    ):
+        world.manager().flush_queue()
     world.clock.advance(CONFIG.lease + 1)
     with PeeweeVectorStore(copy, clock=world.clock) as store:
         manager = world.manager(store=store, batch_key=ROTATED_KEY)

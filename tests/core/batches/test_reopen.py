@@ -9,7 +9,6 @@ import httpx2
 import pytest
 
 from batch_emulator import (
-    Drop,
     EndJob,
     FaultRule,
     HideJob,
@@ -19,7 +18,7 @@ from batch_emulator import (
 )
 from semantic_core.batches import BatchManager
 from semantic_core.domain.errors import SubmissionUncertainError
-from semantic_core.domain.failpoints import FailPoint, arm, disarm
+from semantic_core.domain.failpoints import FailPoint, disarm
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.statuses import EmbeddingStatus, FailureReason, JobStatus
 from semantic_core.domain.types import BatchJob, Chunk
@@ -28,6 +27,7 @@ from semantic_core.providers.gemini import Endpoint, GeminiBatchClient
 from semantic_core.providers.port import EmbeddingRequest
 from support.chunks import content_hash
 from support.invariants import check_invariants, excused
+from support.setups import armed, lose_answer, uncertain
 from support.world import CONFIG, World, open_world
 
 READY, PENDING = EmbeddingStatus.READY, EmbeddingStatus.PENDING
@@ -37,12 +37,8 @@ LATE = 5 * CONFIG.listing_grace
 
 def given_up(world: World, *texts: str, late: float = LATE) -> BatchManager:
     """Flush texts in a job that is not listed for so long that it counts as never created."""
-    world.save(*texts)
     world.emulator.add_fault(FaultRule(effect=HideJob(seconds=late)))
-    world.emulator.add_fault(FaultRule(operation=Operation.CREATE, effect=Drop(after=True)))
-    manager = world.manager()
-    with pytest.raises(SubmissionUncertainError):
-        manager.flush_queue()
+    manager = uncertain(world, *texts, arrives=True)
     for _ in range(3):
         manager.sync_status()
         world.clock.advance(CONFIG.listing_grace)
@@ -222,9 +218,7 @@ def test_an_uncertain_job_does_not_keep_the_texts_of_one_that_is_there(tmp_path:
     """B7: they were sent again, and nobody knows whether that arrived."""
     with open_world(tmp_path, running_seconds=10 * LATE) as world:
         manager = given_up(world, "one")
-        world.emulator.add_fault(FaultRule(operation=Operation.CREATE, effect=Drop()))
-        with pytest.raises(SubmissionUncertainError):
-            manager.flush_queue()
+        lose_answer(world, manager, arrives=False)
         world.clock.advance(LATE)
         for _ in range(3):
             world.clock.advance(CONFIG.listing_grace)
@@ -239,13 +233,9 @@ def test_an_uncertain_job_does_not_keep_the_texts_of_one_that_is_there(tmp_path:
 
 
 def test_a_person_who_gave_it_up_gets_its_results(world: World) -> None:
-    world.save("one")
     world.emulator.add_fault(FaultRule(effect=HideJob(seconds=LATE)))
-    world.emulator.add_fault(FaultRule(operation=Operation.CREATE, effect=Drop(after=True)))
-    manager = world.manager()
-    with pytest.raises(SubmissionUncertainError) as raised:
-        manager.flush_queue()
-    manager.release(str(raised.value.batch_id), accept_rebilling=True)
+    manager = uncertain(world, "one", arrives=True)
+    manager.release(first(manager).id, accept_rebilling=True)
     world.clock.advance(LATE)
     assert manager.flush_queue() is None
     manager.sync_status()
@@ -336,12 +326,8 @@ def test_it_goes_on_after_a_crash_in_the_middle(tmp_path: Path) -> None:
             disarm()
             raise KeyboardInterrupt
 
-        arm(FailPoint.LATE_REOPENED, interrupt)
-        try:
-            with pytest.raises(KeyboardInterrupt):
-                manager.sync_status()
-        finally:
-            disarm()
+        with armed(FailPoint.LATE_REOPENED, interrupt), pytest.raises(KeyboardInterrupt):
+            manager.sync_status()
         check_invariants(world.store)
         manager.sync_status()
         assert is_cancelled(world, manager.jobs()[1])

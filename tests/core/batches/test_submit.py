@@ -23,13 +23,14 @@ from semantic_core.domain.errors import (
     SubmissionUncertainError,
     TransitionError,
 )
-from semantic_core.domain.failpoints import FailPoint, arm, disarm
+from semantic_core.domain.failpoints import FailPoint, disarm
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.statuses import EmbeddingStatus, FailureReason, JobStatus, JobStep
 from semantic_core.domain.types import Chunk
 from semantic_core.providers.gemini.keyring import GoogleKeyring
 from semantic_core.store import PeeweeVectorStore
 from support.keys import canary
+from support.setups import armed, interrupt, uncertain
 from support.world import CONFIG, World
 
 PENDING = EmbeddingStatus.PENDING
@@ -205,12 +206,8 @@ def test_a_create_that_never_arrived_is_released_after_three_listings_apart(worl
 
 def test_a_job_that_is_listed_late_is_still_adopted(world: World) -> None:
     """B7"""
-    world.save("one")
     world.emulator.add_fault(FaultRule(effect=HideJob(seconds=600)))
-    world.emulator.add_fault(FaultRule(operation=Operation.CREATE, effect=Drop(after=True)))
-    manager = world.manager()
-    with pytest.raises(SubmissionUncertainError):
-        manager.flush_queue()
+    manager = uncertain(world, "one", arrives=True)
     manager.sync_status()
     world.clock.advance(601)
     manager.sync_status()
@@ -220,11 +217,7 @@ def test_a_job_that_is_listed_late_is_still_adopted(world: World) -> None:
 
 def test_a_listing_that_fails_decides_nothing(world: World) -> None:
     """B8"""
-    world.save("one")
-    world.emulator.add_fault(FaultRule(operation=Operation.CREATE, effect=Drop()))
-    manager = world.manager()
-    with pytest.raises(SubmissionUncertainError):
-        manager.flush_queue()
+    manager = uncertain(world, "one", arrives=False)
     manager.sync_status()
     world.clock.advance(CONFIG.listing_grace + 1)
     world.emulator.add_fault(
@@ -239,12 +232,8 @@ def test_a_listing_that_fails_decides_nothing(world: World) -> None:
 def test_an_interrupt_in_the_create_call_keeps_the_claim(world: World) -> None:
     """B15"""
     world.save("one")
-    arm(FailPoint.CREATE_ANSWERED, _interrupt)
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            world.manager().flush_queue()
-    finally:
-        disarm()
+    with armed(FailPoint.CREATE_ANSWERED, interrupt), pytest.raises(KeyboardInterrupt):
+        world.manager().flush_queue()
     assert world.chunk().batch_job_id is not None
     world.manager().sync_status()
     assert world.chunk().status is EmbeddingStatus.READY
@@ -290,12 +279,11 @@ def test_a_zombie_that_lost_its_lease_does_not_create(world: World, point: FailP
             other.sync_status()
         assert other.flush_queue() is not None
 
-    arm(point, sleep_through_everything)
-    try:
-        with pytest.raises(TransitionError, match=r"taken over|took the job over"):
-            world.manager().flush_queue()
-    finally:
-        disarm()
+    with (
+        armed(point, sleep_through_everything),
+        pytest.raises(TransitionError, match=r"taken over|took the job over"),
+    ):
+        world.manager().flush_queue()
     assert world.creates() == 1
     world.manager().sync_status()
     assert world.chunk().status is EmbeddingStatus.READY
@@ -305,52 +293,43 @@ def test_a_zombie_that_lost_its_lease_does_not_create(world: World, point: FailP
 def test_two_flushers_that_find_the_same_dead_job_both_go_on(world: World) -> None:
     """A2, A3: the second one finds that it was released meanwhile."""
     world.save("one")
-    arm(FailPoint.UPLOAD_RECORDED, _interrupt)
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            world.manager().flush_queue()
+    with armed(FailPoint.UPLOAD_RECORDED, interrupt), pytest.raises(KeyboardInterrupt):
+        world.manager().flush_queue()
 
-        def let_another_go_first() -> None:
-            disarm()
-            assert world.manager().flush_queue() is not None
-
-        arm(FailPoint.LEFT_LISTED, let_another_go_first)
-        assert world.manager().flush_queue() is None
-    finally:
+    def let_another_go_first() -> None:
         disarm()
+        assert world.manager().flush_queue() is not None
+
+    with armed(FailPoint.LEFT_LISTED, let_another_go_first):
+        assert world.manager().flush_queue() is None
     assert world.creates() == 1
 
 
 def test_a_zombie_among_the_dead_jobs_goes_on(world: World) -> None:
     """A2: it took the lease of a dead job, slept, and another process released the job."""
     world.save("one")
-    arm(FailPoint.UPLOAD_RECORDED, _interrupt)
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            world.manager().flush_queue()
+    with armed(FailPoint.UPLOAD_RECORDED, interrupt), pytest.raises(KeyboardInterrupt):
+        world.manager().flush_queue()
 
-        def sleep_through_the_lease() -> None:
-            disarm()
-            world.clock.advance(CONFIG.lease + 1)
-            assert world.manager().flush_queue() is not None
-
-        arm(FailPoint.LEASE_TAKEN, sleep_through_the_lease)
-        assert world.manager().flush_queue() is None
-    finally:
+    def sleep_through_the_lease() -> None:
         disarm()
+        world.clock.advance(CONFIG.lease + 1)
+        assert world.manager().flush_queue() is not None
+
+    with armed(FailPoint.LEASE_TAKEN, sleep_through_the_lease):
+        assert world.manager().flush_queue() is None
     assert world.creates() == 1
 
 
 def test_a_job_id_that_cannot_be_stored_is_told_and_found_again(world: World) -> None:
     """B14: the database is locked at just that moment."""
     world.save("one")
-    with _lockable_store(world) as (store, lock):
-        arm(FailPoint.CREATE_ANSWERED, lock)
-        try:
-            with pytest.raises(SubmissionUncertainError, match="created as batches/") as raised:
-                world.manager(store=store).flush_queue()
-        finally:
-            disarm()
+    with (
+        _lockable_store(world) as (store, lock),
+        armed(FailPoint.CREATE_ANSWERED, lock),
+        pytest.raises(SubmissionUncertainError, match="created as batches/") as raised,
+    ):
+        world.manager(store=store).flush_queue()
     world.clock.advance(CONFIG.lease + 1)
     assert world.manager().sync_status() == {raised.value.batch_id: JobStatus.COMPLETED}
     assert world.creates() == 1
@@ -365,12 +344,8 @@ def test_an_interrupt_stays_one_where_the_claim_cannot_be_released(world: World)
             lock()
             raise KeyboardInterrupt
 
-        arm(FailPoint.SPOOL_WRITTEN, lock_and_interrupt)
-        try:
-            with pytest.raises(KeyboardInterrupt):
-                world.manager(store=store).flush_queue()
-        finally:
-            disarm()
+        with armed(FailPoint.SPOOL_WRITTEN, lock_and_interrupt), pytest.raises(KeyboardInterrupt):
+            world.manager(store=store).flush_queue()
     world.clock.advance(CONFIG.lease + 1)
     assert world.manager().flush_queue() is not None
     assert world.creates() == 1
@@ -378,11 +353,8 @@ def test_an_interrupt_stays_one_where_the_claim_cannot_be_released(world: World)
 
 def test_texts_deleted_before_the_upload_are_not_sent(world: World) -> None:
     world.save("one", "two")
-    arm(FailPoint.CLAIM_COMMITTED, lambda: world.store.delete(ids=["c0"]) and None)
-    try:
+    with armed(FailPoint.CLAIM_COMMITTED, lambda: world.store.delete(ids=["c0"]) and None):
         world.manager().flush_queue()
-    finally:
-        disarm()
     assert world.manager().jobs()[0].request_count == 1
     world.manager().sync_status()
     assert world.statuses() == {"c1": EmbeddingStatus.READY}
@@ -399,12 +371,12 @@ def test_no_temporary_file_is_left(world: World) -> None:
 def test_files_of_a_killed_process_are_gone_before_its_job_ends(world: World) -> None:
     """Killed twice: while uploading, and then while that was recovered from."""
     world.save("one")
-    with pytest.raises(KeyboardInterrupt), _interrupted_at(FailPoint.UPLOAD_RECORDED):
+    with pytest.raises(KeyboardInterrupt), armed(FailPoint.UPLOAD_RECORDED, interrupt):
         world.manager().flush_queue()
     left = world.folder / "world.db-batches" / f"{world.manager().jobs()[0].id}.left" / "requests"
     left.parent.mkdir(parents=True)
     left.write_text("a user's text")
-    with pytest.raises(KeyboardInterrupt), _interrupted_at(FailPoint.END_RECORDED):
+    with pytest.raises(KeyboardInterrupt), armed(FailPoint.END_RECORDED, interrupt):
         world.manager().flush_queue()
     assert not left.parent.parent.exists()
 
@@ -417,19 +389,6 @@ def test_the_limit_of_open_jobs_waits_instead_of_failing(world: World) -> None:
     assert manager.flush_queue() is None
     manager.sync_status()
     assert manager.flush_queue() is not None
-
-
-def _interrupt() -> None:
-    raise KeyboardInterrupt
-
-
-@contextmanager
-def _interrupted_at(point: FailPoint) -> Iterator[None]:
-    arm(point, _interrupt)
-    try:
-        yield
-    finally:
-        disarm()
 
 
 @contextmanager

@@ -32,7 +32,7 @@ from semantic_core.domain.errors import (
     TransitionError,
     WaitTimeoutError,
 )
-from semantic_core.domain.failpoints import FailPoint, arm, disarm
+from semantic_core.domain.failpoints import FailPoint
 from semantic_core.domain.statuses import (
     EmbeddingStatus,
     FailureReason,
@@ -42,16 +42,10 @@ from semantic_core.domain.statuses import (
     SearchMode,
 )
 from semantic_core.domain.types import Chunk, QueueStats
+from support.setups import armed, flushed
 from support.world import BATCH_KEY, CONFIG, OTHER_KEY, ROTATED_KEY, World, open_world
 
 READY, PENDING, FAILED = EmbeddingStatus.READY, EmbeddingStatus.PENDING, EmbeddingStatus.FAILED
-
-
-def flushed(world: World, *texts: str) -> BatchManager:
-    world.save(*texts)
-    manager = world.manager()
-    assert manager.flush_queue() is not None
-    return manager
 
 
 def sync_until_quiet(world: World, manager: BatchManager, rounds: int = 12) -> None:
@@ -422,12 +416,8 @@ def test_no_fault_takes_the_place_of_an_interrupt(world: World) -> None:
     def interrupt() -> None:
         raise KeyboardInterrupt
 
-    arm(FailPoint.CLEANUP_STARTED, interrupt)
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            manager.wait(timeout=1.0)
-    finally:
-        disarm()
+    with armed(FailPoint.CLEANUP_STARTED, interrupt), pytest.raises(KeyboardInterrupt):
+        manager.wait(timeout=1.0)
 
 
 def test_when_nothing_can_be_polled_it_raises_the_common_cause(world: World) -> None:

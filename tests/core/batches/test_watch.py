@@ -9,8 +9,9 @@ import pytest
 from batch_emulator import FailLines, FaultRule, Lines, Operation, Reply
 from semantic_core.batches import Watch, WatchOptions, WatchRound
 from semantic_core.domain.errors import AuthError
-from semantic_core.domain.failpoints import FailPoint, arm, disarm
+from semantic_core.domain.failpoints import FailPoint, disarm
 from support.processes import Python
+from support.setups import armed
 from support.world import CONFIG, World
 
 
@@ -54,11 +55,8 @@ def test_a_job_that_another_process_took_over_does_not_end_the_watch(world: Worl
             world.manager().sync_status()
         world.manager().flush_queue()
 
-    arm(FailPoint.CREATE_INTENDED, sleep_through_everything)
-    try:
+    with armed(FailPoint.CREATE_INTENDED, sleep_through_everything):
         first = watch(world, min_size=1).round()
-    finally:
-        disarm()
     assert first.sent == ()
     assert "taken over" in (first.trouble or "")
     assert watch(world, min_size=1).round().stats.ready == 1

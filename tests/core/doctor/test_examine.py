@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from batch_emulator import (
-    Drop,
     EndJob,
     FailLines,
     FaultRule,
@@ -22,7 +21,7 @@ from batch_emulator import (
 from semantic_core.batches import BatchManager
 from semantic_core.doctor import Finding, Trouble, examine
 from semantic_core.domain.clock import HOUR
-from semantic_core.domain.errors import ProviderError, SubmissionUncertainError
+from semantic_core.domain.errors import ProviderError
 from semantic_core.domain.failpoints import FailPoint, arm, disarm
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.statuses import EmbeddingStatus
@@ -33,6 +32,7 @@ from semantic_core.store import PeeweeVectorStore
 from semantic_core.store.indexes.cache import LEAST_SAVED
 from support.chunks import chunks_of, embed, vector_of
 from support.invariants import check_invariants
+from support.setups import armed, lose_answer
 from support.world import CONFIG, World
 
 READY, PENDING = EmbeddingStatus.READY, EmbeddingStatus.PENDING
@@ -344,11 +344,8 @@ def test_files_of_a_killed_process_are_removed_and_those_in_use_stay(world: Worl
         seen.append(found(world.manager(), fix=True))
         assert spool.exists()
 
-    arm(FailPoint.SPOOL_WRITTEN, look)
-    try:
+    with armed(FailPoint.SPOOL_WRITTEN, look):
         manager.flush_queue()
-    finally:
-        disarm()
     assert seen[0][Trouble.TEMPORARY_FILE].count == 1
     assert seen[0][Trouble.TEMPORARY_FILE].is_fixed
     assert not left.exists()
@@ -418,12 +415,8 @@ def test_input_files_of_ended_jobs_are_removed_and_no_others(world: World) -> No
 def test_a_file_whose_name_was_never_recorded_is_found_by_its_display_name(world: World) -> None:
     """B2: the process died right after the upload."""
     world.save("one")
-    arm(FailPoint.UPLOAD_DONE, sys.exit)
-    try:
-        with pytest.raises(SystemExit):
-            world.manager().flush_queue()
-    finally:
-        disarm()
+    with armed(FailPoint.UPLOAD_DONE, sys.exit), pytest.raises(SystemExit):
+        world.manager().flush_queue()
     world.clock.advance(CONFIG.lease + 1)
     manager = world.manager()
     manager.sync_status()
@@ -441,9 +434,7 @@ def test_jobs_that_wait_are_named_with_what_to_do(world: World) -> None:
     manager.flush_queue()
     manager.sync_status()
     world.store.save([Chunk(id="later", text="two")])
-    world.emulator.add_fault(FaultRule(operation=Operation.CREATE, effect=Drop()))
-    with pytest.raises(SubmissionUncertainError):
-        manager.flush_queue()
+    lose_answer(world, manager, arrives=False)
     examination = examine(manager, fix=True)
     assert {finding.trouble for finding in examination.findings} == {
         Trouble.HELD_JOB,
@@ -479,12 +470,8 @@ def test_a_job_that_a_process_left_is_a_note(world: World) -> None:
     def die() -> None:
         raise SystemExit
 
-    arm(FailPoint.CLAIM_COMMITTED, die)
-    try:
-        with pytest.raises(SystemExit):
-            world.manager().flush_queue()
-    finally:
-        disarm()
+    with armed(FailPoint.CLAIM_COMMITTED, die), pytest.raises(SystemExit):
+        world.manager().flush_queue()
     world.clock.advance(CONFIG.lease + 1)
     assert set(found(world.manager())) == {Trouble.LEFT_JOB}
     assert world.manager().flush_queue() is not None

@@ -8,9 +8,12 @@ from typing import Any
 
 from semantic_core.database.port import Connection
 from semantic_core.database.strategies import Sql
+from semantic_core.domain.errors import DatabaseCorruptError
 
 # Rows of one INSERT: more are no faster, and SQLite takes 32,766 values.
 _INSERTED = 100
+
+_HASH_BYTES = 32
 
 
 def among(column: str, values: Sequence[int | str | bytes]) -> Sql:
@@ -38,7 +41,20 @@ HASHES = "(SELECT substr(:hashes, value, 32) AS hash FROM json_each(:starts))"
 def hash_set(hashes: Collection[bytes]) -> dict[str, object]:
     """Return content hashes as the parameters of `HASHES`."""
     starts = list(range(1, 32 * len(hashes), 32))
-    return {"hashes": b"".join(hashes), "starts": json.dumps(starts)}
+    return {"hashes": _joined(hashes), "starts": json.dumps(starts)}
+
+
+def _joined(hashes: Collection[bytes]) -> bytes:
+    """Return content hashes in one piece, which none of another length may shift.
+
+    Raises:
+        DatabaseCorruptError: one is damaged.
+    """
+    damaged = [one for one in hashes if not isinstance(one, bytes) or len(one) != _HASH_BYTES]
+    if damaged:
+        error = ValueError(f"it is no {_HASH_BYTES} bytes")
+        raise DatabaseCorruptError.unreadable("A content hash", error)
+    return b"".join(hashes)
 
 
 def rows_of(*names: str) -> str:
@@ -54,7 +70,7 @@ def row_set(rows: Mapping[bytes, Sequence[object]]) -> dict[str, object]:
     """Return values by content hash as the parameters of `rows_of`."""
     # Text as it is: what has no UTF-8 form is refused when it is bound.
     values = json.dumps(list(rows.values()), ensure_ascii=False)
-    return {"hashes": b"".join(rows), "rows": values}
+    return {"hashes": _joined(rows), "rows": values}
 
 
 def insert(

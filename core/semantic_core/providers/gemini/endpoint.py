@@ -70,11 +70,6 @@ class Endpoint:
         parts = urlsplit(self.url)
         return parts.scheme, str(parts.hostname), parts.port or _DEFAULT_PORTS[parts.scheme]
 
-    @property
-    def is_local(self) -> bool:
-        """Whether it is plain ``http`` on this machine."""
-        return self.origin[0] == "http"
-
     def access(
         self,
         key: Secret,

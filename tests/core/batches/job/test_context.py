@@ -12,12 +12,13 @@ import pytest
 from batch_emulator import Operation
 from semantic_core.batches import BatchManager
 from semantic_core.domain.errors import TransitionError
-from semantic_core.domain.failpoints import FailPoint, arm, disarm
+from semantic_core.domain.failpoints import FailPoint, disarm
 from semantic_core.domain.statuses import EmbeddingStatus, JobStatus, JobStep
 from semantic_core.providers.gemini import Endpoint, GeminiBatchClient
 from semantic_core.queue import jobs
 from support.clock import ManualClock
 from support.jobs import TOKEN, claim_job
+from support.setups import armed
 from support.world import CONFIG, World, open_world
 
 
@@ -79,11 +80,8 @@ def test_a_job_that_ended_meanwhile_is_not_asked_about(world: World) -> None:
                 connection, str(batch_id), token=token, now=now, until=now + CONFIG.lease
             )
 
-    arm(FailPoint.LEASE_TAKEN, be_overtaken)
-    try:
+    with armed(FailPoint.LEASE_TAKEN, be_overtaken):
         assert manager.sync_status() == {batch_id: JobStatus.COMPLETED}
-    finally:
-        disarm()
     assert len(world.emulator.calls(Operation.GET)) == 1
     assert len(world.emulator.calls(Operation.DOWNLOAD)) == 1
 
@@ -108,11 +106,8 @@ def test_a_job_that_was_sent_meanwhile_is_not_released(world: World) -> None:
             )
             jobs.drop_lease(connection, job_id, token=TOKEN)
 
-    arm(FailPoint.LEFT_LISTED, be_sent)
-    try:
+    with armed(FailPoint.LEFT_LISTED, be_sent):
         assert world.manager().flush_queue() is None
-    finally:
-        disarm()
     assert world.chunk().batch_job_id == job_id
     assert world.creates() == 0
 
@@ -162,11 +157,8 @@ def test_a_download_longer_than_the_lease_is_left_alone(world: World) -> None:
         others.append(world.manager().sync_status())
 
     began = world.clock.now()
-    arm(FailPoint.DOWNLOAD_WRITTEN, look)
-    try:
+    with armed(FailPoint.DOWNLOAD_WRITTEN, look):
         (status,) = manager.sync_status().values()
-    finally:
-        disarm()
         manager._client.close()  # type: ignore[union-attr]
     assert world.clock.now() - began > CONFIG.lease
     assert [list(found.values()) for found in others] == [[JobStatus.PROCESSING]]
