@@ -179,7 +179,7 @@ def tags(database: Database, *, fix: bool) -> Finding | None:
         database.metadata.check,
         "{count:,} entries of the metadata index differ from the chunks, so that a search "
         "with a filter may miss some. It can be built anew from them.",
-        mend=database.metadata.rebuild,
+        repair=database.metadata.rebuild,
         fix=fix,
     )
 
@@ -192,7 +192,7 @@ def counts(database: Database, *, fix: bool) -> Finding | None:
         partial(recount, write=False),
         "{count:,} kept counts differ from the rows, so that status shows wrong numbers. "
         "They can be counted anew.",
-        mend=partial(recount, write=True),
+        repair=partial(recount, write=True),
         fix=fix,
     )
 
@@ -222,7 +222,9 @@ def free_vectors(database: Database, *, fix: bool, now: float) -> Finding | None
         lambda connection: len(first_column(connection, _FREE)),
         "The vectors of {count:,} waiting texts are stored already, and would be "
         "paid for again. They can be used at once.",
-        mend=lambda connection: serve_vectors(connection, first_column(connection, _FREE), now=now),
+        repair=lambda connection: serve_vectors(
+            connection, first_column(connection, _FREE), now=now
+        ),
         fix=fix,
     )
 
@@ -249,7 +251,7 @@ def leases(database: Database, *, fix: bool, now: float) -> Finding | None:
         partial(far_leases, after=now + LONGEST_LEASE, end=False),
         "{count:,} batch jobs or live texts are reserved for more than a day: the clock was "
         "wrong when they were worked on. The reservation can be ended.",
-        mend=partial(far_leases, after=now + LONGEST_LEASE, end=True),
+        repair=partial(far_leases, after=now + LONGEST_LEASE, end=True),
         fix=fix,
     )
 
@@ -292,22 +294,22 @@ def _counted(
     look: Callable[[Connection], int],
     message: str,
     *,
-    mend: Callable[[Connection], object] | None = None,
+    repair: Callable[[Connection], object] | None = None,
     fix: bool = False,
 ) -> Finding | None:
-    """Return how many things are wrong, if any are, having mended them where that is asked for."""
+    """Return how many things are wrong, if any are, having repaired them where that is asked for."""
     with database.snapshot() as connection:
         count = look(connection)
     if not count:
         return None
-    is_fixed = fix and mend is not None
-    if mend is not None and fix:
+    is_fixed = fix and repair is not None
+    if repair is not None and fix:
         with database.transaction() as connection:
-            mend(connection)
+            repair(connection)
     return Finding(
         trouble=trouble,
         count=count,
         message=message.format(count=count, chunks=counted(count, "chunk")),
-        is_fixable=mend is not None,
+        is_fixable=repair is not None,
         is_fixed=is_fixed,
     )

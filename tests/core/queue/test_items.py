@@ -103,6 +103,15 @@ def test_settling_twice_changes_nothing(store: PeeweeVectorStore) -> None:
     assert only(store, "a").status is PENDING
 
 
+def test_settling_again_does_nothing_to_a_chunk_that_came_since(store: PeeweeVectorStore) -> None:
+    job_id = _job(store, "a")
+    settle(store, job_id, [content_hash("a")], BudgetUse.EVERYTHING)
+    store.delete(["a"])
+    store.save(chunks_of("a"))
+    assert settle(store, job_id, [content_hash("a")], BudgetUse.EVERYTHING) == 0
+    assert only(store, "a").status is PENDING
+
+
 def test_item_of_another_job_is_left_alone(store: PeeweeVectorStore) -> None:
     first = _job(store, "a")
     settle(store, first, [content_hash("a")], BudgetUse.NOTHING)
