@@ -3,43 +3,46 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Self
 
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 from langchain_core.runnables.config import run_in_executor
+from langchain_core.vectorstores import VectorStore
 
-from langchain_semcore.documents import refuse_options, to_chunks, to_document, with_vectors
-from langchain_semcore.embeddings import DeferredEmbeddings
-from langchain_semcore.searcher import Searcher
-from langchain_semcore.searches import SearchableVectorStore
+from langchain_semcore.documents import (
+    refuse_options,
+    to_chunks,
+    to_document,
+    to_documents,
+    to_relevance,
+    to_scored,
+    with_vectors,
+)
+from langchain_semcore.searcher import MetadataFilter, Searcher
 from langchain_semcore.spaces import check_mode, choose_spec
-from langchain_semcore.synchronous import embed_chunks
+from langchain_semcore.writing import save_chunks
 from semantic_core import (
     DEFAULT_COLLECTION,
     BaseVectorStore,
     BatchConfig,
     BatchManager,
-    Chunk,
     ConfigurationError,
     EmbeddingSpec,
     Filter,
     GeminiBatchClient,
     GoogleKeyring,
     PeeweeVectorStore,
-    SaveReport,
     VectorLike,
-    save_embedded,
 )
 
 
-class SemcoreVectorStore(SearchableVectorStore):
+class SemcoreVectorStore(VectorStore):
     """Vector store in one SQLite file: filled at once, embedded by the Batch API, always searched.
 
-    Documents are saved without waiting for a vector and found by keyword from the first second.
-    The Batch API embeds them at half the price, and as vectors arrive, the same store and its
-    retrievers find them by meaning.
+    Documents are found by keyword from the first second. The Batch API embeds them at half the
+    price, and as vectors arrive, the same store and its retrievers find them by meaning.
 
     Setup:
         Install `semcore` with its `langchain` extra. Saving and keyword search need no key;
@@ -51,7 +54,9 @@ class SemcoreVectorStore(SearchableVectorStore):
         export GEMINI_BATCH_API_KEY="your-paid-api-key"
         ```
 
-    Key init args — indexing params:
+    Key init args:
+        store: str | os.PathLike | BaseVectorStore
+            Path or `sqlite:///` URL of the database, or a store that is open already.
         embedding: Embeddings | None
             `DeferredEmbeddings` for vectors from the Batch API. Any other embedding makes its
             vectors itself, in `mode="sync"`, in a space named after its class and model.
@@ -62,10 +67,6 @@ class SemcoreVectorStore(SearchableVectorStore):
             `"async"` saves documents PENDING, for the next batch; `"sync"` embeds them first.
         spec: EmbeddingSpec | None
             What the collection's vectors are made with, where `embedding` does not tell.
-
-    Key init args — client params:
-        store: str | os.PathLike | BaseVectorStore
-            Path or `sqlite:///` URL of the database, or a store that is open already.
 
     Instantiate:
         ```python
@@ -80,14 +81,8 @@ class SemcoreVectorStore(SearchableVectorStore):
 
         document_1 = Document(id="1", page_content="foo", metadata={"baz": "bar"})
         document_2 = Document(id="2", page_content="thud", metadata={"bar": "baz"})
-        document_3 = Document(id="3", page_content="i will be deleted :(")
 
-        vector_store.add_documents([document_1, document_2, document_3])
-        ```
-
-    Delete Documents:
-        ```python
-        vector_store.delete(ids=["3"])
+        vector_store.add_documents([document_1, document_2])
         ```
 
     Embed in a batch:
@@ -99,38 +94,12 @@ class SemcoreVectorStore(SearchableVectorStore):
 
     Search:
         ```python
-        for doc in vector_store.similarity_search("thud", k=1):
-            print(f"* {doc.page_content} [{doc.metadata}]")
-        ```
-
-        ```txt
-        * thud [{'bar': 'baz'}]
-        ```
-
-    Search with filter:
-        ```python
         for doc in vector_store.similarity_search("thud", k=1, filter={"bar": {"$ne": "baz"}}):
             print(f"* {doc.page_content} [{doc.metadata}]")
         ```
 
         ```txt
         * foo [{'baz': 'bar'}]
-        ```
-
-    Search with score:
-        ```python
-        for doc, score in vector_store.similarity_search_with_score("thud", k=1):
-            print(f"* [SIM={score:.3f}] {doc.page_content} [{doc.metadata}]")
-        ```
-
-        ```txt
-        * [SIM=0.977] thud [{'bar': 'baz'}]
-        ```
-
-    Async:
-        ```python
-        await vector_store.aadd_documents([document_1])
-        results = await vector_store.asimilarity_search("thud", k=1)
         ```
 
     Use as Retriever:
@@ -145,12 +114,17 @@ class SemcoreVectorStore(SearchableVectorStore):
         [Document(id='2', metadata={'bar': 'baz'}, page_content='thud')]
         ```
 
-        `SemcoreRetriever` searches by meaning and by keyword alike, and tells of each document
-        how it was found.
+        `SemcoreRetriever` searches by meaning and by keyword, and tells how it found a document.
 
     Searches for a text, while documents are PENDING, fuse the nearest ones with those that have
     no vector yet but are among the best keyword hits. Where the query cannot be embedded, they
     answer by keyword. Searches by vector, and with a score threshold, go by vector alone.
+
+    Every search takes `k`, how many documents at most, and `filter`: a dict such as
+    `{"lang": "en", "year": {"$gte": 2020}}` with the operators $eq, $ne, $gt, $gte, $lt, $lte,
+    $in, $nin, $between, $exists, $like, $ilike, $and, $or and $not, or a function from a document
+    to True or False, which is asked of every document. It raises InvalidInputError for arguments
+    that cannot be used. `searcher` answers in the core's terms.
 
     Raises:
         SpecMismatchError: the collection exists with another spec.
@@ -169,18 +143,17 @@ class SemcoreVectorStore(SearchableVectorStore):
         spec: EmbeddingSpec | None = None,
     ) -> None:
         check_mode(mode, embedding)
-        wanted = choose_spec(embedding, spec)
+        self._wanted_spec = choose_spec(embedding, spec)
         self._owns_store = not isinstance(store, BaseVectorStore)
         self.store = store if isinstance(store, BaseVectorStore) else PeeweeVectorStore(store)
         self.collection = collection
         self.mode = mode
         self.searcher = Searcher(self.store, collection, embedding)
         self._embedding = embedding
-        self._wanted_spec = wanted
         try:
             # Only looked at: the first save makes it.
             if self.store.find(collection) is not None:
-                self.store.collection(collection, wanted)
+                self.store.collection(collection, self._wanted_spec)
         except BaseException:
             self.close()
             raise
@@ -214,10 +187,8 @@ class SemcoreVectorStore(SearchableVectorStore):
         """Return what sends this collection's PENDING documents and brings their vectors.
 
         Args:
-            keyring: holds the batch key, which is needed to send and to sync; None reads it from
-                the environment.
-            client: how the provider is asked; None for Google's endpoint, or the one that
-                `GOOGLE_GEMINI_BASE_URL` names.
+            keyring: its batch key pays; None for `GEMINI_BATCH_API_KEY`.
+            client: how the provider is asked, for another endpoint.
             config: limits and delays.
         """
         return BatchManager(
@@ -227,8 +198,6 @@ class SemcoreVectorStore(SearchableVectorStore):
             client=client,
             config=config,
         )
-
-    # --- adding --------------------------------------------------------------------------
 
     def add_texts(
         self,
@@ -263,7 +232,10 @@ class SemcoreVectorStore(SearchableVectorStore):
         """
         kwargs.pop("batch_size", None)
         refuse_options("add_texts()", kwargs)
-        return list(self._save(to_chunks(texts, metadatas, ids)).ids)
+        self.store.collection(self.collection, self._wanted_spec)
+        embedding = self._embedding if self.mode == "sync" else None
+        chunks = to_chunks(texts, metadatas, ids)
+        return save_chunks(self.store, chunks, collection=self.collection, embedding=embedding)
 
     def add_embeddings(
         self,
@@ -275,24 +247,12 @@ class SemcoreVectorStore(SearchableVectorStore):
     ) -> list[str]:
         """Add texts with vectors that were made elsewhere, which are used as they are.
 
-        A text whose vector cannot be used is stored as FAILED; see `add_texts`.
-
-        Args:
-            texts: what to add.
-            embeddings: one vector of the collection's size for each text.
-            metadatas: as in `add_texts`.
-            ids: as in `add_texts`.
-
-        Returns:
-            The ids, in the order of the texts.
-
-        Raises:
-            InvalidInputError: as `add_texts`, or no vector fits. Nothing was saved.
-            StorageError: the database could not be written.
+        A text whose vector cannot be used is stored as FAILED. `embeddings` holds one vector of
+        the collection's size for each text; everything else is as in `add_texts`.
         """
         chunks = with_vectors(to_chunks(texts, metadatas, ids), embeddings)
         self.store.collection(self.collection, self._wanted_spec)
-        return list(self.store.save(chunks, collection=self.collection, keep_refused=True).ids)
+        return save_chunks(self.store, chunks, collection=self.collection, embedding=None)
 
     async def aadd_embeddings(
         self, texts: Iterable[str], embeddings: Iterable[VectorLike], **kwargs: Any
@@ -310,18 +270,12 @@ class SemcoreVectorStore(SearchableVectorStore):
         ids: list[str] | None = None,
         **kwargs: Any,
     ) -> Self:
-        """Open a vector store and add texts to it.
+        """Open a vector store and add texts to it, as `add_texts` does.
 
-        Args:
-            texts: what to add.
-            embedding: as in the constructor.
-            metadatas: as in `add_texts`.
-            ids: as in `add_texts`.
-            **kwargs: arguments of the constructor; `store` is needed.
+        `kwargs` are arguments of the constructor; `store` is needed.
 
         Raises:
             ConfigurationError: there is no `store`.
-            SemanticCoreError: as the constructor and `add_texts`.
         """
         if "store" not in kwargs:
             raise ConfigurationError(
@@ -335,7 +289,85 @@ class SemcoreVectorStore(SearchableVectorStore):
             raise
         return vector_store
 
-    # --- getting and deleting ------------------------------------------------------------
+    def similarity_search(
+        self, query: str, k: int = 4, filter: MetadataFilter = None, **kwargs: Any
+    ) -> list[Document]:
+        """Return the documents most similar to a text; works while documents are PENDING."""
+        refuse_options("similarity_search()", kwargs)
+        return to_documents(self.searcher.by_text(query, k, filter))
+
+    def similarity_search_with_score(
+        self, query: str, k: int = 4, filter: MetadataFilter = None, **kwargs: Any
+    ) -> list[tuple[Document, float]]:
+        """Return the documents most similar to a text with their cosine, in [-1, 1].
+
+        Scores never rise down the list. A document without a vector was found by keyword and
+        has no cosine: it has that of the one above it, and 1 where there is none.
+        """
+        refuse_options("similarity_search_with_score()", kwargs)
+        return to_scored(self.searcher.by_text(query, k, filter))
+
+    def similarity_search_by_vector(
+        self, embedding: VectorLike, k: int = 4, filter: MetadataFilter = None, **kwargs: Any
+    ) -> list[Document]:
+        """Return the documents most similar to a vector, by vector alone."""
+        refuse_options("similarity_search_by_vector()", kwargs)
+        return to_documents(self.searcher.by_vector(embedding, k, filter))
+
+    def similarity_search_with_score_by_vector(
+        self, embedding: VectorLike, k: int = 4, filter: MetadataFilter = None, **kwargs: Any
+    ) -> list[tuple[Document, float]]:
+        """Return the documents most similar to a vector with their cosine, by vector alone."""
+        refuse_options("similarity_search_with_score_by_vector()", kwargs)
+        return to_scored(self.searcher.by_vector(embedding, k, filter))
+
+    async def asimilarity_search_with_score_by_vector(
+        self, embedding: VectorLike, k: int = 4, **kwargs: Any
+    ) -> list[tuple[Document, float]]:
+        """Async `similarity_search_with_score_by_vector`."""
+        return await run_in_executor(
+            None, self.similarity_search_with_score_by_vector, embedding, k, **kwargs
+        )
+
+    def max_marginal_relevance_search(
+        self,
+        query: str,
+        k: int = 4,
+        fetch_k: int = 20,
+        lambda_mult: float = 0.5,
+        filter: MetadataFilter = None,
+        **kwargs: Any,
+    ) -> list[Document]:
+        """Return documents that are similar to a text and different from each other.
+
+        They are chosen from the `fetch_k` most similar ones; `lambda_mult` is 1 for similarity
+        alone, 0 for diversity alone. Documents without a vector cannot be compared: those that
+        `similarity_search` would return keep their places.
+        """
+        refuse_options("max_marginal_relevance_search()", kwargs)
+        return to_documents(
+            self.searcher.diverse_by_text(query, k, filter, fetch=fetch_k, relevance=lambda_mult)
+        )
+
+    def max_marginal_relevance_search_by_vector(
+        self,
+        embedding: VectorLike,
+        k: int = 4,
+        fetch_k: int = 20,
+        lambda_mult: float = 0.5,
+        filter: MetadataFilter = None,
+        **kwargs: Any,
+    ) -> list[Document]:
+        """Return documents that are similar to a vector and different from each other."""
+        refuse_options("max_marginal_relevance_search_by_vector()", kwargs)
+        return to_documents(
+            self.searcher.diverse_by_vector(
+                embedding, k, filter, fetch=fetch_k, relevance=lambda_mult
+            )
+        )
+
+    def _select_relevance_score_fn(self) -> Callable[[float], float]:
+        return to_relevance
 
     def get_by_ids(self, ids: Sequence[str], /) -> list[Document]:
         """Return the documents with these ids, in the order asked; unknown ids are left out."""
@@ -350,15 +382,8 @@ class SemcoreVectorStore(SearchableVectorStore):
     ) -> bool:
         """Delete documents at once; without ids and filter, all of the collection.
 
-        Vectors from Gemini stay as cache: the same text, added again, costs nothing.
-
-        Args:
-            ids: which ones; unknown ones are no error.
-            filter: only those whose metadata match.
-            **kwargs: refused.
-
-        Returns:
-            True.
+        Unknown ids are no error. Vectors from Gemini stay as cache: the same text, added again,
+        costs nothing.
 
         Raises:
             InvalidInputError: an argument that cannot be used. Nothing was deleted.
@@ -369,17 +394,3 @@ class SemcoreVectorStore(SearchableVectorStore):
         else:
             self.store.delete(ids=ids, filters=filter, collection=self.collection)
         return True
-
-    def _save(self, chunks: list[Chunk]) -> SaveReport:
-        self.store.collection(self.collection, self._wanted_spec)
-        if self.mode == "sync" and isinstance(self._embedding, DeferredEmbeddings):
-            return save_embedded(
-                self.store,
-                chunks,
-                embedder=self._embedding.embedder,
-                collection=self.collection,
-                keep_refused=True,
-            )
-        if self.mode == "sync" and self._embedding is not None:
-            chunks = embed_chunks(chunks, self._embedding)
-        return self.store.save(chunks, collection=self.collection, keep_refused=True)

@@ -1,4 +1,4 @@
-"""Embedding with somebody else's Embeddings before anything is saved."""
+"""Saving chunks, with the vectors that an Embeddings makes at once."""
 
 from __future__ import annotations
 
@@ -7,7 +7,40 @@ from dataclasses import replace
 
 from langchain_core.embeddings import Embeddings
 
-from semantic_core import Chunk, InvalidVectorError
+from langchain_semcore.embeddings import DeferredEmbeddings
+from semantic_core import BaseVectorStore, Chunk, InvalidVectorError, save_embedded
+
+
+def save_chunks(
+    store: BaseVectorStore,
+    chunks: Sequence[Chunk],
+    *,
+    collection: str,
+    embedding: Embeddings | None,
+) -> list[str]:
+    """Save chunks and return their ids; odd ones are kept as FAILED.
+
+    Args:
+        store: where to save.
+        chunks: what to save.
+        collection: an existing one.
+        embedding: makes their vectors first; without one they wait for a batch.
+
+    Raises:
+        SemanticCoreError: as ``store.save`` and ``save_embedded``; nothing was saved.
+    """
+    if isinstance(embedding, DeferredEmbeddings):
+        saved = save_embedded(
+            store,
+            chunks,
+            embedder=embedding.embedder,
+            collection=collection,
+            keep_refused=True,
+        )
+    else:
+        made = chunks if embedding is None else embed_chunks(chunks, embedding)
+        saved = store.save(made, collection=collection, keep_refused=True)
+    return list(saved.ids)
 
 
 def embed_chunks(chunks: Sequence[Chunk], embedding: Embeddings) -> list[Chunk]:
