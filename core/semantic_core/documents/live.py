@@ -60,7 +60,9 @@ def save_embedded(
     spec = store.collection(collection).spec
     rows = prepare_chunks(batch, spec, keep_refused=keep_refused)
     wanted = [
-        row.vector_source or row.text for row in rows if row.given is None and row.refusal is None
+        row.content.vector_source or row.content.text
+        for row in rows
+        if row.given is None and row.refusal is None
     ]
     too_long = embed_missing(store, wanted, spec=spec, embedder=embedder)
     return store.save(

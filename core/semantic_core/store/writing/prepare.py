@@ -6,8 +6,7 @@ import logging
 import uuid
 from collections.abc import Iterable, Sized
 from dataclasses import dataclass, replace
-from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from semantic_core.domain.errors import (
     BlankTextError,
@@ -32,13 +31,18 @@ from semantic_core.providers.facts import check_length, model_facts
 
 _log = logging.getLogger(__name__)
 
-# The columns of a chunk that hold what the user gave; the attributes of `PreparedChunk` have these
-# names, too.
-CONTENT = ("text", "metadata", "document_id", "vector_source", "payload")
-_content = attrgetter(*CONTENT)
-
 VECTOR_SOURCE = "_vector_source"
 EMBEDDING_STATUS = "embedding_status"
+
+
+class Content(NamedTuple):
+    """What the user gave of a chunk, by the names of its columns."""
+
+    text: str
+    metadata: str
+    document_id: str | None
+    vector_source: str | None
+    payload: str | None
 
 
 @dataclass(slots=True)
@@ -53,11 +57,7 @@ class PreparedChunk:
 
     chunk_id: str
     is_new_id: bool
-    document_id: str | None
-    text: str
-    metadata: str
-    vector_source: str | None
-    payload: str | None
+    content: Content
     content_hash: bytes
     given: bytes | None
     refusal: str | None
@@ -65,11 +65,6 @@ class PreparedChunk:
     vector_key: bytes | None = None
     batch_job_id: str | None = None
     error: str | None = None
-
-    @property
-    def content(self) -> tuple[object, ...]:
-        """What the user gave, in the order of `CONTENT`."""
-        return _content(self)
 
 
 def prepare_chunks(
@@ -188,11 +183,13 @@ def _prepare(
     return PreparedChunk(
         chunk_id=uuid.uuid4().hex if chunk.id is None else chunk.id,
         is_new_id=chunk.id is None,
-        document_id=chunk.document_id,
-        text=chunk.text,
-        metadata=dump_metadata(metadata, what=f"the metadata of {what}"),
-        vector_source=None if source == chunk.text else source,
-        payload=chunk.payload,
+        content=Content(
+            text=chunk.text,
+            metadata=dump_metadata(metadata, what=f"the metadata of {what}"),
+            document_id=chunk.document_id,
+            vector_source=None if source == chunk.text else source,
+            payload=chunk.payload,
+        ),
         content_hash=hasher(wanted),
         given=given,
         refusal=refusal,

@@ -18,11 +18,11 @@ from semantic_core.queue.counts import ChunkState, count_changes
 from semantic_core.queue.items import known_too_long
 from semantic_core.queue.vectors import release_vectors, use_vectors
 from semantic_core.store.collections import Collection, fix_dimensions
-from semantic_core.store.writing.prepare import CONTENT, PreparedChunk
+from semantic_core.store.writing.prepare import Content, PreparedChunk
 
 # What a save decides of a chunk, in the order in which it is written.
 _WRITTEN = (
-    *CONTENT,
+    *Content._fields,
     "content_hash",
     "vector_key",
     "embedding_status",
@@ -138,7 +138,7 @@ def _decide(connection: Connection, rows: list[PreparedChunk]) -> None:
 class _Known:
     """What is stored under an id that is saved again."""
 
-    content: tuple[object, ...]
+    content: Content
     pk: int
     content_hash: bytes
     vector_key: bytes | None
@@ -155,13 +155,18 @@ def _known(connection: Connection, collection_id: int, ids: Sequence[str]) -> di
     known = {}
     for row in connection.execute(
         "SELECT chunk_id, pk, content_hash, vector_key, embedding_status, batch_job_id, "
-        f"not_before, error_message, {', '.join(CONTENT)} "
+        f"not_before, error_message, {', '.join(Content._fields)} "
         f"FROM chunks WHERE collection_id = ? AND {named.sql}",
         (collection_id, *named.values),
     ):
         chunk_id, pk, content_hash, vector_key, status, *rest = row[:8]
         known[chunk_id] = _Known(
-            row[8:], pk, content_hash, vector_key, EmbeddingStatus.read(status), *rest
+            Content._make(row[8:]),
+            pk,
+            content_hash,
+            vector_key,
+            EmbeddingStatus.read(status),
+            *rest,
         )
     return known
 
@@ -208,9 +213,10 @@ def _update(
     retold = {
         old.pk: row
         for old, row in updates
-        if (row.text, row.vector_source) != (old.content[0], old.content[3])
+        if row.content.text != old.content.text
+        or row.content.vector_source != old.content.vector_source
     }
-    retagged = [old.pk for old, row in updates if row.metadata != old.content[1]]
+    retagged = [old.pk for old, row in updates if row.content.metadata != old.content.metadata]
     if retold:
         database.keywords.remove(connection, list(retold))
     if retagged:
@@ -261,7 +267,7 @@ def _insert(
 
 
 def _said(pk: int, row: PreparedChunk) -> Said:
-    return Said(pk, row.text, row.vector_source)
+    return Said(pk, row.content.text, row.content.vector_source)
 
 
 def _count(

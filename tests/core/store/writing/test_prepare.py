@@ -110,7 +110,7 @@ def test_same_id_twice_in_one_call_is_an_error() -> None:
 
 def test_text_of_just_the_limit_is_the_providers_call() -> None:
     (row,) = prepare_chunks([Chunk(text="a" * LIMIT)], SPEC)
-    assert row.text == "a" * LIMIT
+    assert row.content.text == "a" * LIMIT
 
 
 def test_a_long_text_may_have_a_short_source_or_a_vector() -> None:
@@ -118,7 +118,7 @@ def test_a_long_text_may_have_a_short_source_or_a_vector() -> None:
     rows = prepare_chunks(
         [Chunk(text=text, vector_source="a"), Chunk(text=text, vector=vector_of("a"))], SPEC
     )
-    assert [row.text for row in rows] == [text, text]
+    assert [row.content.text for row in rows] == [text, text]
 
 
 def test_vectors_of_one_call_have_one_size() -> None:
@@ -141,23 +141,26 @@ def test_vector_source_comes_from_metadata_or_field() -> None:
     """It decides the content hash, and the field comes before the metadata."""
     hasher = SPEC.hasher()
     from_metadata = _prepared(metadata={"_vector_source": "source", "k": 1})
-    assert (from_metadata.vector_source, from_metadata.metadata) == ("source", '{"k":1}')
+    assert (from_metadata.content.vector_source, from_metadata.content.metadata) == (
+        "source",
+        '{"k":1}',
+    )
     assert from_metadata.content_hash == hasher("source")
     both = _prepared(vector_source="field", metadata={"_vector_source": "source"})
-    assert (both.vector_source, both.content_hash) == ("field", hasher("field"))
-    assert both.metadata == "{}"
+    assert (both.content.vector_source, both.content_hash) == ("field", hasher("field"))
+    assert both.content.metadata == "{}"
     assert _prepared(metadata={"_vector_source": None}).content_hash == hasher("a")
 
 
 def test_vector_source_equal_to_the_text_is_no_other_content() -> None:
-    assert _prepared(vector_source="a").vector_source is None
+    assert _prepared(vector_source="a").content.vector_source is None
 
 
 @pytest.mark.parametrize("status", list(EmbeddingStatus))
 def test_embedding_status_is_taken_out_of_metadata(status: EmbeddingStatus) -> None:
     vector = None if status is EmbeddingStatus.FAILED else vector_of("a")
     row = _prepared(metadata={"embedding_status": status, "k": 1}, vector=vector)
-    assert row.metadata == '{"k":1}'
+    assert row.content.metadata == '{"k":1}'
     assert (row.refusal is not None) == (status is EmbeddingStatus.FAILED)
 
 
@@ -167,7 +170,7 @@ def test_embedding_status_is_taken_out_of_metadata(status: EmbeddingStatus) -> N
 def test_embedding_status_of_the_users_own_stays(value: object) -> None:
     """Only our enum steers: a plain string of the same letters does not."""
     row = _prepared(metadata={"embedding_status": value})
-    assert json.loads(row.metadata) == {"embedding_status": value}
+    assert json.loads(row.content.metadata) == {"embedding_status": value}
     assert (row.refusal, row.status) == (None, EmbeddingStatus.PENDING)
 
 
@@ -182,7 +185,7 @@ def test_callers_metadata_is_left_alone() -> None:
     _prepared(metadata=metadata)
     assert metadata == {"_vector_source": "b", "embedding_status": EmbeddingStatus.PENDING}
     frozen: Mapping[str, Any] = MappingProxyType({"k": 1})
-    assert _prepared(metadata=frozen).metadata == '{"k":1}'
+    assert _prepared(metadata=frozen).content.metadata == '{"k":1}'
 
 
 @given(st.lists(st.text(st.characters(), max_size=5), max_size=4))
@@ -198,4 +201,4 @@ def test_any_text_is_saved_or_refused_with_a_typed_error(texts: list[str]) -> No
             for text in texts
         )
     else:
-        assert [row.text for row in rows] == texts
+        assert [row.content.text for row in rows] == texts
