@@ -270,12 +270,19 @@ class BatchProvider(Protocol):
         Args:
             lines: read once; may be of any length.
             name: shown at the provider.
-            spool: path for the file on this disk, which must not exist; removed at the end.
+            spool: path for the file on this disk, which must not exist; removed at the end,
+                however that comes.
             keep: called from time to time; what it raises ends it.
         """
 
     def create(self, staged: Staged, /, *, spec: EmbeddingSpec, name: str) -> RemoteJob:
-        """Create a job of a staged file: one request, ever. From here on it is billed."""
+        """Create a job of a staged file: one request, ever. From here on it is billed.
+
+        Args:
+            staged: what `stage` gave.
+            spec: what its vectors are to be.
+            name: by which the job is found again; no other job has it.
+        """
 
     def job(self, job_id: str, /) -> RemoteJob:
         """Ask for the state of a job."""

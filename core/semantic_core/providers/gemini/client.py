@@ -155,14 +155,7 @@ class GeminiBatchClient:
         spool: Path,
         keep: Callable[[], None] = keep_nothing,
     ) -> Staged:
-        """Write an input file and upload it. Costs nothing; tried again if it fails.
-
-        Args:
-            lines: read once; may be of any length.
-            name: shown at the provider.
-            spool: path for the file on this disk, which must not exist; removed at the end,
-                however that comes.
-            keep: called from time to time; what it raises ends the upload.
+        """Write an input file and upload it; tried again if it fails. See `BatchProvider.stage`.
 
         Raises:
             InvalidInputError: there are no lines.
@@ -182,11 +175,6 @@ class GeminiBatchClient:
         Sends exactly one request, never a second: creating is not idempotent. After an error,
         ``error.is_definite`` tells whether the job surely does not exist. Where it is False, or
         the call was interrupted, it may: look for it with `jobs` before creating another.
-
-        Args:
-            staged: what `stage` gave, or its remote name.
-            spec: what its vectors are to be.
-            name: by which the job is found again; make it unique.
 
         Raises:
             AuthError: definite; the key was refused.

@@ -64,12 +64,6 @@ class Endpoint:
         """The base URL in use, without a trailing slash."""
         return str(self.base_url)
 
-    @property
-    def origin(self) -> tuple[str, str, int]:
-        """Scheme, host and port: what every request must go to."""
-        parts = urlsplit(self.url)
-        return parts.scheme, str(parts.hostname), parts.port or _DEFAULT_PORTS[parts.scheme]
-
     def access(
         self,
         key: Secret,
@@ -97,7 +91,7 @@ class Endpoint:
         Without the port: an emulator keeps its name from one run to the next. This machine has
         one name, however it is spelled.
         """
-        host = self.origin[1]
+        host = str(urlsplit(self.url).hostname)
         if host == _GOOGLE_HOST:
             return GOOGLE
         return f"endpoint:{'localhost' if _is_loopback(host) else host}"
