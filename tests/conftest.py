@@ -20,6 +20,7 @@ from support.canary import (
 )
 from support.clock import ManualClock
 from support.invariants import check_invariants
+from support.memory import memory_root
 from support.processes import Child, Python
 from support.world import World, open_world
 
@@ -29,6 +30,10 @@ from support.world import World, open_world
 settings.register_profile("drawn", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "drawn")
+
+# The folders of `tmp_path`: SQLite syncs to the disk at each commit, which takes most of the time.
+if memory := memory_root():
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(memory))
 
 __all__ = [  # pytest takes them from here
     "no_key_leaks",
