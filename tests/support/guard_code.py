@@ -8,7 +8,6 @@ package. What comes out has no comments and no layout: it is for running, not fo
 from __future__ import annotations
 
 import ast
-import copy
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -51,7 +50,7 @@ def source_without(guard: Guard, root: Path) -> tuple[str, str]:
         GuardNotFoundError: the function, or the piece of it, is not there exactly once.
     """
     place = place_of(guard.function, root)
-    tree = copy.deepcopy(_tree(root / place.path))
+    tree = ast.parse((root / place.path).read_text())
     node = dict(_definitions(tree))[place.name]
     if guard.sql:
         count = _break_sql(node, guard.sql, guard.without)
@@ -75,7 +74,7 @@ def place_of(function: str, root: Path) -> Place:
     found = []
     for path in _files(root, package):
         module = ".".join(path.relative_to(root).with_suffix("").parts)
-        for own, _ in _definitions(_tree(path)):
+        for own in _names(path, path.stat().st_mtime_ns):
             if f"{module}.{own}".endswith(f".{name}"):
                 found.append(Place(str(path.relative_to(root)), own))
     if len(found) != 1:
@@ -92,13 +91,9 @@ def _files(root: Path, package: str) -> list[Path]:
     return [module] if module.exists() else sorted((root / package).rglob("*.py"))
 
 
-def _tree(path: Path) -> ast.Module:
-    return _parsed(path, path.stat().st_mtime_ns)
-
-
 @cache
-def _parsed(path: Path, _changed: int) -> ast.Module:
-    return ast.parse(path.read_text())
+def _names(path: Path, _changed: int) -> tuple[str, ...]:
+    return tuple(name for name, _ in _definitions(ast.parse(path.read_text())))
 
 
 def _definitions(tree: ast.Module) -> Iterator[tuple[str, _Definition]]:
