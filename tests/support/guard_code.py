@@ -74,9 +74,11 @@ def place_of(function: str, root: Path) -> Place:
     found = []
     for path in _files(root, package):
         module = ".".join(path.relative_to(root).with_suffix("").parts)
-        for own in _names(path, path.stat().st_mtime_ns):
-            if f"{module}.{own}".endswith(f".{name}"):
-                found.append(Place(str(path.relative_to(root)), own))
+        found.extend(
+            Place(str(path.relative_to(root)), own)
+            for own in _names(path, path.stat().st_mtime_ns)
+            if f"{module}.{own}".endswith(f".{name}")
+        )
     if len(found) != 1:
         where = ", ".join(place.path for place in found) or "nowhere"
         raise GuardNotFoundError(
