@@ -30,11 +30,12 @@ class Sql(NamedTuple):
 
 
 class Said(NamedTuple):
-    """What a chunk says: its row key, its text, and what is embedded for it if that is another."""
+    """What a chunk says: row key, text, what is embedded if that is another, and languages."""
 
     pk: int
     text: str
     vector_source: str | None
+    languages: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +104,13 @@ class Keywords(Protocol):
         """Put rows in, after their text was written."""
 
     def search(
-        self, connection: Connection, text: str, *, counted: Scope, returned: Scope
+        self,
+        connection: Connection,
+        text: str,
+        *,
+        languages: tuple[str, ...],
+        counted: Scope,
+        returned: Scope,
     ) -> KeywordHits | None:
         """Return what holds words of a text, or None if no row can.
 
@@ -114,6 +121,7 @@ class Keywords(Protocol):
         Args:
             connection: within a transaction.
             text: what is looked for.
+            languages: those of its words in Latin letters.
             counted: the rows that tell how common a word is.
             returned: the rows that may be returned.
         """

@@ -129,6 +129,7 @@ def build_tables(database: peewee.Database) -> Tables:
         name = TextField(unique=True)
         space = ForeignKeyField(SpaceModel, index=False)
         spec = TextField()
+        languages = TextField(default="en", constraints=[SQL("DEFAULT 'en'")])
         created_at = DoubleField()
 
         class Meta:

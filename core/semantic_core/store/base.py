@@ -51,7 +51,11 @@ class BaseVectorStore(ABC):
 
     @abstractmethod
     def collection(
-        self, name: str = DEFAULT_COLLECTION, spec: EmbeddingSpec | None = None
+        self,
+        name: str = DEFAULT_COLLECTION,
+        spec: EmbeddingSpec | None = None,
+        *,
+        languages: Iterable[str] | None = None,
     ) -> Collection:
         """Create a collection, or open it.
 
@@ -59,9 +63,13 @@ class BaseVectorStore(ABC):
             name: which one.
             spec: how its texts become vectors; None opens whatever is there, or creates it
                 with the default spec.
+            languages: those of words in Latin letters, such as ``("en", "de")``, so that a word
+                is found in every form; None for English. One that exists keeps what it has. The
+                letters of other scripts tell their language.
 
         Raises:
             SpecMismatchError: it exists with another spec; the message names both.
+            InvalidInputError: there is no stemmer for a language.
         """
 
     @abstractmethod

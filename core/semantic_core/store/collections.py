@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import difflib
+import logging
 from dataclasses import dataclass, fields, replace
 
 from semantic_core.database.port import Connection
 from semantic_core.domain.errors import InvalidInputError, SpecMismatchError, UnknownCollectionError
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.validation import check_text
+from semantic_core.keywords import DEFAULT_LANGUAGES
+
+_log = logging.getLogger(__name__)
 
 DEFAULT_COLLECTION = "default"
 
@@ -27,12 +31,14 @@ class Collection:
         spec: how its texts become vectors; an external one has its dimensions here as soon as
             the first vector fixed them.
         space_id: the row of its vector space.
+        languages: those of its words in Latin letters, for the keyword index.
     """
 
     id: int
     name: str
     spec: EmbeddingSpec
     space_id: int
+    languages: tuple[str, ...] = DEFAULT_LANGUAGES
 
 
 def find_collection(connection: Connection, name: str) -> Collection | None:
@@ -45,14 +51,15 @@ def find_collection(connection: Connection, name: str) -> Collection | None:
     if not name.strip():
         raise InvalidInputError("A collection's name is blank. Give it a name.")
     row = connection.execute(
-        "SELECT c.id, c.spec, c.space_id, s.dimensions FROM collections c "
+        "SELECT c.id, c.spec, c.space_id, s.dimensions, c.languages FROM collections c "
         "JOIN spaces s ON s.id = c.space_id WHERE c.name = ?",
         (name,),
     ).fetchone()
     if row is None:
         return None
     spec = replace(EmbeddingSpec.from_json(row[1]), dimensions=row[3])
-    return Collection(id=row[0], name=name, spec=spec, space_id=row[2])
+    languages = tuple(str(row[4]).split())
+    return Collection(id=row[0], name=name, spec=spec, space_id=row[2], languages=languages)
 
 
 def get_collection(connection: Connection, name: str) -> Collection:
@@ -101,7 +108,12 @@ def describe_missing(connection: Connection, name: str) -> str:
 
 
 def open_collection(
-    connection: Connection, name: str, spec: EmbeddingSpec | None, *, now: float
+    connection: Connection,
+    name: str,
+    spec: EmbeddingSpec | None,
+    languages: tuple[str, ...] | None = None,
+    *,
+    now: float,
 ) -> Collection:
     """Return a collection, created with the spec (or the default one) if there is none.
 
@@ -109,6 +121,7 @@ def open_collection(
         connection: within a write transaction.
         name: which one.
         spec: what it has, or gets; None takes what is there.
+        languages: those of a new one; None for the default.
         now: epoch seconds.
 
     Raises:
@@ -117,7 +130,7 @@ def open_collection(
     """
     found = find_collection(connection, name)
     if found is None:
-        _create(connection, name, spec or EmbeddingSpec(), now=now)
+        _create(connection, name, spec or EmbeddingSpec(), languages or DEFAULT_LANGUAGES, now=now)
         return get_collection(connection, name)
     if spec is not None:
         check_spec(found, spec)
@@ -148,6 +161,26 @@ def check_spec(collection: Collection, spec: EmbeddingSpec) -> None:
         )
 
 
+def check_asked(
+    collection: Collection, spec: EmbeddingSpec | None, languages: tuple[str, ...] | None
+) -> None:
+    """Check what a collection is opened with; it keeps its languages whatever is asked for.
+
+    Raises:
+        SpecMismatchError: it has another spec.
+    """
+    if spec is not None:
+        check_spec(collection, spec)
+    if languages not in (None, collection.languages):
+        _log.warning(
+            "Collection %r keeps its languages, %s; %s were asked for. Its words are indexed in "
+            "those: save the texts into a new collection to change them.",
+            collection.name,
+            ", ".join(collection.languages),
+            ", ".join(languages or ()),
+        )
+
+
 def fix_dimensions(connection: Connection, space_id: int, dimensions: int) -> None:
     """Fix the size of an external space, unless it is fixed already."""
     connection.execute(
@@ -156,7 +189,14 @@ def fix_dimensions(connection: Connection, space_id: int, dimensions: int) -> No
     )
 
 
-def _create(connection: Connection, name: str, spec: EmbeddingSpec, *, now: float) -> None:
+def _create(
+    connection: Connection,
+    name: str,
+    spec: EmbeddingSpec,
+    languages: tuple[str, ...],
+    *,
+    now: float,
+) -> None:
     connection.execute(
         "INSERT INTO spaces (digest, model, dimensions, is_external) VALUES (?, ?, ?, ?) "
         "ON CONFLICT (digest) DO NOTHING",
@@ -171,8 +211,9 @@ def _create(connection: Connection, name: str, spec: EmbeddingSpec, *, now: floa
             f"{spec.dimensions}. Open it with those, or give the other embedder another name."
         )
     connection.execute(
-        "INSERT INTO collections (name, space_id, spec, created_at) VALUES (?, ?, ?, ?)",
-        (name, space_id, spec.to_json(), now),
+        "INSERT INTO collections (name, space_id, spec, languages, created_at) "
+        "VALUES (?, ?, ?, ?, ?)",
+        (name, space_id, spec.to_json(), " ".join(languages), now),
     )
     if spec.dimensions is not None:
         fix_dimensions(connection, space_id, spec.dimensions)

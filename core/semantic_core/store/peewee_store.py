@@ -30,12 +30,13 @@ from semantic_core.domain.types import (
 )
 from semantic_core.domain.validation import listed, seconds, whole_number
 from semantic_core.filters import parse_filter
+from semantic_core.keywords import check_languages
 from semantic_core.queue.stats import read_stats
 from semantic_core.store.base import BaseVectorStore, FilterLike
 from semantic_core.store.collections import (
     DEFAULT_COLLECTION,
     Collection,
-    check_spec,
+    check_asked,
     collection_id,
     describe_missing,
     find_collection,
@@ -135,17 +136,21 @@ class PeeweeVectorStore(BaseVectorStore):
     # --- collections ---------------------------------------------------------------------
 
     def collection(
-        self, name: str = DEFAULT_COLLECTION, spec: EmbeddingSpec | None = None
+        self,
+        name: str = DEFAULT_COLLECTION,
+        spec: EmbeddingSpec | None = None,
+        *,
+        languages: Iterable[str] | None = None,
     ) -> Collection:
+        asked = None if languages is None else check_languages(languages)
         with self.database.snapshot() as connection:
             found = find_collection(connection, name)
         if found is not None:
-            if spec is not None:
-                check_spec(found, spec)
+            check_asked(found, spec, asked)
             if spec is None or spec.dimensions in (None, found.spec.dimensions):
                 return found
         with self.database.transaction() as connection:
-            return open_collection(connection, name, spec, now=self.clock.now())
+            return open_collection(connection, name, spec, now=self.clock.now(), languages=asked)
 
     def collections(self) -> list[Collection]:
         with self.database.snapshot() as connection:

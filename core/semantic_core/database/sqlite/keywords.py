@@ -18,7 +18,7 @@ from semantic_core.database.sqlite.words import (
 )
 from semantic_core.database.strategies import MOST_WORDS, Said, Scope, Sql
 from semantic_core.domain.errors import DatabaseCorruptError
-from semantic_core.keywords import Term, ask
+from semantic_core.keywords import Question, Term, ask
 from semantic_core.vector_index import Ids
 
 # A word found in more than a fifth of what is asked tells nothing apart and costs the most.
@@ -72,11 +72,17 @@ class FullText:
         )
 
     def search(
-        self, connection: Connection, text: str, *, counted: Scope, returned: Scope
+        self,
+        connection: Connection,
+        text: str,
+        *,
+        languages: tuple[str, ...],
+        counted: Scope,
+        returned: Scope,
     ) -> FoundWords | None:
         """Return what holds words of a text, or None if no row can; see `Keywords.search`."""
         asked = _rows_of(counted)
-        words = choose_words(connection, text, asked, total=counted.total)
+        words = choose_words(connection, ask(text, languages), asked, total=counted.total)
         if words is None:
             return None
         rows = asked if returned is counted else _rows_of(returned)
@@ -182,10 +188,9 @@ class Words:
 
 
 def choose_words(
-    connection: Connection, text: str, rows: Sql = EVERY_ROW, *, total: int
+    connection: Connection, question: Question, rows: Sql = EVERY_ROW, *, total: int
 ) -> Words | None:
     """Return what to look for among these many rows, or None if none can hold it."""
-    question = ask(text)
     if not question.terms or not total:
         return None
     terms = [_expression(term) for term in question.terms]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
 from semantic_core.database.port import Connection
 from semantic_core.database.sqlite.sets import among
@@ -33,26 +32,23 @@ def remove_words(connection: Connection, pks: Sequence[int]) -> None:
 def rebuild_words(connection: Connection) -> None:
     """Make the words of all chunks anew."""
     connection.execute("DELETE FROM chunk_words")
-    for page in _pages(connection, "SELECT pk, text, vector_source FROM chunks"):
-        add_words(connection, map(Said._make, page))
+    for page in _pages(connection):
+        add_words(connection, [said for said, _ in page])
 
 
 def count_wrong_words(connection: Connection) -> int:
     """Return for how many chunks other words are kept than are made of their text now."""
-    wrong = 0
-    for page in _pages(
-        connection,
-        "SELECT c.pk, c.text, c.vector_source, w.text, w.more FROM chunks c "
-        "LEFT JOIN chunk_words w ON w.chunk_pk = c.pk",
-    ):
-        made = _made(Said._make(row[:3]) for row in page)
-        wrong += sum(row[3:] != words for row, (_, words) in zip(page, made, strict=True))
-    return wrong
+    return sum(
+        words != kept
+        for page in _pages(connection)
+        for (_, words), (_, kept) in zip(_made(said for said, _ in page), page, strict=True)
+    )
 
 
 def _made(rows: Iterable[Said]) -> Iterator[tuple[int, IndexedWords]]:
-    for pk, text, source in rows:
-        yield pk, indexed_words(text, headings=None if source is None else _headings(text, source))
+    for pk, text, source, languages in rows:
+        headings = None if source is None else _headings(text, source)
+        yield pk, indexed_words(text, headings=headings, languages=languages)
 
 
 def _headings(text: str, source: str) -> str | None:
@@ -60,7 +56,15 @@ def _headings(text: str, source: str) -> str | None:
     return source[: len(source) - len(text)] if source.endswith(text) else None
 
 
-def _pages(connection: Connection, sql: str) -> Iterator[list[tuple[Any, ...]]]:
-    rows = connection.execute(sql)
+def _pages(connection: Connection) -> Iterator[list[tuple[Said, IndexedWords]]]:
+    """Yield what chunks say, each with the words that are kept of it."""
+    rows = connection.execute(
+        "SELECT c.pk, c.text, c.vector_source, k.languages, w.text, w.more "
+        "FROM chunks c JOIN collections k ON k.id = c.collection_id "
+        "LEFT JOIN chunk_words w ON w.chunk_pk = c.pk"
+    )
     while page := rows.fetchmany(_PAGE):
-        yield page
+        yield [
+            (Said(pk, text, source, tuple(str(languages).split())), IndexedWords(*kept))
+            for pk, text, source, languages, *kept in page
+        ]

@@ -57,6 +57,7 @@ class Query:
         alpha: weight of the vector list in hybrid mode.
         fill_pending: whether keyword hits without a vector join a vector search.
         exact: whether vectors are compared without a first pass that may miss one.
+        languages: those of the words in the text.
     """
 
     text: str | None
@@ -67,6 +68,7 @@ class Query:
     alpha: float
     fill_pending: bool
     exact: bool
+    languages: tuple[str, ...]
 
     @property
     def is_by_vector(self) -> bool:
@@ -122,6 +124,7 @@ def check_query(
         alpha=fraction(alpha, what="alpha"),
         fill_pending=pending == "keyword",
         exact=exact,
+        languages=collection.languages,
     )
 
 
@@ -219,7 +222,13 @@ def _rank(
     found = None
     if query.text is not None and query.limit and (joins or not is_plain):
         counted, returned = rows.scopes(coverage.total, by_vector=query.is_by_vector)
-        found = database.keywords.search(connection, query.text, counted=counted, returned=returned)
+        found = database.keywords.search(
+            connection,
+            query.text,
+            languages=query.languages,
+            counted=counted,
+            returned=returned,
+        )
     if found is None:
         return by_vector(nearest, [], limit=query.limit), 0
     best = found.best(query.depth)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from semantic_core.database import among, insert
@@ -55,8 +55,8 @@ def save_rows(
             inserts.append(row)
         elif not _keep_what_stands(row, old):
             updates.append((old, row))
-    _update(database, connection, updates, collection.id, now)
-    _insert(database, connection, inserts, collection.id, now)
+    _update(database, connection, updates, collection, now)
+    _insert(database, connection, inserts, collection, now)
     _count(connection, inserts, updates, collection.id)
     moved = [(old, row) for old, row in updates if row.vector_key != old.vector_key]
     # A given vector goes with its last chunk, so none is ever there unused.
@@ -204,7 +204,7 @@ def _update(
     database: Database,
     connection: Connection,
     updates: list[tuple[_Known, PreparedChunk]],
-    collection_id: int,
+    collection: Collection,
     now: float,
 ) -> None:
     if not updates:
@@ -234,12 +234,12 @@ def _update(
         ],
     )
     if retold:
-        database.keywords.add(connection, [_said(pk, row) for pk, row in retold.items()])
+        database.keywords.add(connection, _said(retold.items(), collection))
     if retagged:
         database.metadata.add(connection, retagged)
     note_changed(
         connection,
-        [(collection_id, old.pk) for old, row in updates if row.vector_key != old.vector_key],
+        [(collection.id, old.pk) for old, row in updates if row.vector_key != old.vector_key],
     )
 
 
@@ -247,7 +247,7 @@ def _insert(
     database: Database,
     connection: Connection,
     rows: list[PreparedChunk],
-    collection_id: int,
+    collection: Collection,
     now: float,
 ) -> None:
     if not rows:
@@ -256,18 +256,21 @@ def _insert(
         connection,
         "chunks",
         _INSERTED,
-        [(*_written(row, now), now, collection_id, row.chunk_id) for row in rows],
+        [(*_written(row, now), now, collection.id, row.chunk_id) for row in rows],
         returning="pk, chunk_id",
     )
     by_id = {row.chunk_id: row for row in rows}
     new = [(pk, by_id[name]) for pk, name in inserted]
-    database.keywords.add(connection, [_said(pk, row) for pk, row in new])
+    database.keywords.add(connection, _said(new, collection))
     database.metadata.add(connection, [pk for pk, _ in new])
-    note_changed(connection, [(collection_id, pk) for pk, row in new if row.vector_key is not None])
+    note_changed(connection, [(collection.id, pk) for pk, row in new if row.vector_key is not None])
 
 
-def _said(pk: int, row: PreparedChunk) -> Said:
-    return Said(pk, row.content.text, row.content.vector_source)
+def _said(rows: Iterable[tuple[int, PreparedChunk]], collection: Collection) -> list[Said]:
+    return [
+        Said(pk, row.content.text, row.content.vector_source, collection.languages)
+        for pk, row in rows
+    ]
 
 
 def _count(

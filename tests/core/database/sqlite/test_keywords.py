@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from semantic_core.database.sqlite.keywords import MOST_WORDS, choose_words
 from semantic_core.domain.types import Chunk
+from semantic_core.keywords import ask
 from semantic_core.store import PeeweeVectorStore
 from support.chunks import SPEC, chunks_of, embed, embed_all, vector_of
 from support.invariants import check_full_text
@@ -28,7 +29,7 @@ def _found(store: PeeweeVectorStore, text: str, collection: str = "default") -> 
 def _expressions(store: PeeweeVectorStore, text: str) -> list[str]:
     """Return what is asked for a rank, then what fills up."""
     with store.database.snapshot() as connection:
-        words = choose_words(connection, text, total=len(store.chunks()))
+        words = choose_words(connection, ask(text), total=len(store.chunks()))
     return [] if words is None else [words.ranking, *words.filling]
 
 

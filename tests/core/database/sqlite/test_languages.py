@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from semantic_core.domain.errors import DatabaseCorruptError
+from semantic_core.domain.errors import DatabaseCorruptError, InvalidInputError
 from semantic_core.domain.types import Chunk
 from semantic_core.store import PeeweeVectorStore
 from support.chunks import SPEC
@@ -110,3 +110,28 @@ def test_another_view_in_its_place_is_refused(tmp_path: Path) -> None:
         connection.execute("CREATE VIEW indexed_words AS SELECT pk, text, NULL AS more FROM chunks")
     with pytest.raises(DatabaseCorruptError, match="view 'indexed_words'"):
         PeeweeVectorStore(path)
+
+
+def test_a_collection_has_its_own_languages_and_keeps_them(
+    store: PeeweeVectorStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = store.collection("texts", SPEC, languages=["en", "de"])
+    assert (made.languages, store.collection().languages) == (("en", "de"), ("en",))
+    texts = ["die Häuser am Straßenrand", "running through houses"]
+    for name in ("texts", "default"):
+        store.save([Chunk(text=text) for text in texts], collection=name)
+    check_full_text(store)
+
+    def found(asked: str, collection: str) -> list[str]:
+        hits = store.search(text=asked, mode="keyword", collection=collection)
+        return [hit.chunk.text for hit in hits]
+
+    assert found("Haus", "texts") == [texts[0]]
+    assert found("Haus", "default") == []
+    assert found("runs", "texts") == found("runs", "default") == [texts[1]]
+    assert found('"die Häuser am"', "texts") == [texts[0]]
+    assert store.collection("texts", languages=["fr"]).languages == ("en", "de")
+    assert "keeps its languages, en, de; fr were asked for" in caplog.text
+    with pytest.raises(InvalidInputError, match="languages"):
+        store.collection("other", languages=["klingon"])
+    assert store.find("other") is None
