@@ -6,7 +6,7 @@ own tokenizer.
 
 from semantic_core.keywords.index import IndexedWords, indexed_words
 from semantic_core.keywords.question import Phrase, Question, Term, ask
-from semantic_core.keywords.stems import DEFAULT_LANGUAGES, check_languages
+from semantic_core.keywords.stems import DEFAULT_LANGUAGES, check_languages, read_languages
 
 __all__ = [
     "DEFAULT_LANGUAGES",
@@ -17,4 +17,5 @@ __all__ = [
     "ask",
     "check_languages",
     "indexed_words",
+    "read_languages",
 ]

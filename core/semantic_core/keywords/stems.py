@@ -55,6 +55,12 @@ def check_languages(languages: Iterable[str]) -> tuple[str, ...]:
     return asked
 
 
+def read_languages(text: str) -> tuple[str, ...]:
+    """Return languages as they are stored, with spaces between them; unknown ones are damage."""
+    known = tuple(name for name in text.split() if name == ENGLISH or name in LANGUAGES)
+    return known or DEFAULT_LANGUAGES
+
+
 def stems(word: str, languages: tuple[str, ...]) -> tuple[str, ...]:
     """Return the different forms under which a word is indexed, the one used in phrases first.
 

@@ -10,7 +10,7 @@ from semantic_core.database.port import Connection
 from semantic_core.domain.errors import InvalidInputError, SpecMismatchError, UnknownCollectionError
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.validation import check_text
-from semantic_core.keywords import DEFAULT_LANGUAGES
+from semantic_core.keywords import DEFAULT_LANGUAGES, read_languages
 
 _log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ def find_collection(connection: Connection, name: str) -> Collection | None:
     if row is None:
         return None
     spec = replace(EmbeddingSpec.from_json(row[1]), dimensions=row[3])
-    languages = tuple(str(row[4]).split())
+    languages = read_languages(str(row[4]))
     return Collection(id=row[0], name=name, spec=spec, space_id=row[2], languages=languages)
 
 

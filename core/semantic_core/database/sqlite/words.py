@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from semantic_core.database.port import Connection
 from semantic_core.database.sqlite.sets import among
 from semantic_core.database.strategies import Said
-from semantic_core.keywords import IndexedWords, indexed_words
+from semantic_core.keywords import IndexedWords, indexed_words, read_languages
 
 _PAGE = 1000
 
@@ -65,6 +65,6 @@ def _pages(connection: Connection) -> Iterator[list[tuple[Said, IndexedWords]]]:
     )
     while page := rows.fetchmany(_PAGE):
         yield [
-            (Said(pk, text, source, tuple(str(languages).split())), IndexedWords(*kept))
+            (Said(pk, text, source, read_languages(str(languages))), IndexedWords(*kept))
             for pk, text, source, languages, *kept in page
         ]
