@@ -397,5 +397,4 @@ def build_tables(database: peewee.Database) -> Tables:
     )
 
 
-# For queries that run on whatever connection there is.
-TABLES = build_tables(peewee.SqliteDatabase(None))
+TABLES = build_tables(peewee.SqliteDatabase(None))  # for queries on whatever connection there is
