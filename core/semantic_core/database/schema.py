@@ -167,6 +167,8 @@ def m001_batching(database: Database, connection: Connection, options: SchemaOpt
         database.metadata.rebuild(connection)
 
 
+# The first makes the tables as the models are now, so that a second one must skip a database that
+# the first has just made.
 MIGRATIONS: tuple[Callable[[Database, Connection, SchemaOptions], None], ...] = (m001_batching,)
 
 
