@@ -20,7 +20,7 @@ Keys come from `GEMINI_API_KEY` (queries, `ingest --sync`) and `GEMINI_BATCH_API
 `sync`, `watch`, `cancel`, `release`); the other commands need none. `SEMCORE_DB` names the database
 where `--db` is left out. Output for people goes to the terminal's width, without control codes
 where it is no terminal, and without colours if `NO_COLOR` is set; `--json` prints one line for
-scripts. What the exit codes mean for a crontab stands under
+scripts. What the exit codes mean for a crontab is under
 [Run it from cron](../how-to/cron.md#exit-codes).
 """
 

@@ -238,7 +238,7 @@ def draw_states(coat: Coat) -> str:
     drawing.box(
         (800, 236),
         (260, 64),
-        ["held", "lost, spoilt, expired, cancelled"],
+        ["held", "lost, damaged, expired, cancelled"],
         colour=coat.bad,
     )
     drawing.arrow((725, 138), (725, 268), (800, 268), colour=coat.bad)
