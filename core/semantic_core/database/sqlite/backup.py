@@ -33,9 +33,11 @@ def back_up(
     except (TypeError, UnicodeError) as error:
         raise InvalidInputError(f"The path of a backup names no file ({error}).") from error
     target = Path(os.path.abspath(path))  # noqa: PTH100  # keeps symbolic links
-    if target.exists() and target.samefile(database):
-        raise StorageError(f"{target} is the database itself. Choose another path for its backup.")
     try:
+        if target.exists() and target.samefile(database):
+            raise StorageError(
+                f"{target} is the database itself. Choose another path for a backup."
+            )
         remove_left_copies(target.parent)
         if not overwrite and os.path.lexists(target):
             raise _exists(target)

@@ -107,6 +107,11 @@ def test_a_missing_folder_is_named(store: PeeweeVectorStore, tmp_path: Path) -> 
         store.backup(tmp_path / "missing" / "copy.db")
 
 
+def test_a_name_that_is_too_long_is_refused(store: PeeweeVectorStore, tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="cannot be written"):
+        store.backup(tmp_path / ("x" * 300))
+
+
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_a_full_disk_leaves_nothing_and_what_was_there(
     store: PeeweeVectorStore, tmp_path: Path, *, overwrite: bool
