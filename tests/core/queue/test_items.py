@@ -106,7 +106,7 @@ def test_settling_twice_changes_nothing(store: PeeweeVectorStore) -> None:
 def test_settling_again_does_nothing_to_a_chunk_that_came_since(store: PeeweeVectorStore) -> None:
     job_id = _job(store, "a")
     settle(store, job_id, [content_hash("a")], BudgetUse.EVERYTHING)
-    store.delete(["a"])
+    store.delete(ids=["a"])
     store.save(chunks_of("a"))
     assert settle(store, job_id, [content_hash("a")], BudgetUse.EVERYTHING) == 0
     assert only(store, "a").status is PENDING
