@@ -94,7 +94,7 @@ def run(folder: Path, test: str, *, workers: int = 0) -> subprocess.CompletedPro
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path[1:]])},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
 

@@ -50,7 +50,7 @@ class Desk:
 
     def embed(self) -> None:
         assert self.manager.flush_queue() is not None
-        assert self.manager.wait(timeout=30, progress=True).waiting == 0
+        assert self.manager.wait(timeout=300, progress=True).waiting == 0
 
     def close(self) -> None:
         self.client.close()

@@ -201,7 +201,7 @@ class Client:
         key = key or self.key
         keyring = GoogleKeyring(batch_key=key)
         if key not in self._clients:
-            endpoint = Endpoint(base_url=self._emulator.url, timeout=5.0)
+            endpoint = Endpoint(base_url=self._emulator.url, timeout=30.0)
             self._clients[key] = GeminiBatchClient.from_keyring(
                 keyring, endpoint=endpoint, clock=self._clock
             )

@@ -47,7 +47,7 @@ def cron(home: Path) -> subprocess.CompletedProcess[str]:
         env=environ(home),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
 
@@ -98,6 +98,6 @@ def test_the_unit_runs_and_stops(home: Path, emulator: Emulator) -> None:
     while "jobs open" not in process.stdout.readline():
         assert process.poll() is None
     process.send_signal(signal.SIGTERM)
-    output, errors = process.communicate(timeout=30)
+    output, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
     assert "Stopped" in output

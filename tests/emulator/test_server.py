@@ -174,7 +174,7 @@ def test_a_signal_stops_it_cleanly(tmp_path: Path, number: signal.Signals) -> No
     with RawApi(url) as api:
         assert api.get("files") == {}
         child.send_signal(number)
-        out, err = child.communicate(timeout=20)
+        out, err = child.communicate(timeout=300)
     assert (out, err, child.returncode) == ("stopped\n", "", 0)
 
 

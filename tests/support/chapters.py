@@ -78,7 +78,7 @@ class Office:
         self.errors: list[SemanticCoreError] = []
         self._folder = folder
         self._client = GeminiBatchClient(
-            KEY, endpoint=Endpoint(base_url=url, timeout=10.0), clock=self.clock
+            KEY, endpoint=Endpoint(base_url=url, timeout=60.0), clock=self.clock
         )
         self._busy_timeout = busy_timeout
         self._store: PeeweeVectorStore | None = None

@@ -115,7 +115,7 @@ class PageRun:
         gc.collect()
         for service in self._services:
             service.send_signal(signal.SIGTERM)
-            output, _ = service.communicate(timeout=30)
+            output, _ = service.communicate(timeout=300)
             # It may be stopped before it has taken the signal upon itself.
             assert service.returncode in (0, -signal.SIGTERM), output
 
@@ -187,7 +187,7 @@ def _python(arguments: list[str], **environ: str) -> str:
         capture_output=True,
         env={**os.environ, **environ},
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert result.returncode == 0, result.stdout + result.stderr

@@ -58,7 +58,7 @@ class Child:
     def end(self) -> None:
         """Let it run to its end, and check that it did not fail."""
         self._hang_up()
-        assert self._process.wait(timeout=60) == 0
+        assert self._process.wait(timeout=300) == 0
 
     def kill(self) -> None:
         """End it, whatever it does. Idempotent."""

@@ -30,7 +30,7 @@ class RawApi:
 
     def __init__(self, url: str, key: str | None = KEY) -> None:
         headers = {} if key is None else {"x-goog-api-key": key}
-        self.http = httpx2.Client(base_url=url, headers=headers, timeout=10.0)
+        self.http = httpx2.Client(base_url=url, headers=headers, timeout=60.0)
 
     def __enter__(self) -> Self:
         return self

@@ -57,7 +57,7 @@ class World:
     ) -> BatchManager:
         keyring = self.keyring(batch_key)
         client = GeminiBatchClient.from_keyring(
-            keyring, endpoint=Endpoint(base_url=self.emulator.url, timeout=5.0), clock=self.clock
+            keyring, endpoint=Endpoint(base_url=self.emulator.url, timeout=30.0), clock=self.clock
         )
         self._clients.append(client)
         return BatchManager(

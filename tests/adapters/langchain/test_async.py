@@ -32,7 +32,7 @@ class GatedEmbeddings(Embeddings):
         return self._embed()
 
     def _embed(self) -> list[float]:
-        if not self.gate.wait(timeout=10):
+        if not self.gate.wait(timeout=120):
             raise TimeoutError("The event loop was blocked.")
         return VECTOR
 

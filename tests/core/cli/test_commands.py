@@ -56,7 +56,7 @@ def in_a_process(*arguments: str, **environ: str) -> subprocess.CompletedProcess
         capture_output=True,
         text=True,
         env={**os.environ, **environ},
-        timeout=60,
+        timeout=300,
         check=False,
     )
 

@@ -129,7 +129,7 @@ def in_a_process(db: Path, *arguments: str) -> str:
         [sys.executable, "-m", "semantic_core", *arguments, "--db", str(db)],
         capture_output=True,
         env={**os.environ, "PYTHONIOENCODING": "utf-8", "COLUMNS": "300"},
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert b"Traceback" not in done.stderr, done.stderr

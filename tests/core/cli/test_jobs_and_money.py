@@ -334,13 +334,13 @@ def test_watch_embeds_what_waits_and_stops_on_sigterm(db: str) -> None:
         text=True,
         env=dict(os.environ),
     )
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 300
     with PeeweeVectorStore(db) as store:
         while store.stats().ready < 1:
             assert time.monotonic() < deadline
             time.sleep(0.1)
     process.send_signal(signal.SIGTERM)
-    output, errors = process.communicate(timeout=30)
+    output, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
     assert "Sent batch job" in output
     assert "1 ready" in output

@@ -37,7 +37,7 @@ def piped(*arguments: str, **environ: str) -> subprocess.CompletedProcess[bytes]
         [sys.executable, "-m", "semantic_core", *arguments],
         capture_output=True,
         env={**os.environ, **environ},
-        timeout=60,
+        timeout=300,
         check=False,
     )
 

@@ -71,7 +71,7 @@ def test_an_interrupt_says_what_it_means(database: Path) -> None:
         while "in flight" not in process.stdout.readline():
             assert process.poll() is None
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=30)
+        _, errors = process.communicate(timeout=300)
     assert process.returncode == INTERRUPTED
     assert errors == "Interrupted. What was saved or sent stays; run the command again to go on.\n"
 

@@ -64,7 +64,7 @@ _STORM = """
     for interrupt in interrupts(work, times):
         kept = interrupt  # as Jupyter keeps the last one, with all that it refers to
     before = dict(rounds)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while any(rounds[name] < before[name] + 3 for name in rounds) and time.monotonic() < deadline:
         time.sleep(0.01)
     go_on = [name for name in rounds if rounds[name] >= before[name] + 3]

@@ -427,7 +427,7 @@ def test_two_processes_that_save_do_not_mix(sidecar: Sidecar, path: Path) -> Non
         assert writing.stdout.readline() == "written\n"
         assert sidecar.open(oldest=0, newest=100) is None
         assert not sidecar.save(index_of(50), Moment(1))
-        assert writing.communicate("go on\n", timeout=60)[0] == ""
+        assert writing.communicate("go on\n", timeout=300)[0] == ""
     assert writing.returncode == 0
     assert len(opened(sidecar)) == 2000
     assert list(path.parent.iterdir()) == [path]

@@ -92,7 +92,7 @@ def in_process(code: str, *arguments: object) -> str:
         check=True,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
     assert done.stderr == ""
     return done.stdout.strip()
