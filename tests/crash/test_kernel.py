@@ -28,7 +28,7 @@ from semantic_core import *
 
 asyncio.get_running_loop()
 keyring = GoogleKeyring(default_key={default_key!r}, batch_key={batch_key!r})
-endpoint = Endpoint(base_url={url!r}, timeout=300)
+endpoint = Endpoint(base_url={url!r}, timeout=60)
 store = PeeweeVectorStore({path!r})
 core = SemanticCore(store, keyring, embedder=GeminiEmbedder(keyring, endpoint=endpoint))
 manager = BatchManager(
@@ -123,7 +123,7 @@ class Notebook:
 
     def finish(self) -> None:
         """Go on as a user would, with the same objects, and look at what came of it."""
-        self.kernel.run("manager.sync_status(); manager.drain_queue(); manager.wait(timeout=300)")
+        self.kernel.run("manager.sync_status(); manager.drain_queue(); manager.wait(timeout=60)")
         check_provider(self.provider, self.store)
         check_invariants(self.store)
         stats = self.store.stats()
