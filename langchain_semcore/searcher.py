@@ -82,7 +82,15 @@ class Searcher:
         Raises:
             InvalidInputError: an argument that cannot be used.
         """
-        return self._by_vector(vector, limit, self._choose(filter))
+        return _told(
+            self._store.search(
+                vector=vector,
+                collection=self._collection,
+                limit=whole_number(limit, what="k"),
+                mode=SearchMode.VECTOR,
+                **self._choose(filter),
+            )
+        )
 
     def diverse_by_text(
         self, query: str, limit: int, filter: MetadataFilter, *, fetch: int, relevance: float
@@ -143,17 +151,6 @@ class Searcher:
             **choice,
         )
         return vector, _told(found.because(reason))
-
-    def _by_vector(self, vector: VectorLike, limit: int, choice: _Choice) -> SearchResults:
-        return _told(
-            self._store.search(
-                vector=vector,
-                collection=self._collection,
-                limit=whole_number(limit, what="k"),
-                mode=SearchMode.VECTOR,
-                **choice,
-            )
-        )
 
     def _diversify(
         self, vector: VectorLike | None, found: SearchResults, limit: int, relevance: float
