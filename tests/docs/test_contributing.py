@@ -16,8 +16,9 @@ PATHS = sorted(set(re.findall(r"`((?:\w+/)+(?:\w+\.(?:py|md))?)`", PAGE)))
 
 
 def test_every_package_is_in_the_map() -> None:
-    modules = {path.name for path in CORE.iterdir() if not path.name.startswith(("_", "."))}
-    assert set(PACKAGES) == modules - {"py.typed"}
+    packages = {path.parent.name for path in CORE.glob("*/__init__.py")}
+    modules = {path.name for path in CORE.glob("[!_]*.py")}
+    assert set(PACKAGES) == packages | modules
 
 
 @pytest.mark.parametrize("path", PATHS)
