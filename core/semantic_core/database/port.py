@@ -18,9 +18,6 @@ class Cursor(Protocol):
     def fetchone(self) -> Any:
         """Return the next row, or None."""
 
-    def fetchmany(self, size: int, /) -> list[Any]:
-        """Return so many rows at most."""
-
     def fetchall(self) -> list[Any]:
         """Return all rows that are left."""
 

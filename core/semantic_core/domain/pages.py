@@ -1,4 +1,4 @@
-"""Reading anything in pages of one transaction each."""
+"""Reading anything in pages."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-# Rows in one transaction: small enough that other writers wait well under a second.
+# Rows held at once; where each page is a transaction, other writers wait well under a second.
 PAGE = 1000
 
 

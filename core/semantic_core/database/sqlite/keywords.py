@@ -18,6 +18,7 @@ from semantic_core.database.sqlite.words import (
 )
 from semantic_core.database.strategies import MOST_WORDS, Said, Scope, Sql
 from semantic_core.domain.errors import DatabaseCorruptError
+from semantic_core.domain.pages import pages
 from semantic_core.keywords import Question, Term, ask
 from semantic_core.vector_index import Ids
 
@@ -203,10 +204,8 @@ def choose_words(
     telling = [word for word in found if counts[word] <= most] or found
     if not telling:
         return None
-    pages = [telling[i : i + MOST_WORDS] for i in range(0, len(telling), MOST_WORDS)]
-    rest = found[len(telling) :]
-    pages += [rest[i : i + MOST_WORDS] for i in range(0, len(rest), MOST_WORDS)]
-    ranking, *filling = (" OR ".join(page) for page in pages)
+    parts = [*pages(telling, MOST_WORDS), *pages(found[len(telling) :], MOST_WORDS)]
+    ranking, *filling = (" OR ".join(part) for part in parts)
     return Words(
         first=None if question.first is None else _expression((question.first,)),
         ranking=ranking,

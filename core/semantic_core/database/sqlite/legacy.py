@@ -13,6 +13,7 @@ from semantic_core.database.port import Connection
 from semantic_core.database.sqlite.damaged import any_text
 from semantic_core.domain.errors import SpecMismatchError
 from semantic_core.domain.metadata import dump_metadata
+from semantic_core.domain.pages import pages
 from semantic_core.domain.spec import EmbeddingSpec, given_vector_key
 from semantic_core.domain.statuses import EmbeddingStatus, VectorOrigin
 from semantic_core.domain.validation import has_words
@@ -31,7 +32,6 @@ LEGACY_COLUMNS = {
 }
 
 LEGACY_SPACE = "legacy"
-_PAGE = 1000
 
 # A column of SQLite holds whatever was put into it: CAST makes text of numbers and bytes. A
 # document that was never cut into chunks becomes one, or its text would be gone.
@@ -105,7 +105,7 @@ def move_legacy_rows(connection: Connection, legacy_spec: EmbeddingSpec | None, 
     with any_text(connection, "replace"):  # U+FFFD for what has no meaning
         _move_documents(connection, now)
         rows = connection.execute(_CHUNKS)
-        while page := rows.fetchmany(_PAGE):
+        for page in pages(rows):
             _move_page(connection, page, spec, dimensions, now)
     # The same text without its own vector: it is there, so it must not be paid for.
     connection.execute(
@@ -131,7 +131,7 @@ def _move_documents(connection: Connection, now: float) -> None:
         "SELECT CAST(id AS TEXT), CAST(content AS TEXT), CAST(metadata AS TEXT), created_at "
         "FROM legacy_documents ORDER BY id"
     )
-    while page := rows.fetchmany(_PAGE):
+    for page in pages(rows):
         connection.executemany(
             "INSERT INTO documents (collection_id, document_id, content_hash, metadata, "
             "created_at, updated_at) VALUES (1, ?, ?, ?, ?, ?)",

@@ -7,8 +7,10 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from semantic_core.database.port import Connection
+from semantic_core.database.queries import json_set
 from semantic_core.database.strategies import Sql
 from semantic_core.domain.errors import DatabaseCorruptError
+from semantic_core.domain.pages import pages
 
 # Rows of one INSERT: more are no faster, and SQLite takes 32,766 values.
 _INSERTED = 100
@@ -26,22 +28,22 @@ def among(column: str, values: Sequence[int | str | bytes]) -> Sql:
     if values and isinstance(values[0], bytes):
         size = len(values[0])
         # JSON holds no blobs: they are cut out of one.
-        starts = json.dumps(list(range(1, len(values) * size, size)))
+        starts = json_set(range(1, len(values) * size, size))
         blobs = b"".join(values)  # type: ignore[arg-type]  # all of one type
         return Sql(
             f"{column} IN (SELECT substr(?, value, {size}) FROM json_each(?))", (blobs, starts)
         )
-    return Sql(f"{column} IN (SELECT value FROM json_each(?))", (json.dumps(list(values)),))
+    return Sql(f"{column} IN (SELECT value FROM json_each(?))", (json_set(values),))
 
 
 # What `hash_set` gives, as rows with the column ``hash``; for statements with named parameters.
-HASHES = "(SELECT substr(:hashes, value, 32) AS hash FROM json_each(:starts))"
+HASHES = f"(SELECT substr(:hashes, value, {_HASH_BYTES}) AS hash FROM json_each(:starts))"
 
 
 def hash_set(hashes: Collection[bytes]) -> dict[str, object]:
     """Return content hashes as the parameters of `HASHES`."""
-    starts = list(range(1, 32 * len(hashes), 32))
-    return {"hashes": _joined(hashes), "starts": json.dumps(starts)}
+    starts = json_set(range(1, _HASH_BYTES * len(hashes), _HASH_BYTES))
+    return {"hashes": _joined(hashes), "starts": starts}
 
 
 def _joined(hashes: Collection[bytes]) -> bytes:
@@ -63,7 +65,10 @@ def rows_of(*names: str) -> str:
         f", json_extract(value, '$[{place}]') AS {name}" for place, name in enumerate(names)
     )
     # In an array, the key is the place.
-    return f"(SELECT substr(:hashes, 1 + 32 * key, 32) AS hash{columns} FROM json_each(:rows))"
+    start = f"1 + {_HASH_BYTES} * key"
+    return (
+        f"(SELECT substr(:hashes, {start}, {_HASH_BYTES}) AS hash{columns} FROM json_each(:rows))"
+    )
 
 
 def row_set(rows: Mapping[bytes, Sequence[object]]) -> dict[str, object]:
@@ -88,8 +93,7 @@ def insert(
     """
     returned: list[Any] = []
     row = f"({', '.join('?' * len(columns))})"
-    for start in range(0, len(rows), _INSERTED):
-        page = rows[start : start + _INSERTED]
+    for page in pages(rows, _INSERTED):
         returned += connection.execute(
             f"INSERT INTO {table} ({', '.join(columns)}) VALUES {', '.join([row] * len(page))} "
             f"RETURNING {returning}",

@@ -7,9 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from semantic_core.database.port import Connection
 from semantic_core.database.sqlite.sets import among
 from semantic_core.database.strategies import Said
+from semantic_core.domain.pages import pages
 from semantic_core.keywords import IndexedWords, indexed_words, read_languages
-
-_PAGE = 1000
 
 _AS_IT_STANDS = IndexedWords()
 
@@ -63,7 +62,7 @@ def _pages(connection: Connection) -> Iterator[list[tuple[Said, IndexedWords]]]:
         "FROM chunks c JOIN collections k ON k.id = c.collection_id "
         "LEFT JOIN chunk_words w ON w.chunk_pk = c.pk"
     )
-    while page := rows.fetchmany(_PAGE):
+    for page in pages(rows):
         yield [
             (Said(pk, text, source, read_languages(str(languages))), IndexedWords(*kept))
             for pk, text, source, languages, *kept in page

@@ -21,6 +21,7 @@ import numpy as np
 from semantic_core.database.port import Connection
 from semantic_core.database.schema import database_uuid
 from semantic_core.database.strategies import Database, Rows, SearchedCollection
+from semantic_core.domain.pages import pages
 from semantic_core.domain.types import Vector
 from semantic_core.queue.changes import KEPT
 from semantic_core.queue.counts import read_served
@@ -30,7 +31,6 @@ from semantic_core.vector_index import NO_HITS, Hits, Identity, Moment, Sidecar,
 
 _log = logging.getLogger(__name__)
 
-_PAGE = 1000
 
 # Fewer are read from the rows as fast as a file is opened.
 LEAST_SAVED = 2000
@@ -345,7 +345,7 @@ def _read_all(connection: Connection, collection_id: int, dimensions: int) -> Ve
         "CROSS JOIN embeddings e ON e.key = c.vector_key",
         (collection_id,),
     )
-    while page := rows.fetchmany(_PAGE):
+    for page in pages(rows):
         _put(index, page)
     return index
 
@@ -357,7 +357,7 @@ def _catch_up(connection: Connection, collection_id: int, index: VectorIndex, se
         "LEFT JOIN embeddings e ON e.key = c.vector_key",
         (seq, collection_id),
     )
-    while page := rows.fetchmany(_PAGE):
+    for page in pages(rows):
         index.remove([pk for pk, vector in page if vector is None])
         if served := [row for row in page if row[1] is not None]:
             _put(index, served)

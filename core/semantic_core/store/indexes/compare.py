@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from semantic_core.database.port import Connection
+from semantic_core.domain.pages import pages
 from semantic_core.vector_index import VectorIndex
-
-_PAGE = 1000
 
 # Vectors are kept at length 1, as float32.
 _TOLERANCE = 1e-5
@@ -21,7 +20,7 @@ def count_differences(connection: Connection, index: VectorIndex, collection_id:
         (collection_id,),
     )
     differing = found = 0
-    while page := rows.fetchmany(_PAGE):
+    for page in pages(rows):
         there = [(pk, vector) for pk, vector in page if pk in index]
         found += len(there)
         differing += len(page) - len(there) + _count_other(index, there)
