@@ -21,6 +21,12 @@ from support.canary import (
 from support.clock import ManualClock
 from support.invariants import check_invariants
 from support.memory import memory_root
+from support.postgres_server import (
+    own_postgres_server,
+    postgres_server,
+    postgres_template,
+    postgres_url,
+)
 from support.processes import Child, Python
 from support.world import World, open_world
 
@@ -37,6 +43,10 @@ if memory := memory_root():
 
 __all__ = [  # pytest takes them from here
     "no_key_leaks",
+    "own_postgres_server",
+    "postgres_server",
+    "postgres_template",
+    "postgres_url",
     "pytest_runtest_logreport",
     "pytest_sessionfinish",
     "pytest_terminal_summary",
@@ -48,7 +58,7 @@ __all__ = [  # pytest takes them from here
 def clean_environ(monkeypatch: pytest.MonkeyPatch) -> None:
     """No key, endpoint or database of the machine reaches a test."""
     for name in list(os.environ):
-        if name.startswith(("GEMINI_", "GOOGLE_", "SEMCORE_")):
+        if name.startswith(("GEMINI_", "GOOGLE_", "PG", "SEMCORE_")):
             monkeypatch.delenv(name)
 
 

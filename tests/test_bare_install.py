@@ -14,8 +14,8 @@ CHILD = """
 import sys
 
 EXTRAS = {
-    "charset_normalizer", "click", "langchain_core", "llama_index", "markdown_it", "rich",
-    "starlette", "tqdm", "typer", "uvicorn", "yaml",
+    "charset_normalizer", "click", "langchain_core", "llama_index", "markdown_it", "psycopg",
+    "rich", "starlette", "tqdm", "typer", "uvicorn", "yaml",
 }
 
 class Blocked:
