@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Self
 
 from langchain_core.embeddings import Embeddings
 
@@ -17,14 +17,6 @@ from semantic_core import (
 
 class DeferredEmbeddings(Embeddings):
     """Embeddings whose document vectors come from the Batch API, hours after they were added.
-
-    Setup:
-        Install `semcore` with its `langchain` extra, and set a key for queries.
-
-        ```bash
-        pip install -U "semcore[langchain]"
-        export GEMINI_API_KEY="your-api-key"
-        ```
 
     Key init args:
         keyring: GoogleKeyring | None
@@ -72,13 +64,13 @@ class DeferredEmbeddings(Embeddings):
                 'make its vectors. Pass that embedder to the vector store, with mode="sync".'
             )
         self.query_embeddings = query_embeddings
-        self.embedder = embedder or GeminiEmbedder(keyring or GoogleKeyring.from_env())
+        self.embedder = embedder or GeminiEmbedder(keyring)
         self._owns_embedder = embedder is None
 
     @property
-    def is_live(self) -> bool:
-        """Whether queries go to Gemini from here, not to ``query_embeddings``."""
-        return self.query_embeddings is None
+    def provenance(self) -> str | None:
+        """Whose vectors queries get; None for those of ``query_embeddings``."""
+        return self.embedder.provenance if self.query_embeddings is None else None
 
     def embed_query(self, text: str) -> list[float]:
         """Embed a query at once.
@@ -109,24 +101,12 @@ class DeferredEmbeddings(Embeddings):
             "GoogleGenerativeAIEmbeddings of langchain-google-genai."
         )
 
-    def __deepcopy__(self, memo: object) -> DeferredEmbeddings:
-        """Share what makes the live calls, and so its key, within this process."""
-        return DeferredEmbeddings(
-            spec=self.spec, query_embeddings=self.query_embeddings, embedder=self.embedder
-        )
-
-    def __getstate__(self) -> dict[str, Any]:
-        # Never a key: a copy in another process reads it from the environment there.
-        return {
-            "spec": self.spec,
-            "query_embeddings": self.query_embeddings,
-            "endpoint": self.embedder.endpoint,
-        }
+    def __deepcopy__(self, memo: object) -> Self:
+        # What makes the live calls is shared, and so is its key.
+        return self
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        embedder = GeminiEmbedder(GoogleKeyring.from_env(), endpoint=state.pop("endpoint"))
-        self.__init__(**state, embedder=embedder)  # type: ignore[misc]  # the one way to be made
-        self._owns_embedder = True
+        self.__dict__ |= state | {"_owns_embedder": True}
 
     def close(self) -> None:
         """Close the connection to the provider, if it was opened here. Idempotent."""

@@ -21,20 +21,14 @@ from semantic_core import RESULT_KEY, SearchMode
 
 
 class SemcoreRetriever(BaseRetriever):
-    r"""Retriever over a `SemcoreVectorStore`, hybrid by default.
+    """Retriever over a `SemcoreVectorStore`, hybrid by default.
 
     Each document tells under `metadata["_semcore"]` how it was found: `match` (vector,
     keyword or both), `status` (READY, PENDING or FAILED), `stale` (by the vector of an older
     text) and `score`. It stands beside the metadata: equality, hashes, JSON and copies as a plain
-    dict do not see it, so that what two queries find is one document. The metadata of the run, which callbacks and tracers receive, tells
-    under the same key the `coverage` of the collection and why the answer is `degraded`.
-
-    Setup:
-        Install `semcore` with its `langchain` extra.
-
-        ```bash
-        pip install -U "semcore[langchain]"
-        ```
+    dict do not see it, so that what two queries find is one document. The metadata of the run,
+    which callbacks and tracers receive, tells under the same key the `coverage` of the collection
+    and why the answer is `degraded`.
 
     Key init args:
         vectorstore: SemcoreVectorStore
@@ -64,30 +58,6 @@ class SemcoreRetriever(BaseRetriever):
 
         ```python
         retriever.invoke("thud", k=1, filter={"bar": {"$in": ["baz", "qux"]}})
-        ```
-
-    Use within a chain:
-        ```python
-        from langchain_core.output_parsers import StrOutputParser
-        from langchain_core.prompts import ChatPromptTemplate
-        from langchain_core.runnables import RunnablePassthrough
-
-        prompt = ChatPromptTemplate.from_template(
-            "Answer from the context only.\n\nContext: {context}\n\nQuestion: {question}"
-        )
-
-
-        def format_docs(docs):
-            return "\n\n".join(doc.page_content for doc in docs)
-
-
-        chain = (
-            {"context": retriever | format_docs, "question": RunnablePassthrough()}
-            | prompt
-            | model
-            | StrOutputParser()
-        )
-        chain.invoke("What is thud?")
         ```
     """
 

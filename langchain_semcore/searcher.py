@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypedDict
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 
 from langchain_semcore.documents import to_document
-from langchain_semcore.queries import QueryEmbedder
+from langchain_semcore.embeddings import DeferredEmbeddings
 from semantic_core import (
     BaseVectorStore,
+    ConfigurationError,
+    EmbeddingSpec,
     Filter,
     InvalidInputError,
     SearchMode,
@@ -22,6 +24,7 @@ from semantic_core import (
     diversify,
     fraction,
     parse_filter,
+    query_vector,
     whole_number,
 )
 
@@ -31,15 +34,8 @@ MetadataFilter = Mapping[str, Any] | Filter | Callable[[Document], bool] | None
 """A dict of operators, a filter tree, or a function that picks the documents to look at."""
 
 
-class _Choice(TypedDict, total=False):
-    """Which chunks to look at, as arguments of the store's search."""
-
-    filters: Filter | None
-    ids: Sequence[str]
-
-
 class Searcher:
-    """Searches one collection.
+    """Searches one collection. Raises InvalidInputError for an argument that cannot be used.
 
     A filter that is a function is asked of every document of the collection, before the search.
 
@@ -54,7 +50,7 @@ class Searcher:
     ) -> None:
         self._store = store
         self._collection = collection
-        self._queries = QueryEmbedder(store, collection, embedding)
+        self._embedding = embedding
 
     def by_text(
         self,
@@ -68,20 +64,13 @@ class Searcher:
         """Search for a text; where it cannot be embedded, by keyword, with the reason.
 
         By vector, chunks without one are fused in if they are among the best keyword hits.
-
-        Raises:
-            InvalidInputError: an argument that cannot be used.
         """
         return self._by_text(query, limit, filter, mode=mode, alpha=alpha)[1]
 
     def by_vector(
         self, vector: VectorLike, limit: int, filter: MetadataFilter = None
     ) -> SearchResults:
-        """Search by a vector and nothing else.
-
-        Raises:
-            InvalidInputError: an argument that cannot be used.
-        """
+        """Search by a vector and nothing else."""
         return _told(
             self._store.search(
                 vector=vector,
@@ -95,11 +84,7 @@ class Searcher:
     def diverse_by_text(
         self, query: str, limit: int, filter: MetadataFilter, *, fetch: int, relevance: float
     ) -> list[SearchResult]:
-        """Search as `by_text`, with diversity among the hits that have a vector.
-
-        Raises:
-            InvalidInputError: an argument that cannot be used.
-        """
+        """Search as `by_text`, with diversity among the hits that have a vector."""
         limit, fetch = whole_number(limit, what="k"), whole_number(fetch, what="fetch_k")
         relevance = fraction(relevance, what="lambda_mult")
         vector, found = self._by_text(query, fetch, filter)
@@ -114,11 +99,7 @@ class Searcher:
         fetch: int,
         relevance: float,
     ) -> list[SearchResult]:
-        """Search as `by_vector`, with diversity among the hits.
-
-        Raises:
-            InvalidInputError: an argument that cannot be used.
-        """
+        """Search as `by_vector`, with diversity among the hits."""
         limit, fetch = whole_number(limit, what="k"), whole_number(fetch, what="fetch_k")
         relevance = fraction(relevance, what="lambda_mult")
         return self._diversify(vector, self.by_vector(vector, fetch, filter), limit, relevance)
@@ -131,7 +112,7 @@ class Searcher:
         *,
         mode: SearchMode | str = SearchMode.VECTOR,
         alpha: float = 0.5,
-    ) -> tuple[list[float] | None, SearchResults]:
+    ) -> tuple[VectorLike | None, SearchResults]:
         """Return the query's vector, if it has one, and what was found."""
         if not isinstance(query, str):
             raise InvalidInputError(f"The query is a {type(query).__name__}, not a string.")
@@ -140,7 +121,15 @@ class Searcher:
         choice = self._choose(filter)
         vector, reason = None, None
         if mode != SearchMode.KEYWORD:
-            vector, reason = self._queries.vector_or_reason(query)
+            made_by = self._embedding
+            vector, reason = query_vector(
+                self._store,
+                query,
+                collection=self._collection,
+                embed=self._embed,
+                provenance=made_by.provenance if isinstance(made_by, DeferredEmbeddings) else None,
+                log_level=logging.WARNING,
+            )
         found = self._store.search(
             text=query,
             vector=vector,
@@ -152,6 +141,14 @@ class Searcher:
         )
         return vector, _told(found.because(reason))
 
+    def _embed(self, query: str, _: EmbeddingSpec) -> list[float]:
+        if self._embedding is None:
+            raise ConfigurationError(
+                "This vector store has no embedding for queries. Pass one, such as "
+                "SemcoreVectorStore(..., embedding=DeferredEmbeddings())."
+            )
+        return self._embedding.embed_query(query)
+
     def _diversify(
         self, vector: VectorLike | None, found: SearchResults, limit: int, relevance: float
     ) -> list[SearchResult]:
@@ -160,8 +157,8 @@ class Searcher:
         vectors = self._store.vectors([hit.chunk.id for hit in found], collection=self._collection)
         return diversify(found, vectors, vector, limit=limit, relevance=relevance)
 
-    def _choose(self, filter: MetadataFilter) -> _Choice:
-        """Check a filter, before anything is paid for a query.
+    def _choose(self, filter: MetadataFilter) -> dict[str, Any]:
+        """Return a filter as arguments of the store's search; checked before a query is paid for.
 
         Raises:
             InvalidFilterError: an unknown operator, or a value that does not fit.

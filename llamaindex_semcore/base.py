@@ -22,9 +22,8 @@ from llama_index.core.vector_stores.types import (
 from llamaindex_semcore.filters import to_filter
 from llamaindex_semcore.nodes import FOREIGN_EMBEDDER_HINT, all_fit, to_chunk, to_node
 from llamaindex_semcore.persist import pointer_path, read_pointer, write_pointer
-from llamaindex_semcore.placeholder import restore
-from llamaindex_semcore.queries import QueryRun
-from llamaindex_semcore.query_options import PendingRule, QueryOptions
+from llamaindex_semcore.queries import PendingRule, QueryOptions, QueryRun
+from llamaindex_semcore.vectors import restore
 from semantic_core import (
     DEFAULT_COLLECTION,
     BaseVectorStore,
@@ -157,7 +156,8 @@ class SemcoreVectorStore(BasePydanticVectorStore):
     @property
     def spec(self) -> EmbeddingSpec:
         """How the texts of the collection become vectors, or will if it does not exist yet."""
-        return self._known_spec() or self._wanted_spec or EmbeddingSpec()
+        found = self._client.find(self.collection)
+        return found.spec if found is not None else self._wanted_spec or EmbeddingSpec()
 
     def batch_manager(
         self,
@@ -302,7 +302,6 @@ class SemcoreVectorStore(BasePydanticVectorStore):
         """
         options = QueryOptions.read(kwargs, pending=self.pending)
         run = QueryRun(self._client, query, collection=self.collection, options=options)
-        run.check_space(self._known_spec())
         return run.result()
 
     # --- the same without blocking the event loop --------------------------------------------
@@ -390,10 +389,6 @@ class SemcoreVectorStore(BasePydanticVectorStore):
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state["__dict__"])  # type: ignore[misc]  # as the base does
         self._owns_client = True
-
-    def _known_spec(self) -> EmbeddingSpec | None:
-        found = self._client.find(self.collection)
-        return None if found is None else found.spec
 
     def _create(self) -> None:
         self._client.collection(self.collection, self._wanted_spec)

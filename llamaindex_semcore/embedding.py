@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from llama_index.core.base.embeddings.base import (
     BaseEmbedding,
@@ -16,9 +17,7 @@ from llama_index.core.bridge.pydantic import Field, PrivateAttr
 from llama_index.core.schema import BaseNode
 
 from llamaindex_semcore.errors import DeferredVectorError
-from llamaindex_semcore.live_queries import LiveQueries
-from llamaindex_semcore.placeholder import NoVector, restore
-from llamaindex_semcore.query_vector import NoQueryVector, QueryVector
+from llamaindex_semcore.vectors import NoQueryVector, NoVector, QueryVector, restore
 from semantic_core import (
     ConfigurationError,
     EmbeddingSpec,
@@ -85,7 +84,9 @@ class DeferredEmbedding(BaseEmbedding):
         default="degrade", description="What to do where a query cannot be embedded."
     )
 
-    _live: LiveQueries = PrivateAttr()
+    _embedder: GeminiEmbedder = PrivateAttr()
+    _owns_embedder: bool = PrivateAttr()
+    _query_embed_model: BaseEmbedding | None = PrivateAttr(default=None)
 
     def __init__(
         self,
@@ -116,7 +117,9 @@ class DeferredEmbedding(BaseEmbedding):
                 "DeferredEmbedding takes no embeddings_cache: the store keeps every vector, and "
                 "uses it for the same text again. Give the cache to the query_embed_model."
             )
-        self._live = LiveQueries(keyring, embedder=embedder, embed_model=query_embed_model)
+        self._embedder = embedder or GeminiEmbedder(keyring)
+        self._owns_embedder = embedder is None
+        self._query_embed_model = query_embed_model
 
     @classmethod
     def class_name(cls) -> str:
@@ -125,7 +128,8 @@ class DeferredEmbedding(BaseEmbedding):
 
     def close(self) -> None:
         """Close the connection to Gemini, if it was opened here. Idempotent."""
-        self._live.close()
+        if self._owns_embedder:
+            self._embedder.close()
 
     def get_agg_embedding_from_queries(
         self, queries: list[str], agg_fn: Callable[..., Embedding] | None = None
@@ -177,15 +181,23 @@ class DeferredEmbedding(BaseEmbedding):
     # --- queries: embedded live ------------------------------------------------------------
 
     def _get_query_embedding(self, query: str) -> Embedding:
+        if self._query_embed_model is not None:
+            try:
+                return QueryVector(self._query_embed_model.get_query_embedding(query))
+            except Exception as error:  # noqa: BLE001  # nobody knows what another model raises
+                return self._degrade(error)
         try:
-            return self._live.embed(query, spec=self.spec)
-        except self._live.expected_errors as error:
+            vector = self._embedder.embed_query(query, spec=self.spec)
+        except SemanticCoreError as error:
             return self._degrade(error)
+        return QueryVector(vector.tolist(), spec=self.spec, provenance=self._embedder.provenance)
 
     async def _aget_query_embedding(self, query: str) -> Embedding:
+        if self._query_embed_model is None:
+            return await asyncio.to_thread(self._get_query_embedding, query)
         try:
-            return await self._live.aembed(query, spec=self.spec)
-        except self._live.expected_errors as error:
+            return QueryVector(await self._query_embed_model.aget_query_embedding(query))
+        except Exception as error:  # noqa: BLE001  # nobody knows what another model raises
             return self._degrade(error)
 
     def _degrade(self, error: Exception) -> NoQueryVector:
@@ -197,11 +209,16 @@ class DeferredEmbedding(BaseEmbedding):
         _log.warning("A query is answered by keyword alone, it could not be embedded: %s", reason)
         return NoQueryVector(reason)
 
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        # What embeds queries is shared, and so is its key.
+        return self.__copy__()
+
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        live = (state["__pydantic_private__"] or {}).get("_live")
-        if live is not None:
-            self._live = live
+        # The base makes a new one of the public fields alone.
+        for name, value in (state["__pydantic_private__"] or {}).items():
+            setattr(self, name, value)
+        self._owns_embedder = True
 
 
 def _restored(nodes: Sequence[BaseNode]) -> Sequence[BaseNode]:

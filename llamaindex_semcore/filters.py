@@ -6,29 +6,11 @@ from typing import Any
 
 from llama_index.core.vector_stores.types import (
     FilterCondition,
-    FilterOperator,
     MetadataFilter,
     MetadataFilters,
 )
 
 from semantic_core import And, Condition, Filter, InvalidFilterError, Not, Operator, Or
-
-_OPERATORS = {
-    FilterOperator.EQ: Operator.EQ,
-    FilterOperator.NE: Operator.NE,
-    FilterOperator.GT: Operator.GT,
-    FilterOperator.GTE: Operator.GTE,
-    FilterOperator.LT: Operator.LT,
-    FilterOperator.LTE: Operator.LTE,
-    FilterOperator.IN: Operator.IN,
-    FilterOperator.NIN: Operator.NIN,
-    FilterOperator.ANY: Operator.ANY,
-    FilterOperator.ALL: Operator.ALL,
-    FilterOperator.CONTAINS: Operator.CONTAINS,
-    FilterOperator.TEXT_MATCH: Operator.TEXT_MATCH,
-    FilterOperator.TEXT_MATCH_INSENSITIVE: Operator.TEXT_MATCH_INSENSITIVE,
-    FilterOperator.IS_EMPTY: Operator.IS_EMPTY,
-}
 
 
 def to_filter(filters: MetadataFilters | None) -> Filter | None:
@@ -61,7 +43,7 @@ def _to_group(filters: MetadataFilters) -> Filter:
 
 
 def _to_condition(part: MetadataFilter) -> Condition:
-    operator = _OPERATORS[part.operator]
+    operator = Operator[part.operator.name]
     # LlamaIndex asks for a value everywhere, and has no meaning for it here.
     value = None if operator is Operator.IS_EMPTY else part.value
     return Condition(part.key, operator, value)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal, Self
 
 from llama_index.core.vector_stores.types import (
     VectorStoreQuery,
@@ -15,18 +16,16 @@ from llama_index.core.vector_stores.types import (
 from llamaindex_semcore.errors import UnsupportedQueryError
 from llamaindex_semcore.filters import to_filter
 from llamaindex_semcore.nodes import is_copied, to_node
-from llamaindex_semcore.query_options import QueryOptions
-from llamaindex_semcore.query_vector import QueryVector
+from llamaindex_semcore.vectors import QueryVector
 from semantic_core import (
     BaseVectorStore,
-    EmbeddingSpec,
     InvalidInputError,
+    Match,
     ProvenanceError,
     SearchMode,
     SearchResult,
     SearchResults,
     SpecMismatchError,
-    StoredChunk,
     diversify,
     whole_number,
 )
@@ -43,16 +42,39 @@ _LEAST_MMR_DEPTH = 20
 # Nodes that are looked at together; the first ones nearly always decide.
 _PAGE = 100
 
-# What a node was found by where only a filter was asked.
-_BY_FILTER = "filter"
+PendingRule = Literal["keyword", "skip"]
 
 
-class Hit(NamedTuple):
-    """A chunk that was found, its score, and what it was found by."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueryOptions:
+    """What may be passed beside a query, such as by a retriever's ``vector_store_kwargs``.
 
-    chunk: StoredChunk
-    score: float
-    match: str
+    Attributes:
+        pending: ``keyword`` lets nodes without a vector be found by keyword; ``skip`` does not.
+        exact: compare every vector, where a search of a large collection may otherwise miss one.
+        mmr_threshold: 1 is the order by similarity, 0 all diversity; before the query's own.
+        mmr_prefetch_k: how many nodes MMR chooses from.
+    """
+
+    pending: PendingRule
+    exact: bool = False
+    mmr_threshold: float | None = None
+    mmr_prefetch_k: int | None = None
+
+    @classmethod
+    def read(cls, given: dict[str, Any], *, pending: PendingRule) -> Self:
+        """Return options, with the store's own ``pending`` where none is given.
+
+        Raises:
+            UnsupportedQueryError: an option that does not exist.
+        """
+        names = [field.name for field in fields(cls)]
+        unknown = [name for name in given if name not in names]
+        if unknown:
+            raise UnsupportedQueryError(
+                f"Unknown query options: {', '.join(unknown)}. Use some of: {', '.join(names)}."
+            )
+        return cls(**({"pending": pending} | given))
 
 
 class QueryRun:
@@ -94,65 +116,47 @@ class QueryRun:
             "document_ids": query.doc_ids,
         }
 
-    def check_space(self, spec: EmbeddingSpec | None) -> None:
-        """Check that the query was embedded for the space of a collection with this spec.
+    def result(self) -> VectorStoreQueryResult:
+        """Return the nodes found, with what they rest on in their metadata.
 
         Raises:
-            SpecMismatchError: it was embedded for another one.
+            SpecMismatchError: the query was embedded for another space than the collection's.
             ProvenanceError: it was embedded at another endpoint than the database's vectors, and
                 has no words that could be asked for instead.
         """
-        vector = self._query.query_embedding
-        if not isinstance(vector, QueryVector) or vector.spec is None:
-            return
-        if spec not in (None, vector.spec):
-            raise SpecMismatchError(
-                f"The query was embedded with {vector.spec}, but the collection "
-                f"{self._collection!r} has {spec}. Give the embed model the store's own: "
-                "DeferredEmbedding(spec=vector_store.spec)."
-            )
-        if vector.provenance is not None:
-            try:
-                self._store.check_provenance(vector.provenance)
-            except ProvenanceError as error:
-                if not self._text.strip():
-                    raise
-                self._vector, self._problem = None, str(error)
-
-    def result(self) -> VectorStoreQueryResult:
-        """Return the nodes found, with what they rest on in their metadata."""
-        hits, degraded = self._ask(self)
-        if not hits and degraded is not None:
+        self._check_space()
+        found = self._ask(self)
+        if not found and found.degraded is not None:
             # LlamaIndex's result has no place for it but in its nodes.
-            _log.warning("Nothing was found: %s.", degraded)
-        nodes = [to_node(hit.chunk, _info(hit, degraded)) for hit in hits]
+            _log.warning("Nothing was found: %s.", found.degraded)
+        nodes = [to_node(hit.chunk, _info(hit, found.degraded)) for hit in found]
         return VectorStoreQueryResult(
             nodes=nodes,
-            similarities=[hit.score for hit in hits],
+            similarities=[hit.score for hit in found],
             ids=[node.node_id for node in nodes],
         )
 
     # --- one method a query mode -------------------------------------------------------------
 
-    def by_default(self) -> tuple[list[Hit], str | None]:
+    def by_default(self) -> SearchResults:
         """Rank by vector, with keyword hits that have no vector yet among them."""
         if self._vector is None and not self._text.strip():
             return self._by_filter()
-        return self._search(SearchMode.VECTOR, self._query.similarity_top_k)
+        return self._found(SearchMode.VECTOR, self._query.similarity_top_k)
 
-    def by_keyword(self) -> tuple[list[Hit], str | None]:
+    def by_keyword(self) -> SearchResults:
         """Rank by keyword."""
         self._need_text()
         limit = self._query.sparse_top_k or self._query.similarity_top_k
-        return self._search(SearchMode.KEYWORD, limit)
+        return self._found(SearchMode.KEYWORD, limit)
 
-    def by_both(self) -> tuple[list[Hit], str | None]:
+    def by_both(self) -> SearchResults:
         """Fuse the lists by vector and by keyword."""
         self._need_text()
         limit = self._query.hybrid_top_k or self._query.similarity_top_k
-        return self._search(SearchMode.HYBRID, limit)
+        return self._found(SearchMode.HYBRID, limit)
 
-    def by_mmr(self) -> tuple[list[Hit], str | None]:
+    def by_mmr(self) -> SearchResults:
         """Rank by vector and by how little a hit repeats those before it.
 
         Hits without a vector cannot be compared: they keep the place that their rank gives them.
@@ -174,13 +178,28 @@ class QueryRun:
             limit=limit,
             relevance=_DEFAULT_MMR_THRESHOLD if threshold is None else threshold,
         )
-        return _hits(picked), found.degraded
+        return replace(found, hits=tuple(picked))
 
     # --- inside ------------------------------------------------------------------------------
 
-    def _search(self, mode: SearchMode, limit: int) -> tuple[list[Hit], str | None]:
-        found = self._found(mode, limit)
-        return _hits(found), found.degraded
+    def _check_space(self) -> None:
+        vector = self._query.query_embedding
+        if not isinstance(vector, QueryVector) or vector.spec is None:
+            return
+        found = self._store.find(self._collection)
+        if found is not None and found.spec != vector.spec:
+            raise SpecMismatchError(
+                f"The query was embedded with {vector.spec}, but the collection "
+                f"{self._collection!r} has {found.spec}. Give the embed model the store's own: "
+                "DeferredEmbedding(spec=vector_store.spec)."
+            )
+        if vector.provenance is not None:
+            try:
+                self._store.check_provenance(vector.provenance)
+            except ProvenanceError as error:
+                if not self._text.strip():
+                    raise
+                self._vector, self._problem = None, str(error)
 
     def _found(self, mode: SearchMode, limit: int) -> SearchResults:
         alpha = self._query.alpha
@@ -198,12 +217,14 @@ class QueryRun:
             return found
         return found.because(f"answered by keyword alone: {self._problem}")
 
-    def _by_filter(self) -> tuple[list[Hit], str | None]:
+    def _by_filter(self) -> SearchResults:
         """Return what meets the restriction, oldest first; nothing if there is none."""
         if all(self._where[name] is None for name in ("filters", "ids", "document_ids")):
-            return [], None
+            return SearchResults()
         chunks = self._store.chunks(limit=self._query.similarity_top_k, **self._where)
-        return [Hit(chunk, 1.0, _BY_FILTER) for chunk in chunks], None
+        return SearchResults(
+            tuple(SearchResult(chunk=chunk, score=1.0, match=Match.FILTER) for chunk in chunks)
+        )
 
     def _need_text(self) -> None:
         if self._query.query_str is None:
@@ -231,7 +252,7 @@ class QueryRun:
         return None if not node_ids or are_copied == {True} else node_ids
 
 
-_MODES: dict[VectorStoreQueryMode, Callable[[QueryRun], tuple[list[Hit], str | None]]] = {
+_MODES: dict[VectorStoreQueryMode, Callable[[QueryRun], SearchResults]] = {
     VectorStoreQueryMode.DEFAULT: QueryRun.by_default,
     VectorStoreQueryMode.SPARSE: QueryRun.by_keyword,
     VectorStoreQueryMode.TEXT_SEARCH: QueryRun.by_keyword,
@@ -240,11 +261,7 @@ _MODES: dict[VectorStoreQueryMode, Callable[[QueryRun], tuple[list[Hit], str | N
 }
 
 
-def _hits(found: Sequence[SearchResult]) -> list[Hit]:
-    return [Hit(result.chunk, result.score, result.match.value) for result in found]
-
-
-def _mode(query: VectorStoreQuery) -> Callable[[QueryRun], tuple[list[Hit], str | None]]:
+def _mode(query: VectorStoreQuery) -> Callable[[QueryRun], SearchResults]:
     ask = _MODES.get(query.mode)
     if ask is None:
         raise UnsupportedQueryError(
@@ -267,10 +284,10 @@ def _name(mode: object) -> str:
     return mode.value if isinstance(mode, VectorStoreQueryMode) else str(mode)
 
 
-def _info(hit: Hit, degraded: str | None) -> dict[str, Any]:
+def _info(hit: SearchResult, degraded: str | None) -> dict[str, Any]:
     return {
-        "status": hit.chunk.status.value,
-        "match": hit.match,
-        "stale": hit.chunk.is_stale,
+        "status": hit.status.value,
+        "match": hit.match.value,
+        "stale": hit.stale,
         "degraded": degraded,
     }

@@ -105,6 +105,7 @@ from semantic_core.store import (
     Collection,
     PeeweeVectorStore,
 )
+from semantic_core.store.query_vector import query_vector
 from semantic_core.vector_index.mmr import cosines, diversify, maximal_marginal_relevance
 from semantic_core.views.notebook import hook_in as _hook_in
 
@@ -223,6 +224,7 @@ __all__ = [
     "maximal_marginal_relevance",
     "parse_filter",
     "pydoc_topics",
+    "query_vector",
     "read_documents",
     "save_embedded",
     "whole_number",

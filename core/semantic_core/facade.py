@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence, Sized
 from typing import Any, Protocol, Self
 
 from semantic_core.documents.ingest import Ingestion
 from semantic_core.documents.splitter import Splitter
-from semantic_core.domain.errors import (
-    ConfigurationError,
-    IngestError,
-    InvalidInputError,
-    InvalidTextError,
-    ProviderError,
-)
+from semantic_core.domain.errors import IngestError, InvalidInputError, InvalidTextError
 from semantic_core.domain.reports import IngestReport
 from semantic_core.domain.statuses import SearchMode
-from semantic_core.domain.types import Document, QueueStats, SearchResults, Vector
+from semantic_core.domain.types import Document, QueueStats, SearchResults
 from semantic_core.domain.validation import fraction, whole_number
 from semantic_core.providers.gemini import GeminiEmbedder, GoogleKeyring
 from semantic_core.providers.port import Embedder, Keyring
 from semantic_core.store import DEFAULT_COLLECTION, BaseVectorStore, FilterLike
+from semantic_core.store.query_vector import query_vector
 from semantic_core.views.progress import IngestProgress, ingest_progress
-
-_log = logging.getLogger(__name__)
 
 INGEST_MODES = ("async", "sync")
 
@@ -198,8 +190,14 @@ class SemanticCore:
         # Before the query is embedded, which costs money.
         limit, alpha = whole_number(limit), fraction(alpha, what="alpha")
         vector, degraded = None, None
-        if mode != SearchMode.KEYWORD and query.strip():
-            vector, degraded = self._query_vector(query)
+        if mode != SearchMode.KEYWORD:
+            vector, degraded = query_vector(
+                self.store,
+                query,
+                collection=self.collection,
+                embed=lambda text, spec: self.embedder.embed_query(text, spec=spec),
+                provenance=self.embedder.provenance,
+            )
         results = self.store.search(
             text=query,
             vector=vector,
@@ -235,21 +233,3 @@ class SemanticCore:
             UnknownCollectionError: there is no such collection; the message lists the existing ones.
         """
         return self.store.stats(self.collection)
-
-    def _query_vector(self, query: str) -> tuple[Vector | None, str | None]:
-        """Embed a query live; where that fails, return the reason instead."""
-        found = self.store.find(self.collection)
-        if found is None:
-            return None, None
-        if not self.store.has_vectors(self.collection):
-            # Nothing to compare with: a live call would only cost time and money.
-            return None, "no vector is stored yet: answered by keyword alone"
-        if found.spec.is_external:
-            return None, f"no embedder for {found.spec.model!r} here: answered by keyword alone"
-        try:
-            # Before anything is sent: vectors of two endpoints cannot be compared.
-            self.store.check_provenance(self.embedder.provenance)
-            return self.embedder.embed_query(query, spec=found.spec), None
-        except (ProviderError, ConfigurationError, InvalidInputError) as error:
-            _log.info("A query could not be embedded: %s", error)
-            return None, f"answered by keyword alone: {error}"

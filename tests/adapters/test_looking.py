@@ -11,7 +11,7 @@ from llama_index.core.vector_stores.types import VectorStoreQuery, VectorStoreQu
 
 import langchain_semcore
 import llamaindex_semcore
-from llamaindex_semcore.query_vector import QueryVector
+from llamaindex_semcore.vectors import QueryVector
 from semantic_core import (
     BatchManager,
     Chunk,

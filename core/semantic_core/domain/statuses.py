@@ -126,3 +126,4 @@ class Match(StrEnum):
     VECTOR = "vector"
     KEYWORD = "keyword"
     BOTH = "both"
+    FILTER = "filter"  #: nothing else was asked for, so nothing was ranked

@@ -10,7 +10,7 @@ from llama_index.core.storage.kvstore import SimpleKVStore
 
 from batch_emulator import FaultRule, Operation, Reply
 from llamaindex_semcore import DeferredEmbedding, EmbeddingSpec, GoogleKeyring
-from llamaindex_semcore.query_vector import NoQueryVector, QueryVector
+from llamaindex_semcore.vectors import NoQueryVector, QueryVector
 from semantic_core import (
     AuthError,
     ConfigurationError,
@@ -184,9 +184,9 @@ def test_wordings_of_which_one_fails_have_no_vector(
 def test_keys_come_from_the_environment_at_the_first_query(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("GOOGLE_GEMINI_BASE_URL", world.emulator.url)
     embed_model = DeferredEmbedding(on_query_error="raise")
     monkeypatch.setenv("GEMINI_API_KEY", DEFAULT_KEY)
-    monkeypatch.setenv("GOOGLE_GEMINI_BASE_URL", world.emulator.url)
     assert len(embed_model.get_query_embedding("a")) == 768
     embed_model.close()
 

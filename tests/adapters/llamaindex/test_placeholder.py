@@ -17,8 +17,7 @@ from llama_index.core.schema import Document, TextNode
 from llama_index.core.vector_stores import SimpleVectorStore, VectorStoreQuery
 
 from llamaindex_semcore import DeferredEmbedding, DeferredVectorError, SemcoreVectorStore
-from llamaindex_semcore.placeholder import NoVector
-from llamaindex_semcore.query_vector import NoQueryVector
+from llamaindex_semcore.vectors import NoQueryVector, NoVector
 from semantic_core import ConfigurationError, GoogleKeyring
 
 TEXT = "A cat sat. It rained all day. The dog barked at it. Cars need fuel. Birds sing."

@@ -24,7 +24,7 @@ from llamaindex_semcore import (
     SemcoreVectorStore,
     UnsupportedQueryError,
 )
-from llamaindex_semcore.query_vector import NoQueryVector, QueryVector
+from llamaindex_semcore.vectors import NoQueryVector, QueryVector
 from semantic_core import (
     InvalidInputError,
     InvalidVectorError,

@@ -26,7 +26,11 @@ from semantic_core.domain.types import Vector
 from semantic_core.domain.validation import check_not_blank, check_text
 from semantic_core.providers.gemini.connection import Connection, sdk_errors
 from semantic_core.providers.gemini.endpoint import Endpoint
-from semantic_core.providers.gemini.keyring import DEFAULT_KEY_VARIABLES, check_key
+from semantic_core.providers.gemini.keyring import (
+    DEFAULT_KEY_VARIABLES,
+    GoogleKeyring,
+    check_key,
+)
 from semantic_core.providers.gemini.models import model_facts
 from semantic_core.providers.gemini.too_long import CUT, is_full, says_too_long, too_long
 from semantic_core.providers.port import Keyring
@@ -53,10 +57,11 @@ class GeminiEmbedder:
     """Embeds texts at once, on the default key, at the full price.
 
     The connection is opened, and the key asked for, at the first call. May be used from several
-    threads. Errors hold neither the key nor a whole text.
+    threads. Errors hold neither the key nor a whole text. A copy in this process is the same
+    object; a pickled one, which has no key, reads it from the environment where it is loaded.
 
     Args:
-        keyring: holds the default key.
+        keyring: holds the default key; None for that of the environment at the first call.
         endpoint: where Gemini is; Google, or what the environment names, by default.
         clock: waits between tries.
         transport: sends the requests; the network by default.
@@ -64,7 +69,7 @@ class GeminiEmbedder:
 
     def __init__(
         self,
-        keyring: Keyring,
+        keyring: Keyring | None = None,
         *,
         endpoint: Endpoint | None = None,
         clock: Clock | None = None,
@@ -208,12 +213,25 @@ class GeminiEmbedder:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"endpoint": self.endpoint}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]  # the one way to be made
+
     def _connect(self) -> Connection:
         with self._lock:
             if self._connection is None:
+                keyring = self._keyring or GoogleKeyring.from_env()
                 self._connection = Connection(
                     self.endpoint.access(
-                        check_key(self._keyring.get_default_key(), what="The API key"),
+                        check_key(keyring.get_default_key(), what="The API key"),
                         key_name=f"default key ({DEFAULT_KEY_VARIABLES[0]})",
                         clock=self._clock,
                         transport=self._transport,

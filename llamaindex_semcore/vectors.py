@@ -1,12 +1,14 @@
-"""An empty list where a vector is to come, which raises when somebody computes with it."""
+"""What stands for a vector in LlamaIndex: a placeholder, or a query's with what it was made with."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NoReturn
 
 from llama_index.core.schema import BaseNode
 
 from llamaindex_semcore.errors import DeferredVectorError
+from semantic_core import EmbeddingSpec
 
 
 class NoVector(list[float]):
@@ -37,6 +39,37 @@ class NoVector(list[float]):
     def __reduce__(self) -> tuple[Any, ...]:
         # Else a copy would iterate.
         return type(self), (), self.__dict__
+
+
+class QueryVector(list[float]):
+    """A query's embedding.
+
+    LlamaIndex embeds a query before it calls the store, and hands the list on as it is. So the
+    store can check what two lists of floats do not show: that they are of one space.
+
+    Attributes:
+        spec: what it was made with; None for another embed model's.
+        provenance: the endpoint it came from; None for another embed model's.
+    """
+
+    def __init__(
+        self,
+        values: Iterable[float] = (),
+        *,
+        spec: EmbeddingSpec | None = None,
+        provenance: str | None = None,
+    ) -> None:
+        super().__init__(values)
+        self.spec = spec
+        self.provenance = provenance
+
+
+class NoQueryVector(NoVector, QueryVector):
+    """An empty list for a query that could not be embedded, with the reason."""
+
+    def __init__(self, problem: str = "") -> None:
+        super().__init__()
+        self.problem = problem
 
 
 def restore(node: BaseNode) -> None:
