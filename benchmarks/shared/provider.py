@@ -17,7 +17,8 @@ from semantic_core.providers.gemini import (
     request_encoder,
     trusted_results,
 )
-from semantic_core.providers.port import (
+from semantic_core.providers.terms import Limits, ModelFacts
+from semantic_core.providers.types import (
     EmbeddingRequest,
     JobListing,
     RemoteJob,
@@ -25,7 +26,6 @@ from semantic_core.providers.port import (
     ResultLine,
     Staged,
 )
-from semantic_core.providers.terms import Limits, ModelFacts
 from semantic_core.store import PeeweeVectorStore
 
 

@@ -24,7 +24,7 @@ from semantic_core.providers.gemini import (
     find_conflicting_keys,
     read_results,
 )
-from semantic_core.providers.port import EmbeddingRequest, RemoteState
+from semantic_core.providers.types import EmbeddingRequest, RemoteState
 from support.keys import canary, keys_of_environment
 from support.wire import jobs_named
 

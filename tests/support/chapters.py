@@ -34,7 +34,7 @@ from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.types import Chunk
 from semantic_core.providers.gemini import Endpoint, GeminiBatchClient
 from semantic_core.providers.gemini.keyring import GoogleKeyring
-from semantic_core.providers.port import EmbeddingRequest
+from semantic_core.providers.types import EmbeddingRequest
 from semantic_core.store import PeeweeVectorStore
 from semantic_core.store.indexes.cache import LEAST_SAVED
 from support.clock import SharedClock

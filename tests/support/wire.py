@@ -12,7 +12,8 @@ import httpx2
 from semantic_core.domain.clock import Clock
 from semantic_core.providers.gemini import Endpoint
 from semantic_core.providers.gemini.connection import Connection
-from semantic_core.providers.port import BatchProvider, RemoteJob
+from semantic_core.providers.port import BatchProvider
+from semantic_core.providers.types import RemoteJob
 from semantic_core.providers.wire.secret import Secret
 
 Answer = httpx2.Response | BaseException | Callable[[httpx2.Request], httpx2.Response]

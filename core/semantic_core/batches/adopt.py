@@ -23,7 +23,7 @@ from semantic_core.domain.failpoints import FailPoint, reach
 from semantic_core.domain.pages import pages
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.statuses import FailureReason, VectorOrigin
-from semantic_core.providers.port import RemoteJob, ResultLine
+from semantic_core.providers.types import RemoteJob, ResultLine
 from semantic_core.queue.adoption import (
     adopt,
     possible_spaces,

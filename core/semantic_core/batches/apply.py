@@ -26,7 +26,7 @@ from semantic_core.domain.statuses import (
     JobStep,
     VectorOrigin,
 )
-from semantic_core.providers.port import RemoteJob, ResultLine
+from semantic_core.providers.types import RemoteJob, ResultLine
 from semantic_core.queue import jobs
 from semantic_core.queue.items import (
     Outcome,

@@ -14,7 +14,7 @@ from semantic_core.batches.job.context import BatchContext
 from semantic_core.domain.errors import InvalidInputError
 from semantic_core.domain.failpoints import FailPoint, reach
 from semantic_core.domain.statuses import JobStatus
-from semantic_core.providers.port import RemoteJob
+from semantic_core.providers.types import RemoteJob
 from semantic_core.queue.jobs import JobRecord, ended_names, jobs_to_clean, mark_cleaned
 
 _log = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ import logging
 from semantic_core.batches.job.context import BatchContext
 from semantic_core.batches.job.listing import Listing, found_job
 from semantic_core.domain.failpoints import FailPoint, reach
-from semantic_core.providers.port import RemoteJob, RemoteState
+from semantic_core.providers.types import RemoteJob, RemoteState
 from semantic_core.queue.adoption import (
     believed_absent,
     hand_over,

@@ -28,7 +28,7 @@ from semantic_core.domain.errors import (
 from semantic_core.domain.failpoints import FailPoint, reach
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.statuses import FailureReason, JobStatus, JobStep
-from semantic_core.providers.port import RemoteJob, Staged
+from semantic_core.providers.types import RemoteJob, Staged
 from semantic_core.queue import jobs
 from semantic_core.queue.ceilings import (
     Ceiling,

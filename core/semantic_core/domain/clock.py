@@ -31,23 +31,19 @@ class Clock(Protocol):
         """Let this many seconds pass."""
 
 
-class SystemClock:
-    """The machine's own clock."""
+class SystemClock(Clock):
+    """The machine's own clock; outside Linux, a boot is this process and what it forks."""
 
     def now(self) -> float:
-        """Return seconds since the Unix epoch, in UTC."""
         return time.time()
 
     def monotonic(self) -> float:
-        """Return seconds that nobody can set."""
         return time.monotonic()
 
     def boot_id(self) -> str:
-        """Name this start of the machine, or this process where the system gives it no name."""
         return _boot_id()
 
     def sleep(self, seconds: float) -> None:
-        """Block the calling thread for this many seconds."""
         time.sleep(seconds)
 
 
@@ -56,5 +52,4 @@ def _boot_id() -> str:
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError):
-        # Not Linux. Within this process, and what it forks, readings still compare.
         return f"process {uuid.uuid4()}"

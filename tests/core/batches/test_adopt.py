@@ -25,7 +25,7 @@ from semantic_core.domain.statuses import EmbeddingStatus, JobStatus, JobStep
 from semantic_core.domain.types import Chunk
 from semantic_core.providers.facts import LIMITS
 from semantic_core.providers.gemini import Endpoint, GeminiBatchClient
-from semantic_core.providers.port import EmbeddingRequest
+from semantic_core.providers.types import EmbeddingRequest
 from semantic_core.store import PeeweeVectorStore
 from support.world import BATCH_KEY, CONFIG, World, open_world
 

@@ -26,7 +26,7 @@ from semantic_core.domain.failpoints import FailPoint, disarm
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.statuses import EmbeddingStatus, HoldReason, JobStatus, JobStep
 from semantic_core.domain.types import Chunk
-from semantic_core.providers.port import EmbeddingRequest
+from semantic_core.providers.types import EmbeddingRequest
 from semantic_core.store import PeeweeVectorStore
 from support.chunks import content_hash
 from support.keys import OTHER_KEY, ROTATED_KEY

@@ -24,7 +24,7 @@ from semantic_core.domain.statuses import EmbeddingStatus, FailureReason, JobSta
 from semantic_core.domain.types import BatchJob, Chunk
 from semantic_core.providers.facts import LIMITS
 from semantic_core.providers.gemini import Endpoint, GeminiBatchClient
-from semantic_core.providers.port import EmbeddingRequest
+from semantic_core.providers.types import EmbeddingRequest
 from support.chunks import content_hash
 from support.invariants import check_invariants, excused
 from support.setups import armed, lose_answer, uncertain

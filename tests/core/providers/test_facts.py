@@ -15,8 +15,8 @@ from semantic_core.domain.statuses import EmbeddingStatus
 from semantic_core.domain.types import Document
 from semantic_core.providers.facts import DEFAULT_PRICES, caution, check_length, model_facts
 from semantic_core.providers.gemini.models import MODELS
-from semantic_core.providers.port import Staged
 from semantic_core.providers.terms import ModelFacts
+from semantic_core.providers.types import Staged
 from support.world import World
 
 ENDED = "gemini-embedding-2-preview"

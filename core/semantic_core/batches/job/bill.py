@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from semantic_core.domain.pricing import PriceTable
-from semantic_core.providers.port import ResultLine
+from semantic_core.providers.types import ResultLine
 from semantic_core.queue.jobs import JobRecord
 
 

@@ -26,7 +26,7 @@ from semantic_core.domain.pricing import token_estimator
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.statuses import HoldReason
 from semantic_core.domain.types import Vector
-from semantic_core.providers.port import ResultLine
+from semantic_core.providers.types import ResultLine
 from semantic_core.providers.wire.vectors import normalize
 from semantic_core.queue.checks import finish_check, forget_check, has_passed, record_check
 from semantic_core.queue.claims import wanted_sources

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from semantic_core.batches.job.absence import Reading
 from semantic_core.batches.job.context import BatchContext
-from semantic_core.providers.port import RemoteJob
+from semantic_core.providers.types import RemoteJob
 from semantic_core.queue.adoption import FoundJob, inputs_without_job
 
 

@@ -12,7 +12,7 @@ from semantic_core.batches.job.hold import HOLDABLE, hold, hold_if_still_absent
 from semantic_core.domain.errors import AuthError, RemoteNotFoundError
 from semantic_core.domain.failpoints import FailPoint, reach
 from semantic_core.domain.statuses import BudgetUse, FailureReason, HoldReason, JobStatus
-from semantic_core.providers.port import RemoteJob, RemoteState
+from semantic_core.providers.types import RemoteJob, RemoteState
 from semantic_core.queue.items import count_open
 from semantic_core.queue.jobs import JobRecord
 

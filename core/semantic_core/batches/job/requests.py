@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from semantic_core.batches.job.context import LeasedJob
 from semantic_core.batches.job.end import settle_open
 from semantic_core.domain.statuses import BudgetUse, ItemState
-from semantic_core.providers.port import EmbeddingRequest
+from semantic_core.providers.types import EmbeddingRequest
 from semantic_core.queue.claims import claimed_texts
 from semantic_core.queue.items import Outcome, settle_items
 

@@ -36,17 +36,16 @@ from semantic_core.providers.gemini.operations import (
 from semantic_core.providers.gemini.requests import request_encoder
 from semantic_core.providers.gemini.results import trusted_results
 from semantic_core.providers.gemini.upload import upload
-from semantic_core.providers.port import (
+from semantic_core.providers.port import BatchProvider, Keyring, keep_nothing
+from semantic_core.providers.terms import Limits, ModelFacts
+from semantic_core.providers.types import (
     EmbeddingRequest,
     JobListing,
-    Keyring,
     RemoteFile,
     RemoteJob,
     ResultLine,
     Staged,
-    keep_nothing,
 )
-from semantic_core.providers.terms import Limits, ModelFacts
 from semantic_core.providers.wire.download import download
 from semantic_core.providers.wire.retry import RetryPolicy
 from semantic_core.providers.wire.spool import write_lines
@@ -56,11 +55,10 @@ _READS = RetryPolicy(attempts=4, first_wait=1.0, longest_wait=30.0)
 _log = logging.getLogger(__name__)
 
 
-class GeminiBatchClient:
-    """The Batch API of Gemini, one call a method: a `BatchProvider`.
+class GeminiBatchClient(BatchProvider):
+    """The Batch API of Gemini, one call a method.
 
-    Reads are tried again a few times while the provider is busy; `create` never is. May be
-    used from several threads. Errors hold neither the key nor a whole text.
+    May be used from several threads. Errors hold neither the key nor a whole text.
 
     Args:
         api_key: what jobs are billed to.
@@ -109,29 +107,23 @@ class GeminiBatchClient:
 
     @property
     def provenance(self) -> str:
-        """Names whose vectors come back: ``google``, or ``endpoint:<host>``."""
         return self.endpoint.provenance
 
     @property
     def limits(self) -> Limits:
-        """What the Batch API allows."""
         return LIMITS
 
     def model(self, name: str, /) -> ModelFacts:
-        """Return what is known of a model."""
         return model_facts(name)
 
     def account(self, salt: str, /) -> str:
-        """Return a name for the key that does not give it away."""
         return self._access.key.fingerprint(salt)
 
     def line(self, spec: EmbeddingSpec, /) -> Callable[[EmbeddingRequest], bytes]:
-        """Return a function from a request to its line of an input file."""
         self._check_served(spec)
         return request_encoder(spec)
 
     def live(self, keyring: Keyring, /) -> GeminiEmbedder:
-        """Return an embedder at the same endpoint, on the default key."""
         return GeminiEmbedder(keyring, endpoint=self.endpoint, clock=self._access.clock)
 
     def create_embedding_job(
@@ -155,13 +147,6 @@ class GeminiBatchClient:
         spool: Path,
         keep: Callable[[], None] = keep_nothing,
     ) -> Staged:
-        """Write an input file and upload it; tried again if it fails. See `BatchProvider.stage`.
-
-        Raises:
-            InvalidInputError: there are no lines.
-            StorageError: the spool file cannot be written.
-            ProviderError: the upload failed.
-        """
         spooled = write_lines(lines, spool)
         try:
             reach(FailPoint.SPOOL_WRITTEN)
@@ -170,21 +155,6 @@ class GeminiBatchClient:
             spool.unlink(missing_ok=True)
 
     def create(self, staged: Staged | str, /, *, spec: EmbeddingSpec, name: str) -> RemoteJob:
-        """Create a job of an uploaded file. From here on it is billed.
-
-        Sends exactly one request, never a second: creating is not idempotent. After an error,
-        ``error.is_definite`` tells whether the job surely does not exist. Where it is False, or
-        the call was interrupted, it may: look for it with `jobs` before creating another.
-
-        Raises:
-            AuthError: definite; the key was refused.
-            RequestRefusedError: definite; with the provider's reason.
-            RemoteNotFoundError: definite; no such model or file, or the model was shut down.
-            RateLimitError: definite; try again after ``retry_after``.
-            ProviderUnavailableError: a 5xx, a timeout, a cut connection; definite only where no
-                connection came about.
-            ProviderProtocolError: not definite; an answer that names no job.
-        """
         self._check_served(spec)
         file = staged.name if isinstance(staged, Staged) else staged
         check_remote_name(file, kind="files")
@@ -198,14 +168,6 @@ class GeminiBatchClient:
         return read_operation(as_operation(created))
 
     def job(self, job_id: str, /) -> RemoteJob:
-        """Ask for the state of a job.
-
-        Raises:
-            RemoteNotFoundError: it is gone, or belongs to another key's project: the provider
-                answers alike (404, or a 403 that does not speak of the key).
-            AuthError: the key itself was refused; says nothing about the job.
-            ProviderError: no usable answer.
-        """
         return read_operation(self._ask("GET", check_remote_name(job_id, kind="batches"))[0])
 
     def get_job_status(self, job: RemoteJob | str) -> RemoteJob:
@@ -213,15 +175,6 @@ class GeminiBatchClient:
         return self.job(_name_of(job))
 
     def jobs(self, prefix: str = "", /, *, inputs: Container[str] = ()) -> JobListing:
-        """Return all jobs whose display name starts so, or whose input file is one of these.
-
-        Of the whole listing, or an error. The files find a job again whose name the provider
-        cut, dropped or changed. A job just created may not be listed yet, and another project's
-        jobs never are.
-
-        Raises:
-            ProviderError: the listing failed or was incomplete.
-        """
         dates: list[float | None] = []
 
         def read(query: dict[str, str]) -> dict[str, Any]:
@@ -238,40 +191,15 @@ class GeminiBatchClient:
         return JobListing(jobs=jobs, date=dates[0])
 
     def staged_files(self, prefix: str = "", /) -> list[RemoteFile]:
-        """Return the uploaded files whose display name starts so.
-
-        Raises:
-            ProviderError: the listing failed.
-        """
         listed = read_files(lambda query: self._ask("GET", "files", query)[0])
         return [file for file in listed if (file.display_name or "").startswith(prefix)]
 
     def cancel(self, job: RemoteJob | str, /) -> None:
-        """Ask the provider to stop a job. It may still succeed: poll it. Idempotent.
-
-        Raises:
-            RemoteNotFoundError: see `job`.
-            RequestRefusedError: the job has ended.
-            ProviderError: no usable answer.
-        """
         self._ask("POST", f"{check_remote_name(_name_of(job), kind='batches')}:cancel")
 
     def fetch(
         self, job: RemoteJob, to: Path, /, *, keep: Callable[[], None] = keep_nothing
     ) -> None:
-        """Download a finished job's results, complete or not at all; read with `results`.
-
-        Nothing is removed at the provider. Idempotent; replaces what is there.
-
-        Raises:
-            RemoteNotFoundError: the results are gone (they live for 48 hours), or belong to
-                another key's project.
-            AuthError: the key itself was refused; says nothing about the results.
-            ProviderUnavailableError: the download broke off, every time.
-            ProviderProtocolError: the job names no result file, or what came is none.
-            StorageFullError: the disk is full; nothing is left behind.
-            StorageError: the disk refused it.
-        """
         if job.result_file is None:
             raise ProviderProtocolError(
                 f"{job.name} ({job.raw_state}) names no result file. Poll it again."
@@ -287,28 +215,13 @@ class GeminiBatchClient:
     retrieve_results = fetch
 
     def results(self, path: Path, /, spec: EmbeddingSpec) -> Iterator[ResultLine]:
-        """Read a fetched file line by line; of two vectors for one key neither is given.
-
-        Raises:
-            OSError: the file cannot be read.
-        """
         return trusted_results(path, spec)
 
     def remove(self, *, job: RemoteJob | str | None = None, files: Iterable[str] = ()) -> bool:
-        """Remove a job and its files at the provider. Call it once the results are stored.
+        """As `BatchProvider.remove`; with a `RemoteJob` also the files that it names.
 
-        Only what is named is removed. Idempotent: what is gone counts as removed.
-
-        Args:
-            job: the job; with a `RemoteJob` also the files that it names.
-            files: remote names of more files.
-
-        Returns:
-            Whether nothing is left that could be removed. The provider refuses to delete result
-            files (it finds their names too long); they expire after 48 hours and count as done.
-
-        Raises:
-            InvalidInputError: a name is no remote name. Nothing was removed.
+        Google refuses to delete result files (it finds their names too long); they expire after 48
+        hours and count as removed.
         """
         names = [] if job is None else [check_remote_name(_name_of(job), kind="batches")]
         own = (job.result_file, job.input_file) if isinstance(job, RemoteJob) else ()
@@ -320,11 +233,9 @@ class GeminiBatchClient:
         return all(removed)
 
     def is_job_id(self, value: object, /) -> bool:
-        """Return whether this has the form of a job's name there."""
         return is_remote_name(value, kind="batches")
 
     def close(self) -> None:
-        """Close the connection. Closing twice does nothing."""
         self._connection.close()
 
     def __enter__(self) -> Self:
@@ -348,11 +259,7 @@ class GeminiBatchClient:
         )
 
     def _size_of(self, name: str) -> int | None:
-        """Return the size of a remote file, where the provider tells.
-
-        Raises:
-            ProviderError: no usable answer.
-        """
+        """Return the size of a remote file, where the provider tells."""
         try:
             size = self._ask("GET", name)[0].get("sizeBytes")
         except (RemoteNotFoundError, RequestRefusedError):

@@ -33,7 +33,7 @@ from semantic_core.providers.gemini.keyring import (
 )
 from semantic_core.providers.gemini.models import model_facts
 from semantic_core.providers.gemini.too_long import CUT, is_full, says_too_long, too_long
-from semantic_core.providers.port import Keyring
+from semantic_core.providers.port import Embedder, Keyring
 from semantic_core.providers.wire.retry import RetryPolicy
 from semantic_core.providers.wire.vectors import to_vector
 
@@ -53,7 +53,7 @@ _LONGEST_QUERY = 10.0
 _PAYLOAD_TOO_LARGE = 413
 
 
-class GeminiEmbedder:
+class GeminiEmbedder(Embedder):
     """Embeds texts at once, on the default key, at the full price.
 
     The connection is opened, and the key asked for, at the first call. May be used from several
@@ -84,34 +84,18 @@ class GeminiEmbedder:
 
     @property
     def provenance(self) -> str:
-        """Names whose vectors these are: ``google``, or ``endpoint:<host>``."""
         return self.endpoint.provenance
 
     @property
     def group_size(self) -> int:
-        """Texts in one request, at most."""
         return GROUP_SIZE
 
     @property
     def longest_call(self) -> float:
-        """Seconds from one request to the next, at most."""
         # One request, with its name looked up and its answer in pieces, and the wait before it.
         return 3 * self.endpoint.timeout + LONGEST_WAIT
 
     def embed_query(self, text: str, *, spec: EmbeddingSpec) -> Vector:
-        """Embed one query with the query task or template of the spec.
-
-        Tried twice within seconds: somebody is waiting.
-
-        Returns:
-            float32 of shape (dimensions,).
-
-        Raises:
-            MissingDefaultKeyError: the keyring has no default key.
-            InvalidInputError: the text is blank or cannot be sent.
-            NotBatchableError: the spec belongs to a foreign embedder.
-            ProviderError: the provider refused it, or did not answer in time.
-        """
         _check_texts([text], spec, what="The query", now=self._clock.now())
         embed = partial(
             self._embed,
@@ -128,21 +112,6 @@ class GeminiEmbedder:
     def embed_documents(
         self, texts: Sequence[str], *, spec: EmbeddingSpec
     ) -> npt.NDArray[np.float32]:
-        """Embed texts with the document task or template of the spec.
-
-        Sent in groups of at most `GROUP_SIZE`, each tried a few times. Vectors of earlier groups
-        are lost if a later one fails: hand in one group a call to store each as it comes.
-
-        Returns:
-            float32 of shape (len(texts), dimensions), in the order of the texts.
-
-        Raises:
-            MissingDefaultKeyError: the keyring has no default key.
-            InvalidInputError: a text is blank or cannot be sent. None was sent.
-            TextTooLongError: the model does not take a text, or took only its beginning.
-            NotBatchableError: the spec belongs to a foreign embedder.
-            ProviderError: the provider refused a group, or did not answer.
-        """
         vectors = np.empty((len(texts), spec.dimensions or 0), dtype=np.float32)
         for answered in self.embed_in_parts(texts, spec=spec):
             for position, outcome in answered.items():
@@ -158,24 +127,6 @@ class GeminiEmbedder:
         spec: EmbeddingSpec,
         before_each: Callable[[], None] | None = None,
     ) -> Iterator[dict[int, Vector | str]]:
-        """Embed texts, one request at a time, and tell of each what became of it.
-
-        A text that is too long costs no other one its vector. Where the provider refuses a group
-        for it, which costs nothing, the group is halved until that text is alone; one that may be
-        too long goes alone, since an answer counts the tokens of all its texts together.
-
-        Args:
-            texts: as in `embed_documents`.
-            spec: likewise.
-            before_each: called before each request is sent; what it raises passes through.
-
-        Yields:
-            For each answered request: by position in ``texts``, the vector, float32 of shape
-            (dimensions,), or why the text is too long.
-
-        Raises:
-            SemanticCoreError: as `embed_documents`; what was yielded before was paid for.
-        """
         _check_texts(texts, spec, what="Text", now=self._clock.now())
         parts = list(_parts(texts, spec))
         while parts:
@@ -201,17 +152,10 @@ class GeminiEmbedder:
             yield dict(zip(part, outcomes, strict=True))
 
     def close(self) -> None:
-        """Close the connection. A later call opens a new one."""
         with self._lock:
             connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def __copy__(self) -> Self:
         return self

@@ -7,7 +7,7 @@ from typing import Any
 
 from semantic_core.domain.errors import ProviderProtocolError
 from semantic_core.providers.gemini.names import is_remote_name
-from semantic_core.providers.port import RemoteFile
+from semantic_core.providers.types import RemoteFile
 
 # The largest page: https://ai.google.dev/api/batch-api and .../files, read 2026-11.
 _PAGE_SIZE = "100"

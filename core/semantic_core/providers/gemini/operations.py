@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from semantic_core.domain.errors import ProviderProtocolError
 from semantic_core.providers.gemini.line_errors import clip
 from semantic_core.providers.gemini.names import is_remote_name
-from semantic_core.providers.port import RemoteJob, RemoteState
+from semantic_core.providers.types import RemoteJob, RemoteState
 
 if TYPE_CHECKING:
     from google.genai import types

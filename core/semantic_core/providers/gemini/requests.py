@@ -9,7 +9,7 @@ import orjson
 from semantic_core.domain.errors import InvalidTextError, NotBatchableError
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.validation import check_not_blank
-from semantic_core.providers.port import EmbeddingRequest
+from semantic_core.providers.types import EmbeddingRequest
 
 # Line ends to some, though not to JSON (which escapes all others by itself): a reader that
 # splits like str.splitlines() would tear the line there.

@@ -21,7 +21,7 @@ from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.statuses import TOO_LONG
 from semantic_core.providers.gemini.line_errors import LineError
 from semantic_core.providers.gemini.too_long import CUT, is_full, too_long
-from semantic_core.providers.port import ResultLine
+from semantic_core.providers.types import ResultLine
 from semantic_core.providers.wire.vectors import to_vector
 
 # A number of a vector has up to 25 characters, and the largest vector Gemini makes 3,072 of

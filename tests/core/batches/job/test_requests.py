@@ -15,7 +15,7 @@ from semantic_core.domain.statuses import EmbeddingStatus, FailureReason
 from semantic_core.domain.types import Chunk
 from semantic_core.providers.facts import LIMITS
 from semantic_core.providers.gemini.requests import request_encoder
-from semantic_core.providers.port import EmbeddingRequest
+from semantic_core.providers.types import EmbeddingRequest
 from semantic_core.queue.budget import RetryBudget
 from support.world import CONFIG, World
 

@@ -18,7 +18,7 @@ from semantic_core.domain.errors import InvalidEndpointError, ProviderError
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.providers.gemini import Endpoint, GeminiBatchClient, GeminiEmbedder
 from semantic_core.providers.gemini.keyring import GoogleKeyring
-from semantic_core.providers.port import RemoteJob, RemoteState
+from semantic_core.providers.types import RemoteJob, RemoteState
 from semantic_core.providers.wire.access import origin_of
 from support.clock import ManualClock
 from support.keys import canary

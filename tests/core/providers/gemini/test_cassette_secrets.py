@@ -10,7 +10,7 @@ import vcr
 
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.providers.gemini.keyring import GoogleKeyring
-from semantic_core.providers.port import EmbeddingRequest
+from semantic_core.providers.types import EmbeddingRequest
 from support.cassettes import (
     EMULATED,
     FOLDER,

@@ -13,7 +13,7 @@ from semantic_core.domain.errors import AuthError, ProviderError, RemoteNotFound
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.providers.gemini import Endpoint, GeminiBatchClient, read_results
 from semantic_core.providers.gemini.keyring import GoogleKeyring
-from semantic_core.providers.port import EmbeddingRequest, RemoteJob, RemoteState
+from semantic_core.providers.types import EmbeddingRequest, RemoteJob, RemoteState
 from support.cassettes import (
     FOLDER,
     NEUTRAL,

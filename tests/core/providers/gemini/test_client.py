@@ -35,12 +35,7 @@ from semantic_core.providers.gemini import request_encoder
 from semantic_core.providers.gemini.client import GeminiBatchClient
 from semantic_core.providers.gemini.endpoint import Endpoint
 from semantic_core.providers.gemini.keyring import GoogleKeyring
-from semantic_core.providers.port import (
-    EmbeddingRequest,
-    RemoteJob,
-    RemoteState,
-    Staged,
-)
+from semantic_core.providers.types import EmbeddingRequest, RemoteJob, RemoteState, Staged
 from support.clock import ManualClock
 from support.disk import no_file_larger_than
 from support.keys import canary

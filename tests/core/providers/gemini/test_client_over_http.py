@@ -48,7 +48,7 @@ from semantic_core.providers.gemini import (
     read_results,
     request_encoder,
 )
-from semantic_core.providers.port import EmbeddingRequest, RemoteJob, RemoteState, ResultLine
+from semantic_core.providers.types import EmbeddingRequest, RemoteJob, RemoteState, ResultLine
 from semantic_core.providers.wire.vectors import normalize
 from support.clock import ManualClock
 from support.keys import canary

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from semantic_core.domain.errors import ProviderProtocolError
 from semantic_core.providers.gemini.operations import read_operation
-from semantic_core.providers.port import RemoteJob, RemoteState
+from semantic_core.providers.types import RemoteJob, RemoteState
 
 NAME = "batches/mhx3lg2ai0mdohzj9nucbrqtumoppaeajt8u"
 RESULT = "files/batch-mhx3lg2ai0mdohzj9nucbrqtumoppaeajt8u"

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.providers.gemini.results import LONGEST_LINE, find_conflicting_keys, read_results
-from semantic_core.providers.port import ResultLine
+from semantic_core.providers.types import ResultLine
 
 SPEC = EmbeddingSpec(dimensions=3, normalized=False)
 KEY = "ab" * 32

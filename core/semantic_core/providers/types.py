@@ -1,0 +1,157 @@
+"""What goes to a provider and what it answers, as frozen values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from semantic_core.domain.statuses import TOO_LONG
+from semantic_core.domain.types import Vector
+
+
+class RemoteState(StrEnum):
+    """The state of a job at the provider.
+
+    A job that succeeded in part is SUCCEEDED or FAILED, with its counts and a result file.
+    """
+
+    QUEUED = "QUEUED"
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    EXPIRED = "EXPIRED"
+    CANCELLED = "CANCELLED"
+    UNKNOWN = "UNKNOWN"  #: a word not known here; never taken for an end
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddingRequest:
+    """One text to embed.
+
+    Attributes:
+        key: the content hash in hex; comes back with the result.
+        text: the exact text to embed, templates already applied.
+    """
+
+    key: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Staged:
+    """An input file at the provider.
+
+    Attributes:
+        name: its name there.
+        request_count: lines in it.
+        byte_count: its size.
+    """
+
+    name: str
+    request_count: int
+    byte_count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteFile:
+    """A file as the provider lists it.
+
+    Attributes:
+        name: its name there.
+        display_name: what it was uploaded as; for our input files that of their job.
+    """
+
+    name: str
+    display_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteJob:
+    """A batch job as the provider describes it.
+
+    Attributes:
+        name: its id there.
+        state: its state.
+        raw_state: the provider's word, kept for messages.
+        display_name: ours, by which a job is found again.
+        model: model id.
+        input_file: name of the input file, where the provider says it.
+        result_file: name of the result file, once there is one.
+        error_code: code of the job's error, if any.
+        error_message: the provider's reason, if any.
+        request_count: requests in the job, 0 if not said.
+        successful_count: requests done so far, 0 if not said.
+        failed_count: requests failed so far, 0 if not said.
+        created_at: epoch seconds, or None.
+        ended_at: epoch seconds, or None.
+        is_done: the provider says that it will not change any more.
+    """
+
+    name: str
+    state: RemoteState
+    raw_state: str
+    display_name: str | None = None
+    model: str | None = None
+    input_file: str | None = None
+    result_file: str | None = None
+    error_code: int | None = None
+    error_message: str | None = None
+    request_count: int = 0
+    successful_count: int = 0
+    failed_count: int = 0
+    created_at: float | None = None
+    ended_at: float | None = None
+    is_done: bool = False
+
+    @property
+    def is_barren(self) -> bool:
+        """Whether it ended without results: a result file counts, whatever the state says."""
+        return self.result_file is None and self.state in (
+            RemoteState.FAILED,
+            RemoteState.EXPIRED,
+            RemoteState.CANCELLED,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobListing:
+    """What one complete listing of the provider's jobs showed.
+
+    Attributes:
+        jobs: those that were asked for.
+        date: when the provider answered, by its own clock, in epoch seconds; None if it did not
+            say.
+    """
+
+    jobs: tuple[RemoteJob, ...]
+    date: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultLine:
+    """One checked line of a result file. Exactly one of ``vector`` and ``error`` is set.
+
+    Attributes:
+        key: the content hash in hex, or None for a line that names none.
+        vector: float32, finite, of the right size and not zero; normalised as the spec says.
+        token_count: tokens the provider counted, or None; with an unusable vector, too.
+        error: why there is no vector: the provider's words, or what is wrong with the line.
+        is_transient: sending the text again may help.
+        is_quota: the provider had no room for it, which says nothing about the text.
+        is_wrong_size: the line held a vector of another dimension.
+        is_refused: the error is the provider's: the text was not embedded, and not billed.
+    """
+
+    key: str | None
+    vector: Vector | None = None
+    token_count: int | None = None
+    error: str | None = None
+    is_transient: bool = False
+    is_quota: bool = False
+    is_wrong_size: bool = False
+    is_refused: bool = False
+
+    @property
+    def is_too_long(self) -> bool:
+        """Whether the model does not take the whole text, now or later."""
+        return self.error is not None and self.error.startswith(TOO_LONG)
