@@ -14,8 +14,9 @@ from typing import NamedTuple, Protocol
 
 from semantic_core.database.port import Connection
 from semantic_core.domain.spec import EmbeddingSpec
-from semantic_core.domain.types import Vector
+from semantic_core.domain.types import Explanation, Vector
 from semantic_core.filters import Filter
+from semantic_core.keywords import Question
 from semantic_core.vector_index import Hits, Ids
 
 # Each word of a search costs time in every row, and nobody types this many.
@@ -81,11 +82,11 @@ class Scope:
 
 
 class KeywordHits(Protocol):
-    """What was found for a text, as far as it is asked for."""
+    """What was found for a question, as far as it is asked for."""
 
     @property
-    def left_out(self) -> int:
-        """How many words have no part in the ranking because there are too many."""
+    def explanation(self) -> Explanation:
+        """Which words have a part in the ranking, and which have none."""
 
     def best(self, limit: int) -> list[int]:
         """Return the row keys that match best by BM25, best first, equals oldest first."""
@@ -106,22 +107,20 @@ class Keywords(Protocol):
     def search(
         self,
         connection: Connection,
-        text: str,
+        question: Question,
         *,
-        languages: tuple[str, ...],
         counted: Scope,
         returned: Scope,
     ) -> KeywordHits | None:
-        """Return what holds words of a text, or None if no row can.
+        """Return what holds words of a question, or None if no row can.
 
         Words are joined by OR. A word in more than a fifth of the rows has no part in the ranking
-        unless no other is left, and of the others at most `MOST_WORDS` have one, the rarest. For
-        what is a word or a phrase, see `semantic_core.keywords.ask`. No text is a syntax error.
+        unless no other is left, and of the others at most `MOST_WORDS` have one, the rarest. No
+        question is a syntax error.
 
         Args:
             connection: within a transaction.
-            text: what is looked for.
-            languages: those of its words in Latin letters.
+            question: what is looked for.
             counted: the rows that tell how common a word is.
             returned: the rows that may be returned.
         """

@@ -130,10 +130,14 @@ def build_tables(database: peewee.Database) -> Tables:
         space = ForeignKeyField(SpaceModel, index=False)
         spec = TextField()
         languages = TextField(default="en", constraints=[SQL("DEFAULT 'en'")])
+        # While its words are indexed anew: how they were, and the last chunk that is done.
+        former_languages = TextField(null=True)
+        reindexed_pk = IntegerField(null=True)
         created_at = DoubleField()
 
         class Meta:
             table_name = "collections"
+            constraints = (Check("(former_languages IS NULL) = (reindexed_pk IS NULL)"),)
 
     class DocumentModel(Base):
         """What was ingested, without its text."""

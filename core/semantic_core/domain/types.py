@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self, overload
 
@@ -163,6 +163,45 @@ class SearchResult:
         return self.chunk.is_stale
 
 
+def _no_passages(_: str) -> list[tuple[int, int]]:
+    return []
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """Which words of a search had a part in its ranking, and which had none.
+
+    Of a long run of Chinese, Japanese, Korean, Thai, Lao, Khmer or Burmese each pair of
+    characters is a word here.
+
+    Attributes:
+        ranked: hits are ranked by these.
+        too_common: these are in more than a fifth of the chunks that were asked, so they tell
+            nothing apart; chunks that hold no other word come last.
+        too_many: these are not among the 128 rarest, and chunks that hold no other come last.
+        unknown: no chunk that was asked holds these.
+        passages: returns where in a text the words stand, as (start, end) of each passage.
+    """
+
+    ranked: tuple[str, ...] = ()
+    too_common: tuple[str, ...] = ()
+    too_many: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+    passages: Callable[[str], list[tuple[int, int]]] = field(
+        default=_no_passages, repr=False, compare=False
+    )
+
+    def __str__(self) -> str:
+        said = {
+            "Ranked by": self.ranked,
+            "Too common to tell chunks apart": self.too_common,
+            f"Beyond the {len(self.ranked)} rarest": self.too_many,
+            "In no chunk that was asked": self.unknown,
+        }
+        parts = (f"{why}: {', '.join(words)}." for why, words in said.items() if words)
+        return " ".join(parts) or "No word was looked for."
+
+
 @dataclass(frozen=True, slots=True)
 class SearchResults(Sequence[SearchResult]):
     """Hits, best first, with what they are based on.
@@ -171,11 +210,18 @@ class SearchResults(Sequence[SearchResult]):
         hits: the results.
         coverage: states of all chunks in the collection.
         degraded: why the search used less than was asked for, or None.
+        explanation: which words it went by, and where a hit's text holds them:
+            ``results.explanation.passages(hit.chunk.text)``.
     """
 
     hits: tuple[SearchResult, ...] = ()
     coverage: Coverage = field(default_factory=Coverage)
     degraded: str | None = None
+    explanation: Explanation = field(default_factory=Explanation, repr=False)
+
+    def explain(self) -> str:
+        """Return in words what the search went by: which words counted, which did not, and why."""
+        return str(self.explanation)
 
     def because(self, reason: str | None) -> Self:
         """Return the same results with the reason for a missing query vector, if there is one."""

@@ -5,6 +5,7 @@ own tokenizer.
 """
 
 from semantic_core.keywords.index import IndexedWords, indexed_words
+from semantic_core.keywords.passages import passages
 from semantic_core.keywords.question import Phrase, Question, Term, ask
 from semantic_core.keywords.stems import DEFAULT_LANGUAGES, check_languages, read_languages
 
@@ -17,5 +18,6 @@ __all__ = [
     "ask",
     "check_languages",
     "indexed_words",
+    "passages",
     "read_languages",
 ]

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from semantic_core.keywords.folding import fold
-from semantic_core.keywords.identifiers import identifier_words
+from semantic_core.keywords.identifiers import name_parts, signed_names
 from semantic_core.keywords.scripts import bigrams, is_unspaced, runs
 from semantic_core.keywords.stems import DEFAULT_LANGUAGES, stems
 
@@ -43,11 +43,11 @@ def indexed_words(
         headings: what it stands under.
         languages: those of words in Latin letters.
     """
-    more = identifier_words(text)
-    if headings:
-        more.append(indexed_text(headings, languages) or headings)
-    words = indexed_text(text, languages)
-    return IndexedWords(words, " ".join(more)) if more else IndexedWords(words)
+    told = [] if headings is None else [headings]
+    more = [part.word for said in (text, *told) for part in name_parts(said)]
+    more = [indexed_text(said, languages) or said for said in (*more, *told)]
+    more += [name.word for said in (text, *told) for name in signed_names(said)]
+    return IndexedWords(indexed_text(text, languages), " ".join(more) or None)
 
 
 def indexed_text(text: str, languages: tuple[str, ...] = DEFAULT_LANGUAGES) -> str | None:

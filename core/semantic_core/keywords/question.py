@@ -42,55 +42,75 @@ class Question:
 
     Attributes:
         terms: what a text may hold, each once; the more the better.
+        words: the same as it was written, for people.
         first: texts that hold this come before all others.
+        languages: the sets of languages in which it is asked.
     """
 
-    terms: tuple[Term, ...]
+    terms: tuple[Term, ...] = ()
+    words: tuple[str, ...] = ()
     first: Phrase | None = None
+    languages: tuple[tuple[str, ...], ...] = (DEFAULT_LANGUAGES,)
 
 
-def ask(text: str, languages: tuple[str, ...] = DEFAULT_LANGUAGES) -> Question:
+def ask(text: str, *languages: tuple[str, ...]) -> Question:
     """Return what a text asks; no terms where it holds no word.
 
     A text in double quotes as a whole is one phrase. A short run of a script without spaces is
     one, too. A longer run asks for each of its pairs of characters, and if it is the whole
     question, texts that hold it as it stands come first. Words joined by signs, as in
     ``postgresql.conf``, ask for each of them and for all side by side.
+
+    Args:
+        text: any text.
+        languages: those of words in Latin letters, English if none are given; several sets where
+            texts may be indexed by any of them.
     """
+    sets = languages or (DEFAULT_LANGUAGES,)
     stripped = text.strip()
     if len(stripped) > 2 and stripped[0] == stripped[-1] == '"' and '"' not in stripped[1:-1]:
-        phrase = _phrase(runs(fold(stripped, accents=True)), languages)
-        return Question(((phrase,),)) if phrase.words else Question(())
-    terms: dict[Term, None] = {}
+        parts = runs(fold(stripped, accents=True))
+        return (
+            Question((_phrase(parts, sets),), (stripped[1:-1],), None, sets)
+            if parts
+            else Question()
+        )
+    terms: dict[Term, str] = {}
     all_runs: list[str] = []
     for piece in stripped.split():
         parts = runs(fold(piece, accents=True))
         all_runs += parts
-        terms |= dict.fromkeys((Phrase((name,)),) for name in signed_names(piece))
+        terms |= {(Phrase((name.word,)),): piece for name in signed_names(piece)}
         if 1 < len(parts) <= _MOST_PARTS and not any(map(is_unspaced, parts)):
-            terms[(_phrase(parts, languages),)] = None
+            terms[_phrase(parts, sets)] = piece
         for run in parts:
-            terms |= dict.fromkeys(_terms(run, languages))
+            terms |= _terms(run, sets)
     first = None
     if len(all_runs) == 1 and is_unspaced(all_runs[0]) and 1 < len(terms) <= _LONGEST_QUESTION:
-        first = _phrase(all_runs, languages)
-    return Question(tuple(terms), first)
+        (first,) = _phrase(all_runs, sets)
+    return Question(tuple(terms), tuple(terms.values()), first, sets)
 
 
-def _terms(run: str, languages: tuple[str, ...]) -> list[Term]:
+def _terms(run: str, sets: tuple[tuple[str, ...], ...]) -> dict[Term, str]:
     if not is_unspaced(run):
-        return [tuple(Phrase((form,)) for form in stems(run, languages))]
+        forms = dict.fromkeys(form for languages in sets for form in stems(run, languages))
+        return {tuple(Phrase((form,)) for form in forms): run}
     if len(characters(run)) <= _LONGEST_WORD:
-        return [(_phrase([run], languages),)]
-    return [(Phrase((pair,)),) for pair in bigrams(run)[:-1]]
+        return {_phrase([run], sets): run}
+    return {(Phrase((pair,)),): pair for pair in bigrams(run)[:-1]}
 
 
-def _phrase(parts: list[str], languages: tuple[str, ...]) -> Phrase:
-    """Return runs side by side, where the first and the last may go on in the text."""
+def _phrase(parts: list[str], sets: tuple[tuple[str, ...], ...]) -> Term:
+    """Return runs side by side, once for each different form they have."""
+    return tuple(dict.fromkeys(_side_by_side(parts, languages) for languages in sets))
+
+
+def _side_by_side(parts: list[str], languages: tuple[str, ...]) -> Phrase:
+    """Return runs as they are indexed; the first and the last may go on in the text."""
     words: list[str] = []
     for run in parts:
         words += bigrams(run) if is_unspaced(run) else stems(run, languages)[:1]
-    if not parts or not is_unspaced(parts[-1]):
+    if not is_unspaced(parts[-1]):
         return Phrase(tuple(words))
     if len(characters(parts[-1])) == 1:
         return Phrase(tuple(words), is_prefix=True)

@@ -73,7 +73,7 @@ def stems(word: str, languages: tuple[str, ...]) -> tuple[str, ...]:
     bare = unaccented(word)
     name = _BY_SCRIPT.get(script(word[0]))
     if name is not None:
-        return (_stem(name, bare),)
+        return (stem(name, bare),)
     found: dict[str, None] = {}
     for language in languages:
         if language == ENGLISH:
@@ -81,7 +81,7 @@ def stems(word: str, languages: tuple[str, ...]) -> tuple[str, ...]:
             continue
         # The stemmer looks at accents, which a question may lack.
         for form in dict.fromkeys((word, bare)):
-            found[unaccented(_stem(LANGUAGES[language], form)) + STEMMED] = None
+            found[unaccented(stem(LANGUAGES[language], form)) + STEMMED] = None
     return tuple(found)
 
 
@@ -98,7 +98,8 @@ _stemmers = _Stemmers()
 _LONGEST = 64
 
 
-def _stem(language: str, word: str) -> str:
+def stem(language: str, word: str) -> str:
+    """Return the stem of a word by one of Snowball's stemmers."""
     if len(word) > _LONGEST:
         return word
     stemmer = _stemmers.made.get(language)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Self
 
 from semantic_core.database.strategies import Database
@@ -64,11 +64,39 @@ class BaseVectorStore(ABC):
             spec: how its texts become vectors; None opens whatever is there, or creates it
                 with the default spec.
             languages: those of words in Latin letters, such as ``("en", "de")``, so that a word
-                is found in every form; None for English. One that exists keeps what it has. The
-                letters of other scripts tell their language.
+                is found in every form; None for English. One that exists keeps what it has until
+                `reindex`. The letters of other scripts tell their language.
 
         Raises:
             SpecMismatchError: it exists with another spec; the message names both.
+            InvalidInputError: there is no stemmer for a language.
+        """
+
+    @abstractmethod
+    def reindex(
+        self,
+        name: str = DEFAULT_COLLECTION,
+        *,
+        languages: Iterable[str],
+        progress: Callable[[int], object] | None = None,
+    ) -> int:
+        """Change the languages of a collection, and index its words anew.
+
+        Each page of 1,000 chunks is a transaction. Searches, which ask in both ways meanwhile,
+        and saves go on. After an interrupt or a crash the same call goes on where it was, and
+        with other languages once that is done. Where nothing is to be changed it does nothing.
+        No vector is touched, so it costs nothing.
+
+        Args:
+            name: which collection.
+            languages: those of words in Latin letters, as in `collection`.
+            progress: is given after each page how many chunks this call has indexed.
+
+        Returns:
+            How many chunks this call has indexed.
+
+        Raises:
+            UnknownCollectionError: there is no such collection; it names those there are.
             InvalidInputError: there is no stemmer for a language.
         """
 

@@ -32,6 +32,8 @@ class Collection:
             the first vector fixed them.
         space_id: the row of its vector space.
         languages: those of its words in Latin letters, for the keyword index.
+        former_languages: those of what `BaseVectorStore.reindex` did not come to yet; None where
+            none is under way.
     """
 
     id: int
@@ -39,6 +41,7 @@ class Collection:
     spec: EmbeddingSpec
     space_id: int
     languages: tuple[str, ...] = DEFAULT_LANGUAGES
+    former_languages: tuple[str, ...] | None = None
 
 
 def find_collection(connection: Connection, name: str) -> Collection | None:
@@ -51,15 +54,32 @@ def find_collection(connection: Connection, name: str) -> Collection | None:
     if not name.strip():
         raise InvalidInputError("A collection's name is blank. Give it a name.")
     row = connection.execute(
-        "SELECT c.id, c.spec, c.space_id, s.dimensions, c.languages FROM collections c "
-        "JOIN spaces s ON s.id = c.space_id WHERE c.name = ?",
+        "SELECT c.id, c.spec, c.space_id, s.dimensions, c.languages, c.former_languages "
+        "FROM collections c JOIN spaces s ON s.id = c.space_id WHERE c.name = ?",
         (name,),
     ).fetchone()
     if row is None:
         return None
-    spec = replace(EmbeddingSpec.from_json(row[1]), dimensions=row[3])
-    languages = read_languages(str(row[4]))
-    return Collection(id=row[0], name=name, spec=spec, space_id=row[2], languages=languages)
+    return Collection(
+        id=row[0],
+        name=name,
+        spec=replace(EmbeddingSpec.from_json(row[1]), dimensions=row[3]),
+        space_id=row[2],
+        languages=read_languages(str(row[4])),
+        former_languages=None if row[5] is None else read_languages(str(row[5])),
+    )
+
+
+def asked_languages(connection: Connection, collection_id: int) -> list[tuple[str, ...]]:
+    """Return the languages in which words are asked: two sets of them during a reindex.
+
+    Read in the snapshot that is searched, so that no chunk is missed for one that another process
+    has just begun.
+    """
+    rows = connection.execute(
+        "SELECT languages, former_languages FROM collections WHERE id = ?", (collection_id,)
+    )
+    return [read_languages(str(text)) for row in rows for text in row if text is not None]
 
 
 def get_collection(connection: Connection, name: str) -> Collection:
@@ -173,8 +193,8 @@ def check_asked(
         check_spec(collection, spec)
     if languages not in (None, collection.languages):
         _log.warning(
-            "Collection %r keeps its languages, %s; %s were asked for. Its words are indexed in "
-            "those: save the texts into a new collection to change them.",
+            "Collection %r keeps its languages, %s; %s were asked for. To change them: "
+            "store.reindex(name, languages=...) or semcore reindex.",
             collection.name,
             ", ".join(collection.languages),
             ", ".join(languages or ()),

@@ -19,7 +19,8 @@ from semantic_core.database.sqlite.words import (
 from semantic_core.database.strategies import MOST_WORDS, Said, Scope, Sql
 from semantic_core.domain.errors import DatabaseCorruptError
 from semantic_core.domain.pages import pages
-from semantic_core.keywords import Question, Term, ask
+from semantic_core.domain.types import Explanation
+from semantic_core.keywords import Question, Term
 from semantic_core.vector_index import Ids
 
 # A word found in more than a fifth of what is asked tells nothing apart and costs the most.
@@ -75,15 +76,14 @@ class FullText:
     def search(
         self,
         connection: Connection,
-        text: str,
+        question: Question,
         *,
-        languages: tuple[str, ...],
         counted: Scope,
         returned: Scope,
     ) -> FoundWords | None:
-        """Return what holds words of a text, or None if no row can; see `Keywords.search`."""
+        """Return what holds words of a question, or None if no row can; see `Keywords.search`."""
         asked = _rows_of(counted)
-        words = choose_words(connection, ask(text, languages), asked, total=counted.total)
+        words = choose_words(connection, question, asked, total=counted.total)
         if words is None:
             return None
         rows = asked if returned is counted else _rows_of(returned)
@@ -116,7 +116,7 @@ class FoundWords:
     """
 
     def __init__(self, connection: Connection, words: Words, rows: Sql) -> None:
-        self.left_out = words.left_out
+        self.explanation = words.explanation
         self._connection = connection
         self._words = words
         self._rows = rows
@@ -179,13 +179,13 @@ class Words:
         first: the FTS5 expression whose matches come before all others, or None.
         ranking: the one whose matches have a rank.
         filling: expressions whose matches come after those, in this order.
-        left_out: how many words have no part in the ranking because there are too many.
+        explanation: the same, for people.
     """
 
     first: str | None = None
     ranking: str
     filling: tuple[str, ...] = ()
-    left_out: int = 0
+    explanation: Explanation
 
 
 def choose_words(
@@ -196,7 +196,7 @@ def choose_words(
         return None
     terms = [_expression(term) for term in question.terms]
     if len(terms) == 1:
-        return Words(ranking=terms[0])
+        return Words(ranking=terms[0], explanation=Explanation(ranked=question.words))
     most = total // COMMON_SHARE
     counts = _count_words(connection, terms, rows, bound=max(most, _COUNTED) + 1)
     # sorted() is stable: of equally rare words the first comes first.
@@ -204,13 +204,20 @@ def choose_words(
     telling = [word for word in found if counts[word] <= most] or found
     if not telling:
         return None
-    parts = [*pages(telling, MOST_WORDS), *pages(found[len(telling) :], MOST_WORDS)]
+    common = found[len(telling) :]
+    parts = [*pages(telling, MOST_WORDS), *pages(common, MOST_WORDS)]
     ranking, *filling = (" OR ".join(part) for part in parts)
+    written = dict(zip(terms, question.words, strict=True))
     return Words(
         first=None if question.first is None else _expression((question.first,)),
         ranking=ranking,
         filling=tuple(filling),
-        left_out=max(0, len(telling) - MOST_WORDS),
+        explanation=Explanation(
+            ranked=tuple(map(written.__getitem__, telling[:MOST_WORDS])),
+            too_many=tuple(map(written.__getitem__, telling[MOST_WORDS:])),
+            too_common=tuple(map(written.__getitem__, common)),
+            unknown=tuple(written[word] for word in terms if not counts[word]),
+        ),
     )
 
 

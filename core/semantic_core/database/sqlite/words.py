@@ -15,7 +15,7 @@ _AS_IT_STANDS = IndexedWords()
 
 def add_words(connection: Connection, rows: Iterable[Said]) -> None:
     """Keep the words of chunks, within a transaction."""
-    made = [(pk, *words) for pk, words in _made(rows) if words != _AS_IT_STANDS]
+    made = [(row.pk, *words) for row in rows if (words := _words(row)) != _AS_IT_STANDS]
     if made:
         connection.executemany(
             "INSERT INTO chunk_words (chunk_pk, text, more) VALUES (?, ?, ?)", made
@@ -31,39 +31,35 @@ def remove_words(connection: Connection, pks: Sequence[int]) -> None:
 def rebuild_words(connection: Connection) -> None:
     """Make the words of all chunks anew."""
     connection.execute("DELETE FROM chunk_words")
-    for page in _pages(connection):
-        add_words(connection, [said for said, _ in page])
+    for page in pages(_all(connection)):
+        add_words(connection, [said for said, _, _ in page])
 
 
 def count_wrong_words(connection: Connection) -> int:
-    """Return for how many chunks other words are kept than are made of their text now."""
+    """Return for how many chunks other words are kept than are made of their text now.
+
+    During a reindex they may be those of the former languages.
+    """
     return sum(
-        words != kept
-        for page in _pages(connection)
-        for (_, words), (_, kept) in zip(_made(said for said, _ in page), page, strict=True)
+        kept != _words(said) and (former is None or kept != _words(former))
+        for said, former, kept in _all(connection)
     )
 
 
-def _made(rows: Iterable[Said]) -> Iterator[tuple[int, IndexedWords]]:
-    for pk, text, source, languages in rows:
-        headings = None if source is None else _headings(text, source)
-        yield pk, indexed_words(text, headings=headings, languages=languages)
+def _words(said: Said) -> IndexedWords:
+    _, text, source, languages = said
+    # What stands before the text in what is embedded for it.
+    headings = source[: len(source) - len(text)] if source and source.endswith(text) else None
+    return indexed_words(text, headings=headings, languages=languages)
 
 
-def _headings(text: str, source: str) -> str | None:
-    """Return what stands before the text in what is embedded for it, or None."""
-    return source[: len(source) - len(text)] if source.endswith(text) else None
-
-
-def _pages(connection: Connection) -> Iterator[list[tuple[Said, IndexedWords]]]:
-    """Yield what chunks say, each with the words that are kept of it."""
-    rows = connection.execute(
-        "SELECT c.pk, c.text, c.vector_source, k.languages, w.text, w.more "
+def _all(connection: Connection) -> Iterator[tuple[Said, Said | None, IndexedWords]]:
+    """Yield what each chunk says, and in former languages, and the words that are kept of it."""
+    for pk, text, source, languages, former, *kept in connection.execute(
+        "SELECT c.pk, c.text, c.vector_source, k.languages, k.former_languages, w.text, w.more "
         "FROM chunks c JOIN collections k ON k.id = c.collection_id "
         "LEFT JOIN chunk_words w ON w.chunk_pk = c.pk"
-    )
-    for page in pages(rows):
-        yield [
-            (Said(pk, text, source, read_languages(str(languages))), IndexedWords(*kept))
-            for pk, text, source, languages, *kept in page
-        ]
+    ):
+        said = Said(pk, text, source, read_languages(str(languages)))
+        once = None if former is None else said._replace(languages=read_languages(str(former)))
+        yield said, once, IndexedWords(*kept)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from semantic_core.domain.statuses import SearchMode
 from semantic_core.domain.types import (
     NO_QUERY_VECTOR,
     Coverage,
+    Explanation,
     SearchResult,
     SearchResults,
     StoredChunk,
@@ -27,8 +29,9 @@ from semantic_core.domain.types import (
     VectorLike,
 )
 from semantic_core.domain.validation import check_vector, fraction, whole_number
+from semantic_core.keywords import ask, passages
 from semantic_core.store.base import FilterLike
-from semantic_core.store.collections import Collection
+from semantic_core.store.collections import Collection, asked_languages
 from semantic_core.store.reading.rank import Ranked, by_both, by_keyword, by_vector, filled
 from semantic_core.store.reading.read import choose, read_chunks, read_coverage
 from semantic_core.vector_index import Hits
@@ -57,7 +60,6 @@ class Query:
         alpha: weight of the vector list in hybrid mode.
         fill_pending: whether keyword hits without a vector join a vector search.
         exact: whether vectors are compared without a first pass that may miss one.
-        languages: those of the words in the text.
     """
 
     text: str | None
@@ -68,7 +70,6 @@ class Query:
     alpha: float
     fill_pending: bool
     exact: bool
-    languages: tuple[str, ...]
 
     @property
     def is_by_vector(self) -> bool:
@@ -124,7 +125,6 @@ def check_query(
         alpha=fraction(alpha, what="alpha"),
         fill_pending=pending == "keyword",
         exact=exact,
-        languages=collection.languages,
     )
 
 
@@ -146,7 +146,7 @@ def search(
             )
             nearest = _pairs(found)
         coverage = read_coverage(connection, collection.id)
-        ranked, left_out = _rank(
+        ranked, explanation = _rank(
             database, connection, query, nearest=nearest, rows=rows, coverage=coverage
         )
         chunks = read_chunks(connection, among("c.pk", [hit.pk for hit in ranked]))
@@ -160,11 +160,12 @@ def search(
         reasons.append(NO_QUERY_VECTOR)
     if is_blind:
         reasons.append(_NOTHING_TO_COMPARE)
-    if left_out:
+    if explanation.too_many:
         reasons.append(
-            f"too many words: ranked by the {MOST_WORDS} rarest, without {left_out} more"
+            f"too many words: ranked by the {MOST_WORDS} rarest, without "
+            f"{len(explanation.too_many)} more"
         )
-    return SearchResults(_hits(ranked, chunks), coverage, "; ".join(reasons) or None)
+    return SearchResults(_hits(ranked, chunks), coverage, "; ".join(reasons) or None, explanation)
 
 
 def search_many(
@@ -214,23 +215,20 @@ def _rank(
     nearest: list[tuple[int, float]],
     rows: Rows,
     coverage: Coverage,
-) -> tuple[list[Ranked], int]:
-    """Return the hits, and how many words were left out of their ranking."""
+) -> tuple[list[Ranked], Explanation]:
+    """Return the hits, and which words they were ranked by."""
     # With a vector for every chunk there is nobody to look for by words.
     joins = query.fill_pending and coverage.by_vector < 1.0
     is_plain = query.is_by_vector and not query.is_fused
-    found = None
+    found, explanation = None, Explanation()
     if query.text is not None and query.limit and (joins or not is_plain):
         counted, returned = rows.scopes(coverage.total, by_vector=query.is_by_vector)
-        found = database.keywords.search(
-            connection,
-            query.text,
-            languages=query.languages,
-            counted=counted,
-            returned=returned,
-        )
+        question = ask(query.text, *asked_languages(connection, query.where.collection_id))
+        found = database.keywords.search(connection, question, counted=counted, returned=returned)
+        explanation = Explanation(unknown=question.words) if found is None else found.explanation
+        explanation = replace(explanation, passages=partial(passages, question))
     if found is None:
-        return by_vector(nearest, [], limit=query.limit), 0
+        return by_vector(nearest, [], limit=query.limit), explanation
     best = found.best(query.depth)
     waiting = _without_vector(connection, best) if query.is_by_vector else set()
     if not query.is_by_vector:
@@ -248,7 +246,7 @@ def _rank(
             bare = _without_vector(connection, more)
             more = [pk for pk in more if pk in bare]
         ranked = filled(ranked, more, limit=query.limit)
-    return ranked, found.left_out
+    return ranked, explanation
 
 
 def _without_vector(connection: Connection, pks: list[int]) -> set[int]:

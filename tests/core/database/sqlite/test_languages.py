@@ -135,3 +135,87 @@ def test_a_collection_has_its_own_languages_and_keeps_them(
     with pytest.raises(InvalidInputError, match="languages"):
         store.collection("other", languages=["klingon"])
     assert store.find("other") is None
+
+
+def _reindex_until(store: PeeweeVectorStore, languages: list[str], stop_after: int) -> None:
+    """Reindex, and die after so many chunks."""
+
+    def stop(done: int) -> None:
+        if done >= stop_after:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        store.reindex(languages=languages, progress=stop)
+
+
+def test_a_reindex_that_dies_goes_on_and_every_word_is_found_throughout(
+    store: PeeweeVectorStore,
+) -> None:
+    texts = [f"Haus running {n}" for n in range(2500)]
+    store.save([Chunk(id=text, text=text) for text in texts])
+    store.save([Chunk(text="Häuser")], collection="other")
+
+    def check() -> None:
+        for asked in ("Haus", "runs", '"Haus running"'):
+            assert len(store.search(text=asked, mode="keyword", limit=9999)) == len(texts), asked
+        check_full_text(store)
+        with store.database.transaction() as connection:
+            store.database.keywords.check(connection)
+
+    _reindex_until(store, ["de", "en"], 1000)
+    found = store.find()
+    assert found is not None
+    assert (found.languages, found.former_languages) == (("de", "en"), ("en",))
+    check()
+    store.save([Chunk(id=text, text=f"{text} Gärten") for text in (texts[0], texts[2000])])
+    store.delete(ids=[texts.pop(2400), texts.pop(500)])
+    check()
+    assert store.reindex(languages=["de", "en"]) == 1499
+    check()
+    assert len(_found(store, "Garten")) == 2
+    assert store.reindex(languages=["de", "en"]) == 0
+    assert store.search(text="Haus", mode="keyword", collection="other").hits == ()
+
+
+def test_a_reindex_to_other_languages_first_ends_the_one_under_way(
+    store: PeeweeVectorStore,
+) -> None:
+    store.save([Chunk(text=f"Häuser maisons {n}") for n in range(1100)])
+    _reindex_until(store, ["de"], 1000)
+    assert store.reindex(languages=["fr"]) == 100 + 1100
+    found = store.find()
+    assert found is not None
+    assert (found.languages, found.former_languages) == (("fr",), None)
+    assert len(store.search(text="maison", mode="keyword", limit=9999)) == 1100
+    check_full_text(store)
+
+
+def test_a_search_explains_which_words_counted(store: PeeweeVectorStore) -> None:
+    store.save([Chunk(text=f"the Vögel {n}" + " ключами" * (n < 2)) for n in range(10)])
+    words = store.search(text="the ключ nowhere vogel", mode="keyword").explanation
+    assert (words.ranked, words.too_common, words.unknown) == (
+        ("ключ",),
+        ("the", "vogel"),
+        ("nowhere",),
+    )
+    assert store.search(text="nowhere at").explanation.unknown == ("nowhere", "at")
+    assert store.search(text="ключи").explain() == "Ranked by: ключи."
+    assert store.search(text="!").explain() == "No word was looked for."
+    asked = " ".join(f"word{n}" for n in range(200))
+    store.save([Chunk(text=asked)])
+    words = store.search(text=asked, mode="keyword").explanation
+    assert (len(words.ranked), len(words.too_many)) == (128, 72)
+
+
+def test_hits_can_be_highlighted(store: PeeweeVectorStore) -> None:
+    store.collection("texts", SPEC, languages=["en", "de"])
+    text = "Running through die HÄUSER: 请使用Python编写."
+    store.save([Chunk(text=text)], collection="texts")
+    for asked, passages in {
+        "run Haus": ["Running", "HÄUSER"],
+        "用 python": ["用", "Python"],
+        '"die Häuser"': ["die HÄUSER"],
+    }.items():
+        results = store.search(text=asked, mode="keyword", collection="texts")
+        found = results.explanation.passages(results[0].chunk.text)
+        assert [text[start:end] for start, end in found] == passages

@@ -1,0 +1,76 @@
+"""Indexing a collection's words anew in other languages, page by page.
+
+Where it is stands in the database, so that whoever asks again goes on from there. Until the end
+words are asked in both ways, see `asked_languages`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from semantic_core.database.port import Connection
+from semantic_core.database.strategies import Database, Said
+from semantic_core.domain.pages import PAGE
+from semantic_core.store.collections import Collection, get_collection
+
+
+def reindex(
+    database: Database, name: str, languages: tuple[str, ...], tell: Callable[[int], object]
+) -> int:
+    """Give a collection other languages; one that is under way is brought to its end first.
+
+    Args:
+        database: where it is; each page is a transaction of its own.
+        name: which collection.
+        languages: checked ones.
+        tell: is given after each page how many chunks are done.
+
+    Returns:
+        How many chunks were indexed anew.
+    """
+    done, has_begun = 0, False
+    while True:
+        with database.transaction() as connection:
+            collection = get_collection(connection, name)
+            if collection.former_languages is None:
+                # Another caller may want other languages: each begins once, so both end.
+                if has_begun or collection.languages == languages:
+                    return done
+                collection, has_begun = _begin(connection, collection, languages), True
+            done += _index_page(database, connection, collection)
+        tell(done)
+
+
+def _begin(
+    connection: Connection, collection: Collection, languages: tuple[str, ...]
+) -> Collection:
+    connection.execute(
+        "UPDATE collections SET languages = ?, former_languages = languages, reindexed_pk = 0 "
+        "WHERE id = ?",
+        (" ".join(languages), collection.id),
+    )
+    return replace(collection, languages=languages, former_languages=collection.languages)
+
+
+def _index_page(database: Database, connection: Connection, collection: Collection) -> int:
+    rows = connection.execute(
+        "SELECT pk, text, vector_source FROM chunks "
+        # The plus keeps SQLite from an index by which it would sort the collection for each page.
+        "WHERE +collection_id = ? AND pk > (SELECT reindexed_pk FROM collections WHERE id = ?) "
+        "ORDER BY pk LIMIT ?",
+        (collection.id, collection.id, PAGE),
+    ).fetchall()
+    said = [Said(pk, text, source, collection.languages) for pk, text, source in rows]
+    database.keywords.remove(connection, [row.pk for row in said])
+    database.keywords.add(connection, said)
+    if len(rows) == PAGE:
+        connection.execute(
+            "UPDATE collections SET reindexed_pk = ? WHERE id = ?", (said[-1].pk, collection.id)
+        )
+    else:
+        connection.execute(
+            "UPDATE collections SET former_languages = NULL, reindexed_pk = NULL WHERE id = ?",
+            (collection.id,),
+        )
+    return len(rows)
