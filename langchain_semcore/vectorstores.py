@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Self
 
 from langchain_core.documents import Document
@@ -67,6 +68,9 @@ class SemcoreVectorStore(VectorStore):
             `"async"` saves documents PENDING, for the next batch; `"sync"` embeds them first.
         spec: EmbeddingSpec | None
             What the collection's vectors are made with, where `embedding` does not tell.
+        languages: Sequence[str] | None
+            Those of words in Latin letters, such as `["en", "de"]`, so that a word is found by
+            keyword in every form; English if left out. A collection keeps what it was made with.
 
     Instantiate:
         ```python
@@ -141,19 +145,21 @@ class SemcoreVectorStore(VectorStore):
         collection: str = DEFAULT_COLLECTION,
         mode: str = "async",
         spec: EmbeddingSpec | None = None,
+        languages: Sequence[str] | None = None,
     ) -> None:
         check_mode(mode, embedding)
-        self._wanted_spec = choose_spec(embedding, spec)
+        wanted = choose_spec(embedding, spec)
         self._owns_store = not isinstance(store, BaseVectorStore)
         self.store = store if isinstance(store, BaseVectorStore) else PeeweeVectorStore(store)
         self.collection = collection
         self.mode = mode
         self.searcher = Searcher(self.store, collection, embedding)
         self._embedding = embedding
+        self._open = partial(self.store.collection, collection, wanted, languages=languages)
         try:
             # Only looked at: the first save makes it.
             if self.store.find(collection) is not None:
-                self.store.collection(collection, self._wanted_spec)
+                self._open()
         except BaseException:
             self.close()
             raise
@@ -232,7 +238,7 @@ class SemcoreVectorStore(VectorStore):
         """
         kwargs.pop("batch_size", None)
         refuse_options("add_texts()", kwargs)
-        self.store.collection(self.collection, self._wanted_spec)
+        self._open()
         embedding = self._embedding if self.mode == "sync" else None
         chunks = to_chunks(texts, metadatas, ids)
         return save_chunks(self.store, chunks, collection=self.collection, embedding=embedding)
@@ -251,7 +257,7 @@ class SemcoreVectorStore(VectorStore):
         the collection's size for each text; everything else is as in `add_texts`.
         """
         chunks = with_vectors(to_chunks(texts, metadatas, ids), embeddings)
-        self.store.collection(self.collection, self._wanted_spec)
+        self._open()
         return save_chunks(self.store, chunks, collection=self.collection, embedding=None)
 
     async def aadd_embeddings(

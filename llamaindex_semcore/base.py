@@ -59,6 +59,9 @@ class SemcoreVectorStore(BasePydanticVectorStore):
             collection has; a new one gets gemini-embedding-001 with 768 dimensions. For nodes
             that come with the vectors of another embed model, of whatever size:
             ``EmbeddingSpec.external("its name")``.
+        languages (Optional[Sequence[str]]): those of words in Latin letters, such as
+            ``["en", "de"]``, so that a word is found by keyword in every form. Defaults to
+            English for a new collection; one that exists keeps what it was made with.
         pending (str): "keyword" lets nodes that have no vector yet be found by keyword in the
             modes default and mmr; "skip" leaves them out. Defaults to "keyword".
 
@@ -102,6 +105,7 @@ class SemcoreVectorStore(BasePydanticVectorStore):
     _client: BaseVectorStore = PrivateAttr()
     _owns_client: bool = PrivateAttr()
     _wanted_spec: EmbeddingSpec | None = PrivateAttr(default=None)
+    _languages: Sequence[str] | None = PrivateAttr(default=None)
 
     def __init__(
         self,
@@ -109,6 +113,7 @@ class SemcoreVectorStore(BasePydanticVectorStore):
         collection: str = DEFAULT_COLLECTION,
         *,
         spec: EmbeddingSpec | None = None,
+        languages: Sequence[str] | None = None,
         pending: PendingRule = "keyword",
         **kwargs: Any,
     ) -> None:
@@ -123,8 +128,8 @@ class SemcoreVectorStore(BasePydanticVectorStore):
                 **kwargs,
             )
             # Only looked at: the first add makes it.
-            if spec is not None and client.find(collection) is not None:
-                client.collection(collection, spec)
+            if client.find(collection) is not None:
+                client.collection(collection, spec, languages=languages)
         except BaseException:
             if not is_open:
                 client.close()
@@ -132,6 +137,7 @@ class SemcoreVectorStore(BasePydanticVectorStore):
         self._client = client
         self._owns_client = not is_open
         self._wanted_spec = spec
+        self._languages = languages
 
     @classmethod
     def from_params(
@@ -383,7 +389,11 @@ class SemcoreVectorStore(BasePydanticVectorStore):
         # The client is pickled as where its database is, and opens that where it is loaded.
         state = BaseModel.__getstate__(self)
         state["__pydantic_private__"] = None
-        state["__dict__"] |= {"store": self._client, "spec": self._wanted_spec}
+        state["__dict__"] |= {
+            "store": self._client,
+            "spec": self._wanted_spec,
+            "languages": self._languages,
+        }
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -391,4 +401,4 @@ class SemcoreVectorStore(BasePydanticVectorStore):
         self._owns_client = True
 
     def _create(self) -> None:
-        self._client.collection(self.collection, self._wanted_spec)
+        self._client.collection(self.collection, self._wanted_spec, languages=self._languages)

@@ -42,6 +42,8 @@ class SemanticCore:
         keyring: the default key embeds queries and ``mode="sync"`` documents; without one,
             saving and keyword search still work.
         collection: which collection of the store to use.
+        languages: those of words in Latin letters, such as ``("en", "de")``, of a collection that
+            ingesting makes; None for English. One that exists keeps its own.
         embedder: how to embed live; None for Google's endpoint, or the one that
             ``GOOGLE_GEMINI_BASE_URL`` names.
         splitter: how documents become chunks; None for paragraphs and sentences of up to the
@@ -54,12 +56,14 @@ class SemanticCore:
         keyring: Keyring | None = None,
         *,
         collection: str = DEFAULT_COLLECTION,
+        languages: Sequence[str] | None = None,
         embedder: Embedder | None = None,
         splitter: Splitter | None = None,
     ) -> None:
         self.store = store
         self.keyring: Keyring = keyring or GoogleKeyring()
         self.collection = collection
+        self.languages = languages
         self.embedder: Embedder = embedder or GeminiEmbedder(self.keyring)
         self.splitter = splitter or Splitter()
         self._owns_embedder = embedder is None
@@ -141,6 +145,7 @@ class SemanticCore:
         ingestion = Ingestion(
             self.store,
             collection=self.collection,
+            languages=self.languages,
             splitter=self.splitter,
             embedder=self.embedder if mode == "sync" else None,
             raise_at_once=is_one,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 
 import pytest
@@ -163,6 +164,25 @@ def test_a_collection_gets_the_spec_of_its_adapter_with_the_first_save(
         "given": 5,
         "index": 128,
     }
+
+
+def test_a_collection_gets_the_languages_of_its_adapter_and_keeps_them(
+    store: PeeweeVectorStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    languages = ["de", "en"]
+    chain = langchain_semcore.SemcoreVectorStore(store, collection="chain", languages=languages)
+    index = llamaindex_semcore.SemcoreVectorStore(store, "index", languages=languages)
+    core = SemanticCore(store, GoogleKeyring(), collection="core", languages=languages)
+    assert store.collections() == []
+    chain.add_texts(["Häuser"])
+    pickle.loads(pickle.dumps(index)).add([TextNode(text="Häuser")])
+    core.ingest(Document(content="Häuser"))
+    for made in store.collections():
+        assert made.languages == ("de", "en")
+        assert len(store.search(text="Haus", collection=made.name)) == 1
+    langchain_semcore.SemcoreVectorStore(store, collection="index", languages=["fr"])
+    llamaindex_semcore.SemcoreVectorStore(store, "chain", languages=["fr"])
+    assert caplog.text.count("keeps its languages, de, en; fr were asked for") == 2
 
 
 def test_the_terminal_names_what_there_is(

@@ -1,7 +1,8 @@
-"""Commands that look after a database: backup and doctor."""
+"""Commands that look after a database: backup, reindex and doctor."""
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -11,19 +12,24 @@ from semantic_core.cli.options import (
     DEFAULT_DB,
     AsJson,
     BaseUrl,
+    CollectionName,
     Db,
     MonthlyBudget,
     check_there,
+    language_names,
     open_manager,
 )
-from semantic_core.cli.output import FAILED, print_json, say
+from semantic_core.cli.output import FAILED, errors, print_json, say
 from semantic_core.doctor import examine
-from semantic_core.store import PeeweeVectorStore
+from semantic_core.store import DEFAULT_COLLECTION, PeeweeVectorStore
+from semantic_core.views.progress import open_bar
+from semantic_core.views.wording import counted
 
 
 def register(app: typer.Typer) -> None:
     """Add these commands."""
     app.command()(backup)
+    app.command()(reindex)
     app.command()(doctor)
 
 
@@ -39,6 +45,32 @@ def backup(
     with PeeweeVectorStore(db) as store:
         store.backup(target, overwrite=overwrite)
     say(f"Saved a copy of {db} as {target} ({target.stat().st_size:,} bytes).")
+
+
+def reindex(
+    languages: Annotated[
+        str, typer.Argument(help="Languages of words in Latin letters, such as en,de.")
+    ],
+    db: Db = DEFAULT_DB,
+    collection: CollectionName = DEFAULT_COLLECTION,
+) -> None:
+    """Change the languages of a collection, and index its words anew. Needs no key.
+
+    Search goes on meanwhile. After an interrupt the same command goes on where it was.
+    """
+    check_there(db)
+    names = language_names(languages)
+    with ExitStack() as opened:
+        store = opened.enter_context(PeeweeVectorStore(db))
+        bar = None
+        if errors.is_terminal:
+            bar = opened.enter_context(open_bar("indexed", unit="chunks"))
+        done = store.reindex(
+            collection,
+            languages=names,
+            progress=None if bar is None else lambda count: bar(count, None),
+        )
+    say(f"Indexed {counted(done, 'chunk')} of {collection!r} anew, in {', '.join(names)}.")
 
 
 def doctor(

@@ -14,6 +14,7 @@ from semantic_core.cli.options import (
     BaseUrl,
     CollectionName,
     Db,
+    Languages,
     open_core,
 )
 from semantic_core.cli.output import FAILED, console, errors, print_json, say, warn
@@ -42,6 +43,7 @@ def ingest(
     ],
     db: Db = DEFAULT_DB,
     collection: CollectionName = DEFAULT_COLLECTION,
+    languages: Languages = None,
     sync: Annotated[
         bool, typer.Option("--sync", help="Embed live at full price, instead of by batch.")
     ] = False,
@@ -54,7 +56,9 @@ def ingest(
     What was saved of a file that is gone stays.
     """
     refused = None
-    with open_core(db, collection=collection, base_url=base_url, is_new_fine=True) as core:
+    with open_core(
+        db, collection=collection, languages=languages, base_url=base_url, is_new_fine=True
+    ) as core:
         try:
             report = core.ingest(
                 read_documents(paths),

@@ -21,6 +21,14 @@ Db = Annotated[
 CollectionName = Annotated[
     str, typer.Option("--collection", "-c", help="Which collection of the database.")
 ]
+Languages = Annotated[
+    str | None,
+    typer.Option(
+        "--languages",
+        help="Languages of words in Latin letters, such as en,de. A new collection keeps them; "
+        "for another one see semcore reindex.",
+    ),
+]
 OnlyCollection = Annotated[
     str | None,
     typer.Option("--collection", "-c", help="Only this collection; all of them if left out."),
@@ -54,6 +62,7 @@ def open_core(
     db: Path,
     *,
     collection: str = DEFAULT_COLLECTION,
+    languages: str | None = None,
     base_url: str | None = None,
     is_new_fine: bool = False,
 ) -> Iterator[SemanticCore]:
@@ -71,7 +80,13 @@ def open_core(
     ):
         if not is_new_fine and collection != DEFAULT_COLLECTION:
             store.stats(collection)
-        yield SemanticCore(store, keyring, collection=collection, embedder=embedder)
+        yield SemanticCore(
+            store,
+            keyring,
+            collection=collection,
+            languages=None if languages is None else language_names(languages),
+            embedder=embedder,
+        )
 
 
 @contextmanager
@@ -94,6 +109,11 @@ def open_manager(
         store = opened.enter_context(PeeweeVectorStore(db))
         config = BatchConfig(monthly_budget_usd=monthly_budget)
         yield BatchManager(keyring, store, collection=collection, client=client, config=config)
+
+
+def language_names(languages: str) -> list[str]:
+    """Return the names in a list with commas between them."""
+    return [name.strip() for name in languages.split(",")]
 
 
 def check_there(db: Path) -> None:

@@ -43,6 +43,7 @@ class Ingestion:
         store: BaseVectorStore,
         *,
         collection: str,
+        languages: Iterable[str] | None,
         splitter: Splitter,
         embedder: Embedder | None,
         raise_at_once: bool,
@@ -50,7 +51,7 @@ class Ingestion:
     ) -> None:
         self._store = store
         self._collection = collection
-        self._spec = store.collection(collection).spec
+        self._spec = store.collection(collection, languages=languages).spec
         self._splitter = splitter
         self._embedder = embedder
         self._raise_at_once = raise_at_once

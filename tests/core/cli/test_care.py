@@ -97,7 +97,7 @@ def test_a_sample_is_embedded_again_and_told(
     assert "would pass monthly_budget_usd" in result.output
 
 
-@pytest.mark.parametrize("command", [["doctor"], ["backup", "copy.db"]])
+@pytest.mark.parametrize("command", [["doctor"], ["backup", "copy.db"], ["reindex", "de"]])
 def test_a_database_that_is_not_there_is_not_made(tmp_path: Path, command: list[str]) -> None:
     missing = tmp_path / "typo.db"
     result = run(missing, *command)
@@ -114,3 +114,18 @@ def test_backup_copies_and_does_not_overwrite(database: Path, tmp_path: Path) ->
     with pytest.raises(SemanticCoreError, match="exists"):
         run(database, "backup", str(copy))
     assert run(database, "backup", str(copy), "--overwrite").exit_code == 0
+
+
+def test_reindex_changes_the_languages_of_a_collection(tmp_path: Path) -> None:
+    text, database = tmp_path / "a.txt", tmp_path / "notes.db"
+    text.write_text("Die H\u00e4user am Rand.", encoding="utf-8")
+    made = run(database, "ingest", str(text), "-c", "texts", "--languages", "en")
+    assert made.exit_code == 0
+    assert "Nothing found." in run(database, "search", "Haus", "-c", "texts").output
+    done = run(database, "reindex", "de,en", "-c", "texts")
+    assert "Indexed 1 chunk of 'texts' anew, in de, en." in done.output
+    assert "1. [keyword" in run(database, "search", "Haus", "-c", "texts").output
+    again = run(database, "reindex", "de,en", "-c", "texts")
+    assert "Indexed 0 chunks" in again.output
+    with pytest.raises(SemanticCoreError, match="klingon"):
+        run(database, "reindex", "klingon")

@@ -193,7 +193,7 @@ ROWS = """
     INSERT INTO spaces (id, digest, model, dimensions, is_external)
         VALUES (1, 'digest', 'model', 2, 0);
     INSERT INTO ceilings VALUES ('f', 'm', 1, 1, 0, NULL, NULL, 0);
-    INSERT INTO collections VALUES (1, 'default', 1, '{}', 'en', 0);
+    INSERT INTO collections VALUES (1, 'default', 1, '{}', 'en', NULL, NULL, 0);
     INSERT INTO documents VALUES (1, 1, 'd', NULL, zeroblob(32), '{}', 0, 0);
     INSERT INTO embeddings VALUES (1, zeroblob(32), 1, zeroblob(8), 'batch', NULL, 0, NULL);
     INSERT INTO batch_jobs (id, status, step, display_name, space_id, spec, model, fingerprint,
@@ -232,6 +232,7 @@ ROWS = """
         "UPDATE batch_jobs SET step = 'applied'",
         "UPDATE batch_jobs SET (status, step, google_job_id, hold_reason) = ('COMPLETED', 'applied', 'g', 'lost')",
         "UPDATE batch_jobs SET (status, failure_reason, hold_reason) = ('FAILED', 'cancelled', 'lost')",
+        "UPDATE collections SET reindexed_pk = 1",
         "UPDATE spaces SET dimensions = NULL",
         "UPDATE spaces SET passed_over = 'since nobody knows when'",
         "UPDATE ceilings SET tokens = 0",
