@@ -69,8 +69,7 @@ class SemcoreVectorStore(VectorStore):
         spec: EmbeddingSpec | None
             What the collection's vectors are made with, where `embedding` does not tell.
         languages: Sequence[str] | None
-            Those of words in Latin letters, such as `["en", "de"]`, so that a word is found by
-            keyword in every form; English if left out. A collection keeps what it was made with.
+            Those of words in Latin letters, such as `["en", "de"]`; a new collection keeps them.
 
     Instantiate:
         ```python
@@ -157,8 +156,7 @@ class SemcoreVectorStore(VectorStore):
         self._embedding = embedding
         self._open = partial(self.store.collection, collection, wanted, languages=languages)
         try:
-            # Only looked at: the first save makes it.
-            if self.store.find(collection) is not None:
+            if self.store.find(collection) is not None:  # the first save makes it
                 self._open()
         except BaseException:
             self.close()

@@ -60,8 +60,7 @@ class SemcoreVectorStore(BasePydanticVectorStore):
             that come with the vectors of another embed model, of whatever size:
             ``EmbeddingSpec.external("its name")``.
         languages (Optional[Sequence[str]]): those of words in Latin letters, such as
-            ``["en", "de"]``, so that a word is found by keyword in every form. Defaults to
-            English for a new collection; one that exists keeps what it was made with.
+            ``["en", "de"]``. Defaults to what the collection has; a new one gets English.
         pending (str): "keyword" lets nodes that have no vector yet be found by keyword in the
             modes default and mmr; "skip" leaves them out. Defaults to "keyword".
 
@@ -389,11 +388,8 @@ class SemcoreVectorStore(BasePydanticVectorStore):
         # The client is pickled as where its database is, and opens that where it is loaded.
         state = BaseModel.__getstate__(self)
         state["__pydantic_private__"] = None
-        state["__dict__"] |= {
-            "store": self._client,
-            "spec": self._wanted_spec,
-            "languages": self._languages,
-        }
+        state["__dict__"] |= {"spec": self._wanted_spec, "languages": self._languages}
+        state["__dict__"]["store"] = self._client
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -130,14 +130,12 @@ def build_tables(database: peewee.Database) -> Tables:
         space = ForeignKeyField(SpaceModel, index=False)
         spec = TextField()
         languages = TextField(default="en", constraints=[SQL("DEFAULT 'en'")])
-        # While its words are indexed anew: how they were, and the last chunk that is done.
-        former_languages = TextField(null=True)
+        former_languages = TextField(null=True)  # both are of a reindex under way
         reindexed_pk = IntegerField(null=True)
         created_at = DoubleField()
 
         class Meta:
             table_name = "collections"
-            constraints = (Check("(former_languages IS NULL) = (reindexed_pk IS NULL)"),)
 
     class DocumentModel(Base):
         """What was ingested, without its text."""
@@ -155,11 +153,9 @@ def build_tables(database: peewee.Database) -> Tables:
             table_name = "documents"
             indexes = ((("collection", "document_id"), True),)
 
+    source = DocumentModel.source
     DocumentModel.add_index(
-        DocumentModel.collection,
-        DocumentModel.source,
-        name="documents_source",
-        where=SQL("source IS NOT NULL"),
+        DocumentModel.collection, source, name="documents_source", where=SQL("source IS NOT NULL")
     )
 
     class EmbeddingModel(Base):

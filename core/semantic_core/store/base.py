@@ -21,7 +21,9 @@ from semantic_core.domain.types import (
     VectorLike,
 )
 from semantic_core.filters import Filter
+from semantic_core.keywords import check_languages
 from semantic_core.store.collections import DEFAULT_COLLECTION, Collection
+from semantic_core.store.writing.reindex import reindex
 
 FilterLike = Filter | Mapping[str, Any] | None
 
@@ -72,7 +74,6 @@ class BaseVectorStore(ABC):
             InvalidInputError: there is no stemmer for a language.
         """
 
-    @abstractmethod
     def reindex(
         self,
         name: str = DEFAULT_COLLECTION,
@@ -99,6 +100,7 @@ class BaseVectorStore(ABC):
             UnknownCollectionError: there is no such collection; it names those there are.
             InvalidInputError: there is no stemmer for a language.
         """
+        return reindex(self.database, name, check_languages(languages), progress)
 
     @abstractmethod
     def collections(self) -> list[Collection]:

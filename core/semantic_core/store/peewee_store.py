@@ -56,7 +56,6 @@ from semantic_core.store.reading.search import check_query, checked_vector, sear
 from semantic_core.store.writing.delete import delete_chunks, prune_vectors
 from semantic_core.store.writing.documents import check_documents, drop_documents, save_documents
 from semantic_core.store.writing.prepare import prepare_chunks
-from semantic_core.store.writing.reindex import reindex
 from semantic_core.store.writing.save import save_rows
 from semantic_core.store.writing.vectors import apply_vectors, known_vectors
 
@@ -152,16 +151,6 @@ class PeeweeVectorStore(BaseVectorStore):
                 return found
         with self.database.transaction() as connection:
             return open_collection(connection, name, spec, now=self.clock.now(), languages=asked)
-
-    def reindex(
-        self,
-        name: str = DEFAULT_COLLECTION,
-        *,
-        languages: Iterable[str],
-        progress: Callable[[int], object] | None = None,
-    ) -> int:
-        tell = progress or (lambda _: None)
-        return reindex(self.database, name, check_languages(languages), tell)
 
     def collections(self) -> list[Collection]:
         with self.database.snapshot() as connection:

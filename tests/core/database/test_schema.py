@@ -232,7 +232,6 @@ ROWS = """
         "UPDATE batch_jobs SET step = 'applied'",
         "UPDATE batch_jobs SET (status, step, google_job_id, hold_reason) = ('COMPLETED', 'applied', 'g', 'lost')",
         "UPDATE batch_jobs SET (status, failure_reason, hold_reason) = ('FAILED', 'cancelled', 'lost')",
-        "UPDATE collections SET reindexed_pk = 1",
         "UPDATE spaces SET dimensions = NULL",
         "UPDATE spaces SET passed_over = 'since nobody knows when'",
         "UPDATE ceilings SET tokens = 0",

@@ -16,7 +16,10 @@ from semantic_core.store.collections import Collection, get_collection
 
 
 def reindex(
-    database: Database, name: str, languages: tuple[str, ...], tell: Callable[[int], object]
+    database: Database,
+    name: str,
+    languages: tuple[str, ...],
+    progress: Callable[[int], object] | None,
 ) -> int:
     """Give a collection other languages; one that is under way is brought to its end first.
 
@@ -24,7 +27,7 @@ def reindex(
         database: where it is; each page is a transaction of its own.
         name: which collection.
         languages: checked ones.
-        tell: is given after each page how many chunks are done.
+        progress: is given after each page how many chunks are done.
 
     Returns:
         How many chunks were indexed anew.
@@ -39,7 +42,8 @@ def reindex(
                     return done
                 collection, has_begun = _begin(connection, collection, languages), True
             done += _index_page(database, connection, collection)
-        tell(done)
+        if progress is not None:
+            progress(done)
 
 
 def _begin(
