@@ -25,6 +25,10 @@ class Cursor(Protocol):
         """Yield the rows that are left."""
 
 
+class MustBeAloneError(Exception):
+    """What is to be saved takes something away, which nobody may do beside others."""
+
+
 class Connection(Protocol):
     """Runs statements. It belongs to one thread, and to the transaction it came from."""
 

@@ -6,18 +6,23 @@ A `Database` hands them out. Nothing above them knows how they keep what they kn
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
+
+import peewee
 
 from semantic_core.database.port import Connection
+from semantic_core.domain.clock import Clock
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.types import Explanation, Vector
 from semantic_core.filters import Filter
 from semantic_core.keywords import Question
 from semantic_core.vector_index import Hits, Ids
+
+T = TypeVar("T")
 
 # Each word of a search costs time in every row, and nobody types this many.
 MOST_WORDS = 128
@@ -237,11 +242,19 @@ class MetadataIndex(Protocol):
 
 
 class Database(Protocol):
-    """An open database. `semantic_core.database.Database` is the one on SQLite."""
+    """An open database: SQLite's, or PostgreSQL's."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in messages."""
 
     @property
     def path(self) -> Path:
-        """Where it is; files that belong to it lie beside it."""
+        """Files that belong to it on this machine have names that begin with this one."""
+
+    @property
+    def peewee(self) -> peewee.Database:
+        """What users may read it through."""
 
     @property
     def keywords(self) -> Keywords:
@@ -252,10 +265,27 @@ class Database(Protocol):
         """Which chunks have which metadata."""
 
     def transaction(self) -> AbstractContextManager[Connection]:
-        """Open a write transaction; what it wrote is on disk when it ends."""
+        """Open a write transaction; what it wrote is on disk when it ends.
+
+        Nobody else moves states or saves meanwhile.
+        """
+
+    def save(self, work: Callable[[Connection, bool], T]) -> T:
+        """Do work that only adds chunks, in a write transaction; others may save meanwhile.
+
+        Args:
+            work: gets the connection, and whether nobody else saves meanwhile. It may be done
+                twice, the second time alone: after a `MustBeAloneError`, or where two savers met.
+        """
 
     def snapshot(self) -> AbstractContextManager[Connection]:
         """Open a read transaction, in which every statement sees the same state."""
+
+    def clock(self) -> Clock:
+        """Return the clock that all who work on it share."""
+
+    def look_around(self) -> None:
+        """Warn of what is unsafe about it, and remove what killed processes left beside it."""
 
     def damage(self) -> list[str]:
         """Return what is wrong with its files. Reads all of them."""

@@ -13,14 +13,14 @@ from typing import Any
 import peewee
 from peewee import (
     SQL,
-    AutoField,
+    BigAutoField,
+    BigIntegerField,
     BlobField,
     BooleanField,
     Check,
     CompositeKey,
     DoubleField,
     ForeignKeyField,
-    IntegerField,
     TextField,
 )
 
@@ -75,15 +75,15 @@ def _one_of(column: str, states: type[StrEnum]) -> peewee.Node:
 
 
 def _yes_or_no(column: str) -> peewee.Node:
-    return Check(f"{column} IN (0, 1)")
+    return Check(f"{column} IN (FALSE, TRUE)")
 
 
 def _digest(column: str) -> peewee.Node:
     return Check(f"length({column}) = 32")
 
 
-def _count() -> IntegerField:
-    return IntegerField(default=0, constraints=[SQL("DEFAULT 0")])
+def _count() -> BigIntegerField:
+    return BigIntegerField(default=0, constraints=[SQL("DEFAULT 0")])
 
 
 def build_tables(database: peewee.Database) -> Tables:
@@ -107,10 +107,10 @@ def build_tables(database: peewee.Database) -> Tables:
     class SpaceModel(Base):
         """A vector space: the document side of a spec. External ones get dimensions late."""
 
-        id = AutoField()
+        id = BigAutoField()
         digest = TextField(unique=True)
         model = TextField()
-        dimensions = IntegerField(null=True)
+        dimensions = BigIntegerField(null=True)
         is_external = BooleanField(constraints=[_yes_or_no("is_external")])
         passed_over = TextField(null=True)
         passed_at = DoubleField(null=True)
@@ -125,7 +125,7 @@ def build_tables(database: peewee.Database) -> Tables:
     class CollectionModel(Base):
         """A named set of chunks, which owns its EmbeddingSpec."""
 
-        id = AutoField()
+        id = BigAutoField()
         name = TextField(unique=True)
         space = ForeignKeyField(SpaceModel, index=False)
         spec = TextField()
@@ -140,7 +140,7 @@ def build_tables(database: peewee.Database) -> Tables:
     class DocumentModel(Base):
         """What was ingested, without its text."""
 
-        pk = AutoField()
+        pk = BigAutoField()
         collection = ForeignKeyField(CollectionModel, index=False)
         document_id = TextField()
         source = TextField(null=True)
@@ -162,12 +162,12 @@ def build_tables(database: peewee.Database) -> Tables:
         """A stored vector, under the key that names it: the truth and the cache."""
 
         # A rowid table: with the hash as clustered key, inserts are five times slower.
-        id = AutoField()
+        id = BigAutoField()
         key = BlobField(unique=True, constraints=[_digest("key")])
         space = ForeignKeyField(SpaceModel, index=False)
         vector = BlobField()
         origin = TextField(constraints=[_one_of("origin", VectorOrigin)])
-        token_count = IntegerField(null=True)
+        token_count = BigIntegerField(null=True)
         created_at = DoubleField()
         unreferenced_since = DoubleField(null=True)
 
@@ -184,7 +184,7 @@ def build_tables(database: peewee.Database) -> Tables:
         """One submission to a batch API, recorded before anything is sent."""
 
         # What items refer to, so that they are small.
-        pk = AutoField()
+        pk = BigAutoField()
         id = TextField(unique=True)
         provider = TextField(default="gemini", constraints=[SQL("DEFAULT 'gemini'")])
         google_job_id = TextField(null=True, unique=True)
@@ -200,10 +200,10 @@ def build_tables(database: peewee.Database) -> Tables:
         model = TextField()
         fingerprint = TextField()
         provider_state = TextField(null=True)
-        request_count = IntegerField()
-        byte_count = IntegerField()
-        estimated_tokens = IntegerField()
-        token_count = IntegerField(null=True)
+        request_count = BigIntegerField()
+        byte_count = BigIntegerField()
+        estimated_tokens = BigIntegerField()
+        token_count = BigIntegerField(null=True)
         uncounted_tokens = _count()
         cost_usd = DoubleField(null=True)
         live_price = DoubleField(null=True)
@@ -216,7 +216,7 @@ def build_tables(database: peewee.Database) -> Tables:
         absence = TextField(null=True)
         cancel_requested_at = DoubleField(null=True)
         is_adopted = BooleanField(
-            default=False, constraints=[SQL("DEFAULT 0"), _yes_or_no("is_adopted")]
+            default=False, constraints=[SQL("DEFAULT FALSE"), _yes_or_no("is_adopted")]
         )
         cleanup_tries = _count()
         created_at = DoubleField()
@@ -248,9 +248,9 @@ def build_tables(database: peewee.Database) -> Tables:
 
         fingerprint = TextField()
         model = TextField()
-        requests = IntegerField(constraints=[Check("requests > 0")])
-        tokens = IntegerField(constraints=[Check("tokens > 0")])
-        open_jobs = IntegerField(constraints=[Check("open_jobs >= 0")])
+        requests = BigIntegerField(constraints=[Check("requests > 0")])
+        tokens = BigIntegerField(constraints=[Check("tokens > 0")])
+        open_jobs = BigIntegerField(constraints=[Check("open_jobs >= 0")])
         not_before = DoubleField(null=True)
         message = TextField(null=True)
         noted_at = DoubleField()
@@ -263,12 +263,12 @@ def build_tables(database: peewee.Database) -> Tables:
     class BatchItemModel(Base):
         """One content hash that a job carries or carried."""
 
-        id = AutoField()
+        id = BigAutoField()
         job = ForeignKeyField(BatchJobModel, column_name="job_pk", index=False)
         content_hash = BlobField(constraints=[_digest("content_hash")])
         state = TextField(constraints=[_one_of("state", ItemState)])
-        attempt = IntegerField()
-        tokens = IntegerField()
+        attempt = BigIntegerField()
+        tokens = BigIntegerField()
         budget_use = TextField(
             default=BudgetUse.NOTHING,
             constraints=[SQL("DEFAULT 'nothing'"), _one_of("budget_use", BudgetUse)],
@@ -291,11 +291,11 @@ def build_tables(database: peewee.Database) -> Tables:
     class SpotCheckModel(Base):
         """Texts embedded live again, to compare; priced by estimate, recorded before it is due."""
 
-        id = AutoField()
+        id = BigAutoField()
         job = ForeignKeyField(BatchJobModel, field="id", null=True, index=False)
         model = TextField()
-        texts = IntegerField()
-        tokens = IntegerField()
+        texts = BigIntegerField()
+        tokens = BigIntegerField()
         cost_usd = DoubleField(null=True)
         worst_cosine = DoubleField(null=True)
         is_passed = BooleanField(null=True, constraints=[_yes_or_no("is_passed")])
@@ -320,7 +320,7 @@ def build_tables(database: peewee.Database) -> Tables:
         """A piece of text that gets one vector."""
 
         # Never given twice: an index that another process has in memory names chunks by it.
-        pk = AutoField(constraints=[SQL("AUTOINCREMENT")])
+        pk = BigAutoField(constraints=[SQL("AUTOINCREMENT")])
         collection = ForeignKeyField(CollectionModel, index=False)
         chunk_id = TextField()
         document_id = TextField(null=True)
@@ -374,7 +374,7 @@ def build_tables(database: peewee.Database) -> Tables:
         collection = ForeignKeyField(CollectionModel, index=False)
         embedding_status = TextField(constraints=[_one_of("embedding_status", EmbeddingStatus)])
         is_served = BooleanField(constraints=[_yes_or_no("is_served")])
-        chunks = IntegerField()
+        chunks = BigIntegerField()
 
         class Meta:
             table_name = "chunk_counts"

@@ -215,6 +215,13 @@ class DatabaseBusyError(StorageError):
     """Another process kept the database locked for too long. Nothing was changed; try again."""
 
 
+class DatabaseUnavailableError(StorageError):
+    """The database server cannot be reached, or ended the connection. Try again when it runs.
+
+    Every step can be repeated without harm: what was being committed may or may not be kept.
+    """
+
+
 class DatabaseMovedError(StorageError):
     """The database file was deleted, renamed or replaced while it was open.
 

@@ -67,7 +67,7 @@ def spent_on_checks(
     """Return what the checks since then, and before ``until``, cost."""
     tokens, cost, unpriced = connection.execute(
         "SELECT coalesce(sum(tokens), 0), coalesce(sum(cost_usd), 0.0), "
-        "coalesce(sum(cost_usd IS NULL), 0) FROM spot_checks "
+        "count(*) FILTER (WHERE cost_usd IS NULL) FROM spot_checks "
         "WHERE created_at >= :since AND (:until IS NULL OR created_at < :until)",
         {"since": since, "until": until},
     ).fetchone()

@@ -274,7 +274,7 @@ def claim(connection: Connection, waiting: Waiting, job: NewJob) -> None:
     connection.execute(
         "INSERT INTO batch_items (job_pk, content_hash, tokens, state, attempt) "
         "SELECT :job, t.hash, t.tokens, 'open', (SELECT count(*) + 1 FROM batch_items i "
-        f"WHERE i.content_hash = t.hash AND {USES_BUDGET}) FROM {rows_of('tokens')} t",
+        f"WHERE i.content_hash = t.hash AND {USES_BUDGET}) FROM {rows_of(tokens='BIGINT')} t",
         {"job": pk, **row_set({key: (tokens,) for key, tokens in texts})},
     )
     connection.execute(

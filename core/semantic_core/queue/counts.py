@@ -25,7 +25,7 @@ def count_changes(connection: Connection, changes: Counter[ChunkState]) -> None:
     connection.executemany(
         "INSERT INTO chunk_counts (collection_id, embedding_status, is_served, chunks) "
         "VALUES (?, ?, ?, ?) ON CONFLICT (collection_id, embedding_status, is_served) "
-        "DO UPDATE SET chunks = chunks + excluded.chunks",
+        "DO UPDATE SET chunks = chunk_counts.chunks + excluded.chunks",
         [(*state, number) for state, number in changes.items() if number],
     )
 
@@ -55,8 +55,9 @@ def read_counts(
         (EmbeddingStatus.read(status), bool(is_served)): count
         for status, is_served, count in connection.execute(
             "SELECT embedding_status, is_served, sum(chunks) FROM chunk_counts "
-            "WHERE ?1 IS NULL OR collection_id = ?1 GROUP BY embedding_status, is_served",
-            (collection_id,),
+            "WHERE :collection IS NULL OR collection_id = :collection "
+            "GROUP BY embedding_status, is_served",
+            {"collection": collection_id},
         )
     }
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from semantic_core.database import HASHES, hash_set, row_set, rows_of
+from semantic_core.database import HASHES, among, hash_set, row_set, rows_of
 from semantic_core.database.conditions import IS_CARRIED, IS_FAILED, OF_JOB, WANTS
 from semantic_core.database.port import Connection
-from semantic_core.database.queries import first_column, json_set
+from semantic_core.database.queries import first_column
 from semantic_core.domain.statuses import TOO_LONG, BudgetUse, EmbeddingStatus, ItemState
 from semantic_core.queue.budget import RetryBudget, used_budgets
 from semantic_core.queue.counts import move_counts
@@ -129,7 +129,7 @@ def settle_items(
     settled = first_column(
         connection,
         "UPDATE batch_items SET state = o.end_state, budget_use = o.end_use, error = o.why "
-        f"FROM {rows_of('end_state', 'end_use', 'why')} o "
+        f"FROM {rows_of(end_state='TEXT', end_use='TEXT', why='TEXT')} o "
         # The plus keeps SQLite from walking all of the job's open items for each row.
         f"WHERE +{OF_JOB} AND content_hash = o.hash AND {IS_CARRIED} RETURNING content_hash",
         {"job": job_id, **row_set(rows)},
@@ -150,7 +150,7 @@ def settle_items(
     fail_chunks(connection, failed, now=now)
     # updated_at stays: a chunk has waited since it was saved.
     connection.execute(
-        f"UPDATE chunks SET batch_job_id = NULL, not_before = w.until FROM {rows_of('until')} w "
+        f"UPDATE chunks SET batch_job_id = NULL, not_before = w.until FROM {rows_of(until='DOUBLE PRECISION')} w "
         f"WHERE content_hash = w.hash AND {WANTS} AND batch_job_id = :job",
         {"job": job_id, **row_set(waiting)},
     )
@@ -172,10 +172,10 @@ def _pass_on(connection: Connection, job_id: str, content_hashes: Collection[byt
         ).fetchall()
     )
     if takers:
+        taken = among("id", list(takers.values()))
         connection.execute(
-            "UPDATE batch_items SET state = 'open' "
-            "WHERE id IN (SELECT value FROM json_each(:items))",
-            {"items": json_set(takers.values())},
+            f"UPDATE batch_items SET state = 'open' WHERE {taken.sql}",
+            taken.values,
         )
         connection.execute(
             "UPDATE chunks SET not_before = NULL, batch_job_id = (SELECT j.id FROM batch_items i "
@@ -197,7 +197,7 @@ def fail_chunks(connection: Connection, errors: Mapping[bytes, str], *, now: flo
     """
     failed = connection.execute(
         "UPDATE chunks SET embedding_status = 'FAILED', error_message = e.why, "
-        f"batch_job_id = NULL, not_before = NULL, updated_at = :now FROM {rows_of('why')} e "
+        f"batch_job_id = NULL, not_before = NULL, updated_at = :now FROM {rows_of(why='TEXT')} e "
         f"WHERE content_hash = e.hash AND {WANTS} AND embedding_status = 'PENDING' "
         "RETURNING collection_id, vector_key",
         {"now": now, **row_set({key: (why,) for key, why in errors.items()})},

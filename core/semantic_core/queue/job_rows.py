@@ -92,10 +92,10 @@ def job_spec(connection: Connection, job_id: str) -> EmbeddingSpec:
     with any_text(connection):
         rows = connection.execute(
             "SELECT s.digest, j.spec FROM batch_jobs j JOIN spaces s ON s.id = j.space_id "
-            "WHERE j.id = ?1 UNION ALL "
+            "WHERE j.id = :job UNION ALL "
             "SELECT s.digest, c.spec FROM batch_jobs j JOIN spaces s ON s.id = j.space_id "
-            "JOIN collections c ON c.space_id = s.id WHERE j.id = ?1",
-            (job_id,),
+            "JOIN collections c ON c.space_id = s.id WHERE j.id = :job",
+            {"job": job_id},
         ).fetchall()
     for digest, text in rows:
         with contextlib.suppress(DatabaseCorruptError):

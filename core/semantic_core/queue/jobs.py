@@ -134,7 +134,7 @@ def jobs_to_clean(connection: Connection, *, most_tries: int) -> list[str]:
     return first_column(
         connection,
         "SELECT id FROM batch_jobs WHERE cleaned_at IS NULL AND input_file IS NOT NULL "
-        f"AND {IS_ENDED} AND NOT coalesce({_MAY_COME_LATE}, 0) AND cleanup_tries < ?",
+        f"AND {IS_ENDED} AND NOT coalesce({_MAY_COME_LATE}, FALSE) AND cleanup_tries < ?",
         (most_tries,),
     )
 
@@ -162,7 +162,7 @@ def ended_inputs(connection: Connection, files: Iterable[tuple[str, str]]) -> se
             "SELECT json_extract(f.value, '$[0]') FROM json_each(?) f JOIN batch_jobs j "
             "ON json_extract(f.value, '$[0]') = j.input_file "
             "OR (json_extract(f.value, '$[1]') = j.display_name AND j.google_job_id IS NULL) "
-            f"WHERE {IS_ENDED} AND NOT coalesce({_MAY_COME_LATE}, 0)",
+            f"WHERE {IS_ENDED} AND NOT coalesce({_MAY_COME_LATE}, FALSE)",
             (json_set(files),),
         )
     )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
+from itertools import groupby
+from operator import itemgetter
 
 from semantic_core.database.conditions import IS_FAILED, WAITS
 from semantic_core.database.port import Connection
@@ -27,10 +28,10 @@ def read_stats(connection: Connection, *, collection_id: int | None, now: float)
     texts, waiting, backing_off, oldest, next_try = connection.execute(
         "SELECT count(*), coalesce(sum(chunks), 0), coalesce(sum(delayed), 0), min(since), "
         "min(next_try) FROM "
-        f"(SELECT count(*) AS chunks, sum(coalesce({_RESTS}, 0)) AS delayed, "
-        f"min(updated_at) AS since, min(iif({_RESTS}, not_before, NULL)) AS next_try "
+        f"(SELECT count(*) AS chunks, count(*) FILTER (WHERE {_RESTS}) AS delayed, "
+        f"min(updated_at) AS since, min(CASE WHEN {_RESTS} THEN not_before END) AS next_try "
         "FROM chunks "
-        f"WHERE {WAITS} AND {_SCOPE} GROUP BY content_hash)",
+        f"WHERE {WAITS} AND {_SCOPE} GROUP BY content_hash) AS texts",
         values,
     ).fetchone()
     failures = connection.execute(
@@ -69,17 +70,16 @@ def read_stats(connection: Connection, *, collection_id: int | None, now: float)
 
 def _passed_over(connection: Connection, collection_id: int | None) -> Iterator[PassedOver]:
     """Yield what flushes skip, the longest skipped first."""
-    for names, *values in connection.execute(
-        "SELECT json_group_array(c.name), s.model, s.passed_over, s.passed_at FROM spaces s "
+    rows = connection.execute(
+        "SELECT s.passed_at, s.id, s.model, s.passed_over, c.name FROM spaces s "
         "JOIN collections c ON c.space_id = s.id WHERE s.passed_over IS NOT NULL "
         "AND (:collection IS NULL OR c.id = :collection) AND EXISTS (SELECT 1 FROM chunks k "
-        f"WHERE k.collection_id = c.id AND {WAITS}) GROUP BY s.id ORDER BY s.passed_at, s.id",
+        f"WHERE k.collection_id = c.id AND {WAITS}) ORDER BY s.passed_at, s.id, c.name",
         {"collection": collection_id},
-    ):
-        model, why, since = values
-        yield PassedOver(
-            collections=tuple(sorted(json.loads(names))), model=model, why=why, since=since
-        )
+    )
+    for (since, _, model, why), group in groupby(rows, key=itemgetter(slice(4))):
+        names = tuple(row[4] for row in group)
+        yield PassedOver(collections=names, model=model, why=why, since=since)
 
 
 def _is_overdue(job: BatchJob, now: float) -> bool:

@@ -100,7 +100,7 @@ def _serve(connection: Connection, wanting: Sequence[_Wanting], *, now: float) -
     made = connection.execute(
         "UPDATE chunks SET embedding_status = 'READY', vector_key = content_hash, "
         "batch_job_id = NULL, not_before = NULL, error_message = NULL, updated_at = :now "
-        f"WHERE pk IN (SELECT value FROM json_each(:pks)) AND {WANTS}",
+        f"WHERE pk IN (SELECT CAST(value AS BIGINT) FROM json_each(:pks)) AND {WANTS}",
         {"now": now, "pks": json_set(chunk.pk for chunk in wanting)},
     ).rowcount
     note_changed(connection, [(chunk.collection_id, chunk.pk) for chunk in wanting])

@@ -10,11 +10,12 @@ from typing import Self
 
 import peewee
 
-from semantic_core.database import Database
-from semantic_core.database.schema import SchemaOptions, ensure_schema_compatibility, read_meta
-from semantic_core.database.strategies import VectorSearch
+from semantic_core.database.opening import ensure_schema_compatibility, open_database
+from semantic_core.database.port import Connection
+from semantic_core.database.schema import SchemaOptions, read_meta
+from semantic_core.database.strategies import Database, VectorSearch
 from semantic_core.database.tables import build_tables
-from semantic_core.domain.clock import Clock, SystemClock
+from semantic_core.domain.clock import Clock
 from semantic_core.domain.errors import InvalidInputError
 from semantic_core.domain.reports import BulkReport, SaveReport
 from semantic_core.domain.spec import EmbeddingSpec
@@ -85,19 +86,21 @@ class PeeweeVectorStore(BaseVectorStore):
         options: SchemaOptions | None = None,
         clock: Clock | None = None,
     ) -> None:
-        self.database = database if isinstance(database, Database) else Database(database)
-        self.clock = clock or SystemClock()
+        if isinstance(database, str | os.PathLike | peewee.Database):
+            database = open_database(database)
+        self.database: Database = database
         try:
             ensure_schema_compatibility(self.database, options or SchemaOptions())
         except BaseException:
             self.database.close()
             raise
+        self.clock = clock or self.database.clock()
         self.database.look_around()
         self.tables = build_tables(self.database.peewee)
         self._vectors: VectorSearch = MappedVectors(self.database)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({str(self.database.path)!r})"
+        return f"{type(self).__name__}({self.database.name!r})"
 
     def __reduce__(self) -> tuple[Callable[..., Self], tuple[object, ...]]:
         """Pickle where the database is, for workers of Ray, Dask, joblib or multiprocessing.
@@ -173,10 +176,15 @@ class PeeweeVectorStore(BaseVectorStore):
         rows = prepare_chunks(chunks, spec, keep_refused=keep_refused)
         if not rows:
             return SaveReport()
-        with self.database.transaction() as connection:
+
+        def work(connection: Connection, is_alone: bool) -> SaveReport:  # noqa: FBT001  # as `save` calls it
             now = self.clock.now()
             target = open_collection(connection, collection, spec, now=now)
-            return save_rows(self.database, connection, rows, collection=target, now=now)
+            return save_rows(
+                self.database, connection, rows, collection=target, now=now, is_alone=is_alone
+            )
+
+        return self.database.save(work)
 
     def save_documents(
         self, documents: Iterable[SplitDocument], *, collection: str = DEFAULT_COLLECTION
@@ -185,14 +193,25 @@ class PeeweeVectorStore(BaseVectorStore):
         page = list(documents)
         checked = check_documents(page)
         rows = prepare_chunks((chunk for entry in page for chunk in entry.chunks), spec)
-        with self.database.transaction() as connection:
+
+        def work(connection: Connection, is_alone: bool) -> tuple[SaveReport, int]:  # noqa: FBT001  # as above
             now = self.clock.now()
             target = open_collection(connection, collection, spec, now=now)
-            report = save_rows(self.database, connection, rows, collection=target, now=now)
-            removed = save_documents(
-                self.database, connection, page, checked, collection=target, now=now
+            report = save_rows(
+                self.database, connection, rows, collection=target, now=now, is_alone=is_alone
             )
-        return report, removed
+            removed = save_documents(
+                self.database,
+                connection,
+                page,
+                checked,
+                collection=target,
+                now=now,
+                is_alone=is_alone,
+            )
+            return report, removed
+
+        return self.database.save(work)
 
     def delete(
         self,
@@ -371,11 +390,11 @@ class PeeweeVectorStore(BaseVectorStore):
 
     def check_provenance(self, provenance: str) -> None:
         with self.database.snapshot() as connection:
-            check_provenance(connection, provenance, self.database.path)
+            check_provenance(connection, provenance, self.database.name)
 
     def fix_provenance(self, provenance: str) -> None:
         with self.database.transaction() as connection:
-            fix_provenance(connection, provenance, self.database.path)
+            fix_provenance(connection, provenance, self.database.name)
 
     def refresh_indexes(self) -> None:
         self._vectors.refresh()

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from semantic_core.database.port import Connection
 from semantic_core.database.schema import read_meta
 from semantic_core.domain.errors import ProvenanceError
 from semantic_core.providers.facts import way_back_to
 
 
-def fix_provenance(connection: Connection, provenance: str, path: Path) -> None:
+def fix_provenance(connection: Connection, provenance: str, name: str) -> None:
     """Bind the database to an endpoint at its first use; later only check.
 
     Raises:
         ProvenanceError: it is bound to another one.
     """
-    check_provenance(connection, provenance, path)
+    check_provenance(connection, provenance, name)
     connection.execute(
         "INSERT INTO meta (key, value) VALUES ('provenance', ?) "
         "ON CONFLICT (key) DO UPDATE SET value = excluded.value",
@@ -24,7 +22,7 @@ def fix_provenance(connection: Connection, provenance: str, path: Path) -> None:
     )
 
 
-def check_provenance(connection: Connection, provenance: str, path: Path) -> None:
+def check_provenance(connection: Connection, provenance: str, name: str) -> None:
     """Check that the database may be used with an endpoint.
 
     It is bound once it has a vector of another one, or may have sent it a text: a try without a
@@ -37,8 +35,8 @@ def check_provenance(connection: Connection, provenance: str, path: Path) -> Non
     if known in (None, provenance) or not _is_bound(connection):
         return
     raise ProvenanceError(
-        f"{path} was used with {known}, and this would use {provenance}. To go on with {known}, "
-        f"{way_back_to(known)}; for {provenance}, use a new database file, so that test vectors never mix "
+        f"{name} was used with {known}, and this would use {provenance}. To go on with {known}, "
+        f"{way_back_to(known)}; for {provenance}, use a new database, so that test vectors never mix "
         "with paid ones. Nothing was sent."
     )
 

@@ -9,10 +9,11 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import Self
+from typing import Self, TypeVar
 
 import peewee
 
+from semantic_core.database.port import Connection
 from semantic_core.database.sqlite.backup import back_up, remove_left_copies
 from semantic_core.database.sqlite.connections import Connections, Opened
 from semantic_core.database.sqlite.engine import check_engine
@@ -29,9 +30,12 @@ from semantic_core.database.sqlite.targets import (
 )
 from semantic_core.database.strategies import Keywords, MetadataIndex
 from semantic_core.domain.certain_exit import certain_exit
+from semantic_core.domain.clock import Clock, SystemClock
 from semantic_core.domain.errors import StorageError
 
 _log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 DEFAULT_BUSY_TIMEOUT = 10.0
 
@@ -125,6 +129,11 @@ class Database:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.path)!r})"
 
+    @property
+    def name(self) -> str:
+        """What it is called in messages: its path."""
+        return str(self.path)
+
     def connection(self) -> sqlite3.Connection:
         """Return this thread's connection, opened and configured at the first call.
 
@@ -158,6 +167,15 @@ class Database:
             StorageError: the subclass that says why the database could not do it.
         """
         return self._transaction("DEFERRED")
+
+    def save(self, work: Callable[[Connection, bool], T]) -> T:
+        """Do work in a write transaction: on SQLite each is alone."""
+        with self.transaction() as connection:
+            return work(connection, True)  # a Callable has no keywords
+
+    def clock(self) -> Clock:
+        """Return the machine's clock: all who work on a file are on one machine."""
+        return SystemClock()
 
     @certain_exit
     def _transaction(self, kind: str) -> Generator[sqlite3.Connection]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from semantic_core.database.port import Connection
-from semantic_core.database.sqlite.sets import among
+from semantic_core.database.sets import among
 from semantic_core.database.sqlite.words import (
     add_words,
     count_wrong_words,

@@ -8,8 +8,8 @@ from functools import cached_property
 import numpy as np
 
 from semantic_core.database.port import Connection
+from semantic_core.database.sets import among
 from semantic_core.database.sqlite.filters import compile_filter
-from semantic_core.database.sqlite.sets import among
 from semantic_core.database.sqlite.tags import ALL_TAGS, NO_TAG, TAGS, TagQuery, tag_query
 from semantic_core.database.strategies import Scope, Sql, Where
 from semantic_core.domain.errors import DatabaseCorruptError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from semantic_core.database.port import Connection
-from semantic_core.database.sqlite.sets import among
+from semantic_core.database.sets import among
 from semantic_core.database.strategies import Said
 from semantic_core.domain.pages import pages
 from semantic_core.keywords import IndexedWords, indexed_words, read_languages

@@ -102,10 +102,9 @@ def read_failed(
     connection: Connection, *, collection_id: int | None, limit: int
 ) -> list[StoredChunk]:
     """Return FAILED chunks of one collection or of all, oldest first."""
-    chosen = Sql(
-        "c.embedding_status = 'FAILED' AND (? IS NULL OR c.collection_id = ?)",
-        (collection_id, collection_id),
-    )
+    chosen = Sql("c.embedding_status = 'FAILED'")
+    if collection_id is not None:
+        chosen = Sql(f"{chosen.sql} AND c.collection_id = ?", (collection_id,))
     return list(read_chunks(connection, chosen, limit=whole_number(limit)).values())
 
 

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Sequence
 
 from semantic_core.database import among
-from semantic_core.database.port import Connection
+from semantic_core.database.port import Connection, MustBeAloneError
 from semantic_core.database.strategies import Database, Sql
 from semantic_core.domain.errors import DuplicateIdError, InvalidInputError
 from semantic_core.domain.metadata import copy_metadata, dump_metadata
@@ -57,14 +57,20 @@ def save_documents(
     *,
     collection: Collection,
     now: float,
+    is_alone: bool,
 ) -> int:
-    """Record checked documents and delete chunks they no longer have; return how many went."""
+    """Record checked documents and delete chunks they no longer have; return how many went.
+
+    Raises:
+        MustBeAloneError: there are chunks to delete, while others save.
+    """
     connection.executemany(
         "INSERT INTO documents (collection_id, document_id, source, content_hash, metadata, "
         "created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?) "
         "ON CONFLICT (collection_id, document_id) DO UPDATE SET source = excluded.source, "
         "content_hash = excluded.content_hash, metadata = excluded.metadata, "
-        "updated_at = excluded.updated_at WHERE (source, content_hash, metadata) "
+        "updated_at = excluded.updated_at WHERE "
+        "(documents.source, documents.content_hash, documents.metadata) "
         "IS NOT (excluded.source, excluded.content_hash, excluded.metadata)",
         [
             (collection.id, entry.id, *row, now, now)
@@ -79,6 +85,9 @@ def save_documents(
         f"c.collection_id = ? AND {of_these.sql} AND NOT {kept.sql}",
         (collection.id, *of_these.values, *kept.values),
     )
+    any_gone = f"SELECT 1 FROM chunks c WHERE {gone.sql} LIMIT 1"
+    if not is_alone and connection.execute(any_gone, gone.values).fetchone() is not None:
+        raise MustBeAloneError
     return delete_chunks(database, connection, gone, purge=False, now=now).chunks
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from semantic_core.database import among, insert
-from semantic_core.database.port import Connection
+from semantic_core.database import LOCKED, among, insert
+from semantic_core.database.port import Connection, MustBeAloneError
 from semantic_core.database.strategies import Database, Said
 from semantic_core.domain.errors import InvalidVectorError
 from semantic_core.domain.reports import SaveReport
@@ -40,8 +40,16 @@ def save_rows(
     *,
     collection: Collection,
     now: float,
+    is_alone: bool = True,
 ) -> SaveReport:
-    """Write prepared chunks; the caller's transaction makes it all or nothing."""
+    """Write prepared chunks; the caller's transaction makes it all or nothing.
+
+    Raises:
+        MustBeAloneError: a chunk lets go of its vector, while others save.
+    """
+    if not is_alone:
+        # What is decided of a row stands in it, and the work may have to be done again.
+        rows = [replace(row) for row in rows]
     given = [row for row in rows if row.given is not None]
     if given:
         _store_given(connection, given, collection, now)
@@ -55,10 +63,12 @@ def save_rows(
             inserts.append(row)
         elif not _keep_what_stands(row, old):
             updates.append((old, row))
+    moved = [(old, row) for old, row in updates if row.vector_key != old.vector_key]
+    if not is_alone and any(old.vector_key is not None for old, _ in moved):
+        raise MustBeAloneError
     _update(database, connection, updates, collection, now)
     _insert(database, connection, inserts, collection, now)
     _count(connection, inserts, updates, collection.id)
-    moved = [(old, row) for old, row in updates if row.vector_key != old.vector_key]
     # A given vector goes with its last chunk, so none is ever there unused.
     taken_up = [row for row in [*inserts, *(row for _, row in moved)] if row.given is None]
     use_vectors(connection, {row.vector_key for row in taken_up if row.vector_key is not None})
@@ -156,7 +166,7 @@ def _known(connection: Connection, collection_id: int, ids: Sequence[str]) -> di
     for row in connection.execute(
         "SELECT chunk_id, pk, content_hash, vector_key, embedding_status, batch_job_id, "
         f"not_before, error_message, {', '.join(Content._fields)} "
-        f"FROM chunks WHERE collection_id = ? AND {named.sql}",
+        f"FROM chunks WHERE collection_id = ? AND {named.sql} {LOCKED}",
         (collection_id, *named.values),
     ):
         chunk_id, pk, content_hash, vector_key, status, *rest = row[:8]

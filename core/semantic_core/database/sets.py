@@ -17,6 +17,10 @@ _INSERTED = 100
 
 _HASH_BYTES = 32
 
+# At the end of a SELECT: nobody else may change these rows until the transaction ends. SQLite, where
+# each writer is alone, takes it for a comment.
+LOCKED = "/* FOR UPDATE */"
+
 
 def among(column: str, values: Sequence[int | str | bytes]) -> Sql:
     """Return the condition that a column has one of these values; of none, it never has.
@@ -30,14 +34,17 @@ def among(column: str, values: Sequence[int | str | bytes]) -> Sql:
         # JSON holds no blobs: they are cut out of one.
         starts = json_set(range(1, len(values) * size, size))
         blobs = b"".join(values)  # type: ignore[arg-type]  # all of one type
-        return Sql(
-            f"{column} IN (SELECT substr(?, value, {size}) FROM json_each(?))", (blobs, starts)
-        )
-    return Sql(f"{column} IN (SELECT value FROM json_each(?))", (json_set(values),))
+        cut = f"substr(?, CAST(value AS INTEGER), {size})"
+        return Sql(f"{column} IN (SELECT {cut} FROM json_each(?))", (blobs, starts))
+    value = "CAST(value AS BIGINT)" if values and isinstance(values[0], int) else "value"
+    return Sql(f"{column} IN (SELECT {value} FROM json_each(?))", (json_set(values),))
 
 
 # What `hash_set` gives, as rows with the column ``hash``; for statements with named parameters.
-HASHES = f"(SELECT substr(:hashes, value, {_HASH_BYTES}) AS hash FROM json_each(:starts))"
+HASHES = (
+    f"(SELECT substr(:hashes, CAST(value AS INTEGER), {_HASH_BYTES}) AS hash "
+    "FROM json_each(:starts) AS given)"
+)
 
 
 def hash_set(hashes: Collection[bytes]) -> dict[str, object]:
@@ -59,16 +66,16 @@ def _joined(hashes: Collection[bytes]) -> bytes:
     return b"".join(hashes)
 
 
-def rows_of(*names: str) -> str:
-    """Return a subquery for the rows of `row_set`: ``hash``, then columns of these names."""
+def rows_of(**types: str) -> str:
+    """Return a subquery for the rows of `row_set`: ``hash``, then columns of these SQL types."""
     columns = "".join(
-        f", json_extract(value, '$[{place}]') AS {name}" for place, name in enumerate(names)
+        f", CAST(json_extract(value, '$[{place}]') AS {kind}) AS {name}"
+        for place, (name, kind) in enumerate(types.items())
     )
     # In an array, the key is the place.
-    start = f"1 + {_HASH_BYTES} * key"
-    return (
-        f"(SELECT substr(:hashes, {start}, {_HASH_BYTES}) AS hash{columns} FROM json_each(:rows))"
-    )
+    start = f"CAST(1 + {_HASH_BYTES} * key AS INTEGER)"
+    cut = f"substr(:hashes, {start}, {_HASH_BYTES})"
+    return f"(SELECT {cut} AS hash{columns} FROM json_each(:rows) AS given)"
 
 
 def row_set(rows: Mapping[bytes, Sequence[object]]) -> dict[str, object]:

@@ -1,0 +1,52 @@
+"""Which database is meant, and its schema."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import peewee
+
+from semantic_core.database.schema import SchemaOptions
+from semantic_core.database.sqlite import schema as sqlite_schema
+from semantic_core.database.sqlite.database import Database as SqliteDatabase
+from semantic_core.database.strategies import Database
+from semantic_core.domain.extras import load_extra
+
+_POSTGRES = ("postgresql://", "postgres://")
+
+
+def open_database(target: str | os.PathLike[str] | peewee.Database) -> Database:
+    """Return the database of a path, a URL or a ready peewee database; nothing is written to it.
+
+    Raises:
+        UnsupportedDatabaseError: it is of a kind that cannot be used.
+        MissingExtraError: it is on PostgreSQL, and semcore[postgres] is not installed.
+    """
+    if isinstance(target, peewee.PostgresqlDatabase) or str(target).startswith(_POSTGRES):
+        opened: Database = _postgres("database").PostgresDatabase(target)
+        return opened
+    return SqliteDatabase(target)
+
+
+def ensure_schema_compatibility(database: Database, options: SchemaOptions) -> None:
+    """Bring a database to the schema of this version, in one transaction. Idempotent.
+
+    Raises:
+        UnsupportedDatabaseError: the server is too old.
+        SchemaTooNewError: a newer semcore wrote it.
+        NotASemcoreDatabaseError: it holds other tables; nothing was changed in it.
+        DatabaseCorruptError: it has a trigger on a table of ours, or is damaged.
+        DatabaseReadOnlyError: it needs a migration and cannot be written.
+        SpecMismatchError: ``legacy_spec`` does not fit the vectors that are there.
+    """
+    if isinstance(database, SqliteDatabase):
+        sqlite_schema.ensure_schema(database, options)
+    else:
+        _postgres("schema").ensure_schema(database)
+
+
+def _postgres(module: str) -> Any:
+    return load_extra(
+        f"semantic_core.database.postgres.{module}", extra="postgres", task="A PostgreSQL database"
+    )

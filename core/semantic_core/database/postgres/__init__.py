@@ -1,0 +1,1 @@
+"""One PostgreSQL database: its connections, its transactions, its locks, its errors."""

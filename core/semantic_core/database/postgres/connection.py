@@ -1,0 +1,101 @@
+"""A connection that takes the statements which SQLite takes, too.
+
+What is written once for both databases stays once. Where PostgreSQL has no function of that name,
+`schema.FUNCTIONS` makes one; where a word differs, it is replaced here, once a statement.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from enum import StrEnum
+from functools import lru_cache
+from typing import Any
+
+import psycopg
+from psycopg.adapt import Loader
+from psycopg.types.string import StrDumperUnknown
+
+from semantic_core.database.port import Cursor, Values
+
+# Names the advisory locks of semcore among those of other programs: "SEMC".
+LOCK = 0x53454D43
+SCHEMA = "semcore"
+
+# Rows that a statement which may give more than fits in memory fetches at a time.
+_FETCHED = 2_000
+
+_WORDS: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"\bIS NOT (?=[?:(])"), "IS DISTINCT FROM "),
+    (re.compile(r"\bIS (?=[?:(])"), "IS NOT DISTINCT FROM "),
+    (re.compile(r"CAST\((coalesce\([^()]*\)) AS BLOB\)"), r"convert_to(\1, 'UTF8')"),
+    # SQLite is told in which order to join, and to sort before it does.
+    (re.compile(r"\bCROSS JOIN (?=\w+ \w+ ON)"), "JOIN "),
+    (re.compile(r"/\* (FOR UPDATE) \*/"), r"\1"),
+    (re.compile(r" LIMIT -1\b"), ""),
+)
+
+_PARTS = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"|::|:([a-z_]\w*)|\?|%")
+
+
+class PostgresConnection:
+    """Runs statements in the transaction of one thread.
+
+    Args:
+        raw: in a transaction.
+    """
+
+    def __init__(self, raw: psycopg.Connection[Any]) -> None:
+        self.raw = raw
+
+    def execute(self, sql: str, parameters: Values = (), /) -> Cursor:
+        """Run one statement."""
+        return self.raw.execute(translated(sql), parameters)
+
+    def executemany(self, sql: str, parameters: Iterable[Values], /) -> Cursor:
+        """Run one statement for each of several rows."""
+        cursor = self.raw.cursor()
+        cursor.executemany(translated(sql), parameters)
+        return cursor
+
+    def stream(self, sql: str, parameters: Values = (), /) -> Iterable[Any]:
+        """Run a statement whose rows may not all fit in memory."""
+        cursor = self.raw.cursor(name="streamed")
+        cursor.itersize = _FETCHED
+        cursor.execute(translated(sql), parameters)
+        with cursor:
+            yield from cursor
+
+
+@lru_cache(maxsize=1_000)
+def translated(sql: str) -> str:
+    """Return a statement as psycopg takes it."""
+    for pattern, replacement in _WORDS:
+        sql = pattern.sub(replacement, sql)
+    return _PARTS.sub(_part, sql)
+
+
+def _part(found: re.Match[str]) -> str:
+    name = found[1]
+    if name is not None:
+        return f"%({name})s"
+    return "%s" if found[0] == "?" else found[0].replace("%", "%%")
+
+
+class _NumericLoader(Loader):
+    """PostgreSQL's sums of whole numbers are of a type that may hold more than 64 bits."""
+
+    def load(self, data: bytes | bytearray | memoryview) -> int | float:
+        text = bytes(data).decode()
+        return float(text) if "." in text or text == "NaN" else int(text)
+
+
+class _StatusDumper(StrDumperUnknown):
+    def dump(self, obj: Any) -> bytes | bytearray | memoryview | None:
+        return super().dump(str(obj))
+
+
+def adapt(connection: psycopg.Connection[Any]) -> None:
+    """Let values of a connection be those that SQLite gives and takes."""
+    connection.adapters.register_loader("numeric", _NumericLoader)
+    connection.adapters.register_dumper(StrEnum, _StatusDumper)

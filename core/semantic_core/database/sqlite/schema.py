@@ -1,0 +1,140 @@
+"""The schema and its history: an append-only list of migrations, run in one transaction."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from semantic_core.database.port import Connection
+from semantic_core.database.schema import (
+    SchemaOptions,
+    name_database,
+    read_version,
+    write_version,
+)
+from semantic_core.database.sqlite.database import Database
+from semantic_core.database.sqlite.keywords import VIEW, VIEW_SQL, create_index
+from semantic_core.database.sqlite.legacy import is_legacy, move_legacy_rows, set_legacy_aside
+from semantic_core.database.sqlite.tables import OWN_TABLES
+from semantic_core.database.tables import TABLES, build_tables
+from semantic_core.domain.errors import (
+    DatabaseCorruptError,
+    NotASemcoreDatabaseError,
+)
+from semantic_core.domain.failpoints import FailPoint, reach
+
+# Marks the file as ours in its header, so that no other database is ever taken for one.
+APPLICATION_ID = 0x53454D43
+
+_FULL_TEXT = "chunks_fts"
+
+
+def ensure_schema(database: Database, options: SchemaOptions) -> None:
+    """Bring the database to the schema of this version, in one transaction. Idempotent.
+
+    Raises:
+        SchemaTooNewError: a newer semcore wrote it.
+        NotASemcoreDatabaseError: it holds other tables; nothing was changed in it.
+        DatabaseCorruptError: it has a trigger on a table of ours, or is damaged.
+        DatabaseReadOnlyError: it needs a migration and cannot be written.
+        SpecMismatchError: ``legacy_spec`` does not fit the vectors that are there.
+    """
+    with database.snapshot() as connection:
+        tables = _tables(connection)
+        version = _version(connection, tables, database.path)
+        if version:
+            _check_nothing_runs(connection, database.path)
+    if not tables:
+        database.use_write_ahead_log()
+    if version < len(MIGRATIONS):
+        _migrate(database, options)
+    # After a migration, so that an interrupted one leaves an old file exactly as it was.
+    database.use_write_ahead_log()
+
+
+def _check_nothing_runs(connection: Connection, path: Path) -> None:
+    """Check that what is written to our tables runs nothing of somebody else's.
+
+    Raises:
+        DatabaseCorruptError: there is a trigger, or something else bears the name of a table.
+    """
+    ours = json.dumps([*TABLES.names(), *OWN_TABLES, _FULL_TEXT, VIEW])
+    found = connection.execute(
+        "SELECT type, name, tbl_name FROM sqlite_master WHERE "
+        "(type = 'trigger' AND lower(tbl_name) IN (SELECT value FROM json_each(?1))) OR "
+        "(lower(name) IN (SELECT value FROM json_each(?1)) AND (type <> 'table' OR "
+        "(sql LIKE 'CREATE VIRTUAL%' AND lower(name) <> ?2)) AND sql <> ?3)",
+        (ours, _FULL_TEXT, VIEW_SQL),
+    ).fetchone()
+    if found is not None:
+        kind, name, table = found
+        raise DatabaseCorruptError(
+            f"{path} has the {kind} {name!r} on {table!r}, which semcore never makes: it would run "
+            "whenever something is written. Remove it if it is yours, and open the database again; "
+            "a file from somebody else may mean harm. Nothing was changed."
+        )
+
+
+def _migrate(database: Database, options: SchemaOptions) -> None:
+    with database.transaction() as connection:
+        # Read again under the write lock: another process may have migrated meanwhile.
+        version = _version(connection, _tables(connection), database.path)
+        for migrate in MIGRATIONS[version:]:
+            migrate(database, connection, options)
+            reach(FailPoint.MIGRATE_STEP)
+        write_version(connection, len(MIGRATIONS))
+
+
+def _tables(connection: Connection) -> set[str]:
+    return {
+        row[0]
+        for row in connection.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite@_%' "
+            "ESCAPE '@'"
+        )
+    }
+
+
+def _version(connection: Connection, tables: set[str], path: Path) -> int:
+    """Return the schema version, 0 for an empty database or one from before batching."""
+    if connection.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID:
+        if "meta" not in tables:
+            raise DatabaseCorruptError(
+                f"{path} is marked as semcore's but has no table of that. Keep the file, restore a "
+                "backup, do not write to it."
+            )
+        return read_version(connection, newest=len(MIGRATIONS), name=str(path))
+    if not tables or is_legacy(connection, tables):
+        return 0
+    raise NotASemcoreDatabaseError(
+        f"{path} is a database, but not one of semcore's (it holds "
+        f"{', '.join(sorted(tables)[:5])}). Choose another path; nothing was changed in it."
+    )
+
+
+def m001_batching(database: Database, connection: Connection, options: SchemaOptions) -> None:
+    """Create the tables; take over the rows of a database from before batching."""
+    had_rows = set_legacy_aside(connection)
+    # On this thread's connection, and so in this transaction.
+    database.peewee.create_tables(build_tables(database.peewee).all(), safe=False)
+    for statement in OWN_TABLES.values():
+        connection.execute(statement)
+    create_index(connection)
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    name_database(connection)
+    if had_rows:
+        move_legacy_rows(connection, options.legacy_spec, time.time())
+        connection.execute(
+            "INSERT INTO chunk_counts (collection_id, embedding_status, is_served, chunks) "
+            "SELECT collection_id, embedding_status, vector_key IS NOT NULL, count(*) "
+            "FROM chunks GROUP BY 1, 2, 3"
+        )
+        database.keywords.rebuild(connection)
+        database.metadata.rebuild(connection)
+
+
+# The first makes the tables as the models are now, so that a second one must skip a database that
+# the first has just made.
+MIGRATIONS: tuple[Callable[[Database, Connection, SchemaOptions], None], ...] = (m001_batching,)
