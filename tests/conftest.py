@@ -73,9 +73,18 @@ def database_path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def store(database_path: Path, clock: ManualClock) -> Iterator[PeeweeVectorStore]:
+def database_target(database_path: Path, request: pytest.FixtureRequest) -> Path | str:
+    """Where the database of the test is."""
+    if "pgtry" in os.environ:
+        url: str = request.getfixturevalue("postgres_url")
+        return url
+    return database_path
+
+
+@pytest.fixture
+def store(database_target: Path | str, clock: ManualClock) -> Iterator[PeeweeVectorStore]:
     """A new store, whose invariants hold whatever the test did with it."""
-    with PeeweeVectorStore(database_path, clock=clock) as opened:
+    with PeeweeVectorStore(database_target, clock=clock) as opened:
         yield opened
         check_invariants(opened)
 
@@ -101,7 +110,9 @@ def emulator(tmp_path: Path) -> Iterator[Emulator]:
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
+def world(tmp_path: Path, database_target: Path | str) -> Iterator[World]:
     """A database, a manager's provider and one clock for both."""
-    with open_world(tmp_path) as opened:
+    with open_world(
+        tmp_path, database_target if isinstance(database_target, str) else None
+    ) as opened:
         yield opened

@@ -31,12 +31,15 @@ class World:
         emulator: the provider.
     """
 
-    def __init__(self, folder: Path, emulator: Emulator, clock: ManualClock) -> None:
+    def __init__(
+        self, folder: Path, emulator: Emulator, clock: ManualClock, target: str | None = None
+    ) -> None:
         self.folder = folder
         self.emulator = emulator
         self.clock = clock
         self.path = folder / "world.db"
-        self.store = PeeweeVectorStore(self.path, clock=clock)
+        self.target = target or self.path
+        self.store = PeeweeVectorStore(self.target, clock=clock)
         self._clients: list[GeminiBatchClient | GeminiEmbedder] = []
 
     def close(self) -> None:
@@ -106,12 +109,12 @@ def make_keyring(batch_key: str = BATCH_KEY) -> GoogleKeyring:
 
 
 @contextmanager
-def open_world(folder: Path, **config: Any) -> Iterator[World]:
+def open_world(folder: Path, target: str | None = None, **config: Any) -> Iterator[World]:
     clock = ManualClock()
     settings = EmulatorConfig(projects=PROJECTS, **config)
     far_away = TrueClock(clock)
     with Emulator(folder / "emulator.db", clock=far_away, config=settings) as emulator:
-        world = World(folder, emulator, clock)
+        world = World(folder, emulator, clock, target)
         try:
             yield world
         finally:

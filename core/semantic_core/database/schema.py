@@ -32,14 +32,13 @@ def write_version(connection: Connection, version: int) -> None:
     )
 
 
-def read_version(connection: Connection, *, newest: int, name: str) -> int:
-    """Return the version of the schema of a database that is semcore's.
+def check_version(recorded: str | None, *, newest: int, name: str) -> int:
+    """Return the version that a database of semcore's has noted for its schema.
 
     Raises:
         DatabaseCorruptError: none is noted.
         SchemaTooNewError: a newer semcore wrote it.
     """
-    recorded = read_meta(connection, "schema_version")
     if recorded is None:
         raise DatabaseCorruptError(
             f"{name} is marked as semcore's but has no schema version. Keep it, restore a backup, "

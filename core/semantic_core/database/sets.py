@@ -29,14 +29,16 @@ def among(column: str, values: Sequence[int | str | bytes]) -> Sql:
         column: its SQL name.
         values: all of one type; blobs are all of one size.
     """
-    if values and isinstance(values[0], bytes):
+    if not values:
+        return Sql("FALSE")
+    if isinstance(values[0], bytes):
         size = len(values[0])
         # JSON holds no blobs: they are cut out of one.
         starts = json_set(range(1, len(values) * size, size))
         blobs = b"".join(values)  # type: ignore[arg-type]  # all of one type
         cut = f"substr(?, CAST(value AS INTEGER), {size})"
         return Sql(f"{column} IN (SELECT {cut} FROM json_each(?))", (blobs, starts))
-    value = "CAST(value AS BIGINT)" if values and isinstance(values[0], int) else "value"
+    value = "CAST(value AS BIGINT)" if isinstance(values[0], int) else "value"
     return Sql(f"{column} IN (SELECT {value} FROM json_each(?))", (json_set(values),))
 
 

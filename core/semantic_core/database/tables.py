@@ -43,6 +43,8 @@ from semantic_core.domain.statuses import (
     VectorOrigin,
 )
 
+SCHEMA = "semcore"
+
 
 @dataclass(frozen=True, slots=True)
 class Tables:
@@ -88,11 +90,15 @@ def _count() -> BigIntegerField:
 
 def build_tables(database: peewee.Database) -> Tables:
     """Return models bound to this database."""
+    is_sqlite = isinstance(database, peewee.SqliteDatabase)
 
     class Base(peewee.Model):
         pass
 
-    Base._meta.database = database  # noqa: SLF001  # peewee's documented place for a late binding
+    meta = Base._meta  # noqa: SLF001  # peewee's documented place for a late binding
+    meta.database = database
+    # On a server other programs have tables, too.
+    meta.schema = None if is_sqlite else SCHEMA
 
     class MetaModel(Base):
         """Schema version, database uuid, install id, HMAC salt, provenance."""
@@ -102,7 +108,7 @@ def build_tables(database: peewee.Database) -> Tables:
 
         class Meta:
             table_name = "meta"
-            without_rowid = True
+            without_rowid = is_sqlite
 
     class SpaceModel(Base):
         """A vector space: the document side of a spec. External ones get dimensions late."""
@@ -258,7 +264,7 @@ def build_tables(database: peewee.Database) -> Tables:
         class Meta:
             table_name = "ceilings"
             primary_key = CompositeKey("fingerprint", "model")
-            without_rowid = True
+            without_rowid = is_sqlite
 
     class BatchItemModel(Base):
         """One content hash that a job carries or carried."""
@@ -314,13 +320,13 @@ def build_tables(database: peewee.Database) -> Tables:
 
         class Meta:
             table_name = "live_claims"
-            without_rowid = True
+            without_rowid = is_sqlite
 
     class ChunkModel(Base):
         """A piece of text that gets one vector."""
 
         # Never given twice: an index that another process has in memory names chunks by it.
-        pk = BigAutoField(constraints=[SQL("AUTOINCREMENT")])
+        pk = BigAutoField(constraints=[SQL("AUTOINCREMENT")] if is_sqlite else [])
         collection = ForeignKeyField(CollectionModel, index=False)
         chunk_id = TextField()
         document_id = TextField(null=True)
@@ -379,7 +385,7 @@ def build_tables(database: peewee.Database) -> Tables:
         class Meta:
             table_name = "chunk_counts"
             primary_key = CompositeKey("collection", "embedding_status", "is_served")
-            without_rowid = True
+            without_rowid = is_sqlite
 
     return Tables(
         MetaModel,

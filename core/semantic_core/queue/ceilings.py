@@ -138,7 +138,7 @@ def read_enqueued(connection: Connection, key: QuotaKey, *, beside: str | None =
     row = connection.execute(
         f"SELECT count(*), {_SUMS} FROM batch_jobs WHERE {_IS_ENQUEUED} "
         "AND fingerprint = :fingerprint AND model = :model "
-        "AND (:beside IS NULL OR (id <> :beside AND step NOT IN ('claimed', 'uploaded')))",
+        "AND ((id <> :beside AND step NOT IN ('claimed', 'uploaded')) OR :beside IS NULL)",
         {"fingerprint": key.fingerprint, "model": key.model, "beside": beside},
     ).fetchone()
     return Load(jobs=row[0], requests=int(row[1]), tokens=int(row[2]))

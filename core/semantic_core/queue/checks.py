@@ -68,7 +68,7 @@ def spent_on_checks(
     tokens, cost, unpriced = connection.execute(
         "SELECT coalesce(sum(tokens), 0), coalesce(sum(cost_usd), 0.0), "
         "count(*) FILTER (WHERE cost_usd IS NULL) FROM spot_checks "
-        "WHERE created_at >= :since AND (:until IS NULL OR created_at < :until)",
+        "WHERE created_at >= :since AND (created_at < :until OR :until IS NULL)",
         {"since": since, "until": until},
     ).fetchone()
     return SpentOnChecks(tokens=tokens, cost_usd=None if unpriced else cost)

@@ -119,7 +119,7 @@ def candidates(connection: Connection, *, collection: str | None, now: float) ->
     for collection_id, space_id, spec, *pks in connection.execute(
         f"SELECT c.id, c.space_id, c.spec, {firsts} FROM collections c "
         "JOIN spaces s ON s.id = c.space_id AND NOT s.is_external "
-        "WHERE :collection IS NULL OR c.name = :collection",
+        "WHERE c.name = :collection OR :collection IS NULL",
         {"collection": collection, "now": now},
     ):
         found = [pk for pk in pks if pk is not None]

@@ -82,7 +82,7 @@ def waiting_models(connection: Connection, *, collection_id: int | None) -> list
         connection,
         "SELECT DISTINCT s.model FROM collections c "
         "JOIN spaces s ON s.id = c.space_id AND NOT s.is_external "
-        "WHERE (:collection IS NULL OR c.id = :collection) AND EXISTS "
+        "WHERE (c.id = :collection OR :collection IS NULL) AND EXISTS "
         f"(SELECT 1 FROM chunks k WHERE k.collection_id = c.id AND {WAITS}) ORDER BY 1",
         {"collection": collection_id},
     )
@@ -98,7 +98,7 @@ def waiting_tokens(connection: Connection, *, collection_id: int | None) -> list
         "SELECT min(c.spec) AS spec, count(*) AS chunks, min(k.pk) AS pk "
         "FROM collections c JOIN spaces s ON s.id = c.space_id AND NOT s.is_external "
         f"JOIN chunks k ON k.collection_id = c.id WHERE {WAITS} "
-        "AND (:collection IS NULL OR c.id = :collection) GROUP BY k.content_hash) g "
+        "AND (c.id = :collection OR :collection IS NULL) GROUP BY k.content_hash) g "
         "JOIN chunks k ON k.pk = g.pk",
         {"collection": collection_id},
     )
@@ -130,7 +130,7 @@ def spent_since(
     with any_text(connection):
         rows = connection.execute(
             f"SELECT {', '.join(names)} FROM batch_jobs "
-            "WHERE created_at >= :since AND (:until IS NULL OR created_at < :until) "
+            "WHERE created_at >= :since AND (created_at < :until OR :until IS NULL) "
             f"AND {_MAY_HAVE_COST} ORDER BY created_at, id",
             {"since": since, "until": until},
         ).fetchall()

@@ -55,7 +55,7 @@ def read_counts(
         (EmbeddingStatus.read(status), bool(is_served)): count
         for status, is_served, count in connection.execute(
             "SELECT embedding_status, is_served, sum(chunks) FROM chunk_counts "
-            "WHERE :collection IS NULL OR collection_id = :collection "
+            "WHERE collection_id = :collection OR :collection IS NULL "
             "GROUP BY embedding_status, is_served",
             {"collection": collection_id},
         )

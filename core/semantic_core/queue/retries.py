@@ -32,7 +32,7 @@ def retry_failed_chunks(connection: Connection, *, collection_id: int | None, no
         "not_before = NULL, updated_at = :now, batch_job_id = (SELECT j.id FROM batch_items i "
         "JOIN batch_jobs j ON j.pk = i.job_pk WHERE i.content_hash = c.content_hash "
         f"AND i.state = 'open') WHERE {_FAILED_THERE} "
-        "AND (:collection IS NULL OR collection_id = :collection) "
+        "AND (collection_id = :collection OR :collection IS NULL) "
         "RETURNING content_hash, collection_id, vector_key",
         {"now": now, "collection": collection_id},
     ).fetchall()
@@ -44,9 +44,9 @@ def retry_failed_chunks(connection: Connection, *, collection_id: int | None, no
 _CLOSES = (
     "(not_before > :after OR (open_jobs > 0 AND :after <= :now)) "
     "AND model IN (SELECT s.model FROM spaces s JOIN collections c ON c.space_id = s.id "
-    "WHERE :collection IS NULL OR c.id = :collection)"
+    "WHERE c.id = :collection OR :collection IS NULL)"
 )
-_RESTS = f"{WAITS} AND not_before > :after AND (:collection IS NULL OR collection_id = :collection)"
+_RESTS = f"{WAITS} AND not_before > :after AND (collection_id = :collection OR :collection IS NULL)"
 
 
 def count_pauses(connection: Connection, *, now: float, beyond: float) -> tuple[int, int]:
@@ -85,7 +85,7 @@ def end_pauses(
             "JOIN spaces s ON s.id = c.space_id AND s.model = :model "
             f"WHERE {WAITS} "
             "AND (k.not_before IS NULL OR k.not_before <= :after) "
-            "AND (:collection IS NULL OR c.id = :collection)",
+            "AND (c.id = :collection OR :collection IS NULL)",
             {**values, "model": model},
         ).fetchone()[0]
         connection.execute(

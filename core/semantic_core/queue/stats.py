@@ -15,7 +15,7 @@ from semantic_core.queue.budget import LONGEST_PAUSE
 from semantic_core.queue.counts import read_counts
 from semantic_core.queue.jobs import list_jobs
 
-_SCOPE = "(:collection IS NULL OR collection_id = :collection)"
+_SCOPE = "(collection_id = :collection OR :collection IS NULL)"
 
 # A longer pause was noted while the clock was ahead, and is over.
 _RESTS = f"(not_before > :now AND not_before <= :now + {LONGEST_PAUSE})"
@@ -73,7 +73,7 @@ def _passed_over(connection: Connection, collection_id: int | None) -> Iterator[
     rows = connection.execute(
         "SELECT s.passed_at, s.id, s.model, s.passed_over, c.name FROM spaces s "
         "JOIN collections c ON c.space_id = s.id WHERE s.passed_over IS NOT NULL "
-        "AND (:collection IS NULL OR c.id = :collection) AND EXISTS (SELECT 1 FROM chunks k "
+        "AND (c.id = :collection OR :collection IS NULL) AND EXISTS (SELECT 1 FROM chunks k "
         f"WHERE k.collection_id = c.id AND {WAITS}) ORDER BY s.passed_at, s.id, c.name",
         {"collection": collection_id},
     )

@@ -12,12 +12,9 @@ import peewee
 import pytest
 
 from semantic_core.database import Database
-from semantic_core.database.schema import (
-    MIGRATIONS,
-    SchemaOptions,
-    ensure_schema_compatibility,
-    read_meta,
-)
+from semantic_core.database.opening import ensure_schema_compatibility
+from semantic_core.database.schema import SchemaOptions, read_meta
+from semantic_core.database.sqlite.schema import MIGRATIONS
 from semantic_core.database.tables import Tables, build_tables
 from semantic_core.domain.errors import (
     DatabaseCorruptError,
@@ -80,9 +77,9 @@ TABLES = build_tables(peewee.SqliteDatabase(None))
 MODELS = TABLES.all()
 
 AFFINITIES: dict[type[peewee.Field], str] = {
-    peewee.AutoField: "INTEGER",
+    peewee.BigAutoField: "INTEGER",
     peewee.TextField: "TEXT",
-    peewee.IntegerField: "INTEGER",
+    peewee.BigIntegerField: "INTEGER",
     peewee.BooleanField: "INTEGER",
     peewee.DoubleField: "REAL",
     peewee.BlobField: "BLOB",

@@ -20,14 +20,13 @@ from semantic_core.database.port import Cursor, Values
 
 # Names the advisory locks of semcore among those of other programs: "SEMC".
 LOCK = 0x53454D43
-SCHEMA = "semcore"
 
 # Rows that a statement which may give more than fits in memory fetches at a time.
 _FETCHED = 2_000
 
 _WORDS: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"\bIS NOT (?=[?:(])"), "IS DISTINCT FROM "),
-    (re.compile(r"\bIS (?=[?:(])"), "IS NOT DISTINCT FROM "),
+    (re.compile(r"\bIS NOT (?!NULL\b)"), "IS DISTINCT FROM "),
+    (re.compile(r"\bIS (?!NOT\b|NULL\b|DISTINCT\b)"), "IS NOT DISTINCT FROM "),
     (re.compile(r"CAST\((coalesce\([^()]*\)) AS BLOB\)"), r"convert_to(\1, 'UTF8')"),
     # SQLite is told in which order to join, and to sort before it does.
     (re.compile(r"\bCROSS JOIN (?=\w+ \w+ ON)"), "JOIN "),

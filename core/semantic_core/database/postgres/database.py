@@ -22,7 +22,6 @@ from semantic_core.database.port import Connection, MustBeAloneError
 from semantic_core.database.postgres.clock import ServerClock
 from semantic_core.database.postgres.connection import (
     LOCK,
-    SCHEMA,
     PostgresConnection,
     adapt,
 )
@@ -31,6 +30,7 @@ from semantic_core.database.postgres.keywords import TextVectors
 from semantic_core.database.postgres.metadata import JsonMetadata
 from semantic_core.database.schema import database_uuid
 from semantic_core.database.strategies import Keywords, MetadataIndex
+from semantic_core.database.tables import SCHEMA
 from semantic_core.domain.certain_exit import certain_exit
 from semantic_core.domain.clock import Clock
 from semantic_core.domain.errors import (
@@ -272,6 +272,7 @@ class PostgresDatabase:
     def close(self) -> None:
         """Close every connection that nobody uses; the others close after their use. Idempotent."""
         self._is_closed = True
+        self.peewee.close()
         while self._idle:
             self._idle.pop().close()
 

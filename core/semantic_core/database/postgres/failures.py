@@ -29,8 +29,10 @@ _BUSY = (
 )
 _UNAVAILABLE = (
     DatabaseUnavailableError,
-    ("{name} cannot be reached ({error}). Nothing of this step was kept, unless it was just being "
-    "committed; every step can be repeated without harm. Check that the server runs, and try again."),
+    (
+        "{name} cannot be reached ({error}). Nothing of this step was kept, unless it was just being "
+        "committed; every step can be repeated without harm. Check that the server runs, and try again."
+    ),
 )
 # By SQLSTATE, or by its first two characters, which name the class:
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
@@ -39,15 +41,19 @@ _ERRORS: dict[str, tuple[type[SemanticCoreError], str]] = {
     "40": _BUSY,
     "57014": (
         DatabaseBusyError,
-        ("A statement on {name} took longer than the server or semcore allows. Nothing was changed; "
-        "try again when the server is less busy."),
+        (
+            "A statement on {name} took longer than the server or semcore allows. Nothing was changed; "
+            "try again when the server is less busy."
+        ),
     ),
     "57P": _UNAVAILABLE,
     "08": _UNAVAILABLE,
     "28": (
         DatabaseUnavailableError,
-        ("{name} refuses the user or the password. Nothing was changed. Check the URL, PGPASSFILE and "
-        "the server's pg_hba.conf."),
+        (
+            "{name} refuses the user or the password. Nothing was changed. Check the URL, PGPASSFILE and "
+            "the server's pg_hba.conf."
+        ),
     ),
     "3D": (
         DatabaseUnavailableError,
@@ -64,8 +70,10 @@ _ERRORS: dict[str, tuple[type[SemanticCoreError], str]] = {
     ),
     "42501": (
         DatabaseReadOnlyError,
-        ("The user of {name} has no right to do this ({error}). Semcore needs a schema of its own: "
-        "GRANT CREATE ON DATABASE lets it make one."),
+        (
+            "The user of {name} has no right to do this ({error}). Semcore needs a schema of its own: "
+            "GRANT CREATE ON DATABASE lets it make one."
+        ),
     ),
     "22021": (InvalidTextError, "A text holds a character that {name} cannot keep. Clean it."),
     "22P05": (InvalidTextError, "A text holds a character that {name} cannot keep. Clean it."),
@@ -80,8 +88,10 @@ _ERRORS: dict[str, tuple[type[SemanticCoreError], str]] = {
     ),
     "42": (
         DatabaseCorruptError,
-        ("The tables of {name} are not as semcore made them ({error}). Restore a backup, or drop the "
-        "schema semcore and ingest again. Nothing was changed."),
+        (
+            "The tables of {name} are not as semcore made them ({error}). Restore a backup, or drop the "
+            "schema semcore and ingest again. Nothing was changed."
+        ),
     ),
     "XX": (DatabaseCorruptError, "{name} is damaged ({error}). Restore a backup."),
 }

@@ -6,10 +6,15 @@ import peewee
 
 from semantic_core.database.port import Connection
 from semantic_core.database.postgres import keywords, metadata
-from semantic_core.database.postgres.connection import LOCK, SCHEMA
+from semantic_core.database.postgres.connection import LOCK
 from semantic_core.database.postgres.database import PostgresDatabase
-from semantic_core.database.schema import name_database, read_version, write_version
-from semantic_core.database.tables import build_tables
+from semantic_core.database.schema import (
+    check_version,
+    name_database,
+    read_meta,
+    write_version,
+)
+from semantic_core.database.tables import SCHEMA, build_tables
 from semantic_core.domain.errors import NotASemcoreDatabaseError, UnsupportedDatabaseError
 from semantic_core.domain.failpoints import FailPoint, reach
 
@@ -21,12 +26,16 @@ VERSION = 1
 # What the shared statements use and PostgreSQL does not have. SQLite's `value` of a JSON list is
 # text or a number; here it is text, so that statements cast numbers.
 FUNCTIONS = (
-    ("CREATE FUNCTION json_each(items text, OUT key bigint, OUT value text) RETURNS SETOF record "
-    "LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT place - 1, item FROM "
-    "pg_catalog.json_array_elements_text(items::json) WITH ORDINALITY AS each(item, place) $$"),
-    ("CREATE FUNCTION json_extract(item text, path text) RETURNS text "
-    "LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT item::json "
-    "#>> ARRAY[substr(path, 3, length(path) - 3)] $$"),
+    (
+        "CREATE FUNCTION json_each(items text, OUT key bigint, OUT value text) RETURNS SETOF record "
+        "LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT place - 1, item FROM "
+        "pg_catalog.json_array_elements_text(items::json) WITH ORDINALITY AS each(item, place) $$"
+    ),
+    (
+        "CREATE FUNCTION json_extract(item text, path text) RETURNS text "
+        "LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT item::json "
+        "#>> ARRAY[substr(path, 3, length(path) - 3)] $$"
+    ),
     *(
         f"CREATE FUNCTION typeof(item {kind}) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE "
         f"AS $$ SELECT CASE WHEN item IS NULL THEN 'null' ELSE '{name}' END $$"
@@ -38,18 +47,24 @@ FUNCTIONS = (
         f"CASE WHEN one IS NULL OR other IS NULL THEN NULL ELSE {word}(one, other) END $$"
         for name, word in (("min", "least"), ("max", "greatest"))
     ),
-    ("CREATE AGGREGATE total(double precision) "
-    "(SFUNC = float8pl, STYPE = double precision, INITCOND = '0')"),
+    (
+        "CREATE AGGREGATE total(double precision) "
+        "(SFUNC = float8pl, STYPE = double precision, INITCOND = '0')"
+    ),
 )
 
 # A reader follows changes by their number. Numbers are given out in the order of the commits, since
 # whoever notes changes holds a lock from before the first number to the end of the transaction.
 CHANGES = (
-    ("CREATE TABLE changes (seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, "
-    "collection_id bigint NOT NULL, chunk_pk bigint NOT NULL, "
-    "mark bigint NOT NULL DEFAULT (random() * 9e15)::bigint)"),
-    ("CREATE FUNCTION in_turn() RETURNS trigger LANGUAGE plpgsql AS "
-    f"$$ BEGIN PERFORM pg_advisory_xact_lock({LOCK}, 2); RETURN NULL; END $$"),
+    (
+        "CREATE TABLE changes (seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, "
+        "collection_id bigint NOT NULL, chunk_pk bigint NOT NULL, "
+        "mark bigint NOT NULL DEFAULT (random() * 9e15)::bigint)"
+    ),
+    (
+        "CREATE FUNCTION in_turn() RETURNS trigger LANGUAGE plpgsql AS "
+        f"$$ BEGIN PERFORM pg_advisory_xact_lock({LOCK}, 2); RETURN NULL; END $$"
+    ),
     "CREATE TRIGGER in_turn BEFORE INSERT ON changes FOR EACH STATEMENT EXECUTE FUNCTION in_turn()",
 )
 
@@ -99,7 +114,7 @@ def _version(connection: Connection, name: str) -> int:
             f"{name} has a schema {SCHEMA!r} that is not semcore's (it holds "
             f"{', '.join(sorted(tables)[:5])}). Choose another database; nothing was changed in it."
         )
-    return read_version(connection, newest=VERSION, name=name)
+    return check_version(read_meta(connection, "schema_version"), newest=VERSION, name=name)
 
 
 def _make(connection: Connection) -> None:
@@ -111,6 +126,6 @@ def _make(connection: Connection) -> None:
         manager = model._schema  # noqa: SLF001  # peewee's documented place for it
         for made in (manager._create_table(safe=False), *manager._create_indexes(safe=False)):  # noqa: SLF001
             connection.execute(*made.query())
-    for statement in (*CHANGES, *_STORAGE, *keywords.TABLES, *metadata.TABLES):
+    for statement in (*CHANGES, *_STORAGE, *keywords.TABLES.values(), *metadata.TABLES.values()):
         connection.execute(statement)
     name_database(connection)

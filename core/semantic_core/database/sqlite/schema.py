@@ -10,8 +10,9 @@ from pathlib import Path
 from semantic_core.database.port import Connection
 from semantic_core.database.schema import (
     SchemaOptions,
+    check_version,
     name_database,
-    read_version,
+    read_meta,
     write_version,
 )
 from semantic_core.database.sqlite.database import Database
@@ -100,12 +101,8 @@ def _tables(connection: Connection) -> set[str]:
 def _version(connection: Connection, tables: set[str], path: Path) -> int:
     """Return the schema version, 0 for an empty database or one from before batching."""
     if connection.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID:
-        if "meta" not in tables:
-            raise DatabaseCorruptError(
-                f"{path} is marked as semcore's but has no table of that. Keep the file, restore a "
-                "backup, do not write to it."
-            )
-        return read_version(connection, newest=len(MIGRATIONS), name=str(path))
+        recorded = read_meta(connection, "schema_version") if "meta" in tables else None
+        return check_version(recorded, newest=len(MIGRATIONS), name=str(path))
     if not tables or is_legacy(connection, tables):
         return 0
     raise NotASemcoreDatabaseError(
