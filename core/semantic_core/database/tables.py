@@ -137,7 +137,7 @@ def build_tables(database: peewee.Database) -> Tables:
         spec = TextField()
         languages = TextField(default="en", constraints=[SQL("DEFAULT 'en'")])
         former_languages = TextField(null=True)  # both are of a reindex under way
-        reindexed_pk = IntegerField(null=True)
+        reindexed_pk = BigIntegerField(null=True)
         created_at = DoubleField()
 
         class Meta:

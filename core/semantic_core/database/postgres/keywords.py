@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from semantic_core.database.port import Connection
 from semantic_core.database.strategies import KeywordHits, Said, Scope
+from semantic_core.keywords import Question
 
 TABLES: dict[str, str] = {}
 
@@ -22,9 +23,8 @@ class TextVectors:
     def search(
         self,
         connection: Connection,  # noqa: ARG002
-        text: str,  # noqa: ARG002
+        question: Question,  # noqa: ARG002
         *,
-        languages: tuple[str, ...],  # noqa: ARG002
         counted: Scope,  # noqa: ARG002
         returned: Scope,  # noqa: ARG002
     ) -> KeywordHits | None:
