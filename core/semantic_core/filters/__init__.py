@@ -6,10 +6,9 @@ top level, exactly as they are written: a dot in a key is a dot. Nothing a user 
 SQL: keys, values and patterns are bound.
 """
 
-from semantic_core.filters.merging import merged_parts
 from semantic_core.filters.operators import Operator
 from semantic_core.filters.parsing import parse_filter
-from semantic_core.filters.tree import And, Condition, Filter, Not, Or
+from semantic_core.filters.tree import And, Condition, Filter, Not, Or, merged_parts
 
 __all__ = [
     "And",

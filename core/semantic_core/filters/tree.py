@@ -129,3 +129,33 @@ def _measure(node: _Group | Not, parts: tuple[Filter, ...]) -> None:
         raise too_many()
     object.__setattr__(node, "levels", levels)
     object.__setattr__(node, "size", size)
+
+
+# The operator of the list that an OR, or an AND, of these becomes.
+_LISTS = {
+    Or: {Operator.EQ: Operator.IN, Operator.IN: Operator.IN},
+    And: {Operator.NE: Operator.NIN, Operator.NIN: Operator.NIN},
+}
+
+
+def merged_parts(group: And | Or) -> list[Filter]:
+    """Return the parts of a group; those that compare the same key with a value become one list.
+
+    A list is looked up in one step.
+    """
+    lists = _LISTS[type(group)]
+    parts: list[Filter] = []
+    wanted: dict[str, list[object]] = {}
+    for part in group.parts:
+        if isinstance(part, Condition) and part.operator in lists and not _is_list_itself(part):
+            values = part.value if isinstance(part.value, tuple) else (part.value,)
+            wanted.setdefault(part.key, []).extend(values)
+        else:
+            parts.append(part)
+    (operator,) = set(lists.values())
+    return [*(Condition(key, operator, values) for key, values in wanted.items()), *parts]
+
+
+def _is_list_itself(part: Condition) -> bool:
+    """Whether it compares with a list as a whole."""
+    return part.operator in (Operator.EQ, Operator.NE) and isinstance(part.value, tuple)

@@ -10,9 +10,7 @@ from functools import partial
 from typing import Any
 
 from semantic_core.database.strategies import Sql
-from semantic_core.filters.merging import merged_parts
-from semantic_core.filters.operators import Operator
-from semantic_core.filters.tree import And, Condition, Filter, Not
+from semantic_core.filters import And, Condition, Filter, Not, Operator, merged_parts
 
 # SQLite limits the depth of an expression to 1,000; a chain of ANDs is as deep as it is long.
 _CHAIN = 64

@@ -23,6 +23,7 @@ from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.providers.gemini.connection import Connection, sdk_errors
 from semantic_core.providers.gemini.embedder import GeminiEmbedder
 from semantic_core.providers.gemini.endpoint import Endpoint
+from semantic_core.providers.gemini.fields import number_in
 from semantic_core.providers.gemini.keyring import BATCH_KEY_VARIABLE, check_key
 from semantic_core.providers.gemini.listing import read_files, read_operations
 from semantic_core.providers.gemini.models import LIMITS, model_facts
@@ -261,11 +262,10 @@ class GeminiBatchClient(BatchProvider):
     def _size_of(self, name: str) -> int | None:
         """Return the size of a remote file, where the provider tells."""
         try:
-            size = self._ask("GET", name)[0].get("sizeBytes")
+            return number_in(self._ask("GET", name)[0], "sizeBytes")
         except (RemoteNotFoundError, RequestRefusedError):
             # Users report that result files can be downloaded even where this call fails.
             return None
-        return int(size) if isinstance(size, str) and size.isascii() and size.isdigit() else None
 
     def _remove(self, name: str) -> bool:
         try:

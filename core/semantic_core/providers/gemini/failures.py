@@ -1,33 +1,16 @@
 """What can go wrong between us and the provider, as the errors of `semantic_core.domain.errors`.
 
-Everything goes through `refusal_of` and `wire.failures.unreachable`, so that each fault means the
-same wherever it strikes:
-
-================================  =========================================================
-what came back                    error
-================================  =========================================================
-no connection                     ProviderUnavailableError, definite: nothing was sent
-timeout, cut connection           ProviderUnavailableError
-400 about the key, 401            AuthError
-403 about the key, or unclear     AuthError
-403 about one file or job         RemoteNotFoundError: it is not there, or another project's
-404                               RemoteNotFoundError
-429                               RateLimitError
-408, 409, 425, 499, 5xx           ProviderUnavailableError: the request may have had effect
-other 4xx                         RequestRefusedError
-redirect, or anything else        ProviderProtocolError
-================================  =========================================================
-
-Google answers 403 both for a key that is blocked and for a file or job that this key's project
-does not have. Only what does not speak of the key counts as the second.
+Every answer goes through `refusal_of`, so that each fault means the same wherever it strikes. A
+5xx, and some of the 4xx, may have had effect. Google answers 403 both for a key that is blocked and
+for a file or job that this key's project does not have: only what does not speak of the key counts
+as the second.
 """
 
 from __future__ import annotations
 
 import difflib
 import re
-from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import httpx2
 import orjson
@@ -41,6 +24,7 @@ from semantic_core.domain.errors import (
     RemoteNotFoundError,
     RequestRefusedError,
 )
+from semantic_core.providers.gemini.fields import object_in, text_in
 from semantic_core.providers.gemini.line_errors import clip
 from semantic_core.providers.gemini.models import MODELS
 
@@ -89,58 +73,6 @@ _MODEL_PATH = re.compile(r"/models/([^/:]+):\w+$")
 _SECONDS = re.compile(r"(\d{1,6}(?:\.\d{1,9})?)s?", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Answer:
-    """An error answer, as far as it says anything."""
-
-    code: int
-    status: str | None
-    words: str
-    reason: str
-    is_about_resource: bool
-    model: str | None
-    retry_after: float | None
-
-    @classmethod
-    def read(cls, response: httpx2.Response) -> Self:
-        error = _find_error(response.content)
-        status = error.get("status")
-        message = error.get("message")
-        details = [item for item in _list(error.get("details")) if isinstance(item, dict)]
-        words = message if isinstance(message, str) else response.text
-        path = response.request.url.path
-        model = _MODEL_PATH.search(path)
-        return cls(
-            code=response.status_code,
-            status=status if isinstance(status, str) else None,
-            words=clip(words, _LONGEST_WORDS) or "no message",
-            reason=" ".join(str(item.get("reason", "")) for item in details),
-            is_about_resource=status == "PERMISSION_DENIED"
-            and bool(_RESOURCE_PATH.search(path.partition(":")[0])),
-            model=model[1] if model else None,
-            retry_after=_find_retry_after(response, details),
-        )
-
-    @property
-    def label(self) -> str:
-        return f"{self.code} {self.status}" if self.status else str(self.code)
-
-    @property
-    def kind(self) -> type[ProviderError]:
-        if self.code in _KINDS:
-            return _KINDS[self.code]
-        if self.code == 400 and self.words.lower().startswith("api key"):
-            return AuthError
-        if self.code in (400, 403) and _KEY_REASON.search(self.reason):
-            return AuthError
-        if self.code == 403:
-            is_clear = self.is_about_resource and not _KEY_WORDS.search(self.words)
-            return RemoteNotFoundError if is_clear else AuthError
-        if self.code >= 500:
-            return ProviderUnavailableError
-        return RequestRefusedError if self.code >= 400 else ProviderProtocolError
-
-
 def refusal_of(response: httpx2.Response, key: str = "key") -> ProviderError | None:
     """Return what is wrong with an answer, or None.
 
@@ -154,23 +86,49 @@ def refusal_of(response: httpx2.Response, key: str = "key") -> ProviderError | N
         if is_upload and "x-goog-upload-status" not in response.headers:
             return ProviderUnavailableError("The provider did not say whether it took the upload.")
         return None
-    answer = _Answer.read(response)
-    kind = answer.kind
+    error = _find_error(response.content)
+    code, status = response.status_code, text_in(error, "status")
+    said, listed = error.get("message"), error.get("details")
+    words = clip(said if isinstance(said, str) else response.text, _LONGEST_WORDS)
+    details = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+    kind = _kind_of(response, status, words, details)
     message = _MESSAGES[kind].format(key=key)
-    if kind is RemoteNotFoundError and answer.model is not None:
-        message = _unknown_model(answer.model)
-    elif kind is RequestRefusedError and answer.status == "FAILED_PRECONDITION":
+    model = _MODEL_PATH.search(response.request.url.path)
+    if kind is RemoteNotFoundError and model is not None:
+        message = _unknown_model(model[1])
+    elif kind is RequestRefusedError and status == "FAILED_PRECONDITION":
         message = (
             "The provider refuses this project. This call cost nothing, and nothing is lost: what "
             "waits goes on waiting. Batch jobs need a project with billing, in a region that "
             f"Gemini serves: see {_KEY_PAGE}."
         )
-    message += f' It answered {answer.label}: "{answer.words}".'
+    label = f"{code} {status}" if status else str(code)
+    message += f' It answered {label}: "{words or "no message"}".'
     if kind is RateLimitError:
-        return RateLimitError(
-            message, code=answer.code, status=answer.status, retry_after=answer.retry_after
-        )
-    return kind(message, code=answer.code, status=answer.status)
+        retry_after = _find_retry_after(response, details)
+        return RateLimitError(message, code=code, status=status, retry_after=retry_after)
+    return kind(message, code=code, status=status)
+
+
+def _kind_of(
+    response: httpx2.Response, status: str | None, words: str, details: list[dict[str, Any]]
+) -> type[ProviderError]:
+    code = response.status_code
+    if code in _KINDS:
+        return _KINDS[code]
+    if code == 400 and words.lower().startswith("api key"):
+        return AuthError
+    reason = " ".join(str(item.get("reason", "")) for item in details)
+    if code in (400, 403) and _KEY_REASON.search(reason):
+        return AuthError
+    if code == 403:
+        path = response.request.url.path.partition(":")[0]
+        is_about_resource = status == "PERMISSION_DENIED" and _RESOURCE_PATH.search(path)
+        is_clear = is_about_resource and not _KEY_WORDS.search(words)
+        return RemoteNotFoundError if is_clear else AuthError
+    if code >= 500:
+        return ProviderUnavailableError
+    return RequestRefusedError if code >= 400 else ProviderProtocolError
 
 
 def _unknown_model(name: str) -> str:
@@ -189,10 +147,8 @@ def _find_error(body: bytes) -> dict[str, Any]:
         parsed = orjson.loads(body)
     except orjson.JSONDecodeError:
         return {}
-    if isinstance(parsed, list) and len(parsed) == 1:
-        parsed = parsed[0]
-    error = parsed.get("error") if isinstance(parsed, dict) else None
-    return error if isinstance(error, dict) else {}
+    is_one = isinstance(parsed, list) and len(parsed) == 1
+    return object_in(parsed[0] if is_one else parsed, "error")
 
 
 def _find_retry_after(response: httpx2.Response, details: list[dict[str, Any]]) -> float | None:
@@ -203,7 +159,3 @@ def _find_retry_after(response: httpx2.Response, details: list[dict[str, Any]]) 
         if found is not None:
             return float(found[1])
     return None
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []

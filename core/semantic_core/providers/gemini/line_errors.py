@@ -5,44 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Self
 
+from semantic_core.providers.gemini.fields import number_in, object_in
 from semantic_core.providers.gemini.too_long import says_too_long
 
 # Longer ones are clipped: an error may quote the whole text.
 LONGEST_WORDS = 500
 
 # A code may be an HTTP status or a gRPC number (https://grpc.io/docs/guides/status-codes/).
-_GRPC_NAMES = (
-    "OK",
-    "CANCELLED",
-    "UNKNOWN",
-    "INVALID_ARGUMENT",
-    "DEADLINE_EXCEEDED",
-    "NOT_FOUND",
-    "ALREADY_EXISTS",
-    "PERMISSION_DENIED",
-    "RESOURCE_EXHAUSTED",
-    "FAILED_PRECONDITION",
-    "ABORTED",
-    "OUT_OF_RANGE",
-    "UNIMPLEMENTED",
-    "INTERNAL",
-    "UNAVAILABLE",
-    "DATA_LOSS",
-    "UNAUTHENTICATED",
-)
+_GRPC_NAMES = """OK CANCELLED UNKNOWN INVALID_ARGUMENT DEADLINE_EXCEEDED NOT_FOUND ALREADY_EXISTS
+    PERMISSION_DENIED RESOURCE_EXHAUSTED FAILED_PRECONDITION ABORTED OUT_OF_RANGE UNIMPLEMENTED
+    INTERNAL UNAVAILABLE DATA_LOSS UNAUTHENTICATED""".split()  # noqa: SIM905  # 17 lines as a list
 
-_PERMANENT_STATUSES = frozenset(
-    {
-        "INVALID_ARGUMENT",
-        "NOT_FOUND",
-        "ALREADY_EXISTS",
-        "PERMISSION_DENIED",
-        "FAILED_PRECONDITION",
-        "OUT_OF_RANGE",
-        "UNIMPLEMENTED",
-        "UNAUTHENTICATED",
-    }
-)
+_PERMANENT_STATUSES = """INVALID_ARGUMENT NOT_FOUND ALREADY_EXISTS PERMISSION_DENIED
+    FAILED_PRECONDITION OUT_OF_RANGE UNIMPLEMENTED UNAUTHENTICATED""".split()  # noqa: SIM905
 
 _TRANSIENT_CLIENT_ERRORS = (408, 409, 425, 429, 499)
 
@@ -67,15 +42,10 @@ class LineError:
     @classmethod
     def find(cls, record: dict[str, Any]) -> Self | None:
         """Return the error of a result line, in whichever form it is written, or None."""
-        response = record.get("response")
-        inner = response.get("error") if isinstance(response, dict) else None
-        status = record.get("status")
-        for candidate in (
-            record.get("error"),
-            inner,
-            # In other places the same name is a plain string.
-            status if isinstance(status, dict) and "code" in status else None,
-        ):
+        # In other places the same name is a plain string.
+        status = object_in(record, "status")
+        inner = object_in(record, "response").get("error")
+        for candidate in (record.get("error"), inner, status if "code" in status else None):
             is_ok = isinstance(candidate, dict) and candidate.get("code") in (0, "0", 200)
             if candidate and not is_ok:
                 return cls._read(candidate)
@@ -85,7 +55,7 @@ class LineError:
     def _read(cls, error: Any) -> Self:
         if not isinstance(error, dict):
             return cls(words=clip(str(error)), is_transient=True, is_quota=False)
-        code = _as_code(error.get("code"))
+        code = number_in(error, "code")
         status = error.get("status")
         if not isinstance(status, str):
             status = _GRPC_NAMES[code] if code is not None and code < len(_GRPC_NAMES) else None
@@ -107,14 +77,6 @@ def clip(words: str, longest: int = LONGEST_WORDS) -> str:
     line = " ".join(words[: longest * 4].encode("utf-8", "replace").decode().split())
     line = line.replace("\0", "?")
     return line if len(line) <= longest else f"{line[: longest - 1]}…"
-
-
-def _as_code(code: Any) -> int | None:
-    if isinstance(code, str) and code.isascii() and code.isdigit() and len(code) <= 3:
-        return int(code)
-    if isinstance(code, int) and not isinstance(code, bool) and 0 <= code < 1000:
-        return code
-    return None
 
 
 def _is_permanent(code: int | None, status: str | None) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from semantic_core.domain.errors import ProviderProtocolError
+from semantic_core.providers.gemini.fields import text_in
 from semantic_core.providers.gemini.names import is_remote_name
 from semantic_core.providers.types import RemoteFile
 
@@ -56,9 +57,8 @@ def read_files(read: ReadPage) -> Iterator[RemoteFile]:
     for page in _pages(read):
         files = page.get("files", [])
         for file in files if isinstance(files, list) else []:
-            found = _read_file(file)
-            if found is not None:
-                yield found
+            if isinstance(file, dict) and is_remote_name(file.get("name"), kind="files"):
+                yield RemoteFile(name=file["name"], display_name=text_in(file, "displayName"))
 
 
 def _pages(read: ReadPage) -> Iterator[dict[str, Any]]:
@@ -76,14 +76,3 @@ def _pages(read: ReadPage) -> Iterator[dict[str, Any]]:
         seen.add(token)
         query = {**query, "pageToken": token}
     raise ProviderProtocolError("A listing of the provider does not end.")
-
-
-def _read_file(file: object) -> RemoteFile | None:
-    if not isinstance(file, dict):
-        return None
-    name, display_name = file.get("name"), file.get("displayName")
-    if not isinstance(name, str) or not is_remote_name(name, kind="files"):
-        return None
-    return RemoteFile(
-        name=name, display_name=display_name if isinstance(display_name, str) else None
-    )

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from semantic_core.domain.errors import ProviderProtocolError
+from semantic_core.providers.gemini.fields import number_in, object_in, text_in
 from semantic_core.providers.gemini.line_errors import clip
 from semantic_core.providers.gemini.names import is_remote_name
 from semantic_core.providers.types import RemoteJob, RemoteState
@@ -44,25 +45,25 @@ def read_operation(operation: object) -> RemoteJob:
         raise ProviderProtocolError(
             f"The provider named a batch job {name!r:.80}, which is no batches/... name."
         )
-    metadata = _object(operation, "metadata")
-    raw_state = _text(metadata, "state") or _state_without_word(operation)
-    error = _object(operation, "error")
-    stats = _object(metadata, "batchStats")
-    model = _text(metadata, "model")
-    input_file = _text(_object(metadata, "inputConfig"), "fileName")
+    metadata = object_in(operation, "metadata")
+    raw_state = text_in(metadata, "state") or _state_without_word(operation)
+    error = object_in(operation, "error")
+    stats = object_in(metadata, "batchStats")
+    model = text_in(metadata, "model")
+    input_file = text_in(object_in(metadata, "inputConfig"), "fileName")
     return RemoteJob(
         name=name,
         state=_read_state(raw_state),
         raw_state=raw_state,
-        display_name=_text(metadata, "displayName"),
+        display_name=text_in(metadata, "displayName"),
         model=None if model is None else model.removeprefix("models/"),
         input_file=input_file if is_remote_name(input_file, kind="files") else None,
         result_file=_find_result_file(operation, metadata),
-        error_code=_number(error, "code"),
-        error_message=clip(_text(error, "message") or "no reason given") if error else None,
-        request_count=_number(stats, "requestCount") or 0,
-        successful_count=_number(stats, "successfulRequestCount") or 0,
-        failed_count=_number(stats, "failedRequestCount") or 0,
+        error_code=number_in(error, "code"),
+        error_message=clip(text_in(error, "message") or "no reason given") if error else None,
+        request_count=number_in(stats, "requestCount") or 0,
+        successful_count=number_in(stats, "successfulRequestCount") or 0,
+        failed_count=number_in(stats, "failedRequestCount") or 0,
         created_at=_time(metadata, "createTime"),
         ended_at=_time(metadata, "endTime"),
         is_done=operation.get("done") is True or _time(metadata, "endTime") is not None,
@@ -84,7 +85,7 @@ def _state_without_word(operation: dict[str, Any]) -> str:
 
 
 def _find_result_file(operation: dict[str, Any], metadata: dict[str, Any]) -> str | None:
-    for holder in (_object(metadata, "output"), _object(operation, "response")):
+    for holder in (object_in(metadata, "output"), object_in(operation, "response")):
         name = holder.get("responsesFile")
         if name is None:
             continue
@@ -97,26 +98,8 @@ def _find_result_file(operation: dict[str, Any], metadata: dict[str, Any]) -> st
     return None
 
 
-def _object(holder: dict[str, Any], name: str) -> dict[str, Any]:
-    value = holder.get(name)
-    return value if isinstance(value, dict) else {}
-
-
-def _text(holder: dict[str, Any], name: str) -> str | None:
-    value = holder.get(name)
-    return value if isinstance(value, str) and value else None
-
-
-def _number(holder: dict[str, Any], name: str) -> int | None:
-    # A 64-bit integer is a string in the JSON of Google's APIs.
-    value = holder.get(name)
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 18:
-        return int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
 def _time(holder: dict[str, Any], name: str) -> float | None:
-    value = _text(holder, name)
+    value = text_in(holder, name)
     if value is None:
         return None
     try:
@@ -128,12 +111,12 @@ def _time(holder: dict[str, Any], name: str) -> float | None:
 
 def display_name_of(operation: dict[str, Any]) -> str:
     """Return the display name of a listed job, or nothing."""
-    return _text(_object(operation, "metadata"), "displayName") or ""
+    return text_in(object_in(operation, "metadata"), "displayName") or ""
 
 
 def input_file_of(operation: dict[str, Any]) -> str:
     """Return the remote name of a listed job's input file, or nothing."""
-    return _text(_object(_object(operation, "metadata"), "inputConfig"), "fileName") or ""
+    return text_in(object_in(object_in(operation, "metadata"), "inputConfig"), "fileName") or ""
 
 
 def as_operation(created: types.BatchJob) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,6 +20,7 @@ import orjson
 from semantic_core.domain.errors import InvalidVectorError
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.statuses import TOO_LONG
+from semantic_core.providers.gemini.fields import number_in, object_in
 from semantic_core.providers.gemini.line_errors import LineError
 from semantic_core.providers.gemini.too_long import CUT, is_full, too_long
 from semantic_core.providers.types import ResultLine
@@ -34,6 +36,9 @@ _LONGEST_KEY = 256
 
 # The spellings of a line's key that have been seen or documented.
 _KEY_NAMES = ("key", "custom_id", "request_id")
+
+# The text itself may be fine, so it may be sent again, within its budget.
+_unusable = partial(ResultLine, is_transient=True)
 
 _KEY = re.compile(rb'"(?:key|custom_id|request_id)"\s*:\s*"([^"\\]*)"')
 
@@ -55,7 +60,7 @@ def read_results(source: Path | BinaryIO, *, spec: EmbeddingSpec) -> Iterator[Re
     with _opened(source) as stream:
         for line in _lines(stream):
             if line is None:
-                yield _unusable(f"the line has more than {LONGEST_LINE:,} bytes")
+                yield _unusable(key=None, error=f"the line has more than {LONGEST_LINE:,} bytes")
             elif not line.isspace():
                 yield _read_line(line, spec)
 
@@ -144,25 +149,30 @@ def _lines(stream: BinaryIO) -> Iterator[bytes | None]:
 def _read_line(line: bytes, spec: EmbeddingSpec) -> ResultLine:
     record = _parse(line)
     if record is None:
-        return _unusable("the line is no JSON object")
+        return _unusable(key=None, error="the line is no JSON object")
     key = _find_key(record)
-    error = LineError.find(record)
-    if error is not None:
+    refusal = LineError.find(record)
+    if refusal is not None:
         return ResultLine(
             key=key,
-            error=f"{TOO_LONG}: {error.words}" if error.is_too_long else error.words,
-            is_transient=error.is_transient,
-            is_quota=error.is_quota,
+            error=f"{TOO_LONG}: {refusal.words}" if refusal.is_too_long else refusal.words,
+            is_transient=refusal.is_transient,
+            is_quota=refusal.is_quota,
             is_refused=True,
         )
     values, tokens = _find_values(record), _find_token_count(record)
     if not isinstance(values, list):
-        return _unusable("the line holds neither a vector nor an error", key=key, tokens=tokens)
+        error = "the line holds neither a vector nor an error"
+        return _unusable(key=key, error=error, token_count=tokens)
     try:
         vector = to_vector(values, spec=spec, what="the line")
-    except InvalidVectorError as refusal:
-        is_wrong_size = len(values) != spec.dimensions
-        return _unusable(str(refusal), key=key, tokens=tokens, is_wrong_size=is_wrong_size)
+    except InvalidVectorError as misfit:
+        return _unusable(
+            key=key,
+            error=str(misfit),
+            token_count=tokens,
+            is_wrong_size=len(values) != spec.dimensions,
+        )
     if _is_truncated(record) or is_full(tokens, spec):
         # It was billed, and is the vector of another text than the one that was sent.
         return ResultLine(key=key, error=too_long(spec, CUT), token_count=tokens)
@@ -171,18 +181,15 @@ def _read_line(line: bytes, spec: EmbeddingSpec) -> ResultLine:
 
 def _is_truncated(record: dict[str, Any]) -> bool:
     """Return whether the provider says that it embedded only the beginning."""
-    response = record.get("response")
-    if not isinstance(response, dict):
-        return False
-    holders = [response, *_embeddings(response)]
-    said = [*holders, *(holder.get("statistics") for holder in holders)]
+    response = object_in(record, "response")
+    holders = [response, object_in(response, "embedding"), *_several(response)]
+    said = [*holders, *(object_in(holder, "statistics") for holder in holders)]
     return any(isinstance(one, dict) and one.get("truncated") is True for one in said)
 
 
-def _embeddings(response: dict[str, Any]) -> list[dict[str, Any]]:
-    several = response.get("embeddings")
-    found = [response.get("embedding"), *(several if isinstance(several, list) else ())]
-    return [one for one in found if isinstance(one, dict)]
+def _several(holder: dict[str, Any]) -> list[Any]:
+    several = holder.get("embeddings")
+    return several if isinstance(several, list) else []
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:
@@ -197,25 +204,9 @@ def _parse(line: bytes) -> dict[str, Any] | None:
     return record if isinstance(record, dict) else None
 
 
-def _unusable(
-    error: str,
-    *,
-    key: str | None = None,
-    tokens: int | None = None,
-    is_wrong_size: bool = False,
-) -> ResultLine:
-    # The text itself may be fine, so it may be sent again, within its budget.
-    return ResultLine(
-        key=key, token_count=tokens, error=error, is_transient=True, is_wrong_size=is_wrong_size
-    )
-
-
 def _find_key(record: dict[str, Any]) -> str | None:
-    candidates = [record.get(name) for name in _KEY_NAMES]
-    metadata = record.get("metadata")
-    if isinstance(metadata, dict):
-        candidates.append(metadata.get("key"))
-    for candidate in candidates:
+    named = [record.get(name) for name in _KEY_NAMES]
+    for candidate in (*named, object_in(record, "metadata").get("key")):
         # The standard library lets lone surrogates pass, which no database takes.
         if (
             isinstance(candidate, str)
@@ -227,30 +218,18 @@ def _find_key(record: dict[str, Any]) -> str | None:
 
 
 def _find_values(record: dict[str, Any]) -> Any:
-    for holder in (record.get("response"), record):
-        if not isinstance(holder, dict):
-            continue
-        candidates = [holder.get("embedding")]
-        several = holder.get("embeddings")
+    for holder in (object_in(record, "response"), record):
+        several = _several(holder)
         # One text has one vector: of several, none is known to be its own.
-        if isinstance(several, list) and len(several) == 1:
-            candidates.append(several[0])
-        for candidate in candidates:
+        for candidate in (holder.get("embedding"), *(several if len(several) == 1 else ())):
             if isinstance(candidate, dict) and "values" in candidate:
                 return candidate["values"]
     return None
 
 
 def _find_token_count(record: dict[str, Any]) -> int | None:
-    response = record.get("response")
-    if not isinstance(response, dict):
-        return None
-    count = response.get("tokenCount")
-    if count is None and isinstance(usage := response.get("usageMetadata"), dict):
-        count = usage.get("promptTokenCount")
-    # A 64-bit integer is a string in the JSON of Google's APIs.
-    if isinstance(count, str) and count.isascii() and count.isdigit() and len(count) <= 18:
-        return int(count)
-    if isinstance(count, int) and not isinstance(count, bool) and 0 <= count < 10**18:
-        return count
-    return None
+    response = object_in(record, "response")
+    count = number_in(response, "tokenCount")
+    if count is None:
+        return number_in(object_in(response, "usageMetadata"), "promptTokenCount")
+    return count

@@ -15,7 +15,6 @@ from semantic_core.domain.errors import (
     SemanticCoreError,
 )
 from semantic_core.providers.wire.access import Access, origin_of
-from semantic_core.providers.wire.failures import unreachable
 from semantic_core.providers.wire.secret import Secret
 
 T = TypeVar("T")
@@ -29,6 +28,8 @@ _MOST_VALUES = 1_000_000
 _MOST_OBJECTS = 100_000
 
 LONGEST_ANSWER = 300.0
+
+_NEVER_SENT = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout)
 
 
 class GuardedHttp(httpx2.Client):
@@ -220,6 +221,31 @@ def _bare(error: BaseException, key: Secret) -> BaseException:
             error.args = (str(error).replace(key.reveal(), "***"),)
     error.__context__ = None
     return error.with_traceback(None)
+
+
+def unreachable(error: httpx2.HTTPError) -> ProviderUnavailableError:
+    """Return the error for a request that got no complete answer."""
+    kind = type(error).__name__
+    if isinstance(error, _NEVER_SENT):
+        return ProviderUnavailableError(
+            f"The provider{_place(error)} cannot be reached ({kind}). Nothing was sent, so this "
+            "cost nothing, and nothing is lost; check the network and try again.",
+            was_sent=False,
+        )
+    return ProviderUnavailableError(
+        f"The connection to the provider{_place(error)} failed ({kind}). Nothing is lost; try "
+        "again later."
+    )
+
+
+def _place(error: httpx2.HTTPError) -> str:
+    """Return where the request went; a base_url that leads nowhere should show."""
+    try:
+        url = error.request.url
+    except RuntimeError:
+        # It broke before there was a request.
+        return ""
+    return f" at {url.host}:{url.port}" if url.port else f" at {url.host}"
 
 
 def trusting_nobody() -> ssl.SSLContext:

@@ -17,7 +17,7 @@ from semantic_core.domain.errors import (
     RequestRefusedError,
 )
 from semantic_core.providers.gemini.failures import refusal_of
-from semantic_core.providers.wire.failures import unreachable
+from semantic_core.providers.wire.guarded_http import unreachable
 from support.wire import answer, refusal
 
 BASE = "https://generativelanguage.googleapis.com/v1beta"
