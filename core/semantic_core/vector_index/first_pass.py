@@ -78,7 +78,9 @@ class FirstPass:
         """Return how many rows to score to find the ``limit`` nearest."""
         return self.depth + self.depth * max(0, limit - _NEIGHBOURS) // _MORE_HITS
 
-    def best(self, matrix: Matrix, query: Floats, depth: int, rows: Rows | None) -> Rows:
+    def best(
+        self, matrix: Matrix, query: Floats, depth: int, rows: Rows | None, *, is_shared: bool
+    ) -> Rows:
         """Return the ``depth`` best rows by estimate, and any that equal the last, ascending.
 
         Args:
@@ -86,8 +88,9 @@ class FirstPass:
             query: as the matrix holds its rows.
             depth: fewer than the rows to choose from.
             rows: the rows to choose from, none of them dead; None for all that are not dead.
+            is_shared: whether other threads search meanwhile.
         """
-        distances = self.codes.distances(query, matrix.count)
+        distances = self.codes.distances(query, matrix.count, is_shared=is_shared)
         if rows is not None:
             distances = distances[rows]
         elif matrix.dead_count:

@@ -180,8 +180,12 @@ class VectorIndex:
         *,
         allowed: Sequence[int] | Ids | None = None,
         exact: bool = False,
+        is_shared: bool = False,
     ) -> list[Hits]:
-        """Search for several vectors at once, shape (m, dimensions); otherwise as `search`."""
+        """Search for several vectors at once, shape (m, dimensions); otherwise as `search`.
+
+        With ``is_shared`` other threads search meanwhile: each takes longer, and all get more done.
+        """
         queries = self._queries(vectors)
         rows = None if allowed is None else self._living(allowed)
         pool = len(self) if rows is None else len(rows)
@@ -192,11 +196,13 @@ class VectorIndex:
         first_pass = None if exact else self._worthwhile(limit, pool)
         if first_pass is not None:
             depth = first_pass.depth_for(limit)
-            return [
-                self._by_products(
-                    query[None], limit, first_pass.best(self.matrix, query, depth, rows)
-                )[0]
+            best = (
+                first_pass.best(self.matrix, query, depth, rows, is_shared=is_shared)
                 for query in queries
+            )
+            return [
+                self._by_products(query[None], limit, near)[0]
+                for query, near in zip(queries, best, strict=True)
             ]
         return [
             hits
@@ -267,7 +273,7 @@ class VectorIndex:
         scores = np.empty(len(rows), dtype=np.float32)
         for start in range(0, len(rows), _SCORED):
             page = slice(start, start + _SCORED)
-            scores[page] = exact_scores(self.matrix.gather(rows[page]), query)
+            scores[page] = exact_scores(self.matrix.copies(rows[page]), query)
         ids = self.matrix.ids[rows]
         order = np.lexsort((ids, -scores))[:limit]
         return Hits(ids[order], scores[order])

@@ -150,14 +150,20 @@ class Matrix:
         for start in range(0, len(rows), _GATHERED):
             some = rows[start : start + _GATHERED]
             order = np.argsort(some)
-            ascending = np.empty((len(some), self.dimensions), dtype=np.float32)
-            self._copy(some[order], ascending)
-            gathered[start + order] = ascending
+            gathered[start + order] = self.copies(some[order])
         return gathered
+
+    def copies(self, rows: Rows) -> Floats:
+        """Return copies of a few rows, ascending."""
+        copied = np.empty((len(rows), self.dimensions), dtype=np.float32)
+        self._copy(rows, copied)
+        return copied
 
     def _copy(self, rows: Rows, out: Floats) -> None:
         base = len(self._base)
-        of_base = int(np.searchsorted(rows, base))
+        # Mostly all of them: then there is nothing to look for.
+        is_of_base = len(rows) > 0 and rows[-1] < base
+        of_base = len(rows) if is_of_base else int(np.searchsorted(rows, base))
         # mode="clip" writes straight into ``out``; these rows exist, so nothing is clipped.
         if of_base:
             np.take(self._base, rows[:of_base], axis=0, out=out[:of_base], mode="clip")

@@ -115,9 +115,13 @@ class MappedVectors:
         index = self.current(connection, collection)
         if index is None or not vectors:
             return [NO_HITS] * len(vectors)
-        if len(vectors) == 1:
-            return [index.search(vectors[0], limit, allowed=rows.chosen, exact=exact)]
-        return index.search_many(np.stack(vectors), limit, allowed=rows.chosen, exact=exact)
+        return index.search_many(
+            np.stack(vectors),
+            limit,
+            allowed=rows.chosen,
+            exact=exact,
+            is_shared=self._turns.are_shared,
+        )
 
     def count_differences(self, collection: SearchedCollection) -> int:
         """Return for how many chunks another vector is searched than the rows have.
@@ -178,12 +182,13 @@ class MappedVectors:
     def _bring_up(
         self, connection: Connection, collection: SearchedCollection, dimensions: int
     ) -> _Cached:
-        # Two lookups: both in one SELECT would read every row of the table.
-        newest, oldest = connection.execute(
+        # Each a lookup of its own: max() and min() in one SELECT would read every row of the table.
+        newest, oldest, mark = connection.execute(
             "SELECT coalesce((SELECT max(seq) FROM changes), 0), "
-            "coalesce((SELECT min(seq) FROM changes), 1)"
+            "coalesce((SELECT min(seq) FROM changes), 1), "
+            "(SELECT mark FROM changes ORDER BY seq DESC LIMIT 1)"
         ).fetchone()
-        now = Moment(newest, _mark_at(connection, newest) or 0)
+        now = Moment(newest, mark if isinstance(mark, int) else 0)
         cached = self._cached.get(collection.id)
         # A gap means that changes were forgotten before they were seen here.
         if cached is None or cached.moment.seq < oldest - 1:

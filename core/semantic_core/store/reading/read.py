@@ -94,7 +94,11 @@ def read_chunks(
 ) -> dict[int, StoredChunk]:
     """Return the chunks that meet the condition by row key, oldest first, at most ``limit``."""
     most = "" if limit is None else f"LIMIT {whole_number(limit)}"
-    rows = connection.execute(f"{_SELECT} WHERE {chosen.sql} ORDER BY c.pk {most}", chosen.values)
+    # All rows before the first is looked at: another thread that searches gets its turn with Python
+    # once, and not between any two rows.
+    rows = connection.execute(
+        f"{_SELECT} WHERE {chosen.sql} ORDER BY c.pk {most}", chosen.values
+    ).fetchall()
     return {row.pk: _stored(row) for row in map(ChunkRow._make, rows)}
 
 

@@ -21,9 +21,15 @@ class Turns:
     """
 
     def __init__(self, count: int | None = None) -> None:
+        self._count = count or _cores()
         self._free: SimpleQueue[None] = SimpleQueue()
-        for _ in range(count or _cores()):
+        for _ in range(self._count):
             self._free.put(None)
+
+    @property
+    def are_shared(self) -> bool:
+        """Whether more than one thread has its turn now."""
+        return self._count - self._free.qsize() > 1
 
     @certain_exit
     def one(self) -> Generator[None]:
