@@ -19,13 +19,10 @@ from semantic_core.domain.clock import Clock
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.types import Explanation, Vector
 from semantic_core.filters import Filter
-from semantic_core.keywords import Question
+from semantic_core.keywords import IndexedWords, Question, indexed_words
 from semantic_core.vector_index import Hits, Ids
 
 T = TypeVar("T")
-
-# Each word of a search costs time in every row, and nobody types this many.
-MOST_WORDS = 128
 
 
 class Sql(NamedTuple):
@@ -42,6 +39,12 @@ class Said(NamedTuple):
     text: str
     vector_source: str | None
     languages: tuple[str, ...]
+
+    def indexed(self) -> IndexedWords:
+        """Return its words, with those of what stands before the text in what is embedded."""
+        source = self.vector_source or ""
+        headings = source[: len(source) - len(self.text)] if source.endswith(self.text) else None
+        return indexed_words(self.text, headings=headings, languages=self.languages)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +123,7 @@ class Keywords(Protocol):
         """Return what holds words of a question, or None if no row can.
 
         Words are joined by OR. A word in more than a fifth of the rows has no part in the ranking
-        unless no other is left, and of the others at most `MOST_WORDS` have one, the rarest. No
+        unless no other is left, and of the others at most 128 have one, the rarest. No
         question is a syntax error.
 
         Args:

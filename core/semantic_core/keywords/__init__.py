@@ -7,7 +7,7 @@ own tokenizer.
 from semantic_core.keywords.index import IndexedWords, indexed_words
 from semantic_core.keywords.passages import passages
 from semantic_core.keywords.question import Phrase, Question, Term, ask
-from semantic_core.keywords.stems import DEFAULT_LANGUAGES, check_languages, read_languages
+from semantic_core.keywords.stems import DEFAULT_LANGUAGES, check_languages, read_languages, stem
 
 __all__ = [
     "DEFAULT_LANGUAGES",
@@ -20,4 +20,5 @@ __all__ = [
     "indexed_words",
     "passages",
     "read_languages",
+    "stem",
 ]

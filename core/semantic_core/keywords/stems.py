@@ -104,5 +104,5 @@ def stem(language: str, word: str) -> str:
         return word
     stemmer = _stemmers.made.get(language)
     if stemmer is None:
-        stemmer = _stemmers.made[language] = Stemmer.Stemmer(language)
+        stemmer = _stemmers.made[language] = Stemmer.Stemmer(language, 0)
     return stemmer.stemWord(word) or word

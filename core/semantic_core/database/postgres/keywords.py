@@ -1,38 +1,243 @@
-"""The keyword index on PostgreSQL."""
+"""The full-text index: one tsvector a chunk, ranked by how rare its words are."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
+from math import log1p
 
 from semantic_core.database.port import Connection
-from semantic_core.database.strategies import KeywordHits, Said, Scope
-from semantic_core.keywords import Question
+from semantic_core.database.postgres.words import as_tsquery, as_tsvector, lexeme
+from semantic_core.database.queries import first_column
+from semantic_core.database.strategies import Said, Scope, Sql
+from semantic_core.database.word_choice import COUNTED, WordChoice, choose_words
+from semantic_core.domain.errors import DatabaseCorruptError
+from semantic_core.domain.pages import pages
+from semantic_core.keywords import Phrase, Question, Term, read_languages
 
-TABLES: dict[str, str] = {}
+# A table of its own: a change of a chunk's state must not write its words again.
+TABLES = {
+    "fulltext": "CREATE TABLE fulltext (chunk_pk bigint PRIMARY KEY, "
+    "collection_id bigint NOT NULL, words tsvector NOT NULL, word_count integer NOT NULL)",
+    "fulltext_words": "CREATE INDEX fulltext_words ON fulltext USING gin (words)",
+    "fulltext_collection": "CREATE INDEX fulltext_collection ON fulltext (collection_id)",
+    # ANALYZE tells how common the 5,000 most frequent words are, as this many make it do.
+    "fulltext_statistics": "ALTER TABLE fulltext ALTER COLUMN words SET STATISTICS 1000",
+}
+
+# Rows that hold a word which is as rare as this are ranked, and no others: so many are certain to
+# have the best among them, and the time for a search does not grow with the table.
+_CANDIDATES = 2_000
+
+# Of D (the text), C (headings, parts of identifiers), B and A.
+_WEIGHTS = "'{1, 0.5, 1, 1}'::real[]"
+
+_ADDED = """INSERT INTO fulltext (chunk_pk, collection_id, words, word_count)
+    SELECT c.pk, c.collection_id, w.words::tsvector, w.word_count
+    FROM unnest(?::bigint[], ?::text[], ?::integer[]) AS w(pk, words, word_count)
+    JOIN chunks c ON c.pk = w.pk"""
+
+# How much of the table holds each word that the last ANALYZE found to be frequent.
+_SHARES = """SELECT found.word, found.share
+    FROM pg_stats s, unnest(s.most_common_elems::text::text[], s.most_common_elem_freqs)
+        AS found(word, share)
+    WHERE s.schemaname = current_schema() AND s.tablename = 'fulltext' AND s.attname = 'words'
+        AND found.word = ANY(?)"""
+
+
+# During a reindex, a chunk may have the words of the former languages.
+_SAID = """SELECT c.pk, c.text, c.vector_source, k.languages
+    FROM chunks c JOIN collections k ON k.id = c.collection_id"""
 
 
 class TextVectors:
-    """Keywords by tsvector."""
+    """The words of ``chunks``, in the table ``fulltext``."""
 
     def remove(self, connection: Connection, pks: Sequence[int]) -> None:
-        """Take rows out."""
+        """Take rows out; must come before their text changes or goes."""
+        connection.execute("DELETE FROM fulltext WHERE chunk_pk = ANY(?)", (list(pks),))
 
     def add(self, connection: Connection, rows: Sequence[Said]) -> None:
-        """Put rows in."""
+        """Put rows in, after their text was written."""
+        words = [as_tsvector(row) for row in rows]
+        connection.execute(
+            _ADDED,
+            ([row.pk for row in rows], [text for text, _ in words], [count for _, count in words]),
+        )
 
     def search(
-        self,
-        connection: Connection,  # noqa: ARG002
-        question: Question,  # noqa: ARG002
-        *,
-        counted: Scope,  # noqa: ARG002
-        returned: Scope,  # noqa: ARG002
-    ) -> KeywordHits | None:
-        """Find."""
-        return None
+        self, connection: Connection, question: Question, *, counted: Scope, returned: Scope
+    ) -> FoundWords | None:
+        """Return what holds words of a question, or None if no row can; see `Keywords.search`."""
+        choice = choose_words(
+            question,
+            total=counted.total,
+            count=lambda bound: _count_words(connection, question.terms, counted, bound=bound),
+        )
+        if choice is None:
+            return None
+        return FoundWords(connection, question, choice, _rows_of(returned), total=counted.total)
 
     def check(self, connection: Connection) -> None:
-        """Compare."""
+        """Compare it with the texts; see `Keywords.check`."""
+        wrong = 0
+        for page in pages(connection.execute(_SAID)):
+            now = [as_tsvector(_said(row)) for row in page]
+            ((count,),) = connection.execute(
+                "SELECT count(*) FROM unnest(?::bigint[], ?::text[]) AS w(pk, words) LEFT JOIN "
+                "fulltext f ON f.chunk_pk = w.pk WHERE f.words IS DISTINCT FROM w.words::tsvector",
+                ([row[0] for row in page], [words for words, _ in now]),
+            )
+            wrong += count
+        if wrong:
+            raise DatabaseCorruptError(
+                f"Of {wrong:,} chunks, other words are indexed than they hold. The texts are whole."
+            )
 
     def rebuild(self, connection: Connection) -> None:
-        """Build anew."""
+        """Build the index anew from the texts."""
+        connection.execute("DELETE FROM fulltext")
+        for page in pages(connection.execute(_SAID)):
+            self.add(connection, [_said(row) for row in page])
+
+
+class FoundWords:
+    """The matches of chosen words, asked for one list after the other.
+
+    Args:
+        connection: within a transaction.
+        question: what is asked.
+        choice: which of its terms are looked for.
+        rows: a condition on ``fulltext AS f``: the rows that may be returned.
+        total: how many rows were counted.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        question: Question,
+        choice: WordChoice,
+        rows: Sql,
+        *,
+        total: int,
+    ) -> None:
+        self.explanation = choice.explanation
+        self._connection = connection
+        self._question = question
+        self._choice = choice
+        self._rows = rows
+        self._total = total
+
+    def best(self, limit: int) -> list[int]:
+        """Return the row keys that match best, best first, equals oldest first."""
+        ranking = self._choice.ranking
+        sums = accumulate(self._choice.counts[place] for place in ranking)
+        enough = 1 + next((n for n, rows in enumerate(sums) if rows >= _CANDIDATES), len(ranking))
+        found = self._ranked(self._any_of(ranking[:enough]), limit)
+        if len(found) < limit and enough < len(ranking):
+            found = self._ranked(self._any_of(ranking), limit)
+        if self._question.first is None:
+            return found
+        first = self._ranked(as_tsquery(self._question.first), limit)
+        return list(dict.fromkeys([*first, *found]))[:limit]
+
+    def rest(self, limit: int) -> Iterator[list[int]]:
+        """Yield row keys that come after those, one list for each page of words."""
+        for places in self._choice.filling:
+            yield first_column(
+                self._connection,
+                f"SELECT f.chunk_pk FROM fulltext f WHERE f.words @@ ?::tsquery AND {self._rows.sql} "
+                "ORDER BY f.chunk_pk LIMIT ?",
+                (self._any_of(places), *self._rows.values, max(limit, 0)),
+            )
+
+    def _any_of(self, places: Iterable[int]) -> str:
+        return " | ".join(_any_of(self._question.terms[place]) for place in places)
+
+    def _ranked(self, holding: str, limit: int) -> list[int]:
+        """Return the best of the rows that match a tsquery, whatever else they hold."""
+        scores = [
+            _score(self._question.terms[place], self._choice.counts[place] / self._total)
+            for place in self._choice.ranking
+        ]
+        # BM25 with b = 0.75 and k near 0.65: ts_rank() is the sum of 1 / n**2 for the n-th time
+        # that the word comes, over what that is without end. https://dl.acm.org/doi/10.1561/1500000019
+        return first_column(
+            self._connection,
+            f"""SELECT pk FROM (
+                SELECT f.chunk_pk AS pk, {" + ".join(score.sql for score in scores)} AS score,
+                    f.word_count / avg(f.word_count::float8) OVER () AS length
+                FROM fulltext f WHERE f.words @@ ?::tsquery AND {self._rows.sql}) AS found
+            ORDER BY score / (0.625 + 0.375 * length) DESC, pk LIMIT ?""",
+            (
+                *(value for score in scores for value in score.values),
+                *(holding, *self._rows.values, max(limit, 0)),
+            ),
+        )
+
+
+def _score(term: Term, share: float) -> Sql:
+    """Return what a row has for a term; of its forms, the most frequent one counts.
+
+    Args:
+        term: of a question.
+        share: of the rows, how many hold it.
+    """
+    parts: list[str] = []
+    values: list[object] = [log1p(1 / share)]
+    for form in term:
+        often = f"ts_rank({_WEIGHTS}, f.words, ?::tsquery)"
+        if len(form.words) == 1:
+            parts.append(often)
+            values.append(as_tsquery(form))
+        else:
+            # ts_rank() of a phrase tells nothing of how often it stands there.
+            parts.append(f"CASE WHEN f.words @@ ?::tsquery THEN {often} ELSE 0 END")
+            values += [as_tsquery(form), as_tsquery(Phrase(form.words[:1]))]
+    best = parts[0] if len(parts) == 1 else f"greatest({', '.join(parts)})"
+    return Sql(f"?::float8 * {best}", tuple(values))
+
+
+def _any_of(term: Term) -> str:
+    return " | ".join(f"({as_tsquery(form)})" for form in term)
+
+
+def _said(row: tuple[int, str, str | None, str]) -> Said:
+    pk, text, source, languages = row
+    return Said(pk, text, source, read_languages(languages))
+
+
+def _rows_of(scope: Scope) -> Sql:
+    """Return a scope as a condition on ``fulltext AS f``."""
+    if scope.keys is not None:
+        return Sql("f.chunk_pk = ANY(?)", (scope.keys.tolist(),))
+    return scope.condition or Sql("true")
+
+
+def _count_words(
+    connection: Connection, terms: Sequence[Term], scope: Scope, *, bound: int
+) -> list[int]:
+    """Return how many rows hold each word, counted up to ``bound``.
+
+    Of a word that is frequent in the table the same share of many rows is taken to hold it, since
+    counting would read them all.
+    """
+    counts: dict[str, int] = {}
+    asked = [_any_of(term) for term in terms]
+    if scope.keys is None:
+        words = [lexeme(term[0].words[0]) for term in terms if len(term) == 1]
+        counts = {
+            f"('{word}')": int(share * scope.total)
+            for word, share in connection.execute(_SHARES, (words,))
+            if share * scope.total > COUNTED
+        }
+    rows = _rows_of(scope)
+    # What is no single word is in none of the shares.
+    others = list(dict.fromkeys(word for word in asked if word not in counts))
+    counts |= connection.execute(
+        "SELECT w.word, (SELECT count(*) FROM (SELECT FROM fulltext f "
+        f"WHERE f.words @@ w.word::tsquery AND {rows.sql} LIMIT ?) AS holding) "
+        "FROM unnest(?::text[]) AS w(word)",
+        (*rows.values, bound, others),
+    ).fetchall()
+    return [counts[word] for word in asked]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
 from semantic_core.database.port import Connection
+from semantic_core.database.queries import first_column
 from semantic_core.database.sets import among
 from semantic_core.database.sqlite.words import (
     add_words,
@@ -16,18 +16,11 @@ from semantic_core.database.sqlite.words import (
     rebuild_words,
     remove_words,
 )
-from semantic_core.database.strategies import MOST_WORDS, Said, Scope, Sql
+from semantic_core.database.strategies import Said, Scope, Sql
+from semantic_core.database.word_choice import WordChoice, choose_words
 from semantic_core.domain.errors import DatabaseCorruptError
-from semantic_core.domain.pages import pages
-from semantic_core.domain.types import Explanation
 from semantic_core.keywords import Question, Term
 from semantic_core.vector_index import Ids
-
-# A word found in more than a fifth of what is asked tells nothing apart and costs the most.
-COMMON_SHARE = 5
-
-# Counted to the end below this; above it only as far as it takes to know that a word is common.
-_COUNTED = 1000
 
 # Headings, and parts of identifiers, count half.
 _RANK = "bm25(1.0, 0.5)"
@@ -82,12 +75,17 @@ class FullText:
         returned: Scope,
     ) -> FoundWords | None:
         """Return what holds words of a question, or None if no row can; see `Keywords.search`."""
+        terms = [_expression(term) for term in question.terms]
         asked = _rows_of(counted)
-        words = choose_words(connection, question, asked, total=counted.total)
-        if words is None:
+        choice = choose_words(
+            question,
+            total=counted.total,
+            count=lambda bound: _count_words(connection, terms, asked, bound=bound),
+        )
+        if choice is None:
             return None
         rows = asked if returned is counted else _rows_of(returned)
-        return FoundWords(connection, words, rows)
+        return FoundWords(connection, question, choice, rows)
 
     def check(self, connection: Connection) -> None:
         """Compare it with the texts; see `Keywords.check`."""
@@ -111,27 +109,35 @@ class FoundWords:
 
     Args:
         connection: within a transaction.
-        words: what is looked for.
+        question: what is asked.
+        choice: which of its terms are looked for.
         rows: a condition on the index: the rows that may be returned.
     """
 
-    def __init__(self, connection: Connection, words: Words, rows: Sql) -> None:
-        self.explanation = words.explanation
+    def __init__(
+        self, connection: Connection, question: Question, choice: WordChoice, rows: Sql
+    ) -> None:
+        self.explanation = choice.explanation
         self._connection = connection
-        self._words = words
+        self._question = question
+        self._choice = choice
         self._rows = rows
 
     def best(self, limit: int) -> list[int]:
         """Return the row keys that match best by BM25, best first, equals oldest first."""
-        found = self._find(self._words.ranking, limit)
-        if self._words.first is None:
+        found = self._find(self._any_of(self._choice.ranking), limit)
+        if self._question.first is None:
             return found
-        return list(dict.fromkeys([*self._find(self._words.first, limit), *found]))[:limit]
+        first = self._find(_expression((self._question.first,)), limit)
+        return list(dict.fromkeys([*first, *found]))[:limit]
 
     def rest(self, limit: int) -> Iterator[list[int]]:
         """Yield row keys that come after those, one list for each page of words."""
-        for expression in self._words.filling:
-            yield self._find(expression, limit)
+        for places in self._choice.filling:
+            yield self._find(self._any_of(places), limit)
+
+    def _any_of(self, places: Iterable[int]) -> str:
+        return " OR ".join(_expression(self._question.terms[place]) for place in places)
 
     def _find(self, expression: str, limit: int) -> list[int]:
         found = self._connection.execute(
@@ -171,66 +177,13 @@ def _listed(keys: Ids) -> Sql:
     return Sql(f"{sql} AND substr(?, f.rowid - ?, 1) = x'01'", (*values, mask.tobytes(), low - 1))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Words:
-    """What a text asks of the index.
-
-    Attributes:
-        first: the FTS5 expression whose matches come before all others, or None.
-        ranking: the one whose matches have a rank.
-        filling: expressions whose matches come after those, in this order.
-        explanation: the same, for people.
-    """
-
-    first: str | None = None
-    ranking: str
-    filling: tuple[str, ...] = ()
-    explanation: Explanation
-
-
-def choose_words(
-    connection: Connection, question: Question, rows: Sql = EVERY_ROW, *, total: int
-) -> Words | None:
-    """Return what to look for among these many rows, or None if none can hold it."""
-    if not question.terms or not total:
-        return None
-    terms = [_expression(term) for term in question.terms]
-    if len(terms) == 1:
-        return Words(ranking=terms[0], explanation=Explanation(ranked=question.words))
-    most = total // COMMON_SHARE
-    counts = _count_words(connection, terms, rows, bound=max(most, _COUNTED) + 1)
-    # sorted() is stable: of equally rare words the first comes first.
-    found = sorted((word for word in terms if counts[word]), key=counts.__getitem__)
-    telling = [word for word in found if counts[word] <= most] or found
-    if not telling:
-        return None
-    common = found[len(telling) :]
-    parts = [*pages(telling, MOST_WORDS), *pages(common, MOST_WORDS)]
-    ranking, *filling = (" OR ".join(part) for part in parts)
-    written = dict(zip(terms, question.words, strict=True))
-    return Words(
-        first=None if question.first is None else _expression((question.first,)),
-        ranking=ranking,
-        filling=tuple(filling),
-        explanation=Explanation(
-            ranked=tuple(map(written.__getitem__, telling[:MOST_WORDS])),
-            too_many=tuple(map(written.__getitem__, telling[MOST_WORDS:])),
-            too_common=tuple(map(written.__getitem__, common)),
-            unknown=tuple(written[word] for word in terms if not counts[word]),
-        ),
-    )
-
-
-def _count_words(
-    connection: Connection, terms: list[str], rows: Sql, *, bound: int
-) -> dict[str, int]:
+def _count_words(connection: Connection, terms: list[str], rows: Sql, *, bound: int) -> list[int]:
     """Return how many rows contain each word, counted up to ``bound``."""
-    return dict(
-        connection.execute(
-            "SELECT w.value, (SELECT count(*) FROM (SELECT 1 FROM chunks_fts f "
-            f"WHERE chunks_fts MATCH w.value AND {rows.sql} LIMIT ?)) FROM json_each(?) w",
-            (*rows.values, bound, json.dumps(terms)),
-        ).fetchall()
+    return first_column(
+        connection,
+        "SELECT (SELECT count(*) FROM (SELECT 1 FROM chunks_fts f "
+        f"WHERE chunks_fts MATCH w.value AND {rows.sql} LIMIT ?)) FROM json_each(?) w ORDER BY w.key",
+        (*rows.values, bound, json.dumps(terms)),
     )
 
 

@@ -8,14 +8,14 @@ from semantic_core.database.port import Connection
 from semantic_core.database.sets import among
 from semantic_core.database.strategies import Said
 from semantic_core.domain.pages import pages
-from semantic_core.keywords import IndexedWords, indexed_words, read_languages
+from semantic_core.keywords import IndexedWords, read_languages
 
 _AS_IT_STANDS = IndexedWords()
 
 
 def add_words(connection: Connection, rows: Iterable[Said]) -> None:
     """Keep the words of chunks, within a transaction."""
-    made = [(row.pk, *words) for row in rows if (words := _words(row)) != _AS_IT_STANDS]
+    made = [(row.pk, *words) for row in rows if (words := row.indexed()) != _AS_IT_STANDS]
     if made:
         connection.executemany(
             "INSERT INTO chunk_words (chunk_pk, text, more) VALUES (?, ?, ?)", made
@@ -41,16 +41,9 @@ def count_wrong_words(connection: Connection) -> int:
     During a reindex they may be those of the former languages.
     """
     return sum(
-        kept != _words(said) and (former is None or kept != _words(former))
+        kept != said.indexed() and (former is None or kept != former.indexed())
         for said, former, kept in _all(connection)
     )
-
-
-def _words(said: Said) -> IndexedWords:
-    _, text, source, languages = said
-    # What stands before the text in what is embedded for it.
-    headings = source[: len(source) - len(text)] if source and source.endswith(text) else None
-    return indexed_words(text, headings=headings, languages=languages)
 
 
 def _all(connection: Connection) -> Iterator[tuple[Said, Said | None, IndexedWords]]:

@@ -10,7 +10,8 @@ import numpy as np
 
 from semantic_core.database import among
 from semantic_core.database.port import Connection
-from semantic_core.database.strategies import MOST_WORDS, Database, Rows, VectorSearch, Where
+from semantic_core.database.strategies import Database, Rows, VectorSearch, Where
+from semantic_core.database.word_choice import MOST_WORDS
 from semantic_core.domain.errors import (
     DatabaseCorruptError,
     InvalidInputError,

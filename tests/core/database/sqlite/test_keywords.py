@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from semantic_core.database.sqlite.keywords import MOST_WORDS, choose_words
+from semantic_core.database.strategies import Scope
+from semantic_core.database.word_choice import MOST_WORDS
 from semantic_core.domain.types import Chunk
 from semantic_core.keywords import ask
 from semantic_core.store import PeeweeVectorStore
@@ -28,9 +30,16 @@ def _found(store: PeeweeVectorStore, text: str, collection: str = "default") -> 
 
 def _expressions(store: PeeweeVectorStore, text: str) -> list[str]:
     """Return what is asked for a rank, then what fills up."""
+    asked: list[str] = []
+    rows = Scope(total=len(store.chunks()))
     with store.database.snapshot() as connection:
-        words = choose_words(connection, ask(text), total=len(store.chunks()))
-    return [] if words is None else [words.ranking, *words.filling]
+        found = store.database.keywords.search(connection, ask(text), counted=rows, returned=rows)
+        if found is not None:
+            connection.set_trace_callback(asked.append)
+            found.best(0)
+            list(found.rest(0))
+            connection.set_trace_callback(None)
+    return [re.search("MATCH '(.*?)' AND", statement)[1] for statement in asked]
 
 
 def test_index_is_in_step_after_every_kind_of_change(store: PeeweeVectorStore) -> None:
