@@ -1,39 +1,28 @@
-"""Finding jobs that are ours at the provider but unknown here, and taking their results.
+"""Jobs at the provider that are ours, and that no row here counts on.
 
-It happens after a restored backup or a lost row. Sending their texts again would pay twice, so
-nothing is sent while such a job runs: its texts are known only once its results are here.
+Either a row is lacking, after a restored backup, say: it gets one. Or its row was given up in the
+belief that the job was never created: that is taken back. Sending their texts again would pay twice.
 """
 
 from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Mapping, Sequence
-from pathlib import Path
 
-from semantic_core.batches.apply import Tally, complete, doubt_of, fetched, hold_bad
 from semantic_core.batches.clean import remove_spent
-from semantic_core.batches.job.check import is_hash, passes_check
-from semantic_core.batches.job.context import BatchContext, LeasedJob
-from semantic_core.batches.job.end import Ending, end_job
-from semantic_core.batches.job.hold import HOLDABLE
-from semantic_core.batches.job.listing import Listing, found_job
-from semantic_core.database.port import Connection
+from semantic_core.batches.job.context import BatchContext
+from semantic_core.batches.job.listing import Listing
 from semantic_core.domain.failpoints import FailPoint, reach
-from semantic_core.domain.pages import pages
-from semantic_core.domain.spec import EmbeddingSpec
-from semantic_core.domain.statuses import FailureReason, VectorOrigin
-from semantic_core.providers.types import RemoteJob, ResultLine
+from semantic_core.providers.types import RemoteJob, RemoteState
 from semantic_core.queue.adoption import (
     adopt,
-    possible_spaces,
+    believed_absent,
+    hand_over,
+    lacks_vectors,
+    reopen,
+    rivals,
     unknown_names,
-    wanted_hashes,
 )
-from semantic_core.queue.costs import token_guesser
-from semantic_core.queue.items import fail_chunks
-from semantic_core.queue.vectors import ArrivedVector
-from semantic_core.store.writing.vectors import write_page
 
 _log = logging.getLogger(__name__)
 
@@ -43,6 +32,7 @@ def adopt_unknown_jobs(context: BatchContext, listing: Listing) -> None:
 
     The rows are read after the listing: one is always committed before its job is created, so
     that a listed job without a row is not one that another process is just submitting.
+    Nothing is sent while such a job runs: its texts are known only once its results are here.
     """
     found = {
         remote.display_name: remote
@@ -55,107 +45,18 @@ def adopt_unknown_jobs(context: BatchContext, listing: Listing) -> None:
     with context.store.database.snapshot() as connection:
         unknown = unknown_names(connection, found)
     for name in sorted(unknown):
-        remote = found[name]
-        job_id = name.removeprefix(context.prefix)
-        job = found_job(context, remote, job_id=job_id, display_name=name)
         with context.store.database.transaction() as connection:
             is_adopted = adopt(
-                connection, job, prices=context.config.prices.prices, now=context.clock.now()
+                connection,
+                found[name],
+                job_id=name.removeprefix(context.prefix),
+                fingerprint=context.fingerprint,
+                prices=context.config.prices.prices,
+                now=context.clock.now(),
             )
         reach(FailPoint.FOUND_RECORDED)
         if is_adopted:
-            _log.warning("Found batch job %s (%s), unknown here until now.", name, remote.name)
-
-
-def apply_adopted(job: LeasedJob, remote: RemoteJob, ending: Ending | None) -> bool:
-    """Store the results of an adopted job that chunks here are waiting for; complete it.
-
-    Only keys that a chunk wants are taken. May be interrupted anywhere and run again. See
-    `apply_results` for the arguments, what is returned and what is raised; where nobody knows how
-    the job ended, it is not completed, since nobody knows its texts.
-    """
-    with fetched(job, remote) as path:
-        if path is None:
-            end_job(
-                job,
-                steps=HOLDABLE,
-                reason=FailureReason.EXPIRED,
-                error="a job found later: its results are gone",
-            )
-            return True
-        with job.context.store.database.snapshot() as connection:
-            spaces = possible_spaces(connection, remote.model or job.record().model)
-        if not passes_check(job, path, [spec for _, spec in spaces]):
-            return True
-        tally, stored = _store_wanted(job, path, spaces)
-    doubt = None if ending is None else doubt_of(job, remote, ending, tally)
-    if doubt is not None:
-        hold_bad(job, doubt)
-        return True
-    if ending is None or not tally.answered:
-        return False
-    complete(job, tally, ending, stored=stored)
-    return True
-
-
-def _store_wanted(
-    job: LeasedJob, path: Path, spaces: Sequence[tuple[int, EmbeddingSpec]]
-) -> tuple[Tally, int]:
-    """Store the vectors of a file that chunks want; return what it held, and how many were stored."""
-    tally, stored = Tally(), 0
-    database = job.context.store.database
-    for space_id, spec in spaces:
-        tally.lines = 0
-        for page in pages(job.context.provider.results(path, spec)):
-            tally.lines += len(page)
-            lines = {bytes.fromhex(line.key): line for line in page if is_hash(line.key)}
-            usable = {
-                key: _arrived(key, line) for key, line in lines.items() if line.vector is not None
-            }
-            with database.snapshot() as connection:
-                estimate = token_guesser(
-                    connection,
-                    space_id,
-                    spec,
-                    [key for key, line in lines.items() if line.token_count is None],
-                )
-            for key, line in lines.items():
-                tally.bill.add(key, line, estimate=estimate(key))
-                if key not in usable:
-                    tally.failures[key] = line
-            tally.served |= usable.keys()
-            with job.transaction() as connection:
-                wanted = wanted_hashes(connection, space_id, list(usable))
-                arrived = [usable[key] for key in sorted(wanted)]
-                write_page(
-                    connection,
-                    arrived,
-                    spec=spec,
-                    origin=VectorOrigin.BATCH,
-                    job_id=None,
-                    now=job.context.clock.now(),
-                )
-                _fail_too_long(connection, space_id, lines, now=job.context.clock.now())
-                reach(FailPoint.APPLY_PAGE_WRITTEN)
-            reach(FailPoint.APPLY_PAGE_COMMITTED)
-            stored += len(arrived)
-    return tally, stored
-
-
-def _fail_too_long(
-    connection: Connection, space_id: int, lines: Mapping[bytes, ResultLine], *, now: float
-) -> None:
-    """Let no text go again that its model did not take whole."""
-    found = {key: line.error for key, line in lines.items() if line.is_too_long}
-    wanted = wanted_hashes(connection, space_id, list(found))
-    fail_chunks(connection, {key: str(found[key]) for key in sorted(wanted)}, now=now)
-
-
-def _arrived(key: bytes, line: ResultLine) -> ArrivedVector:
-    assert line.vector is not None  # noqa: S101  # chosen by the caller
-    return ArrivedVector(
-        content_hash=key, vector=line.vector.tobytes(), token_count=line.token_count
-    )
+            _log.warning("Found batch job %s (%s), unknown here until now.", name, found[name].name)
 
 
 def is_ours(context: BatchContext, remote: RemoteJob) -> bool:
@@ -168,3 +69,66 @@ def is_ours(context: BatchContext, remote: RemoteJob) -> bool:
         return str(uuid.UUID(text)) == text
     except ValueError:
         return False
+
+
+def reopen_late_jobs(context: BatchContext, listing: Listing) -> None:
+    """Reopen every ended job without a remote one that the listing shows, and share its texts.
+
+    Its results are used as those of any other job. Where its texts were sent again meanwhile,
+    existing results are used first; of two jobs that both run, the older brings the texts.
+    Whatever brings nothing any more is cancelled when it is polled.
+    """
+    with context.store.database.snapshot() as connection:
+        rows = believed_absent(
+            connection,
+            [job.display_name for job in listing.jobs if job.display_name is not None],
+            [job.input_file for job in listing.jobs if job.input_file is not None],
+        )
+    for job_id, name, input_file in rows:
+        found = listing.find(name, input_file)
+        if found and not found[0].is_barren:
+            _reopen(context, job_id, found[0], listing)
+
+
+def _reopen(context: BatchContext, job_id: str, remote: RemoteJob, listing: Listing) -> None:
+    now = context.clock.now()
+    lifetime = context.provider.limits.result_lifetime
+    is_spent = remote.ended_at is not None and now - remote.ended_at > lifetime
+    listed = {job.name: job for job in listing.jobs}
+    with context.store.database.transaction() as connection:
+        # These results are gone and not needed: a request for them would fail.
+        if is_spent and not lacks_vectors(connection, job_id):
+            return
+        if not reopen(connection, job_id, remote, fingerprint=context.fingerprint, now=now):
+            return
+        # At once: a job that carries nothing is cancelled by the next poll.
+        for other_id, other_name in rivals(connection, job_id):
+            other = None if other_name is None else listed.get(other_name)
+            if (other is not None or other_name is None) and _is_first(remote, other):
+                hand_over(connection, other_id, job_id)
+    reach(FailPoint.LATE_REOPENED)
+    _log.warning(
+        "Batch job %s was given up, and the provider lists it now (%s, %s). Its results are used. "
+        "Texts of it that were sent again meanwhile may be billed twice; a job that brings nothing "
+        "any more is cancelled.",
+        job_id,
+        remote.name,
+        remote.raw_state,
+    )
+
+
+def _is_first(late: RemoteJob, other: RemoteJob | None) -> bool:
+    """Return whether of two jobs for one text the late one brings it; neither has results then.
+
+    Existing results need no decision: once stored, they settle the text in either job.
+    """
+    if _has_results(late) or (other is not None and _has_results(other)):
+        return False
+    # Of one that is not listed nobody knows yet whether it exists.
+    if other is None or other.is_barren:
+        return True
+    return (late.created_at or 0.0) <= (other.created_at or 0.0)
+
+
+def _has_results(job: RemoteJob) -> bool:
+    return job.state is RemoteState.SUCCEEDED or job.result_file is not None

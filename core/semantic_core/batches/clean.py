@@ -30,10 +30,9 @@ def clean_up(context: BatchContext) -> None:
     expire by themselves after 48 hours.
     """
     with context.store.database.snapshot() as connection:
-        ended = jobs_to_clean(connection, most_tries=context.config.max_cleanup_tries)
-    for job_id in ended:
-        with context.store.database.snapshot() as connection:
-            record = JobRecord.read(connection, job_id)
+        job_ids = jobs_to_clean(connection, most_tries=context.config.max_cleanup_tries)
+        ended = [JobRecord.read(connection, job_id) for job_id in job_ids]
+    for record in ended:
         if record.fingerprint != context.fingerprint:
             # Another project's key would be told that there is nothing to remove.
             continue
@@ -46,11 +45,11 @@ def clean_up(context: BatchContext) -> None:
             )
         except InvalidInputError as error:
             # What its row names is no name at the provider, and one such row stops no other.
-            _log.warning("What batch job %s left at the provider stays there: %s", job_id, error)
+            _log.warning("What batch job %s left at the provider stays there: %s", record.id, error)
             is_clean = False
         reach(FailPoint.CLEANUP_REMOVED)
         with context.store.database.transaction() as connection:
-            mark_cleaned(connection, job_id, now=context.clock.now(), is_clean=is_clean)
+            mark_cleaned(connection, record.id, now=context.clock.now(), is_clean=is_clean)
         reach(FailPoint.CLEANUP_DONE)
 
 

@@ -72,12 +72,8 @@ class BatchConfig:
 
     def __post_init__(self) -> None:
         for name in (
-            "max_requests",
-            "max_source_bytes",
-            "max_file_bytes",
-            "max_tokens",
-            "first_job_tokens",
-            "max_open_jobs",
+            *("max_requests", "max_source_bytes", "max_file_bytes"),
+            *("max_tokens", "first_job_tokens", "max_open_jobs"),
         ):
             if getattr(self, name) < 1:
                 raise ConfigurationError(f"BatchConfig.{name} is below 1: no text could be sent.")
@@ -86,17 +82,18 @@ class BatchConfig:
                 raise ConfigurationError(f"BatchConfig.{name} must be above 0 seconds.")
         if self.spot_check < 0:
             raise ConfigurationError("BatchConfig.spot_check is below 0: give a number of texts.")
-        for name, seconds in (
-            ("rate_limit_delay", self.rate_limit_delay),
-            ("budget.longest_delay", self.budget.longest_delay),
-        ):
+        if self.monthly_budget_usd is not None and self.monthly_budget_usd < 0:
+            raise ConfigurationError("BatchConfig.monthly_budget_usd is below 0.")
+        delays = {
+            "rate_limit_delay": self.rate_limit_delay,
+            "budget.longest_delay": self.budget.longest_delay,
+        }
+        for name, seconds in delays.items():
             if not 0 <= seconds <= LONGEST_PAUSE:
                 raise ConfigurationError(
                     f"BatchConfig.{name} is {seconds:g} seconds. Give 0 to {LONGEST_PAUSE:g}, a "
                     "day: a longer pause counts as one that a wrong clock noted."
                 )
-        if self.monthly_budget_usd is not None and self.monthly_budget_usd < 0:
-            raise ConfigurationError("BatchConfig.monthly_budget_usd is below 0.")
 
     @property
     def ceiling_bounds(self) -> CeilingBounds:

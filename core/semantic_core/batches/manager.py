@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import replace
 from typing import Self
 
 from semantic_core.batches.config import BatchConfig
 from semantic_core.batches.job.context import BatchContext
-from semantic_core.batches.job.select import FlushOptions, FlushRun, check_batchable
+from semantic_core.batches.job.select import FlushRun, check_batchable
 from semantic_core.batches.job.workspace import Workspace
 from semantic_core.batches.receipts import estimate_waiting, read_cautions, write_receipt
 from semantic_core.batches.recover import recover
 from semantic_core.batches.steer import cancel_job, release_job
 from semantic_core.batches.submit import submit_one
 from semantic_core.batches.sync import sync_adopted, sync_database
-from semantic_core.batches.wait import wait_for_jobs
 from semantic_core.database.port import Connection
 from semantic_core.domain.clock import Clock
 from semantic_core.domain.errors import (
     BudgetExceededError,
+    ProviderError,
     RateLimitError,
     TransitionError,
+    WaitTimeoutError,
 )
 from semantic_core.domain.receipts import Estimate, Receipt
 from semantic_core.domain.statuses import JobStatus
@@ -34,7 +36,7 @@ from semantic_core.queue.retries import end_pauses, retry_failed_chunks
 from semantic_core.store import BaseVectorStore
 from semantic_core.store.collections import collection_id
 from semantic_core.store.reading.read import read_failed
-from semantic_core.views.progress import QueueProgress
+from semantic_core.views.progress import QueueProgress, queue_progress
 from semantic_core.views.wording import counted
 
 _log = logging.getLogger(__name__)
@@ -133,14 +135,15 @@ class BatchManager:
             TransitionError: this process slept so long that another one took the job over; it
                 sent nothing, and the texts go with the other's jobs.
         """
-        options = FlushOptions(
-            collection=self.collection,
-            min_size=whole_number(min_size, what="min_size"),
-            max_age=max_age,
-            force=force,
-            max_cost=max_cost,
+        return self._send(
+            FlushRun(
+                collection=self.collection,
+                min_size=whole_number(min_size, what="min_size"),
+                max_age=max_age,
+                force=force,
+                max_cost=max_cost,
+            )
         )
-        return self._send(FlushRun(options=options))
 
     def drain_queue(self, min_size: int = 1, *, max_cost: float | None = None) -> list[str]:
         """Send jobs until nothing is left to send or the provider says enough.
@@ -157,12 +160,8 @@ class BatchManager:
             SemanticCoreError: as `flush_queue`, but for those two; jobs sent before stay. A
                 refusal that is about one model is raised after all others were sent.
         """
-        options = FlushOptions(
-            collection=self.collection,
-            min_size=whole_number(min_size, what="min_size"),
-            max_cost=max_cost,
-        )
-        run = FlushRun(options=options)
+        size = whole_number(min_size, what="min_size")
+        run = FlushRun(collection=self.collection, min_size=size, max_cost=max_cost)
         sent: list[str] = []
         try:
             while (batch_id := self._send(run)) is not None:
@@ -223,14 +222,30 @@ class BatchManager:
         Raises:
             WaitTimeoutError: jobs are still running; they go on without being waited for.
         """
-        return wait_for_jobs(
-            self.sync_status,
-            self.get_queue_stats,
-            clock=self.clock,
-            poll_interval=self.config.poll_interval,
-            timeout=timeout,
-            progress=progress,
-        )
+        clock, pause = self.clock, self.config.poll_interval
+        deadline = math.inf if timeout is None else clock.monotonic() + timeout
+        with queue_progress(progress, look=self.get_queue_stats) as report:
+            while True:
+                cause: ProviderError | None = None
+                try:
+                    self.sync_status()
+                except ProviderError as error:
+                    if error.is_definite and not isinstance(error, RateLimitError):
+                        raise
+                    _log.warning("Waiting on: %s", error)
+                    cause = error
+                stats = self.get_queue_stats()
+                report(stats)
+                running = len(stats.open_jobs) - len(stats.held_jobs)
+                if not running:
+                    return stats
+                left = deadline - clock.monotonic()
+                if left <= 0:
+                    raise WaitTimeoutError(
+                        f"{running} batch jobs were still running after {timeout:.0f} s. They go "
+                        "on; call wait() or sync_status() later."
+                    ) from cause
+                clock.sleep(min(pause, left))
 
     # --- looking and steering ------------------------------------------------------------
 

@@ -44,11 +44,7 @@ def read_cautions(
 
 
 def write_receipt(
-    connection: Connection,
-    *,
-    since: float,
-    until: float | None = None,
-    prices: PriceTable,
+    connection: Connection, *, since: float, until: float | None, prices: PriceTable
 ) -> Receipt:
     """Sum up the jobs created since a moment, and before another one."""
     spent = spent_since(connection, since, until=until)
@@ -88,11 +84,9 @@ def write_receipt(
 
 
 def spent_this_month(connection: Connection, *, now: float, prices: PriceTable) -> float:
-    """Return what this month's jobs and spot checks cost, or may.
+    """Return what the jobs and spot checks of this calendar month (UTC) cost, in dollars.
 
     Where nobody knows, they are taken as billed.
-
-    A month is a calendar month in UTC.
     """
     moment = datetime.fromtimestamp(now, UTC)
     start = datetime(moment.year, moment.month, 1, tzinfo=UTC).timestamp()

@@ -10,13 +10,10 @@ from __future__ import annotations
 
 import logging
 
-from semantic_core.batches.adopt import adopt_unknown_jobs
-from semantic_core.batches.job.absence import LISTINGS_NEEDED, seen_absent
+from semantic_core.batches.adopt import adopt_unknown_jobs, reopen_late_jobs
 from semantic_core.batches.job.context import BatchContext, LeasedJob
-from semantic_core.batches.job.end import end_job
-from semantic_core.batches.job.hold import hold, hold_unreadable
-from semantic_core.batches.job.listing import Listing, list_provider
-from semantic_core.batches.reopen import reopen_late_jobs
+from semantic_core.batches.job.end import RELEASE, UNSENT, end_job, hold, hold_unreadable
+from semantic_core.batches.job.listing import LISTINGS_NEEDED, Listing, list_provider, seen_absent
 from semantic_core.domain.errors import (
     ProviderError,
     SemanticCoreError,
@@ -32,8 +29,6 @@ from semantic_core.queue.jobs import JobRecord
 from semantic_core.views.wording import counted
 
 _log = logging.getLogger(__name__)
-
-UNSENT = (JobStep.CLAIMED, JobStep.UPLOADED)
 
 
 def recover(context: BatchContext) -> None:
@@ -72,7 +67,7 @@ def recover(context: BatchContext) -> None:
             names = [job.display_name for job in listing.jobs if job.display_name is not None]
             with context.store.database.transaction() as connection:
                 jobs.know_key(connection, names, context.fingerprint)
-        faults = [fault for job in leased if (fault := _decide_one(job, listing))]
+        faults = [fault for job in leased if (fault := _decide(job, listing))]
     reopen_late_jobs(context, listing)
     adopt_unknown_jobs(context, listing)
     if faults:
@@ -85,10 +80,16 @@ def is_undecided(record: JobRecord) -> bool:
     return record.status is JobStatus.CREATED
 
 
-def _decide_one(job: LeasedJob, listing: Listing) -> StorageError | None:
+def _decide(job: LeasedJob, listing: Listing) -> StorageError | None:
     """Decide about one job; a fault of it stops no other, and is returned."""
     try:
-        _decide(job, listing)
+        record = job.record()
+        # Another process may have moved it on since it was found.
+        if is_undecided(record):
+            if damaged := job.trouble(record):
+                hold_unreadable(job, damaged)
+            elif not take_over(job, record, listing):
+                settle_absent(job, record, listing)
     except TransitionError as error:
         # Another process has it now, and does what this one would have done.
         _log.info("%s", error)
@@ -96,17 +97,6 @@ def _decide_one(job: LeasedJob, listing: Listing) -> StorageError | None:
         note_fault(job, error)
         return error
     return None
-
-
-def _decide(job: LeasedJob, listing: Listing) -> None:
-    record = job.record()
-    # Another process may have moved it on since it was found.
-    if not is_undecided(record):
-        return
-    if damaged := job.trouble(record):
-        hold_unreadable(job, damaged)
-    elif not take_over(job, record, listing):
-        settle_absent(job, record, listing)
 
 
 def take_over(job: LeasedJob, record: JobRecord, listing: Listing) -> bool:
@@ -154,37 +144,33 @@ def settle_absent(job: LeasedJob, record: JobRecord, listing: Listing) -> None:
             HoldReason.OTHER_PROJECT,
             "it was begun with another batch key, and this key does not see whether the provider "
             "has it. Use the key it was flushed with and call sync_status(); if there is none any "
-            "more, release(batch_id, accept_rebilling=True) sends its texts again.",
+            f"more, {RELEASE}",
             steps=[record.step],
         )
         return
     if record.step in UNSENT:
-        end_job(
-            job,
-            steps=UNSENT,
-            reason=FailureReason.ABANDONED,
-            error="its process stopped before the create call, and the provider does not list it; "
-            "its texts go with a later job",
+        error = (
+            "its process stopped before the create call, and the provider does not list it; its "
+            "texts go with a later job"
         )
+        end_job(job, FailureReason.ABANDONED, error, steps=UNSENT)
         return
     grace = job.context.config.listing_grace
     absence = seen_absent(record.absence, listing.taken)
+    found = (
+        f"{counted(absence.looks, 'complete listing')} of the provider over "
+        f"{absence.seconds:,.0f} s did not show it"
+    )
     if absence.looks >= LISTINGS_NEEDED and absence.seconds >= grace:
-        end_job(
-            job,
-            steps=[JobStep.CREATING],
-            reason=FailureReason.NEVER_CREATED,
-            error=f"{counted(absence.looks, 'complete listing')} of the provider over "
-            f"{absence.seconds:,.0f} s did not show it: the create call never arrived",
-        )
+        error = f"{found}: the create call never arrived"
+        end_job(job, FailureReason.NEVER_CREATED, error, steps=[JobStep.CREATING])
         return
     job.move(
         JobStep.CREATING,
         absence=absence.to_json(),
         hold_reason=None,
-        error_message=f"{counted(absence.looks, 'complete listing')} of the provider over "
-        f"{absence.seconds:,.0f} s did not show it. Its texts are freed once {LISTINGS_NEEDED} or "
-        f"more over {grace:,.0f} s did not; each flush and each sync makes one",
+        error_message=f"{found}. Its texts are freed once {LISTINGS_NEEDED} or more over "
+        f"{grace:,.0f} s did not; each flush and each sync makes one",
     )
 
 

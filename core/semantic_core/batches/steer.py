@@ -5,15 +5,10 @@ from __future__ import annotations
 from collections.abc import Generator
 
 from semantic_core.batches.job.context import BatchContext, LeasedJob
-from semantic_core.batches.job.end import end_job
+from semantic_core.batches.job.end import UNSENT, end_job
 from semantic_core.batches.job.listing import list_provider
 from semantic_core.batches.job.poll import poll
-from semantic_core.batches.recover import (
-    UNSENT,
-    is_undecided,
-    settle_absent,
-    take_over,
-)
+from semantic_core.batches.recover import is_undecided, settle_absent, take_over
 from semantic_core.domain.certain_exit import certain_exit
 from semantic_core.domain.errors import AuthError, RemoteNotFoundError, TransitionError
 from semantic_core.domain.failpoints import FailPoint, reach
@@ -39,12 +34,8 @@ def cancel_job(context: BatchContext, batch_id: str) -> JobStatus:
             listing = list_provider(context)
             if not take_over(job, record, listing):
                 if record.step in UNSENT and record.fingerprint == context.fingerprint:
-                    end_job(
-                        job,
-                        steps=UNSENT,
-                        reason=FailureReason.CANCELLED,
-                        error="cancelled before it was sent",
-                    )
+                    error = "cancelled before it was sent"
+                    end_job(job, FailureReason.CANCELLED, error, steps=UNSENT)
                     return JobStatus.FAILED
                 settle_absent(job, record, listing)
                 raise TransitionError(
@@ -71,12 +62,8 @@ def release_job(context: BatchContext, batch_id: str) -> None:
                 "Wait for it, or cancel(batch_id).",
                 batch_id=batch_id,
             )
-        end_job(
-            job,
-            steps=None,
-            reason=FailureReason.RELEASED,
-            error=f"released; before that: {record.error_message or record.step}",
-        )
+        error = f"released; before that: {record.error_message or record.step}"
+        end_job(job, FailureReason.RELEASED, error, steps=None)
 
 
 def _is_key_refused(job: LeasedJob, record: JobRecord) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from itertools import chain
 
 from semantic_core.batches.job.context import BatchContext, LeasedJob
-from semantic_core.batches.job.end import end_job
+from semantic_core.batches.job.end import UNSENT, end_job
 from semantic_core.batches.job.requests import lines_of
 from semantic_core.batches.job.select import FlushRun, claim_next
 from semantic_core.domain.errors import (
@@ -55,7 +55,6 @@ _TOO_LATE = (
     "been sent again: they may be billed twice. Call sync_status(): it takes the job up again if "
     "the provider lists it, uses the results that exist, and cancels what brings nothing."
 )
-
 
 # Refusals of a create call that say nothing about texts of another model.
 _OF_ONE_MODEL = (RateLimitError, RemoteNotFoundError, RequestRefusedError)
@@ -104,14 +103,15 @@ def _upload(job: LeasedJob) -> Staged | None:
     try:
         first = next(lines, None)
         if first is None:
-            _abandon(job, "nothing left to send: its texts were changed or deleted meanwhile")
+            why = "nothing left to send: its texts were changed or deleted meanwhile"
+            end_job(job, FailureReason.ABANDONED, why, steps=UNSENT)
             return None
         with job.context.workspace.file(job.id, "requests") as spool:
             staged = job.context.provider.stage(
                 chain([first], lines), name=record.display_name, spool=spool, keep=job.keep
             )
     except BaseException as error:
-        _abandon_if_possible(job, f"the upload did not finish: {_words(error)}")
+        _abandon_if_possible(job, error)
         raise
     reach(FailPoint.UPLOAD_DONE)
     return staged
@@ -214,7 +214,7 @@ def _refuse_for_now(job: LeasedJob, error: RateLimitError) -> RateLimitError:
         message = f"{error} {_what_next(refused, enqueued, lowered, now=now)}"
         write_ceiling(connection, key, replace(lowered, message=message), now=now)
         note_passed(connection, record.space_id, message, now=now)
-    end_job(job, steps=[JobStep.CREATING], reason=FailureReason.REFUSED, error=message)
+    end_job(job, FailureReason.REFUSED, message, steps=[JobStep.CREATING])
     return RateLimitError(
         message, code=error.code, status=error.status, retry_after=error.retry_after
     )
@@ -253,31 +253,15 @@ def _refuse(job: LeasedJob, error: ProviderError) -> None:
     if isinstance(error, RemoteNotFoundError):
         # Of a mistyped model, say: asking again soon is of no use.
         not_before = job.context.clock.now() + job.context.config.rate_limit_delay
-    end_job(
-        job,
-        steps=[JobStep.CREATING],
-        reason=FailureReason.REFUSED,
-        error=str(error),
-        not_before=not_before,
-    )
+    steps = [JobStep.CREATING]
+    end_job(job, FailureReason.REFUSED, str(error), steps=steps, not_before=not_before)
 
 
-def _abandon(job: LeasedJob, error: str) -> None:
-    end_job(
-        job,
-        steps=[JobStep.CLAIMED, JobStep.UPLOADED],
-        reason=FailureReason.ABANDONED,
-        error=error,
-    )
-
-
-def _abandon_if_possible(job: LeasedJob, error: str) -> None:
+def _abandon_if_possible(job: LeasedJob, error: BaseException) -> None:
     """Release the claim now; where that fails, a later flush_queue() does it."""
+    reason = str(error) if isinstance(error, SemanticCoreError) else type(error).__name__
     try:
-        _abandon(job, error)
+        why = f"the upload did not finish: {reason}"
+        end_job(job, FailureReason.ABANDONED, why, steps=UNSENT)
     except (StorageError, TransitionError) as failure:
         _log.warning("Batch job %s keeps its claim for now: %s", job.id, failure)
-
-
-def _words(error: BaseException) -> str:
-    return str(error) if isinstance(error, SemanticCoreError) else type(error).__name__

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from semantic_core.batches.clean import clean_up
 from semantic_core.batches.job.context import BatchContext, LeasedJob
-from semantic_core.batches.job.hold import hold_unreadable
+from semantic_core.batches.job.end import hold_unreadable
 from semantic_core.batches.job.poll import poll
 from semantic_core.batches.recover import is_undecided, note_fault, recover
 from semantic_core.database.strategies import Database
@@ -28,12 +28,14 @@ from semantic_core.queue.stats import is_expiring
 
 _log = logging.getLogger(__name__)
 
+_Fault = ProviderError | StorageError
+
 
 def sync_database(context: BatchContext) -> dict[str, JobStatus]:
     """Recover, poll, apply and clean up; see ``BatchManager.sync_status`` for the contract."""
     database = context.store.database
-    mend_ids(database)
-    unlisted: ProviderError | StorageError | None = None
+    _mend_ids(database)
+    unlisted: _Fault | None = None
     with database.snapshot() as connection:
         before = jobs.open_ids(connection)
     try:
@@ -45,48 +47,23 @@ def sync_database(context: BatchContext) -> dict[str, JobStatus]:
     with database.snapshot() as connection:
         after = jobs.open_ids(connection)
     open_ids = [job_id for job_id in before if job_id not in after] + after
-    sync_all(context, open_ids, unlisted=unlisted)
+    faults: dict[str, _Fault] = {}
+    try:
+        for job_id in open_ids:
+            if fault := _sync_one(context, job_id, unlisted=unlisted):
+                faults[job_id] = fault
+        clean_up(context)
+        _warn_of_expiring(context)
+    except Exception:
+        # Not for an interrupt, which no fault may take the place of.
+        _report(faults, len(open_ids), unlisted)
+        raise
+    _report(faults, len(open_ids), unlisted)
     with database.snapshot() as connection:
         return {job_id: jobs.read_job(connection, job_id).status for job_id in open_ids}
 
 
-def sync_all(
-    context: BatchContext,
-    job_ids: Sequence[str],
-    *,
-    unlisted: ProviderError | StorageError | None = None,
-) -> None:
-    """Move jobs on, clean up behind those that ended, warn of results that are about to be gone.
-
-    Args:
-        context: of the manager.
-        job_ids: those that are open.
-        unlisted: why the provider's jobs could not be listed before, and nothing was decided.
-
-    Raises:
-        ProviderError: it stopped every one of them. Any other fault stops its own job only, and
-            is logged.
-        StorageError: likewise; or it came while cleaning up.
-    """
-    faults: dict[str, ProviderError | StorageError] = {}
-    common: ProviderError | StorageError | None = None
-    try:
-        for job_id in job_ids:
-            if fault := _sync_one(context, job_id, unlisted=unlisted):
-                faults[job_id] = fault
-        common = _common(faults, len(job_ids))
-        clean_up(context)
-        warn_of_expiring(context)
-    except Exception:
-        # Not for an interrupt, which no fault may take the place of.
-        _tell(faults, common, unlisted if job_ids else None)
-        raise
-    _tell(faults, common, unlisted if job_ids else None)
-    if unlisted is not None and not job_ids:
-        raise unlisted
-
-
-def mend_ids(database: Database) -> None:
+def _mend_ids(database: Database) -> None:
     """Let a job whose id is damaged be worked on and ended like any other."""
     with database.snapshot() as connection:
         is_needed = any("id" in job.unreadable for job in jobs.list_jobs(connection))
@@ -95,12 +72,12 @@ def mend_ids(database: Database) -> None:
             name_again(connection)
 
 
-def _tell(
-    faults: Mapping[str, ProviderError | StorageError],
-    common: ProviderError | StorageError | None,
-    unlisted: ProviderError | StorageError | None,
-) -> None:
-    """Log each fault, or raise what they have in common: once, whatever else went wrong."""
+def _report(faults: Mapping[str, _Fault], open_jobs: int, unlisted: _Fault | None) -> None:
+    """Log each fault, or raise what stopped all of the work: once, whatever else went wrong."""
+    common = unlisted
+    if open_jobs:
+        is_common = len(faults) == open_jobs and len(set(map(type, faults.values()))) == 1
+        common = next(iter(faults.values())) if is_common else None
     if unlisted is not None and type(unlisted) is not type(common):
         _log.warning("The provider's jobs could not be listed: %s", unlisted)
     if common is not None:
@@ -109,16 +86,9 @@ def _tell(
         _warn(job_id, fault)
 
 
-def _common(
-    faults: Mapping[str, ProviderError | StorageError], jobs: int
-) -> ProviderError | StorageError | None:
-    is_common = len(faults) == jobs and len({type(fault) for fault in faults.values()}) == 1
-    return next(iter(faults.values())) if is_common else None
-
-
 def _sync_one(
-    context: BatchContext, job_id: str, *, unlisted: ProviderError | StorageError | None = None
-) -> ProviderError | StorageError | None:
+    context: BatchContext, job_id: str, *, unlisted: _Fault | None = None
+) -> _Fault | None:
     """Move one job on; return the fault of the provider or the disk that stopped it, if any.
 
     A fault is recorded on the job. A job that another process works on is left to it.
@@ -140,7 +110,7 @@ def _sync_one(
                     hold_unreadable(job, error.broken_rule)
                     return None
                 note_fault(job, error)
-                if isinstance(error, (ProviderError, StorageError)):
+                if isinstance(error, _Fault):
                     return error
                 _warn(job_id, error)
     except TransitionError as error:
@@ -154,8 +124,7 @@ def sync_adopted(context: BatchContext) -> int:
     with context.store.database.snapshot() as connection:
         adopted = open_adopted(connection)
     for job_id in adopted:
-        fault = _sync_one(context, job_id)
-        if fault is not None:
+        if fault := _sync_one(context, job_id):
             _warn(job_id, fault)
     with context.store.database.snapshot() as connection:
         still_open = len(open_adopted(connection))
@@ -169,7 +138,7 @@ def sync_adopted(context: BatchContext) -> int:
     return still_open
 
 
-def warn_of_expiring(context: BatchContext) -> None:
+def _warn_of_expiring(context: BatchContext) -> None:
     """Say which results the provider will soon remove although they are not stored here."""
     now = context.clock.now()
     with context.store.database.snapshot() as connection:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 from semantic_core.batches.manager import BatchManager
 from semantic_core.domain.errors import (
@@ -101,24 +102,19 @@ class Watch:
         """Sync, then send what is enough or old enough, once."""
         sent: list[str] = []
         trouble = None
-        for step in (self._sync, self._flush):
+        for step in (self._manager.sync_status, partial(self._flush, sent)):
             try:
-                sent.extend(step())
+                step()
             except _PASSING as error:
                 trouble = str(error)
         return WatchRound(sent=tuple(sent), stats=self._manager.get_queue_stats(), trouble=trouble)
 
-    def _sync(self) -> Iterator[str]:
-        self._manager.sync_status()
-        return iter(())
-
-    def _flush(self) -> Iterator[str]:
+    def _flush(self, sent: list[str]) -> None:
+        wanted = self._options
         while not self._is_stopped:
             batch_id = self._manager.flush_queue(
-                self._options.min_size,
-                max_age=self._options.max_age,
-                max_cost=self._options.max_cost,
+                wanted.min_size, max_age=wanted.max_age, max_cost=wanted.max_cost
             )
             if batch_id is None:
                 return
-            yield batch_id
+            sent.append(batch_id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
 
@@ -41,6 +41,14 @@ def _visible_usage_errors() -> Iterator[None]:
         raise
 
 
+# In the order in which --help lists them.
+_COMMANDS: tuple[Callable[..., None], ...] = (
+    *(corpus.ingest, corpus.search, queue.flush, queue.sync, queue.status, watch.watch),
+    *(jobs.jobs, jobs.failed, jobs.retry, jobs.cancel, jobs.release),
+    *(money.estimate, money.receipt, care.backup, care.reindex, care.doctor),
+    *(demo.demo, emulator.emulator),
+)
+
 app = typer.Typer(
     name="semcore",
     cls=_Commands,
@@ -53,8 +61,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for commands in (corpus, queue, watch, jobs, money, care, demo, emulator):
-    commands.register(app)
+for command in _COMMANDS:
+    # A search answers itself what is too much: it knows what was meant.
+    app.command(context_settings={"allow_extra_args": command is corpus.search})(command)
 
 
 def _show_version(is_asked: bool) -> None:

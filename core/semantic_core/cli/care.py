@@ -26,13 +26,6 @@ from semantic_core.views.progress import open_bar
 from semantic_core.views.wording import counted
 
 
-def register(app: typer.Typer) -> None:
-    """Add these commands."""
-    app.command()(backup)
-    app.command()(reindex)
-    app.command()(doctor)
-
-
 def backup(
     target: Annotated[Path, typer.Argument(help="The file to write.")],
     db: Db = DEFAULT_DB,

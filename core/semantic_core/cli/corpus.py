@@ -30,13 +30,6 @@ from semantic_core.views.wording import counted, shorten
 TEXT_WIDTH = 160
 
 
-def register(app: typer.Typer) -> None:
-    """Add these commands."""
-    app.command()(ingest)
-    # What is too much is answered by the command, which knows what was meant.
-    app.command(context_settings={"allow_extra_args": True})(search)
-
-
 def ingest(
     paths: Annotated[
         list[Path], typer.Argument(help="Files or folders (.txt, .md, .rst, .html).", exists=True)
@@ -115,11 +108,7 @@ def search(
         results = core.search(query, limit, mode=mode)
     if as_json:
         print_json(
-            {
-                "hits": list(results),
-                "coverage": results.coverage,
-                "degraded": results.degraded,
-            }
+            {"hits": list(results), "coverage": results.coverage, "degraded": results.degraded}
         )
     else:
         show_results(results)

@@ -26,12 +26,10 @@ from semantic_core.documents.splitter import Splitter
 from semantic_core.domain.receipts import Receipt
 from semantic_core.domain.reports import IngestReport
 from semantic_core.domain.statuses import SearchMode
-from semantic_core.domain.types import QueueStats
 from semantic_core.facade import SemanticCore
 from semantic_core.providers.gemini import Endpoint, GeminiBatchClient, GeminiEmbedder
 from semantic_core.providers.gemini.keyring import GoogleKeyring
 from semantic_core.store import PeeweeVectorStore
-from semantic_core.views.progress import open_bar
 from semantic_core.views.sentences import part_estimated
 from semantic_core.views.wording import counted, money
 
@@ -45,11 +43,6 @@ EMULATED = BatchConfig(
 LIVE = BatchConfig(poll_interval=30.0)
 
 QUESTIONS = ("clean up a file even if an error happens", "make my object callable like a function")
-
-
-def register(app: typer.Typer) -> None:
-    """Add this command."""
-    app.command()(demo)
 
 
 def demo(
@@ -95,12 +88,11 @@ def demo(
         _wait(manager)
         _ask(core, questions, SearchMode.VECTOR, "found by meaning, now that the vectors are here")
         _show_bill(manager, report, emulator)
-    say()
-    say("Go on:")
+    say("", "Go on:")
     again = ["demo", *map(str, documents), "--folder", str(folder), *(["--live"] if live else [])]
     command = _own_name()
-    say(f"  {command} {shlex.join([*again, '--ask', 'context manager'])}")
-    say(f"  {command} {shlex.join(['status', '--db', str(database)])}")
+    for line in ([*again, "--ask", "context manager"], ["status", "--db", str(database)]):
+        say(f"  {command} {shlex.join(line)}")
 
 
 def _name(documents: list[Path], *, is_live: bool) -> str:
@@ -138,7 +130,7 @@ def _show_saved(report: IngestReport) -> None:
     if chunks.unchanged:
         verb = "was" if chunks.unchanged == 1 else "were"
         say(f"{chunks.unchanged:,} of them {verb} here already, {chunks.ready:,} with a vector.")
-    say()
+    say("")
 
 
 def _ask(
@@ -148,24 +140,15 @@ def _ask(
     for question in questions:
         say(f"? {question}")
         show_results(core.search(question, 3, mode=mode))
-        say()
+        say("")
 
 
 def _wait(manager: BatchManager) -> None:
     """Sync until nothing is open or waits any more, sending again what may be."""
-    with open_bar("embedded", unit="chunks") as bar:
-        first = manager.get_queue_stats()
-        total = first.ready + first.in_flight + first.waiting
-
-        def show(stats: QueueStats) -> None:
-            running = sum(job.done_count for job in stats.open_jobs)
-            bar(min(total, stats.ready + running), total)
-
-        show(first)
-        show(manager.wait(progress=show))
-        while manager.drain_queue():
-            show(manager.wait(progress=show))
-    say()
+    manager.wait(progress=True)
+    while manager.drain_queue():
+        manager.wait(progress=True)
+    say("")
 
 
 def _show_bill(manager: BatchManager, report: IngestReport, emulator: Emulator | None) -> None:

@@ -11,11 +11,6 @@ from batch_emulator import Emulator, EmulatorConfig, EmulatorError
 from semantic_core.cli.output import say
 
 
-def register(app: typer.Typer) -> None:
-    """Add this command."""
-    app.command()(emulator)
-
-
 def emulator(
     port: Annotated[int, typer.Option(min=0, max=65_535, help="0 for any free one.")] = 8765,
     state: Annotated[Path, typer.Option(help="Where jobs, files and the ledger are kept.")] = Path(
@@ -32,10 +27,10 @@ def emulator(
         if not isinstance(error.__cause__, OSError):
             raise
         raise EmulatorError(f"{error} --port 0 takes any free one.") from error
-    say(f"Emulator of the Gemini API on {server.url} (any key works; Ctrl-C stops it).")
-    say("In another terminal:")
     say(
+        f"Emulator of the Gemini API on {server.url} (any key works; Ctrl-C stops it).",
+        "In another terminal:",
         f"  export GOOGLE_GEMINI_BASE_URL={server.url} GEMINI_API_KEY=any-key "
-        "GEMINI_BATCH_API_KEY=any-other-key"
+        "GEMINI_BATCH_API_KEY=any-other-key",
     )
     server.serve_forever()

@@ -18,16 +18,7 @@ JobId = Annotated[
 ]
 
 
-def register(app: typer.Typer) -> None:
-    """Add these commands."""
-    app.command("jobs")(list_jobs)
-    app.command()(failed)
-    app.command()(retry)
-    app.command()(cancel)
-    app.command()(release)
-
-
-def list_jobs(
+def jobs(
     db: Db = DEFAULT_DB,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="The last so many.")] = 20,
     as_json: AsJson = False,

@@ -20,12 +20,6 @@ from semantic_core.views.sentences import (
 )
 
 
-def register(app: typer.Typer) -> None:
-    """Add these commands."""
-    app.command()(estimate)
-    app.command()(receipt)
-
-
 def estimate(
     db: Db = DEFAULT_DB, collection: OnlyCollection = None, as_json: AsJson = False
 ) -> None:
@@ -35,8 +29,7 @@ def estimate(
     if as_json:
         print_json(found)
     else:
-        for line in estimate_sentences(found):
-            say(line)
+        say(*estimate_sentences(found))
 
 
 def receipt(
@@ -102,5 +95,4 @@ def _show_receipt(found: Receipt) -> None:
         rows,
         numbers=("texts", "tokens", "cost"),
     )
-    for line in receipt_sentences(found):
-        say(line)
+    say(*receipt_sentences(found))

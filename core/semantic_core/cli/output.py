@@ -60,9 +60,10 @@ def prepare_streams() -> None:
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
 
 
-def say(text: str = "") -> None:
-    """Print a line for people. Text from outside is neither read as markup nor obeyed."""
-    console.print(visible(text), markup=False, soft_wrap=True)
+def say(*lines: str) -> None:
+    """Print lines for people. Text from outside is neither read as markup nor obeyed."""
+    for line in lines:
+        console.print(visible(line), markup=False, soft_wrap=True)
 
 
 def warn(text: str, *, style: str | None = None) -> None:
@@ -79,13 +80,8 @@ def show_table(
 ) -> None:
     """Print a table, or a line for each row where the terminal is too narrow for it.
 
-    A cell is never cut: what is left of an id could not be copied.
-
-    Args:
-        title: printed above the table.
-        columns: their names, or all blank for a table without a header.
-        rows: one text for each column.
-        numbers: names of the columns that are set to the right.
+    A cell is never cut: what is left of an id could not be copied. Columns whose names are all
+    blank have no header; those named by ``numbers`` are set to the right.
     """
     table = Table(title=title, title_justify="left", show_header=any(columns))
     for column in columns:
@@ -100,9 +96,7 @@ def show_table(
     if console.measure(table, options=unbounded).maximum <= console.width:
         console.print(table, markup=False)
         return
-    say(f"{title}:")
-    for line in lines:
-        say(f"- {line}")
+    say(f"{title}:", *(f"- {line}" for line in lines))
 
 
 def print_json(value: Any) -> None:

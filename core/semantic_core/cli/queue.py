@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -39,13 +40,6 @@ from semantic_core.views.wording import counted, moment, money, shorten
 ID_WIDTH = 8
 
 
-def register(app: typer.Typer) -> None:
-    """Add these commands."""
-    app.command()(flush)
-    app.command()(sync)
-    app.command()(status)
-
-
 def flush(
     db: Db = DEFAULT_DB,
     collection: OnlyCollection = None,
@@ -73,14 +67,11 @@ def flush(
         stats = manager.get_queue_stats()
     if as_json:
         print_json({"jobs": [by_id[batch_id] for batch_id in sent]})
-    elif not sent:
-        for line in _why_nothing(stats):
-            say(line)
-    for batch_id in [] if as_json else sent:
-        job = by_id[batch_id]
-        say(f"Sent {counted(job.request_count, 'text')} as batch job {batch_id}.")
-    if sent and not as_json:
-        say(f"Next: semcore sync --db {db}")
+        return
+    for batch_id in sent:
+        texts = counted(by_id[batch_id].request_count, "text")
+        say(f"Sent {texts} as batch job {batch_id}.")
+    say(*([f"Next: semcore sync --db {db}"] if sent else _why_nothing(stats)))
 
 
 def sync(
@@ -162,18 +153,15 @@ def show_stats(stats: QueueStats) -> None:
     if stats.stale:
         rows.insert(-1, ("stale (by the vector of an older text)", f"{stats.stale:,}"))
     show_table("Chunks", ("", ""), rows)
-    for passed in stats.passed_over:
-        say(passed_over_since(passed))
+    say(*map(passed_over_since, stats.passed_over))
     if stats.open_jobs:
         show_jobs(stats.open_jobs)
-    for job in stats.overdue_jobs:
-        say(f"{job.id[:ID_WIDTH]}: {overdue(job)}")
-    for job in stats.expiring_jobs:
-        say(f"{job.id[:ID_WIDTH]}: {expiring(job)}")
-    for caution in stats.cautions:
-        say(caution)
-    for message, count in stats.failures[:10]:
-        say(f"{count:,} failed: {shorten(message, 200)}")
+    say(
+        *(f"{job.id[:ID_WIDTH]}: {overdue(job)}" for job in stats.overdue_jobs),
+        *(f"{job.id[:ID_WIDTH]}: {expiring(job)}" for job in stats.expiring_jobs),
+        *stats.cautions,
+        *(f"{count:,} failed: {shorten(message, 200)}" for message, count in stats.failures[:10]),
+    )
 
 
 def show_cost(receipt: Receipt) -> None:
@@ -192,7 +180,7 @@ def show_cost(receipt: Receipt) -> None:
     )
 
 
-def show_jobs(jobs: list[BatchJob] | tuple[BatchJob, ...]) -> None:
+def show_jobs(jobs: Sequence[BatchJob]) -> None:
     """Print batch jobs as a table, and below it what is to be said of any of them."""
     rows = [
         (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated
 
@@ -20,13 +20,7 @@ from semantic_core.cli.options import (
     open_manager,
 )
 from semantic_core.cli.output import say, warn
-from semantic_core.domain.types import QueueStats
 from semantic_core.views.wording import counted
-
-
-def register(app: typer.Typer) -> None:
-    """Add this command."""
-    app.command()(watch)
 
 
 def watch(
@@ -51,33 +45,30 @@ def watch(
         watching = Watch(manager, options)
         say(f"Watching {db}; Ctrl-C stops it.")
         with _stopped_by_signals(watching):
-            watching.run(_Reporter().report)
+            watching.run(_reporter())
     say("Stopped; whatever runs at the provider goes on, and the next sync finds it.")
 
 
-class _Reporter:
-    """Prints a round only if it differs from the one before: a log should hold news."""
+def _reporter() -> Callable[[WatchRound], None]:
+    """Return what prints a round only if it differs from the one before: a log should hold news."""
+    last = ""
 
-    def __init__(self) -> None:
-        self._last = ""
-
-    def report(self, done: WatchRound) -> None:
-        for batch_id in done.sent:
-            say(f"Sent batch job {batch_id}.")
+    def report(done: WatchRound) -> None:
+        nonlocal last
+        say(*(f"Sent batch job {batch_id}." for batch_id in done.sent))
         if done.trouble is not None:
             warn(f"Later: {done.trouble}")
-        line = _line(done.stats)
-        if line != self._last:
+        stats = done.stats
+        line = (
+            f"{stats.ready:,} ready, {stats.waiting:,} waiting, {stats.in_flight:,} in flight, "
+            f"{stats.failed:,} failed, {counted(len(stats.open_jobs), 'job')} open, "
+            f"{len(stats.held_jobs)} held."
+        )
+        if line != last:
             say(line)
-            self._last = line
+            last = line
 
-
-def _line(stats: QueueStats) -> str:
-    return (
-        f"{stats.ready:,} ready, {stats.waiting:,} waiting, {stats.in_flight:,} in flight, "
-        f"{stats.failed:,} failed, {counted(len(stats.open_jobs), 'job')} open, "
-        f"{len(stats.held_jobs)} held."
-    )
+    return report
 
 
 @contextmanager

@@ -6,21 +6,15 @@ from collections.abc import Iterator
 
 from semantic_core.batches import BatchManager
 from semantic_core.doctor.findings import Examination, Finding, Trouble
-from semantic_core.doctor.jobs import temporary_files, waiting_jobs
-from semantic_core.doctor.provider import remote_files, remote_jobs
+from semantic_core.doctor.jobs import remote_files, remote_jobs, temporary_files, waiting_jobs
 from semantic_core.doctor.rows import (
     contradictions,
-    counts,
     damage,
-    failed_chunks,
-    free_vectors,
     full_text,
-    leases,
     open_files,
     pauses,
-    stuck_claims,
-    tags,
     vector_index,
+    wrong_counts,
 )
 from semantic_core.doctor.sample import sampled_vectors
 from semantic_core.domain.errors import DatabaseCorruptError, ProviderError
@@ -72,35 +66,22 @@ def _findings(manager: BatchManager, *, fix: bool, sample: int) -> Iterator[Find
 def _beneath(manager: BatchManager, *, fix: bool) -> Iterator[Finding]:
     database, now = manager.store.database, manager.clock.now()
     yield from contradictions(database)
-    for found in (
-        stuck_claims(database),
-        full_text(database, fix=fix),
-        tags(database, fix=fix),
-        counts(database, fix=fix),
-        free_vectors(database, fix=fix, now=now),
-        vector_index(manager.store, fix=fix),
-        leases(database, fix=fix, now=now),
-        pauses(database, fix=fix, now=now, beyond=manager.config.longest_pause),
-        failed_chunks(database),
-        open_files(database, fix=fix),
-        temporary_files(manager, fix=fix),
-    ):
-        if found is not None:
-            yield found
+    yield from wrong_counts(database, fix=fix, now=now)
+    yield from full_text(database, fix=fix)
+    yield from vector_index(manager.store, fix=fix)
+    yield from pauses(database, fix=fix, now=now, beyond=manager.config.longest_pause)
+    yield from open_files(database, fix=fix)
+    yield from temporary_files(manager, fix=fix)
 
 
 def _at_provider(manager: BatchManager, *, fix: bool) -> Iterator[Finding]:
     if not manager.keyring.batch_available:
-        yield Finding(
-            trouble=Trouble.NOT_LOOKED,
-            message="The provider was not asked for jobs and files: there is no batch key.",
-        )
+        what = "The provider was not asked for jobs and files: there is no batch key."
+        yield Finding.of(Trouble.NOT_LOOKED, what=what)
         return
     try:
         context = manager.context()
         yield from remote_jobs(context, fix=fix)
         yield from remote_files(context, fix=fix)
     except ProviderError as error:
-        yield Finding(
-            trouble=Trouble.NOT_LOOKED, message=f"The provider could not be asked: {error}"
-        )
+        yield Finding.of(Trouble.NOT_LOOKED, what=f"The provider could not be asked: {error}")

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Self
+
+# Names that are shown of many.
+_SHOWN = 5
 
 
 class Trouble(StrEnum):
@@ -47,6 +52,63 @@ _NOTES = frozenset(
     }
 )
 
+# What is said of each, and what to do about it.
+_WORDS = {
+    Trouble.DAMAGE: "{file} is damaged ({problems}). Keep the file, restore a backup, and do not "
+    "write to this one.",
+    Trouble.CONTRADICTION: "{count:,} {what}. Semcore never writes this: restore a backup, or "
+    "save these chunks again, which pays for their vectors again.",
+    Trouble.FULL_TEXT: "The full-text index differs from the texts, so that keyword search may "
+    "miss some. It can be built anew from them.",
+    Trouble.TAGS: "{count:,} entries of the metadata index differ from the chunks, so that a "
+    "search with a filter may miss some. It can be built anew from them.",
+    Trouble.COUNTS: "{count:,} kept counts differ from the rows, so that status shows wrong "
+    "numbers. They can be counted anew.",
+    Trouble.VECTOR_INDEX: "The vector index differs from the rows for {count:,} chunks. It can be "
+    "thrown away: the next search reads the rows.",
+    Trouble.FREE_VECTOR: "The vectors of {count:,} waiting texts are stored already, and would be "
+    "paid for again. They can be used at once.",
+    Trouble.STUCK_CLAIM: "{count:,} claims are held by batch jobs that have ended, so these texts "
+    "are never sent. They may have been paid for, so they are not freed here. Semcore never "
+    "leaves this behind: restore a backup, which takes what the provider still has.",
+    Trouble.FAR_LEASE: "{count:,} batch jobs or live texts are reserved for more than a day: the "
+    "clock was wrong when they were worked on. The reservation can be ended.",
+    Trouble.FAR_PAUSE: "{chunks} and {models} wait for more than {hours:.1f} hours before they "
+    "are sent again: the provider asked for it, or the clock was wrong when it was noted. Ending "
+    "the pause costs nothing; `semcore retry` ends every one.",
+    Trouble.TEMPORARY_FILE: "Temporary files of {count:,} batch jobs that nobody works on lie in "
+    "{folder}. They hold texts, are never read again, and can be removed.",
+    Trouble.OPEN_FILE: "{files} of the database can be written by others than their owner "
+    "({names}): they could change what is found, and what is sent and paid for. chmod go-w ends "
+    "that.",
+    Trouble.UNKNOWN_JOB: "{count:,} jobs at the provider bear this database's name but have no "
+    "row here, or one that was given up: a backup was restored, a copy of the database sends as "
+    "well, or the provider listed them late. They can be adopted, so that `semcore sync` takes "
+    "their results instead of paying again.",
+    Trouble.DOUBLE_JOB: "{count:,} jobs at the provider have the same name as one that is used "
+    "here, and may be billed as well: {names}. Cancel them there.",
+    Trouble.REMOTE_FILE: "{count:,} input files of jobs that have ended are still at the "
+    "provider. They hold texts; `semcore sync` removes them, and they can be removed now.",
+    Trouble.FAILED_CHUNK: "{chunks} failed at the provider, found by keyword alone. "
+    "`semcore failed` says why; fix the text, delete it, or `semcore retry`.",
+    Trouble.HELD_JOB: "{count:,} batch jobs wait for a person, and nothing of them is sent again. "
+    "`semcore status` says why; `semcore release` gives one up, which may pay for its texts "
+    "again: {names}.",
+    Trouble.UNCERTAIN_JOB: "{count:,} batch jobs may or may not have reached the provider. "
+    "`semcore sync` finds out: {names}.",
+    Trouble.LEFT_JOB: "{count:,} batch jobs were left by a process that stopped before sending "
+    "them. `semcore flush` goes on: {names}.",
+    Trouble.OVERDUE_JOB: "{count:,} batch jobs have been at the provider for more than a day. "
+    "They are neither lost nor sent again: {names}.",
+    Trouble.EXPIRING_RESULT: "{count:,} batch jobs have results at the provider that it will soon "
+    "remove. Run `semcore sync`, and look at what it says: {names}.",
+    Trouble.WRONG_VECTOR: "{check}: {count:,} vectors are not those of their texts, of the chunks "
+    "{names}. Delete such chunks with purge=True and save them again, which pays for them again; "
+    "check more with a larger --sample.",
+    Trouble.SPOT_CHECK: "{check}, and paid for.",
+    Trouble.NOT_LOOKED: "{what}",
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
@@ -65,6 +127,26 @@ class Finding:
     count: int = 1
     is_fixable: bool = False
     is_fixed: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        trouble: Trouble,
+        count: int = 1,
+        *,
+        is_fixed: bool | None = None,
+        names: Sequence[str] = (),
+        **words: object,
+    ) -> Self:
+        """Return a finding in the words of its trouble; what cannot be fixed is fixed None."""
+        shown = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+        return cls(
+            trouble=trouble,
+            message=_WORDS[trouble].format(count=count, names=shown, **words),
+            count=count,
+            is_fixable=is_fixed is not None,
+            is_fixed=bool(is_fixed),
+        )
 
     @property
     def is_note(self) -> bool:

@@ -1,29 +1,18 @@
-"""What the recorded jobs say: which need a person, and which need time."""
+"""Jobs and their files: as recorded, on this disk, and at the provider."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from semantic_core.batches import BatchManager
+from semantic_core.batches.adopt import adopt_unknown_jobs, is_ours, reopen_late_jobs
+from semantic_core.batches.job.context import BatchContext
+from semantic_core.batches.job.listing import list_provider
 from semantic_core.batches.job.workspace import Workspace
 from semantic_core.doctor.findings import Finding, Trouble
 from semantic_core.domain.statuses import JobStep
-from semantic_core.domain.types import BatchJob
-from semantic_core.queue.jobs import leased_jobs
-
-_SHOWN = 5
-
-_WORDS = {
-    Trouble.HELD_JOB: "wait for a person, and nothing of them is sent again. `semcore status` "
-    "says why; `semcore release` gives one up, which may pay for its texts again",
-    Trouble.EXPIRING_RESULT: "have results at the provider that it will soon remove. Run "
-    "`semcore sync`, and look at what it says",
-    Trouble.UNCERTAIN_JOB: "may or may not have reached the provider. `semcore sync` finds out",
-    Trouble.LEFT_JOB: "were left by a process that stopped before sending them. `semcore flush` "
-    "goes on",
-    Trouble.OVERDUE_JOB: "have been at the provider for more than a day. They are neither lost "
-    "nor sent again",
-}
+from semantic_core.queue.adoption import believed_absent
+from semantic_core.queue.jobs import ended_inputs, leased_jobs, remote_ids
 
 
 def waiting_jobs(manager: BatchManager) -> Iterator[Finding]:
@@ -43,34 +32,64 @@ def waiting_jobs(manager: BatchManager) -> Iterator[Finding]:
     }
     for trouble, found in by_trouble.items():
         if found:
-            yield Finding(
-                trouble=trouble,
-                count=len(found),
-                message=f"{len(found):,} batch jobs {_WORDS[trouble]}: {_ids(found)}.",
-            )
+            yield Finding.of(trouble, len(found), names=[job.id for job in found])
 
 
-def temporary_files(manager: BatchManager, *, fix: bool) -> Finding | None:
+def temporary_files(manager: BatchManager, *, fix: bool) -> Iterator[Finding]:
     """Find files that a killed process left beside the database; remove them."""
     workspace = Workspace(manager.store.database.path)
     with manager.store.database.snapshot() as connection:
         leased = leased_jobs(connection, now=manager.clock.now())
     left = [job_id for job_id in workspace.jobs() if job_id not in leased]
-    if not left:
-        return None
-    if fix:
-        for job_id in left:
-            workspace.forget(job_id)
-    return Finding(
-        trouble=Trouble.TEMPORARY_FILE,
-        count=len(left),
-        message=f"Temporary files of {len(left):,} batch jobs that nobody works on lie in "
-        f"{workspace.folder}. They hold texts, are never read again, and can be removed.",
-        is_fixable=True,
-        is_fixed=fix,
-    )
+    if left:
+        if fix:
+            for job_id in left:
+                workspace.forget(job_id)
+        folder = workspace.folder
+        yield Finding.of(Trouble.TEMPORARY_FILE, len(left), is_fixed=fix, folder=folder)
 
 
-def _ids(found: Sequence[BatchJob]) -> str:
-    shown = ", ".join(job.id for job in found[:_SHOWN])
-    return shown + (", ..." if len(found) > _SHOWN else "")
+def remote_jobs(context: BatchContext, *, fix: bool) -> Iterator[Finding]:
+    """Find jobs of ours that no row counts on, or that exist twice; adopt the former.
+
+    Raises:
+        ProviderError: the listing failed or was incomplete.
+    """
+    listing = list_provider(context)
+    listed = [job for job in listing.jobs if is_ours(context, job) and not job.is_barren]
+    names = {str(remote.display_name) for remote in listed}
+    with context.store.database.snapshot() as connection:
+        known = remote_ids(connection, names)
+        late = {name for _, name, _ in believed_absent(connection, names, ())}
+    unknown = (names - known.keys()) | late
+    if unknown:
+        if fix:
+            reopen_late_jobs(context, listing)
+            adopt_unknown_jobs(context, listing)
+        yield Finding.of(Trouble.UNKNOWN_JOB, len(unknown), is_fixed=fix)
+    double = [
+        remote.name
+        for remote in listed
+        if known.get(str(remote.display_name), remote.name) not in (None, remote.name)
+    ]
+    if double:
+        yield Finding.of(Trouble.DOUBLE_JOB, len(double), names=double)
+
+
+def remote_files(context: BatchContext, *, fix: bool) -> Iterator[Finding]:
+    """Find input files whose job has ended; remove them.
+
+    Files of jobs that no row knows are left alone: another copy of the database may be using
+    them. The provider removes them after two days.
+
+    Raises:
+        ProviderError: the listing failed.
+    """
+    files = context.provider.staged_files(context.prefix)
+    with context.store.database.snapshot() as connection:
+        left = sorted(
+            ended_inputs(connection, [(file.name, str(file.display_name)) for file in files])
+        )
+    if left:
+        is_fixed = fix and context.provider.remove(files=left)
+        yield Finding.of(Trouble.REMOTE_FILE, len(left), is_fixed=is_fixed)

@@ -48,15 +48,12 @@ _CONTRADICTIONS = {
 }
 
 _STUCK = (
-    "SELECT count(*) FROM chunks c WHERE c.embedding_status = 'PENDING' "
+    "SELECT (SELECT count(*) FROM chunks c WHERE c.embedding_status = 'PENDING' "
     "AND c.batch_job_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM batch_items i "
     f"JOIN batch_jobs j ON j.pk = i.job_pk AND j.{IS_OPEN} "
-    "WHERE i.content_hash = c.content_hash AND i.state = 'open' AND j.id = c.batch_job_id)"
-)
-
-_STUCK_ITEMS = (
-    "SELECT count(*) FROM batch_items i JOIN batch_jobs j ON j.pk = i.job_pk "
-    f"WHERE i.{IS_CARRIED} AND j.{IS_ENDED}"
+    "WHERE i.content_hash = c.content_hash AND i.state = 'open' AND j.id = c.batch_job_id)) "
+    "+ (SELECT count(*) FROM batch_items i JOIN batch_jobs j ON j.pk = i.job_pk "
+    f"WHERE i.{IS_CARRIED} AND j.{IS_ENDED})"
 )
 
 _FREE = (
@@ -64,23 +61,20 @@ _FREE = (
     "WHERE c.embedding_status = 'PENDING'"
 )
 
+_Look = Callable[[Connection], int]
 
-def open_files(database: Database, *, fix: bool) -> Finding | None:
+
+def open_files(database: Database, *, fix: bool) -> Iterator[Finding]:
     """Find files of the database that somebody else may write; let only their owner."""
-    found = open_to_others(database.path)
-    if not found:
-        return None
-    tightened = [tighten(file) for file in found] if fix else []
-    names = ", ".join(file.name for file in found[:5])
-    return Finding(
-        trouble=Trouble.OPEN_FILE,
-        count=len(found),
-        message=f"{counted(len(found), 'file')} of the database can be written by others than "
-        f"their owner ({names}): they could change what is found, and what is sent and paid for. "
-        "chmod go-w ends that.",
-        is_fixable=True,
-        is_fixed=fix and all(tightened),
-    )
+    if found := open_to_others(database.path):
+        tightened = [tighten(file) for file in found] if fix else [False]
+        yield Finding.of(
+            Trouble.OPEN_FILE,
+            len(found),
+            is_fixed=all(tightened),
+            files=counted(len(found), "file"),
+            names=[file.name for file in found],
+        )
 
 
 def damage(database: Database) -> Finding | None:
@@ -91,33 +85,21 @@ def damage(database: Database) -> Finding | None:
         problems = [str(error)]
     if not problems:
         return None
-    return Finding(
-        trouble=Trouble.DAMAGE,
-        count=len(problems),
-        message=f"{database.path} is damaged ({'; '.join(problems)}). Keep the file, restore a "
-        "backup, and do not write to this one.",
+    return Finding.of(
+        Trouble.DAMAGE, len(problems), file=database.path, problems="; ".join(problems)
     )
 
 
 def contradictions(database: Database) -> Iterator[Finding]:
     """Find rows that cannot all be true."""
+    looks: dict[str, _Look] = {
+        **{what: partial(_number, query=query) for what, query in _CONTRADICTIONS.items()},
+        "chunks have another text than the one they were saved with": _changed_texts,
+    }
     with database.snapshot() as connection:
-        for what, query in _CONTRADICTIONS.items():
-            count = _number(connection, query)
-            if count:
-                yield _contradiction(count, what)
-        changed = _changed_texts(connection)
-    if changed:
-        yield _contradiction(changed, "chunks have another text than the one they were saved with")
-
-
-def _contradiction(count: int, what: str) -> Finding:
-    return Finding(
-        trouble=Trouble.CONTRADICTION,
-        count=count,
-        message=f"{count:,} {what}. Semcore never writes this: restore a backup, or save these "
-        "chunks again, which pays for their vectors again.",
-    )
+        for what, look in looks.items():
+            if count := look(connection):
+                yield Finding.of(Trouble.CONTRADICTION, count, what=what)
 
 
 def _changed_texts(connection: Connection) -> int:
@@ -136,180 +118,83 @@ def _changed_texts(connection: Connection) -> int:
     return changed
 
 
-def stuck_claims(database: Database) -> Finding | None:
-    """Find chunks that wait for a job which brings nothing any more."""
-    return _counted(
-        database,
-        Trouble.STUCK_CLAIM,
-        lambda connection: _number(connection, _STUCK) + _number(connection, _STUCK_ITEMS),
-        "{count:,} claims are held by batch jobs that have ended, so these texts are "
-        "never sent. They may have been paid for, so they are not freed here. Semcore never "
-        "leaves this behind: restore a backup, which takes what the provider still has.",
-    )
+def wrong_counts(database: Database, *, fix: bool, now: float) -> Iterator[Finding]:
+    """Count what should not be there, and mend what follows from other rows."""
+    for trouble, look, repair in _checks(database, now):
+        with database.snapshot() as connection:
+            count = look(connection)
+        if count:
+            if fix and repair is not None:
+                with database.transaction() as connection:
+                    repair(connection)
+            is_fixed = None if repair is None else fix
+            chunks = counted(count, "chunk")
+            yield Finding.of(trouble, count, is_fixed=is_fixed, chunks=chunks)
 
 
-def full_text(database: Database, *, fix: bool) -> Finding | None:
+def _checks(
+    database: Database, now: float
+) -> list[tuple[Trouble, _Look, Callable[[Connection], object] | None]]:
+    """Return each trouble with how it is counted and, where that is safe, how it is mended."""
+    stored = partial(first_column, sql=_FREE)
+    # Whoever still works under a lease finds it gone at the next write, and changes nothing.
+    far = partial(far_leases, after=now + LONGEST_LEASE)
+    return [
+        (Trouble.STUCK_CLAIM, partial(_number, query=_STUCK), None),
+        (Trouble.TAGS, database.metadata.check, database.metadata.rebuild),
+        (Trouble.COUNTS, partial(recount, write=False), partial(recount, write=True)),
+        (
+            Trouble.FREE_VECTOR,
+            lambda connection: len(stored(connection)),
+            lambda connection: serve_vectors(connection, stored(connection), now=now),
+        ),
+        (Trouble.FAR_LEASE, partial(far, end=False), partial(far, end=True)),
+        (Trouble.FAILED_CHUNK, count_failed_chunks, None),
+    ]
+
+
+def full_text(database: Database, *, fix: bool) -> Iterator[Finding]:
     """Compare the full-text index with the texts; build it anew."""
     try:
         with database.transaction() as connection:
             database.keywords.check(connection)
     except DatabaseReadOnlyError as error:
-        return Finding(trouble=Trouble.NOT_LOOKED, message=f"The full-text index: {error}")
+        yield Finding.of(Trouble.NOT_LOOKED, what=f"The full-text index: {error}")
     except DatabaseCorruptError:
-        pass
-    else:
-        return None
-    if fix:
-        with database.transaction() as connection:
-            database.keywords.rebuild(connection)
-    return Finding(
-        trouble=Trouble.FULL_TEXT,
-        message="The full-text index differs from the texts, so that keyword search may miss "
-        "some. It can be built anew from them.",
-        is_fixable=True,
-        is_fixed=fix,
-    )
+        if fix:
+            with database.transaction() as connection:
+                database.keywords.rebuild(connection)
+        yield Finding.of(Trouble.FULL_TEXT, is_fixed=fix)
 
 
-def tags(database: Database, *, fix: bool) -> Finding | None:
-    """Compare the metadata that filters look up with the chunks'; write it anew."""
-    return _counted(
-        database,
-        Trouble.TAGS,
-        database.metadata.check,
-        "{count:,} entries of the metadata index differ from the chunks, so that a search "
-        "with a filter may miss some. It can be built anew from them.",
-        repair=database.metadata.rebuild,
-        fix=fix,
-    )
-
-
-def counts(database: Database, *, fix: bool) -> Finding | None:
-    """Compare the kept counts with the rows; count anew."""
-    return _counted(
-        database,
-        Trouble.COUNTS,
-        partial(recount, write=False),
-        "{count:,} kept counts differ from the rows, so that status shows wrong numbers. "
-        "They can be counted anew.",
-        repair=partial(recount, write=True),
-        fix=fix,
-    )
-
-
-def vector_index(store: BaseVectorStore, *, fix: bool) -> Finding | None:
+def vector_index(store: BaseVectorStore, *, fix: bool) -> Iterator[Finding]:
     """Compare the vectors that search uses with the rows; throw them away."""
-    differing = store.compare_indexes()
-    if not differing:
-        return None
-    if fix:
-        store.rebuild_indexes()
-    return Finding(
-        trouble=Trouble.VECTOR_INDEX,
-        count=differing,
-        message=f"The vector index differs from the rows for {differing:,} chunks. It can be "
-        "thrown away: the next search reads the rows.",
-        is_fixable=True,
-        is_fixed=fix,
-    )
+    if differing := store.compare_indexes():
+        if fix:
+            store.rebuild_indexes()
+        yield Finding.of(Trouble.VECTOR_INDEX, differing, is_fixed=fix)
 
 
-def free_vectors(database: Database, *, fix: bool, now: float) -> Finding | None:
-    """Find chunks that wait for a vector which is stored; give it to them."""
-    return _counted(
-        database,
-        Trouble.FREE_VECTOR,
-        lambda connection: len(first_column(connection, _FREE)),
-        "The vectors of {count:,} waiting texts are stored already, and would be "
-        "paid for again. They can be used at once.",
-        repair=lambda connection: serve_vectors(
-            connection, first_column(connection, _FREE), now=now
-        ),
-        fix=fix,
-    )
+def pauses(database: Database, *, fix: bool, now: float, beyond: float) -> Iterator[Finding]:
+    """Find texts and models that wait longer than ``beyond`` seconds; end that.
 
-
-def failed_chunks(database: Database) -> Finding | None:
-    """Tell of chunks that the provider refused: nothing but a person brings their vectors."""
-    return _counted(
-        database,
-        Trouble.FAILED_CHUNK,
-        count_failed_chunks,
-        "{chunks} failed at the provider, found by keyword alone. "
-        "`semcore failed` says why; fix the text, delete it, or `semcore retry`.",
-    )
-
-
-def leases(database: Database, *, fix: bool, now: float) -> Finding | None:
-    """Find leases that keep everybody from a job for no reason; end them.
-
-    Whoever still works under one finds it gone at the next write, and changes nothing.
-    """
-    return _counted(
-        database,
-        Trouble.FAR_LEASE,
-        partial(far_leases, after=now + LONGEST_LEASE, end=False),
-        "{count:,} batch jobs or live texts are reserved for more than a day: the clock was "
-        "wrong when they were worked on. The reservation can be ended.",
-        repair=partial(far_leases, after=now + LONGEST_LEASE, end=True),
-        fix=fix,
-    )
-
-
-def pauses(database: Database, *, fix: bool, now: float, beyond: float) -> Finding | None:
-    """Find texts and models that wait for longer than semcore lets them by itself; end that.
-
-    Args:
-        database: open.
-        fix: end these pauses.
-        now: epoch seconds.
-        beyond: seconds; the longest pause that is not the provider's wish.
+    Only the provider can ask for a longer pause than that.
     """
     with database.snapshot() as connection:
         chunks, models = count_pauses(connection, now=now, beyond=beyond)
-    if not chunks and not models:
-        return None
-    if fix:
-        with database.transaction() as connection:
-            end_pauses(connection, collection_id=None, now=now, beyond=beyond)
-    return Finding(
-        trouble=Trouble.FAR_PAUSE,
-        count=chunks + models,
-        message=f"{counted(chunks, 'chunk')} and {counted(models, 'model')} wait for more than "
-        f"{beyond / HOUR:.1f} hours before they are sent again: the provider asked for it, or the "
-        "clock was wrong when it was noted. Ending the pause costs nothing; `semcore retry` ends "
-        "every one.",
-        is_fixable=True,
-        is_fixed=fix,
-    )
+    if chunks or models:
+        if fix:
+            with database.transaction() as connection:
+                end_pauses(connection, collection_id=None, now=now, beyond=beyond)
+        yield Finding.of(
+            Trouble.FAR_PAUSE,
+            chunks + models,
+            is_fixed=fix,
+            chunks=counted(chunks, "chunk"),
+            models=counted(models, "model"),
+            hours=beyond / HOUR,
+        )
 
 
 def _number(connection: Connection, query: str) -> int:
     return int(connection.execute(query).fetchone()[0])
-
-
-def _counted(
-    database: Database,
-    trouble: Trouble,
-    look: Callable[[Connection], int],
-    message: str,
-    *,
-    repair: Callable[[Connection], object] | None = None,
-    fix: bool = False,
-) -> Finding | None:
-    """Return how many things are wrong, if any are, having repaired them where that is asked for."""
-    with database.snapshot() as connection:
-        count = look(connection)
-    if not count:
-        return None
-    is_fixed = fix and repair is not None
-    if repair is not None and fix:
-        with database.transaction() as connection:
-            repair(connection)
-    return Finding(
-        trouble=trouble,
-        count=count,
-        message=message.format(count=count, chunks=counted(count, "chunk")),
-        is_fixable=repair is not None,
-        is_fixed=is_fixed,
-    )

@@ -19,8 +19,6 @@ from semantic_core.domain.statuses import SearchMode
 from semantic_core.domain.types import Vector
 from semantic_core.providers.wire.vectors import normalize
 
-_MOST_NAMED = 5
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Sampled:
@@ -35,39 +33,26 @@ class _Sampled:
 
 
 def sampled_vectors(manager: BatchManager, *, texts: int) -> Iterator[Finding]:
-    """Embed a random sample of texts live again and compare the vectors that are stored.
-
-    Args:
-        manager: whose store, live endpoint, default key and monthly budget.
-        texts: how many at most.
-    """
+    """Embed a random sample of texts live again and compare the vectors that are stored."""
     if not texts:
         return
     context = manager.context()
     with context.store.database.snapshot() as connection:
         sample = list(_sample(connection, texts))
-    groups: dict[tuple[str, str], list[_Sampled]] = {}
+    groups: dict[str, list[_Sampled]] = {}
     for one in sample:
-        groups.setdefault((one.collection, one.spec.to_json()), []).append(one)
+        groups.setdefault(one.collection, []).append(one)
     checked: list[tuple[_Sampled, CheckedText]] = []
     try:
         for group in groups.values():
             checked += _check(context, group)
     except (BudgetExceededError, ProviderError) as error:
-        yield Finding(
-            trouble=Trouble.NOT_LOOKED, message=f"Vectors could not all be checked: {error}"
-        )
+        yield Finding.of(Trouble.NOT_LOOKED, what=f"Vectors could not all be checked: {error}")
     found = SpotCheck(texts=tuple(text for _, text in checked))
-    wrong = [one.chunk_id for one, text in checked if not text.is_good]
+    wrong = [repr(one.chunk_id) for one, text in checked if not text.is_good]
     if wrong:
-        yield Finding(
-            trouble=Trouble.WRONG_VECTOR,
-            count=len(wrong),
-            message=f"{found}: {len(wrong):,} vectors are not those of their texts, of the chunks "
-            f"{', '.join(map(repr, wrong[:_MOST_NAMED]))}. Delete such chunks with purge=True and "
-            "save them again, which pays for them again; check more with a larger --sample.",
-        )
-    yield Finding(trouble=Trouble.SPOT_CHECK, count=len(checked), message=f"{found}, and paid for.")
+        yield Finding.of(Trouble.WRONG_VECTOR, len(wrong), check=found, names=wrong)
+    yield Finding.of(Trouble.SPOT_CHECK, len(checked), check=found)
 
 
 def _sample(connection: Connection, texts: int) -> Iterator[_Sampled]:
@@ -100,16 +85,11 @@ def _sample(connection: Connection, texts: int) -> Iterator[_Sampled]:
 def _check(context: BatchContext, group: list[_Sampled]) -> list[tuple[_Sampled, CheckedText]]:
     """Embed the texts of one collection again; return how they compare."""
     number, live = embed_again(context, [one.source for one in group], spec=group[0].spec)
-    checked = [
-        (
-            group[place],
-            CheckedText(
-                cosine=float(group[place].vector @ vector),
-                nearest=_nearest_other(context, group[place], vector),
-            ),
-        )
-        for place, vector in live.items()
-    ]
+    checked = []
+    for place, vector in live.items():
+        one = group[place]
+        nearest = _nearest_other(context, one, vector)
+        checked.append((one, CheckedText(cosine=float(one.vector @ vector), nearest=nearest)))
     close_check(context, number, SpotCheck(texts=tuple(text for _, text in checked)))
     return checked
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from peewee import SQL
 
@@ -15,37 +14,13 @@ from semantic_core.database.tables import TABLES
 from semantic_core.domain.pricing import Price
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.statuses import FailureReason, JobStatus, JobStep
+from semantic_core.providers.types import RemoteJob
 from semantic_core.queue.costs import mean_tokens
 
 _Job = TABLES.BatchJobModel
 
 # An ended row that never had a job at the provider, as far as anybody knew.
 _BELIEVED_ABSENT = "status = 'FAILED' AND google_job_id IS NULL"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FoundJob:
-    """A job that the provider lists under our prefix.
-
-    Attributes:
-        id: the local id, from its display name.
-        display_name: our name for it.
-        google_job_id: the provider's.
-        model: model id.
-        request_count: its texts, where the provider says.
-        provider_state: the provider's word.
-        fingerprint: of the key that sees it.
-        submitted_at: epoch seconds.
-    """
-
-    id: str
-    display_name: str
-    google_job_id: str
-    model: str
-    request_count: int
-    provider_state: str
-    fingerprint: str
-    submitted_at: float
 
 
 def unknown_names(connection: Connection, names: Iterable[str]) -> set[str]:
@@ -60,40 +35,57 @@ def unknown_names(connection: Connection, names: Iterable[str]) -> set[str]:
 
 
 def adopt(
-    connection: Connection, job: FoundJob, *, prices: Mapping[str, Price], now: float
+    connection: Connection,
+    job: RemoteJob,
+    *,
+    job_id: str,
+    fingerprint: str,
+    prices: Mapping[str, Price],
+    now: float,
 ) -> bool:
-    """Insert a row for a found job; return whether there is a vector space it can be for.
+    """Insert a row for a job that the provider lists under a name of ours.
 
     Its name is ours, so a model that no collection has is one that the provider spells otherwise.
     It carries no items: nobody knows its texts before its results are here. It counts as
     cleaned from the start, since its remote files may belong to another copy of this database.
     Until they are, it costs what so many texts of this database would.
+
+    Args:
+        connection: in a transaction.
+        job: as it is listed.
+        job_id: its id here, from its name.
+        fingerprint: of the key that sees it.
+        prices: by model.
+        now: epoch seconds.
+
+    Returns:
+        Whether there is a vector space it can be for.
     """
-    spaces = possible_spaces(connection, job.model)
+    spaces = possible_spaces(connection, job.model or "")
     if not spaces:
         return False
     space_id, spec = spaces[0]
     price = prices.get(spec.model)
     tokens = job.request_count * mean_tokens(connection, space_id, spec)
     new = _Job.insert(
-        id=job.id,
-        google_job_id=job.google_job_id,
+        id=job_id,
+        google_job_id=job.name,
         status=JobStatus.SUBMITTED,
         step=JobStep.SUBMITTED,
         display_name=job.display_name,
         space=space_id,
         spec=spec.to_json(),
         model=spec.model,
-        fingerprint=job.fingerprint,
-        provider_state=job.provider_state,
+        fingerprint=fingerprint,
+        provider_state=job.raw_state,
         request_count=job.request_count,
         byte_count=0,
         estimated_tokens=tokens,
         live_price=None if price is None else price.live,
         batch_price=None if price is None else price.batch,
         is_adopted=True,
-        created_at=job.submitted_at,
-        submitted_at=job.submitted_at,
+        created_at=job.created_at or now,
+        submitted_at=job.created_at or now,
         cleaned_at=now,
     )
     # Peewee's own word for it, OR IGNORE, would let pass whatever the tables forbid, too.
@@ -191,7 +183,9 @@ def lacks_vectors(connection: Connection, job_id: str) -> bool:
     return bool(row[0])
 
 
-def reopen(connection: Connection, job: FoundJob, *, now: float) -> bool:
+def reopen(
+    connection: Connection, job_id: str, job: RemoteJob, *, fingerprint: str, now: float
+) -> bool:
     """Take back that a job was never created; return False if another process did so already.
 
     It gets those of its texts again whose vector is still wanting. A text that another job
@@ -205,19 +199,19 @@ def reopen(connection: Connection, job: FoundJob, *, now: float) -> bool:
         absence=None,
         lease_token=None,
         lease_until=None,
-        google_job_id=job.google_job_id,
-        provider_state=job.provider_state,
-        fingerprint=job.fingerprint,
-        submitted_at=job.submitted_at,
+        google_job_id=job.name,
+        provider_state=job.raw_state,
+        fingerprint=fingerprint,
+        submitted_at=job.created_at or now,
         reopened_at=now,
     ).where(
-        _Job.id == job.id,
+        _Job.id == job_id,
         SQL(_BELIEVED_ABSENT),
-        SQL("NOT EXISTS (SELECT 1 FROM batch_jobs WHERE google_job_id = ?)", (job.google_job_id,)),
+        SQL("NOT EXISTS (SELECT 1 FROM batch_jobs WHERE google_job_id = ?)", (job.name,)),
     )
     if run(connection, again).rowcount != 1:
         return False
-    _take_back(connection, job.id)
+    _take_back(connection, job_id)
     return True
 
 

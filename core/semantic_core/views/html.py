@@ -61,13 +61,7 @@ def block(title: str, *parts: Html) -> str:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: str = "") -> Html:
-    """Return a table with headings.
-
-    Args:
-        columns: their headings; those that are in ``numbers`` too are aligned right.
-        rows: as many values as columns in each.
-        numbers: headings of columns that hold numbers, separated by blanks.
-    """
+    """Return a table with headings; those in ``numbers``, separated by blanks, are aligned right."""
     right = [name in numbers.split() for name in columns]
     head = "".join(
         f'<th style="{_CELL};{_side(is_right)};font-weight:600;white-space:nowrap">'

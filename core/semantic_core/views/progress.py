@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any
 
 from semantic_core.domain.errors import MissingExtraError
 from semantic_core.domain.extras import load_extra
@@ -18,23 +18,11 @@ QueueProgress = Callable[[QueueStats], None] | bool | None
 _WIDTH = 20
 
 
-class Bar(Protocol):
-    """Shows how far the work is."""
-
-    def __call__(self, done: int, total: int | None, /, **facts: int) -> None:
-        """Show it; facts are other numbers by name."""
-
-
 @contextmanager
 def ingest_progress(
     progress: IngestProgress, *, total: int | None
 ) -> Iterator[Callable[[IngestReport], None]]:
-    """Yield what is to be told of each saved page.
-
-    Args:
-        progress: True for a bar of documents, a callable for itself, else nothing.
-        total: how many documents there are, if that is known.
-    """
+    """Yield what is to be told of each saved page: a bar of documents, a callable, or nothing."""
     if progress is not True:
         yield progress if callable(progress) else _ignore
         return
@@ -57,11 +45,9 @@ def ingest_progress(
 def queue_progress(
     progress: QueueProgress, *, look: Callable[[], QueueStats]
 ) -> Iterator[Callable[[QueueStats], None]]:
-    """Yield what is to be told of the queue after each poll.
+    """Yield what is to be told of the queue after each poll: a bar, a callable, or nothing.
 
-    Args:
-        progress: True for a bar of texts, a callable for itself, else nothing.
-        look: returns the queue as it is before the first poll.
+    A bar looks at the queue once before the first poll.
     """
     if progress is not True:
         yield progress if callable(progress) else _ignore
@@ -88,8 +74,11 @@ def queue_progress(
 
 
 @contextmanager
-def open_bar(description: str, *, unit: str) -> Iterator[Bar]:
-    """Open a bar beside the answer, on stderr; without rich there is none."""
+def open_bar(description: str, *, unit: str) -> Iterator[Callable[..., None]]:
+    """Open a bar beside the answer, on stderr; without rich there is none.
+
+    It is told how much is done, the total or None, and other numbers by name.
+    """
     try:
         console = load_extra("rich.console", extra="cli", task="A progress bar")
         progress = load_extra("rich.progress", extra="cli", task="A progress bar")

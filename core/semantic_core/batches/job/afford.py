@@ -11,12 +11,7 @@ from semantic_core.queue.jobs import count_at_provider
 
 
 def affordable_tokens(
-    connection: Connection,
-    model: str,
-    *,
-    config: BatchConfig,
-    max_cost: float | None,
-    now: float,
+    connection: Connection, model: str, *, config: BatchConfig, max_cost: float | None, now: float
 ) -> int | None:
     """Return how many tokens the next job may hold, or None where nothing limits them.
 

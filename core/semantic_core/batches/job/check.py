@@ -9,17 +9,16 @@ from __future__ import annotations
 import hashlib
 import heapq
 import logging
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeGuard
 
 import numpy as np
-import numpy.typing as npt
 
 from semantic_core.batches.job.afford import price_of_check
 from semantic_core.batches.job.context import BatchContext, LeasedJob
-from semantic_core.batches.job.hold import hold
+from semantic_core.batches.job.end import RELEASE, hold
 from semantic_core.domain.errors import ProviderError
 from semantic_core.domain.pages import pages
 from semantic_core.domain.pricing import token_estimator
@@ -38,7 +37,7 @@ _log = logging.getLogger(__name__)
 # The vector of the same text, embedded by batch and live, differs in the last digits only.
 LEAST_COSINE = 0.9
 
-_HASH_HEX = 64
+_HASH = re.compile("[0-9a-f]{64}")
 
 # Texts that say nearly the same are nearly as near.
 MOST_LEAD = 0.02
@@ -122,12 +121,8 @@ def passes_check(job: LeasedJob, path: Path, specs: Sequence[EmbeddingSpec]) -> 
         found = SpotCheck(texts=tuple(_compare(lines, {keys[at]: live[at] for at in live})))
         close_check(context, number, found)
         if not found.is_passed:
-            hold(
-                job,
-                HoldReason.SPOT_CHECK,
-                f"{found}: results have the keys of other texts, so none is used. "
-                "release(batch_id, accept_rebilling=True) sends its texts again.",
-            )
+            why = f"{found}: results have the keys of other texts, so none is used. {RELEASE}"
+            hold(job, HoldReason.SPOT_CHECK, why)
             return False
         _log.info("Spot check of batch job %s: %s.", job.id, found)
     return True
@@ -204,7 +199,7 @@ def _sample(job: LeasedJob, path: Path, spec: EmbeddingSpec) -> list[tuple[str, 
         (line for line in context.provider.results(path, spec) if line.vector is not None),
         key=lambda line: hashlib.sha256(f"{job.id}{line.key}".encode()).digest(),
     )
-    lines = {bytes.fromhex(line.key): line for line in candidates if is_hash(line.key)}
+    lines = {key: line for line in candidates if (key := key_of(line))}
     with context.store.database.snapshot() as connection:
         asked = list(lines)
         if not job.record().is_adopted:
@@ -225,7 +220,8 @@ def _compare(lines: Iterable[ResultLine], live: dict[str | None, Vector]) -> Ite
     own = np.full(len(keys), -1.0)
     others = np.full(len(keys), -1.0)
     for page in pages(line for line in lines if line.vector is not None):
-        cosines = _unit([line.vector for line in page if line.vector is not None]) @ columns
+        found = [normalize(line.vector) for line in page if line.vector is not None]
+        cosines = np.stack(found) @ columns
         is_own = np.array([[line.key == key for key in keys] for line in page])
         own = np.maximum(own, np.where(is_own, cosines, -1.0).max(axis=0))
         others = np.maximum(others, np.where(is_own, -1.0, cosines).max(axis=0))
@@ -233,12 +229,7 @@ def _compare(lines: Iterable[ResultLine], live: dict[str | None, Vector]) -> Ite
         yield CheckedText(cosine=cosine, nearest=nearest)
 
 
-def _unit(vectors: list[Vector]) -> npt.NDArray[np.float32]:
-    return np.stack([normalize(vector) for vector in vectors])
-
-
-def is_hash(key: str | None) -> TypeGuard[str]:
-    """Return whether a result's key is a content hash in hex."""
-    return (
-        key is not None and len(key) == _HASH_HEX and all(one in "0123456789abcdef" for one in key)
-    )
+def key_of(line: ResultLine) -> bytes | None:
+    """Return the content hash that a result's key spells; None where it is no key of ours."""
+    key = line.key or ""
+    return bytes.fromhex(key) if _HASH.fullmatch(key) else None

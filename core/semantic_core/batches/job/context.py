@@ -19,6 +19,7 @@ from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.statuses import JobStep
 from semantic_core.providers.port import BatchProvider, Keyring
 from semantic_core.queue import jobs
+from semantic_core.queue.items import Outcome, settle_items
 from semantic_core.queue.job_rows import job_spec
 from semantic_core.queue.jobs import JobRecord
 from semantic_core.store import BaseVectorStore
@@ -31,14 +32,9 @@ class BatchContext:
     """What working on any job needs.
 
     Attributes:
-        store: where chunks and jobs are.
-        provider: who embeds.
         keyring: its default key pays for spot checks.
-        config: limits and delays.
-        clock: where time comes from.
         fingerprint: names the batch key without giving it away.
         prefix: how the display names of this database's jobs begin.
-        workspace: where temporary files go.
     """
 
     store: BaseVectorStore
@@ -55,12 +51,8 @@ class LeasedJob:
     """One batch job that nobody else works on while the lease lives.
 
     Every write goes through `transaction`, which first proves that the lease is still ours: a
-    process that slept too long finds its job taken over and changes nothing.
-
-    Args:
-        context: what working on any job needs.
-        job_id: which job.
-        token: names the lease; already written to the job's row.
+    process that slept too long finds its job taken over and changes nothing. The token names the
+    lease, and is written to the job's row already.
     """
 
     def __init__(self, context: BatchContext, job_id: str, token: str) -> None:
@@ -80,7 +72,7 @@ class LeasedJob:
     @certain_exit
     def take_all(cls, context: BatchContext, job_ids: Sequence[str]) -> Generator[list[Self]]:
         """Take the leases of those jobs that nobody else holds; give them back at the end."""
-        leased = [cls(context, job_id, new_token()) for job_id in job_ids]
+        leased = [cls(context, job_id, uuid.uuid4().hex) for job_id in job_ids]
         now = context.clock.now()
         until = now + context.config.lease
         ours: list[Self] = []
@@ -164,12 +156,15 @@ class LeasedJob:
                     damaged.append("spec")
         return ", ".join(dict.fromkeys(damaged)) or None
 
+    def settle(self, outcomes: Sequence[Outcome]) -> None:
+        """End open items of the job without a vector, in one transaction."""
+        if not outcomes:
+            return
+        budget, now = self.context.config.budget, self.context.clock.now()
+        with self.transaction() as connection:
+            settle_items(connection, self.id, outcomes, budget=budget, now=now)
+
     def move(self, *steps: JobStep, **values: Any) -> None:
         """Change the job's columns in one transaction, guarded by lease and expected steps."""
         with self.transaction() as connection:
             jobs.move(connection, self.id, token=self.token, steps=steps, **values)
-
-
-def new_token() -> str:
-    """Return a name for a lease that no other lease has."""
-    return uuid.uuid4().hex

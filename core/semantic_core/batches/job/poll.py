@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import logging
 
-from semantic_core.batches.adopt import apply_adopted
-from semantic_core.batches.apply import apply_results, hold_bad
+from semantic_core.batches.apply import apply_results
 from semantic_core.batches.job.context import LeasedJob
-from semantic_core.batches.job.end import Ending, end_job
-from semantic_core.batches.job.hold import HOLDABLE, hold, hold_if_still_absent
+from semantic_core.batches.job.end import (
+    HOLDABLE,
+    RELEASE,
+    Ending,
+    end_job,
+    hold,
+    hold_bad,
+    hold_if_still_absent,
+)
 from semantic_core.domain.errors import AuthError, RemoteNotFoundError
 from semantic_core.domain.failpoints import FailPoint, reach
 from semantic_core.domain.statuses import BudgetUse, FailureReason, HoldReason, JobStatus
@@ -45,21 +51,15 @@ def poll(job: LeasedJob, record: JobRecord) -> None:
 def _finish(job: LeasedJob, record: JobRecord, remote: RemoteJob, ending: Ending | None) -> None:
     """Apply, end or hold a job that has ended at the provider."""
     # Whatever the state says: what a result file holds was paid for.
-    if remote.result_file is not None:
-        apply = apply_adopted if record.is_adopted else apply_results
-        if apply(job, remote, ending):
-            return
+    if remote.result_file is not None and apply_results(job, record, remote, ending):
+        return
     if ending is None:
         hold_bad(job, f"the provider ended it in a state not known here ({remote.raw_state}).")
     elif ending.reason is None:
         hold_bad(job, "the provider calls it finished but names no result file.")
     elif ending.reason is FailureReason.CANCELLED and record.cancel_requested_at is None:
-        hold(
-            job,
-            HoldReason.CANCELLED_ELSEWHERE,
-            "somebody cancelled it at the provider. release(batch_id, accept_rebilling=True) "
-            "sends its texts again.",
-        )
+        why = f"somebody cancelled it at the provider. {RELEASE}"
+        hold(job, HoldReason.CANCELLED_ELSEWHERE, why)
     elif ending.reason is FailureReason.PROVIDER_FAILED and remote.successful_count:
         hold_bad(
             job,
@@ -67,16 +67,14 @@ def _finish(job: LeasedJob, record: JobRecord, remote: RemoteJob, ending: Ending
             "names no result file.",
         )
     else:
-        end_job(job, steps=HOLDABLE, reason=ending.reason, error=ending.error, use=ending.use)
+        end_job(job, ending.reason, ending.error, steps=HOLDABLE, use=ending.use)
 
 
 def _ending(remote: RemoteJob) -> Ending | None:
     """Return how the provider ended a job; None while it runs, or for a word not known here."""
     if remote.state is RemoteState.SUCCEEDED:
         return Ending(
-            reason=None,
-            use=BudgetUse.ATTEMPT,
-            error="the result has no usable line for this text",
+            reason=None, use=BudgetUse.ATTEMPT, error="the result has no usable line for this text"
         )
     if remote.state not in _ENDS:
         return None
@@ -117,14 +115,10 @@ def _rests(job: LeasedJob, record: JobRecord) -> bool:
 
     A spot check that failed is never repeated by itself: each one is paid for.
     """
-    return record.hold_reason is HoldReason.SPOT_CHECK or (
-        record.hold_reason is HoldReason.BAD_RESULTS and _is_recent(job, record.fetched_at)
-    )
-
-
-def _is_recent(job: LeasedJob, fetched_at: float | None) -> bool:
-    delay = job.context.config.refetch_delay
-    return fetched_at is not None and 0 <= job.context.clock.now() - fetched_at < delay
+    if record.hold_reason is not HoldReason.BAD_RESULTS or record.fetched_at is None:
+        return record.hold_reason is HoldReason.SPOT_CHECK
+    passed = job.context.clock.now() - record.fetched_at
+    return 0 <= passed < job.context.config.refetch_delay
 
 
 def _look_up(job: LeasedJob, record: JobRecord) -> RemoteJob | None:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from semantic_core.batches.job.context import LeasedJob
 from semantic_core.batches.job.end import settle_open
+from semantic_core.domain.pages import PAGE
 from semantic_core.domain.statuses import BudgetUse, ItemState
 from semantic_core.providers.types import EmbeddingRequest
 from semantic_core.queue.claims import claimed_texts
-from semantic_core.queue.items import Outcome, settle_items
-
-_PAGE = 500
+from semantic_core.queue.items import Outcome
 
 
 def lines_of(job: LeasedJob) -> Iterator[bytes]:
@@ -27,33 +26,27 @@ def lines_of(job: LeasedJob) -> Iterator[bytes]:
     most = room = job.context.config.max_file_bytes
     after = 0
     while page := _read(job, after):
-        _settle(
-            job,
-            [
-                Outcome(content_hash=content_hash, state=ItemState.UNSENT)
-                for _, content_hash, source in page
-                if source is None
-            ],
-        )
+        unwanted = [content_hash for _, content_hash, source in page if source is None]
+        job.settle([Outcome(content_hash=key, state=ItemState.UNSENT) for key in unwanted])
         for item, content_hash, source in page:
             if source is None:
                 continue
             if hash_of(source) != content_hash:
-                _settle(job, [_changed(content_hash)])
+                error = (
+                    "its text was changed outside of semcore, or is damaged: save the chunk again"
+                )
+                _fail(job, content_hash, error)
                 continue
             request = EmbeddingRequest(key=content_hash.hex(), text=spec.document_text(source))
             line = encode(request)
             size = len(line)
             if size > most:
-                _settle(job, [_too_large(content_hash, size, most)])
+                error = f"too long: {size:,} bytes as a request, and an input file holds {most:,}"
+                _fail(job, content_hash, error)
             elif size > room:
-                settle_open(
-                    job,
-                    after=after,
-                    state=ItemState.UNSENT,
-                    use=BudgetUse.NOTHING,
-                    error="the input file had no room for it",
-                )
+                error = "the input file had no room for it"
+                unsent, free = ItemState.UNSENT, BudgetUse.NOTHING
+                settle_open(job, after=after, state=unsent, use=free, error=error)
                 return
             else:
                 room -= size
@@ -64,36 +57,10 @@ def lines_of(job: LeasedJob) -> Iterator[bytes]:
 
 def _read(job: LeasedJob, after: int) -> list[tuple[int, bytes, str | None]]:
     with job.context.store.database.snapshot() as connection:
-        return list(claimed_texts(connection, job.id, after=after, limit=_PAGE))
+        return list(claimed_texts(connection, job.id, after=after, limit=PAGE))
 
 
-def _settle(job: LeasedJob, outcomes: Sequence[Outcome]) -> None:
-    if not outcomes:
-        return
-    context = job.context
-    with job.transaction() as connection:
-        settle_items(
-            connection,
-            job.id,
-            outcomes,
-            budget=context.config.budget,
-            now=context.clock.now(),
-        )
-
-
-def _changed(content_hash: bytes) -> Outcome:
-    return Outcome(
-        content_hash=content_hash,
-        state=ItemState.FAILED,
-        use=BudgetUse.EVERYTHING,
-        error="its text was changed outside of semcore, or is damaged: save the chunk again",
-    )
-
-
-def _too_large(content_hash: bytes, size: int, most: int) -> Outcome:
-    return Outcome(
-        content_hash=content_hash,
-        state=ItemState.FAILED,
-        use=BudgetUse.EVERYTHING,
-        error=f"too long: {size:,} bytes as a request, and an input file holds {most:,}",
-    )
+def _fail(job: LeasedJob, content_hash: bytes, error: str) -> None:
+    """Let a text fail for good, whatever the provider would say of it."""
+    use = BudgetUse.EVERYTHING
+    job.settle([Outcome(content_hash=content_hash, state=ItemState.FAILED, use=use, error=error)])

@@ -11,7 +11,7 @@ import uuid
 from dataclasses import dataclass, field, replace
 
 from semantic_core.batches.job.afford import affordable_tokens, budget_exceeded
-from semantic_core.batches.job.context import BatchContext, LeasedJob, new_token
+from semantic_core.batches.job.context import BatchContext, LeasedJob
 from semantic_core.database.port import Connection
 from semantic_core.domain.errors import (
     BudgetExceededError,
@@ -20,12 +20,7 @@ from semantic_core.domain.errors import (
     SemanticCoreError,
 )
 from semantic_core.domain.failpoints import FailPoint, reach
-from semantic_core.queue.ceilings import (
-    QuotaKey,
-    read_ceiling,
-    read_enqueued,
-    stored_bytes,
-)
+from semantic_core.queue.ceilings import QuotaKey, read_ceiling, read_enqueued, stored_bytes
 from semantic_core.queue.claims import (
     Candidate,
     ClaimLimits,
@@ -45,16 +40,18 @@ from semantic_core.views.wording import counted
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FlushOptions:
-    """What one flush may send.
+@dataclass(slots=True, kw_only=True)
+class FlushRun:
+    """What one flush, or one drain, may send, and what it tried already. Not shared by threads.
 
     Attributes:
         collection: only this collection's texts; None for all.
         min_size: no job below this many distinct texts.
         max_age: whatever ``min_size`` says, once the oldest of them has waited so many seconds.
         force: whatever ``min_size`` says.
-        max_cost: most that the job may cost, in dollars by estimate; None for no limit.
+        max_cost: most that a job may cost, in dollars by estimate; None for no limit.
+        refused: why a model cannot be used, by the space it is of: that is not tried again.
+        too_dear: what a budget did not allow, when candidates were last looked at.
     """
 
     collection: str | None = None
@@ -62,19 +59,6 @@ class FlushOptions:
     max_age: float | None = None
     force: bool = False
     max_cost: float | None = None
-
-
-@dataclass(slots=True)
-class FlushRun:
-    """What one flush, or one drain, has tried already. Not shared by threads.
-
-    Attributes:
-        options: what it may send.
-        refused: why a model cannot be used, by the space it is of: that is not tried again.
-        too_dear: what a budget did not allow, when candidates were last looked at.
-    """
-
-    options: FlushOptions
     refused: dict[int, SemanticCoreError] = field(default_factory=dict)
     too_dear: list[BudgetExceededError] = field(default_factory=list)
 
@@ -88,8 +72,7 @@ def claim_next(context: BatchContext, run: FlushRun) -> tuple[LeasedJob, int] | 
         The job, under lease, and the space of its texts.
     """
     now = context.clock.now()
-    job_id = str(uuid.uuid4())
-    token = new_token()
+    job_id, token = str(uuid.uuid4()), uuid.uuid4().hex
     with context.store.database.transaction() as connection:
         waiting = _first_that_passes(connection, context, run, now)
         if waiting is None:
@@ -116,12 +99,12 @@ def _first_that_passes(
     connection: Connection, context: BatchContext, run: FlushRun, now: float
 ) -> Waiting | None:
     run.too_dear.clear()
-    for candidate in candidates(connection, collection=run.options.collection, now=now):
+    for candidate in candidates(connection, collection=run.collection, now=now):
         if candidate.space_id in run.refused:
             continue
         try:
             context.provider.model(candidate.spec.model).check_served(now)
-            found = _look(connection, context, candidate, run.options, now)
+            found = _look(connection, context, candidate, run, now)
         except RemoteNotFoundError as error:
             run.refused[candidate.space_id] = error
             found = str(error)
@@ -139,11 +122,7 @@ def _first_that_passes(
 
 
 def _look(
-    connection: Connection,
-    context: BatchContext,
-    candidate: Candidate,
-    options: FlushOptions,
-    now: float,
+    connection: Connection, context: BatchContext, candidate: Candidate, run: FlushRun, now: float
 ) -> Waiting | str | None:
     """Return what a job of this candidate would carry, or why it is not sent now.
 
@@ -163,10 +142,10 @@ def _look(
     # A single text over a limit still goes, alone; over the ceiling only where nothing is open.
     if room.tokens is not None and waiting.tokens > room.tokens:
         return room.full
-    if _is_too_small(connection, candidate, waiting, options, now):
-        return f"{counted(len(waiting.hashes), 'text')}, fewer than min_size={options.min_size}."
+    if _is_too_small(connection, candidate, waiting, run, now):
+        return f"{counted(len(waiting.hashes), 'text')}, fewer than min_size={run.min_size}."
     tokens = affordable_tokens(
-        connection, candidate.spec.model, config=config, max_cost=options.max_cost, now=now
+        connection, candidate.spec.model, config=config, max_cost=run.max_cost, now=now
     )
     if tokens is None or waiting.tokens <= tokens:
         return waiting
@@ -174,22 +153,16 @@ def _look(
     waiting = fill_job(connection, candidate, limits=limits, budget=config.budget, now=now)
     # A single text over a limit is still selected: the provider's limit may be softer, money is not.
     if waiting is None or waiting.tokens > tokens:
-        raise budget_exceeded(config, options.max_cost)
+        raise budget_exceeded(config, run.max_cost)
     return waiting
 
 
 def _is_too_small(
-    connection: Connection,
-    candidate: Candidate,
-    waiting: Waiting,
-    options: FlushOptions,
-    now: float,
+    connection: Connection, candidate: Candidate, waiting: Waiting, run: FlushRun, now: float
 ) -> bool:
-    if len(waiting.hashes) >= options.min_size or options.force or waiting.is_full:
+    if len(waiting.hashes) >= run.min_size or run.force or waiting.is_full:
         return False
-    return options.max_age is None or (
-        now - oldest_due(connection, candidate, now=now) < options.max_age
-    )
+    return run.max_age is None or (now - oldest_due(connection, candidate, now=now) < run.max_age)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

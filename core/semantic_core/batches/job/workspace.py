@@ -21,12 +21,6 @@ class Workspace:
     It holds the user's text, so only its owner can read it. Names come from our own job ids.
     Each use has a folder of its own: a process that slept and lost its job may still have files
     of it open, and must not touch those of its successor.
-
-    Args:
-        database: path of the database file.
-
-    Attributes:
-        folder: where they are, beside the database.
     """
 
     def __init__(self, database: Path) -> None:
