@@ -314,7 +314,7 @@ _JOBS = (
     Guard(
         keeps="the input of a job that may come late stays",
         function="queue.jobs_to_clean",
-        sql="AND NOT coalesce({_MAY_COME_LATE}, 0)",
+        sql="AND NOT coalesce({_MAY_COME_LATE}, FALSE)",
         without="",
         tests=("tests/core/batches/test_reopen.py",),
     ),
