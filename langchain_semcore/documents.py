@@ -29,11 +29,7 @@ def to_chunks(
     metadatas: Sequence[Mapping[str, Any]] | None,
     ids: Sequence[str | None] | None,
 ) -> list[Chunk]:
-    """Return a chunk for each text, in order; what was handed in stays as it is.
-
-    Raises:
-        InvalidInputError: the lengths differ, or ``texts`` is one string.
-    """
+    """Return a chunk for each text, in order; what was handed in stays as it is."""
     if isinstance(texts, str):
         raise InvalidInputError(f"texts is one string: {texts[:40]!r}. Pass a list of strings.")
     contents = list(texts)
@@ -51,11 +47,7 @@ def to_chunks(
 
 
 def check_length(name: str, values: Sequence[Any] | None, count: int) -> None:
-    """Check that what comes along with the texts has one item for each of them.
-
-    Raises:
-        InvalidInputError: it has more or fewer.
-    """
+    """Check that what comes along with the texts has one item for each of them."""
     if values is not None and len(values) != count:
         raise InvalidInputError(
             f"{name} has {len(values)} items for {count} texts. Pass one for each text, or leave "
@@ -64,11 +56,7 @@ def check_length(name: str, values: Sequence[Any] | None, count: int) -> None:
 
 
 def refuse_options(call: str, options: Mapping[str, Any]) -> None:
-    """Refuse keyword arguments that nobody knows: a filter under another name would not filter.
-
-    Raises:
-        InvalidInputError: there is one.
-    """
+    """Refuse keyword arguments that nobody knows: a filter under another name would not filter."""
     if options:
         raise InvalidInputError(
             f"{call} does not know {', '.join(options)}. Leave it out; a metadata filter is "
@@ -77,11 +65,7 @@ def refuse_options(call: str, options: Mapping[str, Any]) -> None:
 
 
 def with_vectors(chunks: Sequence[Chunk], vectors: Iterable[VectorLike]) -> list[Chunk]:
-    """Return the chunks with vectors that were made elsewhere, in the same order.
-
-    Raises:
-        InvalidInputError: there are more or fewer vectors than chunks.
-    """
+    """Return the chunks with vectors that were made elsewhere, in the same order."""
     given = list(vectors)
     check_length("embeddings", given, len(chunks))
     return [replace(chunk, vector=vector) for chunk, vector in zip(chunks, given, strict=True)]

@@ -16,12 +16,8 @@ _MODEL_ATTRIBUTES = ("model", "model_name", "model_id", "deployment")
 def choose_spec(embedding: Embeddings | None, spec: EmbeddingSpec | None) -> EmbeddingSpec | None:
     """Return the spec that a collection must have, or None for whatever it has.
 
-    Args:
-        embedding: makes the vectors.
-        spec: the user's own choice.
-
     Raises:
-        ConfigurationError: the two contradict each other.
+        ConfigurationError: the user's own choice contradicts what makes the vectors.
     """
     if embedding is None:
         return spec
@@ -55,13 +51,7 @@ def space_name(embedding: Embeddings) -> str:
 
 
 def check_mode(mode: str, embedding: Embeddings | None) -> None:
-    """Check that an embedding can serve the mode.
-
-    Raises:
-        InvalidInputError: there is no such mode.
-        ConfigurationError: there is nothing that could embed at once.
-        NotBatchableError: the embedding makes its vectors itself.
-    """
+    """Check that an embedding can serve the mode."""
     if mode not in MODES:
         raise InvalidInputError(f"mode={mode!r}: use one of {', '.join(MODES)}.")
     if mode == "sync" and embedding is None:

@@ -20,14 +20,7 @@ def save_chunks(
 ) -> list[str]:
     """Save chunks and return their ids; odd ones are kept as FAILED.
 
-    Args:
-        store: where to save.
-        chunks: what to save.
-        collection: an existing one.
-        embedding: makes their vectors first; without one they wait for a batch.
-
-    Raises:
-        SemanticCoreError: as ``store.save`` and ``save_embedded``; nothing was saved.
+    ``embedding`` makes their vectors first; without one they wait for a batch.
     """
     if isinstance(embedding, DeferredEmbeddings):
         saved = save_embedded(
@@ -44,12 +37,7 @@ def save_chunks(
 
 
 def embed_chunks(chunks: Sequence[Chunk], embedding: Embeddings) -> list[Chunk]:
-    """Return the chunks with their vectors, in the same order; FAILED ones have none.
-
-    Raises:
-        InvalidVectorError: the embedding returned more or fewer vectors than texts.
-        Exception: whatever the embedding raises.
-    """
+    """Return the chunks with their vectors, in the same order; FAILED ones have none."""
     wanted = [_embedded_text(chunk) for chunk in chunks]
     texts = [text for text in wanted if text is not None]
     vectors = embedding.embed_documents(texts) if texts else []

@@ -14,11 +14,7 @@ from semantic_core import And, Condition, Filter, InvalidFilterError, Not, Opera
 
 
 def to_filter(filters: MetadataFilters | None) -> Filter | None:
-    """Translate filters; None where nothing is asked.
-
-    Raises:
-        InvalidFilterError: a value that does not fit its operator, or an empty group within.
-    """
+    """Translate filters; None where nothing is asked."""
     if filters is None or not filters.filters:
         return None
     return _to_group(filters)

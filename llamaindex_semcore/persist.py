@@ -31,11 +31,7 @@ def pointer_path(folder: str, namespace: str) -> str:
 def write_pointer(
     path: str, fields: dict[str, Any], *, fs: fsspec.AbstractFileSystem | None
 ) -> None:
-    """Write where a store is; a database is never written over.
-
-    Raises:
-        InvalidInputError: there is another database at the path.
-    """
+    """Write where a store is; a database is never written over."""
     fs = fs or fsspec.filesystem("file")
     if fs.exists(path) and _is_database(path, fs):
         if Path(path).exists() and Path(path).samefile(fields["store"]):
@@ -53,11 +49,7 @@ def write_pointer(
 
 
 def read_pointer(path: str, *, fs: fsspec.AbstractFileSystem | None) -> dict[str, Any]:
-    """Return where a store is: what `write_pointer` wrote, or the database at the path itself.
-
-    Raises:
-        InvalidInputError: there is neither.
-    """
+    """Return where a store is: what `write_pointer` wrote, or the database at the path itself."""
     fs = fs or fsspec.filesystem("file")
     if not fs.exists(path):
         raise InvalidInputError(

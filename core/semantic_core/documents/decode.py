@@ -76,14 +76,10 @@ _Reading = tuple[str, float, float]
 def decode(data: bytes, *, name: str, is_html: bool = False) -> str:
     """Return the text of a file, or refuse it: never one with anything replaced.
 
-    The encoding is that of its mark; or, in HTML, what is declared; or UTF-8; or the one that
-    charset-normalizer finds, where no other one is as likely. Bytes that are UTF-8 are not taken
-    for a declared encoding of one byte a character, since a page that says so was recoded.
-
-    Args:
-        data: the whole file.
-        name: names it in errors.
-        is_html: read the declarations of HTML and XML.
+    The encoding is that of its mark; or, in HTML, what is declared there or in XML's first line; or
+    UTF-8; or the one that charset-normalizer finds, where no other one is as likely. Bytes that are
+    UTF-8 are not taken for a declared encoding of one byte a character, since a page that says so
+    was recoded.
 
     Raises:
         UnreadableFileError: it is no text, or nobody can tell in which encoding.

@@ -25,10 +25,6 @@ def take_front_matter(text: str, *, what: str) -> tuple[dict[str, Any], str]:
     anything else there is text. Its values are JSON: dates and what else YAML would make of a
     word stay strings, as they are written.
 
-    Args:
-        text: the whole document.
-        what: names it in errors.
-
     Raises:
         InvalidMetadataError: it begins as a mapping does, and cannot be read as one.
         MissingExtraError: there may be some, and the ``documents`` extra is not installed.

@@ -60,12 +60,7 @@ class Ingestion:
         self._report = IngestReport()
 
     def run(self, documents: Iterable[Any], tell: Callable[[IngestReport], None]) -> IngestReport:
-        """Ingest everything; see ``SemanticCore.ingest`` for what is raised.
-
-        Args:
-            documents: what to save.
-            tell: is given the report so far after each page.
-        """
+        """Ingest everything; ``tell`` is given the report so far after each page."""
         with self._naming:
             return self._run(documents, tell)
 

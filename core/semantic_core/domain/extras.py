@@ -10,12 +10,7 @@ from semantic_core.domain.uninterrupted import uninterrupted
 
 
 def load_extra(module: str, *, extra: str, task: str) -> Any:
-    """Import a module of an extra.
-
-    Args:
-        module: its name.
-        extra: which extra brings it.
-        task: what it is needed for; begins the message.
+    """Import a module of an extra; ``task``, what it is needed for, begins the message.
 
     Raises:
         MissingExtraError: it is not installed; the message says what to install.

@@ -30,10 +30,6 @@ class FoundMetadata(dict[str, Any]):
     ``metadata["_semcore"]``, ``metadata.get("_semcore")`` and ``"_semcore" in metadata`` see it.
     Nothing else does: neither equality nor a hash, a loop, JSON, a copy as a plain dict, or what
     saves it. So the same hit of two queries is the same document.
-
-    Args:
-        metadata: of the chunk.
-        found: what the query says of it.
     """
 
     __slots__ = ("_found",)
@@ -56,11 +52,7 @@ class FoundMetadata(dict[str, Any]):
 
 
 def copy_metadata(metadata: object, *, what: str = "the metadata") -> dict[str, Any]:
-    """Return a shallow copy that may be changed.
-
-    Raises:
-        InvalidMetadataError: it is no mapping.
-    """
+    """Return a shallow copy that may be changed, or raise `InvalidMetadataError`."""
     if not isinstance(metadata, Mapping):
         raise InvalidMetadataError(
             f"{what} is a {type(metadata).__name__}. Use a dict. Nothing was saved."
@@ -88,11 +80,7 @@ def dump_metadata(metadata: Mapping[str, Any], *, what: str = "the metadata") ->
 
 
 def load_metadata(text: str) -> dict[str, Any]:
-    """Return what `dump_metadata` was given.
-
-    Raises:
-        DatabaseCorruptError: it is not that any more.
-    """
+    """Return what `dump_metadata` was given, or raise `DatabaseCorruptError`."""
     try:
         value: dict[str, Any] = json.loads(text)
     except (TypeError, ValueError) as error:

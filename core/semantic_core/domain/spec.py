@@ -96,11 +96,7 @@ class EmbeddingSpec:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Read what `to_json` wrote.
-
-        Raises:
-            DatabaseCorruptError: it is not that any more.
-        """
+        """Read what `to_json` wrote, or raise `DatabaseCorruptError`."""
         try:
             return cls(**json.loads(text))
         except (TypeError, ValueError) as error:

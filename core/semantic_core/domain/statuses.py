@@ -17,11 +17,7 @@ class _State(StrEnum):
 
     @classmethod
     def read(cls, value: str) -> Self:
-        """Return the state that a row holds.
-
-        Raises:
-            DatabaseCorruptError: it is not a state.
-        """
+        """Return the state that a row holds, or raise `DatabaseCorruptError`."""
         try:
             return cls(value)
         except ValueError as error:

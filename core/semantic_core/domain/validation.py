@@ -48,11 +48,7 @@ def whole_number(value: object, *, what: str = "limit", least: int = 0) -> int:
 
 
 def fraction(value: object, *, what: str) -> float:
-    """Return a weight from 0 to 1, of whatever type that measures.
-
-    Raises:
-        InvalidInputError: it is none.
-    """
+    """Return a weight from 0 to 1, of whatever type that measures, or raise `InvalidInputError`."""
     number = _real(value)
     if not 0.0 <= number <= 1.0:
         raise InvalidInputError(f"{what}={_shown(value)}: use a weight from 0 to 1.")
@@ -60,11 +56,7 @@ def fraction(value: object, *, what: str) -> float:
 
 
 def seconds(value: object, *, what: str) -> float:
-    """Return a finite number of seconds.
-
-    Raises:
-        InvalidInputError: it is none.
-    """
+    """Return a finite number of seconds, or raise `InvalidInputError`."""
     number = _real(value)
     if not math.isfinite(number):
         raise InvalidInputError(f"{what}={_shown(value)}: use a number of seconds.")
@@ -139,11 +131,7 @@ def is_storable(text: str) -> bool:
 
 
 def check_not_blank(text: str, *, what: str) -> None:
-    """Check that there is something to embed.
-
-    Raises:
-        BlankTextError: the text is empty or only white space.
-    """
+    """Check that there is something to embed, or raise `BlankTextError`."""
     if not text or text.isspace():
         raise BlankTextError(f"{what} is blank: there is nothing to embed. Skip it before saving.")
 
@@ -154,10 +142,9 @@ def has_words(text: str) -> bool:
 
 
 def check_has_words(text: str, *, what: str) -> None:
-    """Check that a text is worth a vector.
+    """Check that a text is worth a vector, or raise `BlankTextError`.
 
-    Raises:
-        BlankTextError: it has no letter and no digit, as a rule or a row of dots has none.
+    A rule or a row of dots has no letter and no digit.
     """
     if not has_words(text):
         raise BlankTextError(

@@ -54,22 +54,14 @@ def unknown_operator(name: object, key: str | None = None) -> InvalidFilterError
 
 
 def check_key(key: object) -> None:
-    """Check a metadata key.
-
-    Raises:
-        InvalidFilterError: it is not a string, or metadata cannot hold it.
-    """
+    """Check that metadata can hold a key, or raise `InvalidFilterError`."""
     if not isinstance(key, str):
         raise InvalidFilterError(f"The filter key {short(key)} is no string.")
     _check_text(key, f"the filter key {short(key)}")
 
 
 def fitting_value(key: str, operator: Operator, value: object) -> object:
-    """Return a value in the form that its operator needs: plain types, a list as a tuple.
-
-    Raises:
-        InvalidFilterError: it does not fit the operator.
-    """
+    """Return a value as its operator needs it: in plain types, a list as a tuple; or raise."""
     return _FITTING[operator](f"${operator} on {short(key)}", value)
 
 

@@ -97,11 +97,7 @@ Filter = Condition | And | Or | Not
 
 
 def check_level(level: int) -> None:
-    """Check how deeply a filter is nested.
-
-    Raises:
-        InvalidFilterError: too deeply.
-    """
+    """Check how deeply a filter is nested, or raise `InvalidFilterError`."""
     if level > MOST_LEVELS:
         raise InvalidFilterError(
             f"The filter is nested more than {MOST_LEVELS} levels deep. Flatten it."

@@ -97,11 +97,7 @@ class ModelFacts:
         )
 
     def check_served(self, now: float) -> None:
-        """Check that the provider still serves the model.
-
-        Raises:
-            RemoteNotFoundError: it does not.
-        """
+        """Raise `RemoteNotFoundError` if the provider does not serve the model any more."""
         if ended := self.end(now):
             raise RemoteNotFoundError(
                 f"{ended} Nothing was sent, so this cost nothing, and nothing is lost: what waits "

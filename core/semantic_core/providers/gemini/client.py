@@ -99,11 +99,7 @@ class GeminiBatchClient(BatchProvider):
         clock: Clock | None = None,
         transport: httpx2.BaseTransport | None = None,
     ) -> Self:
-        """Build a client on the batch key.
-
-        Raises:
-            MissingBatchKeyError: the keyring has none.
-        """
+        """Build a client on the batch key, or raise `MissingBatchKeyError`."""
         return cls(keyring.get_batch_key(), endpoint=endpoint, clock=clock, transport=transport)
 
     @property

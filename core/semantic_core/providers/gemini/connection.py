@@ -28,11 +28,7 @@ API_VERSION = "v1beta"
 
 
 class Connection:
-    """One key at one endpoint. Knows paths and JSON, and nothing of jobs.
-
-    Args:
-        access: whose key is sent where.
-    """
+    """One key at one endpoint. Knows paths and JSON, and nothing of jobs."""
 
     def __init__(self, access: Access) -> None:
         self.access = access
@@ -92,11 +88,7 @@ class Connection:
     def request(
         self, method: str, path: str, *, query: Mapping[str, str] | None = None
     ) -> dict[str, Any]:
-        """Send one request and return the JSON object it is answered with; {} if there is none.
-
-        Raises:
-            ProviderError: any answer but success, or none.
-        """
+        """Send one request; return the JSON object it is answered with, {} if there is none."""
         return self.dated_request(method, path, query=query)[0]
 
     def dated_request(

@@ -108,11 +108,7 @@ def way_back_to(provenance: str) -> str:
 
 
 def _checked(url: str) -> str:
-    """Return a base URL in one spelling.
-
-    Raises:
-        InvalidEndpointError: the key must not be sent there.
-    """
+    """Return a base URL in one spelling, or raise where the key must not be sent there."""
     # urlsplit drops tabs and line ends in silence.
     if any(character.isspace() or not character.isprintable() for character in url):
         raise _refusal("it holds white space")

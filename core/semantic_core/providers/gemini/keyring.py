@@ -92,21 +92,13 @@ class GoogleKeyring:
         return self._batch_key is not None
 
     def get_default_key(self) -> str:
-        """Return the key for live calls.
-
-        Raises:
-            MissingDefaultKeyError: there is none.
-        """
+        """Return the key for live calls, or raise `MissingDefaultKeyError`."""
         if self._default_key is None:
             raise MissingDefaultKeyError
         return self._default_key
 
     def get_batch_key(self) -> str:
-        """Return the key for batch jobs; never the default key in its place.
-
-        Raises:
-            MissingBatchKeyError: there is none.
-        """
+        """Return the key for batch jobs, or raise `MissingBatchKeyError`: never the default key."""
         if self._batch_key is None:
             raise MissingBatchKeyError
         return self._batch_key
@@ -134,10 +126,9 @@ class GoogleKeyring:
 
 
 def check_key(key: object, *, what: str) -> Secret:
-    """Return a key, once it is sure that it can be sent in a header.
+    """Return a key that can be sent in a header, or raise `InvalidKeyError`.
 
-    Raises:
-        InvalidKeyError: it cannot; neither the error nor its traceback show the key itself.
+    Neither the error nor its traceback show the key itself.
     """
     problem = _problem(key, what)
     if problem is None:

@@ -20,14 +20,10 @@ ReadPage = Callable[[dict[str, str]], dict[str, Any]]
 
 
 def read_operations(read: ReadPage) -> Iterator[dict[str, Any]]:
-    """Yield every operation of the job listing.
-
-    Args:
-        read: gives the page for a query.
+    """Yield every operation of the job listing, whose pages ``read`` gives for a query.
 
     Raises:
         ProviderProtocolError: a page may hide jobs, so that none can be said to be absent.
-        ProviderError: a page could not be read.
     """
     for page in _pages(read):
         operations = page.get("operations", [])
@@ -46,14 +42,7 @@ def read_operations(read: ReadPage) -> Iterator[dict[str, Any]]:
 
 
 def read_files(read: ReadPage) -> Iterator[RemoteFile]:
-    """Yield every file of a listing; what has no usable name is left out.
-
-    Args:
-        read: gives the page for a query.
-
-    Raises:
-        ProviderError: a page could not be read, or there is no last one.
-    """
+    """Yield every file of a listing; what has no usable name is left out."""
     for page in _pages(read):
         files = page.get("files", [])
         for file in files if isinstance(files, list) else []:

@@ -46,16 +46,9 @@ _KEY = re.compile(rb'"(?:key|custom_id|request_id)"\s*:\s*"([^"\\]*)"')
 def read_results(source: Path | BinaryIO, *, spec: EmbeddingSpec) -> Iterator[ResultLine]:
     r"""Read a result file line by line, in bounded memory.
 
-    No content makes it raise: a line that cannot be used becomes a `ResultLine` with an
-    ``error``. Lines end at ``\n`` only; blank ones are skipped. Keys may come twice, or be of
-    nobody: that is the caller's to judge.
-
-    Args:
-        source: a path, or a binary stream, which stays open.
-        spec: what the vectors must be.
-
-    Raises:
-        OSError: the file cannot be read.
+    No content makes it raise: a line that cannot be used becomes a `ResultLine` with an ``error``.
+    Lines end at ``\n`` only; blank ones are skipped. Keys may come twice, or be of nobody: that is
+    the caller's to judge. A stream that is passed in stays open.
     """
     with _opened(source) as stream:
         for line in _lines(stream):
@@ -66,11 +59,7 @@ def read_results(source: Path | BinaryIO, *, spec: EmbeddingSpec) -> Iterator[Re
 
 
 def trusted_results(path: Path, spec: EmbeddingSpec) -> Iterator[ResultLine]:
-    """Read a result file as `read_results` does; of two vectors for one key neither is given.
-
-    Raises:
-        OSError: the file cannot be read.
-    """
+    """Read a result file as `read_results` does; of two vectors for one key neither is given."""
     conflicting = find_conflicting_keys(path)
     for line in read_results(path, spec=spec):
         if line.vector is not None and line.key in conflicting:
@@ -81,13 +70,9 @@ def trusted_results(path: Path, spec: EmbeddingSpec) -> Iterator[ResultLine]:
 
 
 def find_conflicting_keys(path: Path) -> frozenset[str]:
-    """Return the keys that have two different vectors in the file.
+    """Return the keys that have two different vectors in the file: neither is to be trusted.
 
-    Neither of them is to be trusted. Takes one quick pass over the file and, where a key does
-    come twice, a second one over its lines.
-
-    Raises:
-        OSError: the file cannot be read.
+    Takes one quick pass over the file and, where a key does come twice, a second one.
     """
     with _opened(path) as stream:
         counts = Counter(map(_quick_key, _lines(stream)))

@@ -48,11 +48,7 @@ def upload(
 ) -> Staged:
     """Upload an input file, from its start again if it breaks off, and check what arrived.
 
-    Args:
-        connection: whose project it is billed to, once it is used.
-        spooled: the file.
-        display_name: shown at the provider.
-        keep: called before each piece; what it raises ends the upload.
+    ``keep`` is called before each piece; what it raises ends the upload.
 
     Raises:
         ProviderError: the provider refused it, or the last try failed. Nothing was billed.
@@ -90,12 +86,7 @@ def _upload_once(
 
 
 def _check_ready(connection: Connection, name: str) -> None:
-    """Check that the file may be used in a job.
-
-    Raises:
-        ProviderUnavailableError: the provider still works on it.
-        ProviderProtocolError: the provider cannot use it.
-    """
+    """Check that the file may be used in a job."""
     state = connection.request("GET", name).get("state")
     if state == "PROCESSING":
         raise ProviderUnavailableError(f"The provider still works on {name}; try again later.")

@@ -53,8 +53,7 @@ def download(
         RemoteNotFoundError: the file is gone.
         ProviderUnavailableError: it broke off or is short.
         ProviderProtocolError: what came is no result file, or too large.
-        StorageFullError: the disk is full.
-        StorageError: the disk refused it.
+        StorageError: the disk is full (`StorageFullError`), or refused it.
     """
     part = destination.with_name(f"{destination.name}.{secrets.token_hex(4)}.part")
     byte_count = 0
@@ -91,12 +90,7 @@ def download(
 
 
 def _checked_chunks(response: httpx2.Response, *, may_be_empty: bool) -> Iterator[bytes]:
-    """Yield the body, unless it is an error page that came as a success.
-
-    Raises:
-        ProviderProtocolError: it is HTML, or one JSON error.
-        ProviderUnavailableError: it is empty, which nobody said it would be.
-    """
+    """Yield the body, unless it is empty or an error page that came as a success."""
     kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     chunks = response.iter_raw(_CHUNK)
     first = next(chunks, b"")

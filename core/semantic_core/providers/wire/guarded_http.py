@@ -40,9 +40,6 @@ class GuardedHttp(httpx2.Client):
     reads answers of bounded size in bounded time. It alone knows the key: it adds it to what is
     sent, hides it in what comes back (providers do quote keys: "Consumer 'api_key:...' has been
     suspended"), and no error, cause or traceback that it raises leads to it.
-
-    Args:
-        access: where requests may go, and with what key.
     """
 
     def __init__(self, access: Access) -> None:
@@ -60,11 +57,7 @@ class GuardedHttp(httpx2.Client):
     def send(
         self, request: httpx2.Request, *, stream: bool = False, **options: Any
     ) -> httpx2.Response:
-        """Send a request once.
-
-        Raises:
-            ProviderError: any answer but success, or none.
-        """
+        """Send a request once; raise `ProviderError` for any answer but success, or none."""
         self._check_target(request.url)
         options["follow_redirects"] = False
         response = _without_key(
@@ -130,11 +123,7 @@ class GuardedHttp(httpx2.Client):
 
 
 def _check_parts(body: bytes) -> None:
-    """Check that parsing an answer cannot fill the memory.
-
-    Raises:
-        ProviderProtocolError: it could.
-    """
+    """Check that parsing an answer cannot fill the memory."""
     objects = body.count(b"[") + body.count(b"{")
     if objects > _MOST_OBJECTS or body.count(b",") > _MOST_VALUES:
         raise ProviderProtocolError(
@@ -249,9 +238,8 @@ def _place(error: httpx2.HTTPError) -> str:
 
 
 def trusting_nobody() -> ssl.SSLContext:
-    """Return a TLS context that accepts no server.
+    """Return a TLS context that accepts no server, for where none is ever asked.
 
-    For where none is ever asked: loading the usual certificates takes a twentieth of a second,
-    each time.
+    Loading the usual certificates takes a twentieth of a second, each time.
     """
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -29,8 +29,8 @@ class PrivateFile:
         what: names it in errors.
 
     Raises:
-        StorageFullError: the disk is full; nothing is left behind.
-        StorageError: the file exists (and stays as it is), or cannot be written.
+        StorageError: the file exists (and stays as it is), or cannot be written; `StorageFullError`
+            where the disk is full. Nothing is left behind. So for every method.
     """
 
     def __init__(self, path: Path, *, what: str) -> None:
@@ -41,22 +41,14 @@ class PrivateFile:
         self._file = os.fdopen(descriptor, "wb", buffering=_BUFFER)
 
     def write(self, data: bytes) -> None:
-        """Append bytes.
-
-        Raises:
-            StorageError: the disk refused them, or is full.
-        """
+        """Append bytes."""
         try:
             self._file.write(data)
         except OSError as error:
             raise self._storage_error(error) from error
 
     def move_to(self, destination: Path) -> None:
-        """Give the complete file its final name, in one step that survives a power loss.
-
-        Raises:
-            StorageError: the disk refused it, or is full.
-        """
+        """Give the complete file its final name, in one step that survives a power loss."""
         with self._disk_errors():
             self._file.flush()
             os.fsync(self._file.fileno())

@@ -12,11 +12,7 @@ MASK = "'***'"
 
 
 class Secret:
-    """A key that nothing shows by accident: no repr, no copy, no pickle, no walk over attributes.
-
-    Args:
-        value: the key itself.
-    """
+    """A key that no repr, copy, pickle or walk over attributes shows by accident."""
 
     __slots__ = ("_value",)
 

@@ -13,14 +13,7 @@ from semantic_core.providers.wire.private_file import PrivateFile
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpooledFile:
-    """An input file on disk, ready to be uploaded.
-
-    Attributes:
-        path: where the file is.
-        request_count: lines in it.
-        byte_count: its size.
-        sha256: hex digest of its bytes.
-    """
+    """An input file on disk, ready to be uploaded: lines, bytes, and their hex digest."""
 
     path: Path
     request_count: int
@@ -29,17 +22,10 @@ class SpooledFile:
 
 
 def write_lines(lines: Iterable[bytes], destination: Path) -> SpooledFile:
-    """Write an input file in one streaming pass.
-
-    The file is new, of mode 0600, and removed again if anything goes wrong.
-
-    Args:
-        lines: read once; may be of any length.
-        destination: path of the file, which must not exist.
+    """Write an input file in one streaming pass: new, of mode 0600, gone again if it fails.
 
     Raises:
         InvalidInputError: there are no lines.
-        StorageFullError: the disk is full.
         StorageError: the file exists or cannot be written.
     """
     digest = hashlib.sha256()

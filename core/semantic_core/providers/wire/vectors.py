@@ -15,11 +15,6 @@ def to_vector(values: VectorLike, *, spec: EmbeddingSpec, what: str) -> Vector:
     Only the largest size of ``gemini-embedding-001`` comes with length 1; every vector of a
     normalized spec is brought to length 1 here, so that cosine is a dot product.
 
-    Args:
-        values: plain numbers.
-        spec: gives the size, and whether vectors have length 1.
-        what: names it in errors.
-
     Raises:
         InvalidVectorError: another size, no numbers, not finite as float32, or all zero.
     """
