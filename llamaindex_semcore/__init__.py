@@ -2,7 +2,8 @@
 
 from llamaindex_semcore.base import SemcoreVectorStore
 from llamaindex_semcore.embedding import DeferredEmbedding
-from llamaindex_semcore.errors import DeferredVectorError, UnsupportedQueryError
+from llamaindex_semcore.queries import UnsupportedQueryError
+from llamaindex_semcore.vectors import DeferredVectorError
 from semantic_core import RESULT_KEY, BatchConfig, BatchManager, EmbeddingSpec, GoogleKeyring
 
 __all__ = [

@@ -16,8 +16,13 @@ from llama_index.core.base.embeddings.base import (
 from llama_index.core.bridge.pydantic import Field, PrivateAttr
 from llama_index.core.schema import BaseNode
 
-from llamaindex_semcore.errors import DeferredVectorError
-from llamaindex_semcore.vectors import NoQueryVector, NoVector, QueryVector, restore
+from llamaindex_semcore.vectors import (
+    DeferredVectorError,
+    NoQueryVector,
+    NoVector,
+    QueryVector,
+    restore,
+)
 from semantic_core import (
     ConfigurationError,
     EmbeddingSpec,

@@ -13,7 +13,6 @@ from llama_index.core.vector_stores.types import (
     VectorStoreQueryResult,
 )
 
-from llamaindex_semcore.errors import UnsupportedQueryError
 from llamaindex_semcore.filters import to_filter
 from llamaindex_semcore.nodes import is_copied, to_node
 from llamaindex_semcore.vectors import QueryVector
@@ -43,6 +42,10 @@ _LEAST_MMR_DEPTH = 20
 _PAGE = 100
 
 PendingRule = Literal["keyword", "skip"]
+
+
+class UnsupportedQueryError(InvalidInputError, NotImplementedError):
+    """The vector store cannot do what this query asks for. The message names what it can do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

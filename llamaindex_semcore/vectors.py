@@ -3,12 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Self
 
 from llama_index.core.schema import BaseNode
 
-from llamaindex_semcore.errors import DeferredVectorError
-from semantic_core import EmbeddingSpec
+from semantic_core import ConfigurationError, EmbeddingSpec
+
+
+class DeferredVectorError(ConfigurationError):
+    """Something computes with the vector of a text that has none yet. Nothing was sent or billed."""
+
+    @classmethod
+    def of_text(cls) -> Self:
+        """Return the error for a text that waits for the Batch API."""
+        return cls(
+            "This text has no vector yet: DeferredEmbedding leaves documents to the Batch API. "
+            "Nothing was sent or billed. What computes with vectors at once, such as a semantic "
+            "splitter or an evaluator, needs an embed model that embeds at once; and of vector "
+            "stores only SemcoreVectorStore takes nodes without a vector."
+        )
+
+    @classmethod
+    def of_query(cls, problem: str) -> Self:
+        """Return the error for a query that could not be embedded."""
+        return cls(
+            "The query has no vector. SemcoreVectorStore answers such a query by keyword; nothing "
+            "else can compute with it. Mend the cause, or let "
+            f'DeferredEmbedding(on_query_error="raise") say it at once. The cause: {problem}'
+        )
 
 
 class NoVector(list[float]):

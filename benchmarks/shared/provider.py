@@ -11,12 +11,9 @@ from typing import cast
 from semantic_core.batches import BatchConfig, BatchManager
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.providers.facts import LIMITS, model_facts
-from semantic_core.providers.gemini import (
-    GeminiBatchClient,
-    GoogleKeyring,
-    request_encoder,
-    trusted_results,
-)
+from semantic_core.providers.gemini import GeminiBatchClient, GoogleKeyring
+from semantic_core.providers.gemini.requests import request_encoder
+from semantic_core.providers.gemini.results import trusted_results
 from semantic_core.providers.terms import Limits, ModelFacts
 from semantic_core.providers.types import (
     EmbeddingRequest,

@@ -30,8 +30,8 @@ from semantic_core.domain.errors import (
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.statuses import BudgetUse, EmbeddingStatus
 from semantic_core.domain.types import Chunk
-from semantic_core.providers.gemini import read_results
 from semantic_core.providers.gemini.keyring import GoogleKeyring
+from semantic_core.providers.gemini.results import read_results
 from semantic_core.store import PeeweeVectorStore
 from support.chunks import SPEC, content_hash, embed, vector_of
 from support.invariants import check_invariants

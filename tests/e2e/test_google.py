@@ -17,13 +17,8 @@ import pytest
 from semantic_core.domain.clock import SystemClock
 from semantic_core.domain.errors import AuthError, RemoteNotFoundError
 from semantic_core.domain.spec import EmbeddingSpec
-from semantic_core.providers.gemini import (
-    Endpoint,
-    GeminiBatchClient,
-    GeminiEmbedder,
-    find_conflicting_keys,
-    read_results,
-)
+from semantic_core.providers.gemini import Endpoint, GeminiBatchClient, GeminiEmbedder
+from semantic_core.providers.gemini.results import find_conflicting_keys, read_results
 from semantic_core.providers.types import EmbeddingRequest, RemoteState
 from support.keys import canary, keys_of_environment
 from support.wire import jobs_named

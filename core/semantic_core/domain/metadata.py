@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from semantic_core.domain.errors import DatabaseCorruptError, InvalidMetadataError, InvalidTextError
+from semantic_core.domain.errors import DatabaseCorruptError, InvalidMetadataError
 from semantic_core.domain.validation import check_text
 
 # Metadata is read with every hit; what is larger than this belongs into the text or a file.
@@ -91,7 +91,7 @@ def load_metadata(text: str) -> dict[str, Any]:
 def _check(value: object, path: str, what: str, level: int) -> None:
     """Check one value. Subclasses, such as enums and numpy's float64, come back as plain equals."""
     if isinstance(value, str):
-        _check_text(value, path)
+        check_text(value, what=path, kind=InvalidMetadataError)
     elif value is None or isinstance(value, int):
         return
     elif isinstance(value, float):
@@ -126,15 +126,8 @@ def _check_items(values: dict[Any, Any] | list[Any], path: str, what: str, level
                 f"{path} has the key {key!r}, which is no string. Use str({key!r}). "
                 "Nothing was saved."
             )
-        _check_text(key, f"a key of {path}")
+        check_text(key, what=f"a key of {path}", kind=InvalidMetadataError)
         _check(inner, f"{path}[{key!r}]", what, level)
-
-
-def _check_text(text: str, path: str) -> None:
-    try:
-        check_text(text, what=path)
-    except InvalidTextError as error:
-        raise InvalidMetadataError(str(error)) from error
 
 
 def _too_large(what: str) -> InvalidMetadataError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,15 +19,8 @@ class SaveReport:
 
     def __add__(self, other: SaveReport) -> SaveReport:
         """Return the sums of both."""
-        return SaveReport(
-            ids=self.ids + other.ids,
-            inserted=self.inserted + other.inserted,
-            updated=self.updated + other.updated,
-            unchanged=self.unchanged + other.unchanged,
-            ready=self.ready + other.ready,
-            pending=self.pending + other.pending,
-            failed=self.failed + other.failed,
-        )
+        names = [one.name for one in fields(self)]
+        return SaveReport(**{name: getattr(self, name) + getattr(other, name) for name in names})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

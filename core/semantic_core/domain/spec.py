@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
@@ -127,33 +128,26 @@ class EmbeddingSpec:
         """Return what is sent to embed this query."""
         return self.query_template.replace(PLACEHOLDER, text)
 
-    def hasher(self) -> ContentHasher:
-        """Return a function from vector source to content hash, for this spec."""
-        return ContentHasher(self)
+    def hasher(self) -> Callable[[str], bytes]:
+        """Return a function from a vector source to its content hash, 32 bytes, for this spec.
 
-
-class ContentHasher:
-    """Computes content hashes: 32 bytes that name the vector a text asks for."""
-
-    def __init__(self, spec: EmbeddingSpec) -> None:
-        # The digest has a fixed length, so spec and text cannot run into each other.
-        self._prefix = hashlib.sha256(f"semcore:1:{spec.space_digest}:".encode())
-
-    def __call__(self, vector_source: str) -> bytes:
-        """Return the content hash of a vector source.
-
-        Raises:
-            InvalidInputError: the text holds a lone surrogate, so it has no UTF-8 form.
+        It raises InvalidInputError for a text with a lone surrogate, which has no UTF-8 form.
         """
-        digest = self._prefix.copy()
-        try:
-            digest.update(vector_source.encode())
-        except UnicodeEncodeError as error:
-            raise InvalidInputError(
-                f"The text has a lone surrogate at character {error.start}, so it has no UTF-8 "
-                "form. Clean it before hashing."
-            ) from error
-        return digest.digest()
+        # The digest has a fixed length, so spec and text cannot run into each other.
+        prefix = hashlib.sha256(f"semcore:1:{self.space_digest}:".encode())
+
+        def content_hash(vector_source: str) -> bytes:
+            digest = prefix.copy()
+            try:
+                digest.update(vector_source.encode())
+            except UnicodeEncodeError as error:
+                raise InvalidInputError(
+                    f"The text has a lone surrogate at character {error.start}, so it has no UTF-8 "
+                    "form. Clean it before hashing."
+                ) from error
+            return digest.digest()
+
+        return content_hash
 
 
 def given_vector_key(content_hash: bytes, vector: bytes) -> bytes:

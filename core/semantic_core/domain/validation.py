@@ -105,21 +105,20 @@ def _article(value: object) -> str:
     return "None" if value is None else f"one {type(value).__name__}"
 
 
-def check_text(text: str, *, what: str) -> None:
-    """Check that a text can be stored and sent.
+def check_text(text: str, *, what: str, kind: type[InvalidInputError] = InvalidTextError) -> None:
+    """Check that a text can be stored and sent, or raise an error of a kind.
 
-    Raises:
-        InvalidTextError: it is no string, or holds a lone surrogate or a NUL.
+    It cannot if it is no string, or holds a lone surrogate or a NUL.
     """
     if not isinstance(text, str):
-        raise InvalidTextError(f"{what} is a {type(text).__name__}, not a string.")
+        raise kind(f"{what} is a {type(text).__name__}, not a string.")
     # Python knows of each text whether it is ASCII, and looks for one character very fast.
     if text.isascii() and "\0" not in text:
         return
     found = _UNSTORABLE.search(text)
     if found is not None:
         name = "NUL" if found.group() == "\0" else "lone surrogate"
-        raise InvalidTextError(
+        raise kind(
             f"{what} has a {name} at character {found.start()}. Clean it, e.g. with "
             'text.encode("utf-8", "replace").decode().replace("\\0", ""). Nothing was saved.'
         )

@@ -8,7 +8,7 @@ from enum import StrEnum
 from reprlib import repr as short
 from typing import TypeGuard
 
-from semantic_core.domain.errors import InvalidFilterError, InvalidTextError
+from semantic_core.domain.errors import InvalidFilterError
 from semantic_core.domain.validation import check_text
 
 Scalar = str | int | float | bool
@@ -57,7 +57,7 @@ def check_key(key: object) -> None:
     """Check that metadata can hold a key, or raise `InvalidFilterError`."""
     if not isinstance(key, str):
         raise InvalidFilterError(f"The filter key {short(key)} is no string.")
-    _check_text(key, f"the filter key {short(key)}")
+    check_text(key, what=f"the filter key {short(key)}", kind=InvalidFilterError)
 
 
 def fitting_value(key: str, operator: Operator, value: object) -> object:
@@ -70,7 +70,7 @@ def _scalar(place: str, value: object) -> Scalar:
     if isinstance(value, bool):
         return value
     if isinstance(value, str):
-        _check_text(value, f"the value of {place}")
+        check_text(value, what=f"the value of {place}", kind=InvalidFilterError)
         return str.__str__(value)
     if isinstance(value, int):
         if not -(2**63) <= value < 2**63:
@@ -147,13 +147,6 @@ def _is_list(value: object) -> TypeGuard[Collection[object]]:
 
 def _misfit(place: str, wanted: str, value: object) -> InvalidFilterError:
     return InvalidFilterError(f"{place} takes {wanted}, not a {type(value).__name__}.")
-
-
-def _check_text(text: str, what: str) -> None:
-    try:
-        check_text(text, what=what)
-    except InvalidTextError as error:
-        raise InvalidFilterError(str(error)) from error
 
 
 _FITTING: dict[Operator, Callable[[str, object], object]] = {

@@ -1,9 +1,7 @@
 from __future__ import annotations
 
-import inspect
 import pickle
 import re
-import textwrap
 
 import pytest
 
@@ -28,26 +26,6 @@ NEXT_STEP = re.compile(
     r"free|give|install|keep|look|open|pass|save|see|skip|split|try|upgrade|use|wait)\b",
     re.IGNORECASE,
 )
-
-
-def picture(kind: type[SemanticCoreError], indent: str = "") -> list[str]:
-    """Return the tree under a class as it should be drawn."""
-    lines = []
-    # By place in the file, which is the order to read them in.
-    below = [child for child in CLASSES if kind in child.__bases__]
-    for child in below:
-        is_last = child is below[-1]
-        lines.append(f"{indent}{'└' if is_last else '├'}── {child.__name__}")
-        lines += picture(child, indent + ("    " if is_last else "│   "))
-    return lines
-
-
-def test_the_picture_is_the_real_tree() -> None:
-    """The module's docstring draws every class under its base, in the order of the file."""
-    drawn = inspect.cleandoc(errors.__doc__ or "").partition("::")[2].partition("A class's")[0]
-    lines = textwrap.dedent(drawn).strip().splitlines()
-    names = [re.sub(r"(Error)\s.*", r"\1", line) for line in lines]
-    assert names == ["SemanticCoreError", *picture(SemanticCoreError)]
 
 
 @pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)

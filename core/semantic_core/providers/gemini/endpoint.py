@@ -7,7 +7,7 @@ import math
 import os
 import re
 from dataclasses import dataclass
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 import httpx2
 
@@ -114,30 +114,26 @@ def _checked(url: str) -> str:
         raise _refusal("it holds white space")
     try:
         parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
+        host, port = parts.hostname or "", parts.port
     except ValueError as error:
         raise _refusal("it is no URL") from error
-    if parts.scheme not in _DEFAULT_PORTS:
-        raise _refusal("its scheme is not https")
-    if parts.username is not None or parts.password is not None:
-        raise _refusal("it holds a user name or password")
-    if not host or not _is_host(host):
-        raise _refusal("its host is missing or malformed")
-    if port == 0:
-        raise _refusal("port 0 cannot be reached")
-    _check_rest(parts)
-    if parts.scheme == "http" and not _is_loopback(host):
-        raise _refusal(f"http would send the key to {host} in the clear; use https")
+    has_user = parts.username is not None or parts.password is not None
+    has_path = parts.path not in ("", "/")
+    is_open = parts.scheme == "http" and not _is_loopback(host)
+    for is_wrong, reason in (
+        (parts.scheme not in _DEFAULT_PORTS, "its scheme is not https"),
+        (has_user, "it holds a user name or password"),
+        (not _is_host(host), "its host is missing or malformed"),
+        (port == 0, "port 0 cannot be reached"),
+        (parts.query or parts.fragment, "it holds a query or a fragment"),
+        (has_path, "it holds a path; the API version and the rest are added by themselves"),
+        (is_open, f"http would send the key to {host} in the clear; use https"),
+    ):
+        if is_wrong:
+            raise _refusal(reason)
     shown_host = f"[{host}]" if ":" in host else host
     shown_port = "" if port in (None, _DEFAULT_PORTS[parts.scheme]) else f":{port}"
     return f"{parts.scheme}://{shown_host}{shown_port}"
-
-
-def _check_rest(parts: SplitResult) -> None:
-    if parts.query or parts.fragment:
-        raise _refusal("it holds a query or a fragment")
-    if parts.path not in ("", "/"):
-        raise _refusal("it holds a path; the API version and the rest are added by themselves")
 
 
 def _is_host(host: str) -> bool:

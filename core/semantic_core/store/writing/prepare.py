@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Iterable, Sized
+from collections.abc import Callable, Iterable, Sized
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ from semantic_core.domain.errors import (
     TextTooLongError,
 )
 from semantic_core.domain.metadata import copy_metadata, dump_metadata
-from semantic_core.domain.spec import ContentHasher, EmbeddingSpec
+from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.statuses import TOO_LONG, EmbeddingStatus
 from semantic_core.domain.types import Chunk
 from semantic_core.domain.validation import (
@@ -154,7 +154,7 @@ def _what(chunk: Chunk, position: int) -> str:
 
 
 def _prepare(
-    chunk: Chunk, position: int, spec: EmbeddingSpec, hasher: ContentHasher
+    chunk: Chunk, position: int, spec: EmbeddingSpec, hasher: Callable[[str], bytes]
 ) -> PreparedChunk:
     what = _what(chunk, position)
     metadata = copy_metadata(chunk.metadata, what=f"the metadata of {what}")

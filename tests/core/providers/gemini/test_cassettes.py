@@ -11,8 +11,9 @@ import pytest
 
 from semantic_core.domain.errors import AuthError, ProviderError, RemoteNotFoundError
 from semantic_core.domain.spec import EmbeddingSpec
-from semantic_core.providers.gemini import Endpoint, GeminiBatchClient, read_results
+from semantic_core.providers.gemini import Endpoint, GeminiBatchClient
 from semantic_core.providers.gemini.keyring import GoogleKeyring
+from semantic_core.providers.gemini.results import read_results
 from semantic_core.providers.types import EmbeddingRequest, RemoteJob, RemoteState
 from support.cassettes import (
     FOLDER,

@@ -31,10 +31,10 @@ from semantic_core.domain.errors import (
     TransitionError,
 )
 from semantic_core.domain.spec import EmbeddingSpec
-from semantic_core.providers.gemini import request_encoder
 from semantic_core.providers.gemini.client import GeminiBatchClient
 from semantic_core.providers.gemini.endpoint import Endpoint
 from semantic_core.providers.gemini.keyring import GoogleKeyring
+from semantic_core.providers.gemini.requests import request_encoder
 from semantic_core.providers.types import EmbeddingRequest, RemoteJob, RemoteState, Staged
 from support.clock import ManualClock
 from support.disk import no_file_larger_than

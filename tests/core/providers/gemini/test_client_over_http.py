@@ -41,13 +41,9 @@ from semantic_core.domain.errors import (
     RequestRefusedError,
 )
 from semantic_core.domain.spec import EmbeddingSpec
-from semantic_core.providers.gemini import (
-    Endpoint,
-    GeminiBatchClient,
-    find_conflicting_keys,
-    read_results,
-    request_encoder,
-)
+from semantic_core.providers.gemini import Endpoint, GeminiBatchClient
+from semantic_core.providers.gemini.requests import request_encoder
+from semantic_core.providers.gemini.results import find_conflicting_keys, read_results
 from semantic_core.providers.types import EmbeddingRequest, RemoteJob, RemoteState, ResultLine
 from semantic_core.providers.wire.vectors import normalize
 from support.clock import ManualClock
