@@ -103,11 +103,6 @@ def to_scored(hits: Iterable[SearchResult]) -> list[tuple[Document, float]]:
     return [(to_document(hit.chunk), hit.score) for hit in hits]
 
 
-def to_relevance(cosine: float) -> float:
-    """Return a cosine as a number from 0 to 1."""
-    return (1.0 + cosine) / 2.0
-
-
 def _to_chunk(text: str, metadata: Mapping[str, Any], chunk_id: str | None) -> Chunk:
     source = None
     if isinstance(metadata, Mapping) and not metadata.keys().isdisjoint(_NOT_THE_USERS):

@@ -96,11 +96,7 @@ class SemcoreRetriever(BaseRetriever):
         self, query: str, *, run_manager: AsyncCallbackManagerForRetrieverRun, **kwargs: Any
     ) -> list[Document]:
         return await run_in_executor(
-            None,
-            self._get_relevant_documents,
-            query,
-            run_manager=run_manager.get_sync(),
-            **kwargs,
+            None, self._get_relevant_documents, query, run_manager=run_manager.get_sync(), **kwargs
         )
 
     def _get_ls_params(self, **kwargs: Any) -> LangSmithRetrieverParams:

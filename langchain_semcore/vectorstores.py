@@ -17,7 +17,6 @@ from langchain_semcore.documents import (
     to_chunks,
     to_document,
     to_documents,
-    to_relevance,
     to_scored,
     with_vectors,
 )
@@ -371,7 +370,7 @@ class SemcoreVectorStore(VectorStore):
         )
 
     def _select_relevance_score_fn(self) -> Callable[[float], float]:
-        return to_relevance
+        return lambda cosine: (1.0 + cosine) / 2.0
 
     def get_by_ids(self, ids: Sequence[str], /) -> list[Document]:
         """Return the documents with these ids, in the order asked; unknown ids are left out."""

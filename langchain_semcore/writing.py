@@ -24,11 +24,7 @@ def save_chunks(
     """
     if isinstance(embedding, DeferredEmbeddings):
         saved = save_embedded(
-            store,
-            chunks,
-            embedder=embedding.embedder,
-            collection=collection,
-            keep_refused=True,
+            store, chunks, embedder=embedding.embedder, collection=collection, keep_refused=True
         )
     else:
         made = chunks if embedding is None else embed_chunks(chunks, embedding)

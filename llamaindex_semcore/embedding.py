@@ -7,12 +7,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, Self
 
-from llama_index.core.base.embeddings.base import (
-    BaseEmbedding,
-    Embedding,
-    SimilarityMode,
-    mean_agg,
-)
+from llama_index.core.base.embeddings.base import BaseEmbedding, Embedding, SimilarityMode, mean_agg
 from llama_index.core.bridge.pydantic import Field, PrivateAttr
 from llama_index.core.schema import BaseNode
 

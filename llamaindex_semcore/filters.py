@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from llama_index.core.vector_stores.types import (
-    FilterCondition,
-    MetadataFilter,
-    MetadataFilters,
-)
+from llama_index.core.vector_stores.types import FilterCondition, MetadataFilter, MetadataFilters
 
 from semantic_core import And, Condition, Filter, InvalidFilterError, Not, Operator, Or
 

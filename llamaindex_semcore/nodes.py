@@ -171,8 +171,4 @@ def _new_fields(chunk: StoredChunk) -> dict[str, Any]:
         relationships[NodeRelationship.SOURCE] = RelatedNodeInfo(
             node_id=chunk.document_id, node_type=ObjectType.DOCUMENT
         )
-    return {
-        "id_": chunk.id,
-        "text": chunk.text,
-        "relationships": relationships,
-    }
+    return {"id_": chunk.id, "text": chunk.text, "relationships": relationships}

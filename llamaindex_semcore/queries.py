@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, Self
 
@@ -40,6 +39,14 @@ _LEAST_MMR_DEPTH = 20
 
 # Nodes that are looked at together; the first ones nearly always decide.
 _PAGE = 100
+
+_MODES = {
+    VectorStoreQueryMode.DEFAULT: SearchMode.VECTOR,
+    VectorStoreQueryMode.SPARSE: SearchMode.KEYWORD,
+    VectorStoreQueryMode.TEXT_SEARCH: SearchMode.KEYWORD,
+    VectorStoreQueryMode.HYBRID: SearchMode.HYBRID,
+    VectorStoreQueryMode.MMR: SearchMode.VECTOR,
+}
 
 PendingRule = Literal["keyword", "skip"]
 
@@ -101,12 +108,22 @@ class QueryRun:
         collection: str,
         options: QueryOptions,
     ) -> None:
-        _check_fields(query)
+        if query.mode not in _MODES:
+            name = getattr(query.mode, "value", query.mode)
+            raise UnsupportedQueryError(
+                f"SemcoreVectorStore has no query mode {name!r}. "
+                f"Use one of: {', '.join(mode.value for mode in _MODES)}."
+            )
+        for name in ("output_fields", "embedding_field"):
+            if getattr(query, name) is not None:
+                raise UnsupportedQueryError(
+                    f"SemcoreVectorStore cannot use the query's {name}: a node has one vector, and "
+                    "is returned whole. Leave it out."
+                )
         self._store = store
         self._query = query
         self._collection = collection
         self._options = options
-        self._ask = _mode(query)
         self._text = query.query_str or ""
         # A zero vector is how VectorIndexAutoRetriever asks for filters alone.
         vector = query.query_embedding
@@ -128,7 +145,7 @@ class QueryRun:
                 has no words that could be asked for instead.
         """
         self._check_space()
-        found = self._ask(self)
+        found = self._ask()
         if not found and found.degraded is not None:
             # LlamaIndex's result has no place for it but in its nodes.
             _log.warning("Nothing was found: %s.", found.degraded)
@@ -139,34 +156,28 @@ class QueryRun:
             ids=[node.node_id for node in nodes],
         )
 
-    # --- one method a query mode -------------------------------------------------------------
+    def _ask(self) -> SearchResults:
+        query, mode = self._query, _MODES[self._query.mode]
+        if mode is SearchMode.VECTOR:
+            if self._vector is None and not self._text.strip():
+                return self._by_filter()
+            if query.mode is VectorStoreQueryMode.MMR and self._vector is not None:
+                return self._diverse(self._vector)
+            return self._found(mode, query.similarity_top_k)
+        if query.query_str is None:
+            raise InvalidInputError(
+                f"A query in mode {query.mode.value!r} needs query_str, the words to look for. Pass "
+                "it, or use mode 'default' for a search by query_embedding alone."
+            )
+        top_k = query.sparse_top_k if mode is SearchMode.KEYWORD else query.hybrid_top_k
+        return self._found(mode, top_k or query.similarity_top_k)
 
-    def by_default(self) -> SearchResults:
-        """Rank by vector, with keyword hits that have no vector yet among them."""
-        if self._vector is None and not self._text.strip():
-            return self._by_filter()
-        return self._found(SearchMode.VECTOR, self._query.similarity_top_k)
-
-    def by_keyword(self) -> SearchResults:
-        """Rank by keyword."""
-        self._need_text()
-        limit = self._query.sparse_top_k or self._query.similarity_top_k
-        return self._found(SearchMode.KEYWORD, limit)
-
-    def by_both(self) -> SearchResults:
-        """Fuse the lists by vector and by keyword."""
-        self._need_text()
-        limit = self._query.hybrid_top_k or self._query.similarity_top_k
-        return self._found(SearchMode.HYBRID, limit)
-
-    def by_mmr(self) -> SearchResults:
+    def _diverse(self, vector: list[float]) -> SearchResults:
         """Rank by vector and by how little a hit repeats those before it.
 
         Hits without a vector cannot be compared: they keep the place that their rank gives them.
         """
         limit = whole_number(self._query.similarity_top_k, what="similarity_top_k")
-        if self._vector is None:
-            return self.by_default()
         depth = whole_number(self._options.mmr_prefetch_k or 0, what="mmr_prefetch_k")
         depth = depth or max(_LEAST_MMR_DEPTH, _MMR_DEPTH * limit)
         found = self._found(SearchMode.VECTOR, max(limit, depth))
@@ -177,13 +188,11 @@ class QueryRun:
         picked = diversify(
             found,
             vectors,
-            self._vector,
+            vector,
             limit=limit,
             relevance=_DEFAULT_MMR_THRESHOLD if threshold is None else threshold,
         )
         return replace(found, hits=tuple(picked))
-
-    # --- inside ------------------------------------------------------------------------------
 
     def _check_space(self) -> None:
         vector = self._query.query_embedding
@@ -229,13 +238,6 @@ class QueryRun:
             tuple(SearchResult(chunk=chunk, score=1.0, match=Match.FILTER) for chunk in chunks)
         )
 
-    def _need_text(self) -> None:
-        if self._query.query_str is None:
-            raise InvalidInputError(
-                f"A query in mode {_name(self._query.mode)!r} needs query_str, the words to look "
-                "for. Pass it, or use mode 'default' for a search by query_embedding alone."
-            )
-
     def _node_ids(self) -> list[str] | None:
         """Return the only nodes that may be found, or None for all.
 
@@ -253,38 +255,6 @@ class QueryRun:
             if False in are_copied:
                 break
         return None if not node_ids or are_copied == {True} else node_ids
-
-
-_MODES: dict[VectorStoreQueryMode, Callable[[QueryRun], SearchResults]] = {
-    VectorStoreQueryMode.DEFAULT: QueryRun.by_default,
-    VectorStoreQueryMode.SPARSE: QueryRun.by_keyword,
-    VectorStoreQueryMode.TEXT_SEARCH: QueryRun.by_keyword,
-    VectorStoreQueryMode.HYBRID: QueryRun.by_both,
-    VectorStoreQueryMode.MMR: QueryRun.by_mmr,
-}
-
-
-def _mode(query: VectorStoreQuery) -> Callable[[QueryRun], SearchResults]:
-    ask = _MODES.get(query.mode)
-    if ask is None:
-        raise UnsupportedQueryError(
-            f"SemcoreVectorStore has no query mode {_name(query.mode)!r}. "
-            f"Use one of: {', '.join(mode.value for mode in _MODES)}."
-        )
-    return ask
-
-
-def _check_fields(query: VectorStoreQuery) -> None:
-    for name in ("output_fields", "embedding_field"):
-        if getattr(query, name) is not None:
-            raise UnsupportedQueryError(
-                f"SemcoreVectorStore cannot use the query's {name}: a node has one vector, and is "
-                "returned whole. Leave it out."
-            )
-
-
-def _name(mode: object) -> str:
-    return mode.value if isinstance(mode, VectorStoreQueryMode) else str(mode)
 
 
 def _info(hit: SearchResult, degraded: str | None) -> dict[str, Any]:

@@ -84,11 +84,7 @@ def fail_if_too_long(chunk: Chunk, content_hash: bytes, too_long: dict[bytes, st
 
 
 def embed_missing(
-    store: BaseVectorStore,
-    sources: Iterable[str],
-    *,
-    spec: EmbeddingSpec,
-    embedder: Embedder,
+    store: BaseVectorStore, sources: Iterable[str], *, spec: EmbeddingSpec, embedder: Embedder
 ) -> dict[bytes, str]:
     """Embed texts that have no vector yet and are in no batch job; store the vectors.
 

@@ -10,13 +10,4 @@ from semantic_core.filters.operators import Operator
 from semantic_core.filters.parsing import parse_filter
 from semantic_core.filters.tree import And, Condition, Filter, Not, Or, merged_parts
 
-__all__ = [
-    "And",
-    "Condition",
-    "Filter",
-    "Not",
-    "Operator",
-    "Or",
-    "merged_parts",
-    "parse_filter",
-]
+__all__ = ["And", "Condition", "Filter", "Not", "Operator", "Or", "merged_parts", "parse_filter"]

@@ -39,13 +39,7 @@ class EmbeddingRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Staged:
-    """An input file at the provider.
-
-    Attributes:
-        name: its name there.
-        request_count: lines in it.
-        byte_count: its size.
-    """
+    """An input file at the provider: its name there, and how many lines and bytes it has."""
 
     name: str
     request_count: int
@@ -54,12 +48,7 @@ class Staged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoteFile:
-    """A file as the provider lists it.
-
-    Attributes:
-        name: its name there.
-        display_name: what it was uploaded as; for our input files that of their job.
-    """
+    """A file as the provider lists it; an input file has the display name of its job."""
 
     name: str
     display_name: str | None = None
@@ -67,23 +56,14 @@ class RemoteFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoteJob:
-    """A batch job as the provider describes it.
+    """A batch job as the provider describes it. What it does not say is None, a count 0.
 
     Attributes:
         name: its id there.
-        state: its state.
-        raw_state: the provider's word, kept for messages.
+        raw_state: the provider's word for its state, kept for messages.
         display_name: ours, by which a job is found again.
-        model: model id.
-        input_file: name of the input file, where the provider says it.
         result_file: name of the result file, once there is one.
-        error_code: code of the job's error, if any.
-        error_message: the provider's reason, if any.
-        request_count: requests in the job, 0 if not said.
-        successful_count: requests done so far, 0 if not said.
-        failed_count: requests failed so far, 0 if not said.
-        created_at: epoch seconds, or None.
-        ended_at: epoch seconds, or None.
+        created_at: epoch seconds; so is ``ended_at``.
         is_done: the provider says that it will not change any more.
     """
 
@@ -115,12 +95,10 @@ class RemoteJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobListing:
-    """What one complete listing of the provider's jobs showed.
+    """What one complete listing of the provider's jobs showed, of those that were asked for.
 
     Attributes:
-        jobs: those that were asked for.
-        date: when the provider answered, by its own clock, in epoch seconds; None if it did not
-            say.
+        date: when the provider answered, by its own clock, in epoch seconds; None if not said.
     """
 
     jobs: tuple[RemoteJob, ...]

@@ -26,11 +26,7 @@ from semantic_core.domain.types import Vector
 from semantic_core.domain.validation import check_not_blank, check_text
 from semantic_core.providers.gemini.connection import Connection, sdk_errors
 from semantic_core.providers.gemini.endpoint import Endpoint
-from semantic_core.providers.gemini.keyring import (
-    DEFAULT_KEY_VARIABLES,
-    GoogleKeyring,
-    check_key,
-)
+from semantic_core.providers.gemini.keyring import DEFAULT_KEY_VARIABLES, GoogleKeyring, check_key
 from semantic_core.providers.gemini.models import model_facts
 from semantic_core.providers.gemini.too_long import CUT, is_full, says_too_long, too_long
 from semantic_core.providers.port import Embedder, Keyring

@@ -40,11 +40,7 @@ class _WatchedFile(io.BufferedReader):
 
 
 def upload(
-    connection: Connection,
-    spooled: SpooledFile,
-    *,
-    display_name: str,
-    keep: Callable[[], None],
+    connection: Connection, spooled: SpooledFile, *, display_name: str, keep: Callable[[], None]
 ) -> Staged:
     """Upload an input file, from its start again if it breaks off, and check what arrived.
 
@@ -55,20 +51,15 @@ def upload(
     """
     clock = connection.access.clock
     file = _UPLOADS.run(lambda: _upload_once(connection, spooled, display_name, keep), clock=clock)
-    if _state_of(file) != "ACTIVE":
+    if file.state is None or file.state.value != "ACTIVE":
         _READINESS.run(lambda: _check_ready(connection, str(file.name)), clock=clock)
     return Staged(
-        name=str(file.name),
-        request_count=spooled.request_count,
-        byte_count=spooled.byte_count,
+        name=str(file.name), request_count=spooled.request_count, byte_count=spooled.byte_count
     )
 
 
 def _upload_once(
-    connection: Connection,
-    spooled: SpooledFile,
-    display_name: str,
-    keep: Callable[[], None],
+    connection: Connection, spooled: SpooledFile, display_name: str, keep: Callable[[], None]
 ) -> types.File:
     with _WatchedFile(spooled.path, keep) as stream, sdk_errors("an upload"):
         file = connection.sdk.files.upload(
@@ -92,10 +83,6 @@ def _check_ready(connection: Connection, name: str) -> None:
         raise ProviderUnavailableError(f"The provider still works on {name}; try again later.")
     if state == "FAILED":
         raise ProviderProtocolError(f"The provider could not take in {name}. Nothing was billed.")
-
-
-def _state_of(file: types.File) -> str | None:
-    return None if file.state is None else file.state.value
 
 
 def _is_digest(given: str | None, hex_digest: str) -> bool:
