@@ -175,12 +175,18 @@ def postgres_template(request: pytest.FixtureRequest) -> tuple[str, str]:
 _numbers = itertools.count()
 
 
-@pytest.fixture
-def postgres_url(postgres_template: tuple[str, str]) -> Iterator[str]:
-    """Where a database of this test's own is."""
-    server, template = postgres_template
+@contextlib.contextmanager
+def postgres_database(server: str, template: str) -> Iterator[str]:
+    """Make a copy of a database, yield its URL, and drop it."""
     name = f"semcore_test_{os.getpid()}_{next(_numbers)}"
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         yield server.rpartition("/")[0] + f"/{name}"
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def postgres_url(postgres_template: tuple[str, str]) -> Iterator[str]:
+    """Where a database of this test's own is."""
+    with postgres_database(*postgres_template) as url:
+        yield url

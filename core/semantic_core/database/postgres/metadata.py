@@ -1,49 +1,127 @@
-"""Metadata on PostgreSQL."""
+"""Chunks by their metadata: a column that the database makes of them, and filters as SQL."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
 
 from semantic_core.database.port import Connection
-from semantic_core.database.sets import among
-from semantic_core.database.strategies import Rows, Scope, Sql, Where
+from semantic_core.database.postgres.filters import compile_filter
+from semantic_core.database.strategies import Scope, Sql, Where
 from semantic_core.vector_index import Ids
 
-TABLES: dict[str, str] = {}
+# Numbers are compared as Python does it: as they are, and whole numbers beyond 64 bits as floats.
+# Of a float from 1e16 on Python writes only the first digits, so these are written out.
+_EXACT_NUMBERS = r"""CREATE FUNCTION exact_numbers(metadata text) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE SET extra_float_digits = 1 AS $$
+    SELECT string_agg(CASE
+        WHEN part ~ '^-?\d+e\+|^-?\d\.\d+e\+' AND abs(part::float8) < 9223372036854775808
+            THEN part::float8::bigint::text
+        WHEN part ~ '^-?\d{19,}$' AND abs(part::numeric) < 1.797693134862315807e308
+            AND part::numeric NOT BETWEEN -9223372036854775808 AND 9223372036854775807
+            THEN part::float8::text
+        ELSE part END, '' ORDER BY place)::jsonb
+    FROM regexp_matches(metadata, '"(?:[^"\\]|\\.)*"|[-+.\de]+|[^"-+.\de]+', 'g')
+        WITH ORDINALITY AS parts(found, place), unnest(found) AS part $$"""
 
+TABLES = {
+    "exact_numbers": _EXACT_NUMBERS,
+    "filterable": r"""ALTER TABLE chunks ADD COLUMN filterable jsonb NOT NULL GENERATED ALWAYS AS (
+        CASE WHEN metadata ~ '\de\+|\d{19}' THEN exact_numbers(metadata) ELSE metadata::jsonb END
+        ) STORED""",
+    "filterable_index": "CREATE INDEX chunks_filterable ON chunks "
+    "USING gin (filterable jsonb_path_ops)",
+}
 
-class _Rows:
-    chosen: Ids | None = None
-
-    def scopes(self, total: int, *, by_vector: bool) -> tuple[Scope, Scope]:  # noqa: ARG002
-        return Scope(total=total), Scope(total=total)
+# Of so few rows, words are counted by reading them.
+_FEW = 10_000
 
 
 class JsonMetadata:
-    """Filters by jsonb."""
+    """The metadata of ``chunks``, which the database keeps in step by itself."""
 
     def remove(self, connection: Connection, pks: Sequence[int]) -> None:
-        """Take rows out."""
+        """Do nothing: the database does it."""
 
     def add(self, connection: Connection, pks: Sequence[int]) -> None:
-        """Put rows in."""
+        """Do nothing: the database does it."""
 
     def condition(self, where: Where) -> Sql:
-        """Choose."""
-        parts = [Sql("c.collection_id = ?", (where.collection_id,))]
+        """Return the condition on ``chunks AS c`` that chooses these chunks."""
+        sql = ["c.collection_id = ?"]
+        values: list[object] = [where.collection_id]
         if where.ids is not None:
-            parts.append(among("c.chunk_id", where.ids))
+            sql.append("c.chunk_id = ANY(?::text[])")
+            values.append(list(where.ids))
         if where.document_ids is not None:
-            parts.append(among("c.document_id", where.document_ids))
-        return Sql(" AND ".join(p.sql for p in parts), tuple(v for p in parts for v in p.values))
+            sql.append("c.document_id = ANY(?::text[])")
+            values.append(list(where.document_ids))
+        if where.filters is not None:
+            chosen = compile_filter(where.filters, column="c.filterable")
+            sql.append(chosen.sql)
+            values += chosen.values
+        return Sql(" AND ".join(sql), tuple(values))
 
-    def rows(self, connection: Connection, where: Where) -> Rows:  # noqa: ARG002
-        """Choose for one search."""
-        return _Rows()
+    def rows(self, connection: Connection, where: Where) -> ChosenRows:
+        """Return these chunks for one search; nothing is read yet."""
+        return ChosenRows(connection, where, self.condition(where))
 
-    def check(self, connection: Connection) -> int:  # noqa: ARG002
-        """Compare."""
+    def check(self, connection: Connection) -> int:  # noqa: ARG002  # the protocol's
+        """Return 0: the database makes the column of the metadata."""
         return 0
 
     def rebuild(self, connection: Connection) -> None:
-        """Build anew."""
+        """Do nothing: the database has done it."""
+
+
+class ChosenRows:
+    """The chunks that one search may return; see `semantic_core.database.strategies.Rows`.
+
+    Args:
+        connection: within a transaction.
+        where: which chunks.
+        condition: the same as SQL.
+    """
+
+    def __init__(self, connection: Connection, where: Where, condition: Sql) -> None:
+        self._connection = connection
+        self._where = where
+        self._condition = condition
+
+    @cached_property
+    def chosen(self) -> Ids | None:
+        """Their row keys, ascending; None for all of the collection."""
+        return None if self._where.is_all else self._keys()
+
+    def scopes(self, total: int, *, by_vector: bool) -> tuple[Scope, Scope]:
+        """Return among which rows words are counted, and among which they are looked for.
+
+        What a filter leaves is read to its end only if vectors are compared, or if it is little.
+        """
+        of_collection = Sql("f.collection_id = ?", (self._where.collection_id,))
+        asked = Scope(total=total, condition=of_collection)
+        if self._where.is_all:
+            return asked, asked
+        keys = self.chosen if by_vector else self._keys(limit=_FEW + 1)
+        if keys is not None and len(keys) <= _FEW:
+            few = Scope(total=len(keys), keys=keys)
+            return few, few
+        condition = Sql(
+            f"{of_collection.sql} AND EXISTS "
+            f"(SELECT FROM chunks c WHERE c.pk = f.chunk_pk AND {self._condition.sql})",
+            of_collection.values + self._condition.values,
+        )
+        return asked, Scope(total=total, condition=condition)
+
+    def _keys(self, limit: int | None = None) -> Ids:
+        # As bytes, which numpy takes: a Python object for each of thousands of rows takes longer.
+        (listed,) = self._connection.execute(
+            "SELECT string_agg(int8send(pk), '') FROM (SELECT c.pk FROM chunks c "
+            f"WHERE {self._condition.sql} LIMIT ?) AS chosen",
+            (*self._condition.values, limit),
+        ).fetchone()
+        keys = np.frombuffer(listed or b"", dtype=">i8").astype(np.int64)
+        keys.sort()
+        return keys
