@@ -12,7 +12,7 @@ from semantic_core.database.queries import first_column
 from semantic_core.database.strategies import Said, Scope, Sql
 from semantic_core.database.word_choice import COUNTED, WordChoice, choose_words
 from semantic_core.domain.errors import DatabaseCorruptError
-from semantic_core.domain.pages import pages
+from semantic_core.domain.pages import PAGE
 from semantic_core.keywords import Phrase, Question, Term, read_languages
 
 # A table of its own: a change of a chunk's state must not write its words again.
@@ -45,9 +45,16 @@ _SHARES = """SELECT found.word, found.share
         AND found.word = ANY(?)"""
 
 
-# During a reindex, a chunk may have the words of the former languages.
-_SAID = """SELECT c.pk, c.text, c.vector_source, k.languages
-    FROM chunks c JOIN collections k ON k.id = c.collection_id"""
+_SAID = """SELECT c.pk, c.text, c.vector_source, k.languages, k.former_languages
+    FROM chunks c JOIN collections k ON k.id = c.collection_id
+    WHERE c.pk > ? ORDER BY c.pk LIMIT ?"""
+
+# Of pages of chunks, how many have other words than they should; during a reindex, those of the
+# former languages will do.
+_WRONG = """SELECT count(*)
+    FROM unnest(?::bigint[], ?::text[], ?::text[]) AS w(pk, words, once)
+    LEFT JOIN fulltext f ON f.chunk_pk = w.pk
+    WHERE f.words IS DISTINCT FROM w.words::tsvector AND f.words IS DISTINCT FROM w.once::tsvector"""
 
 
 class TextVectors:
@@ -81,13 +88,9 @@ class TextVectors:
     def check(self, connection: Connection) -> None:
         """Compare it with the texts; see `Keywords.check`."""
         wrong = 0
-        for page in pages(connection.execute(_SAID)):
-            now = [as_tsvector(_said(row)) for row in page]
-            ((count,),) = connection.execute(
-                "SELECT count(*) FROM unnest(?::bigint[], ?::text[]) AS w(pk, words) LEFT JOIN "
-                "fulltext f ON f.chunk_pk = w.pk WHERE f.words IS DISTINCT FROM w.words::tsvector",
-                ([row[0] for row in page], [words for words, _ in now]),
-            )
+        for page in _all(connection):
+            now, once = ([as_tsvector(one[place])[0] for one in page] for place in (0, 1))
+            (count,) = first_column(connection, _WRONG, ([one.pk for one, _ in page], now, once))
             wrong += count
         if wrong:
             raise DatabaseCorruptError(
@@ -97,8 +100,8 @@ class TextVectors:
     def rebuild(self, connection: Connection) -> None:
         """Build the index anew from the texts."""
         connection.execute("DELETE FROM fulltext")
-        for page in pages(connection.execute(_SAID)):
-            self.add(connection, [_said(row) for row in page])
+        for page in _all(connection):
+            self.add(connection, [said for said, _ in page])
 
 
 class FoundWords:
@@ -202,9 +205,17 @@ def _any_of(term: Term) -> str:
     return " | ".join(f"({as_tsquery(form)})" for form in term)
 
 
-def _said(row: tuple[int, str, str | None, str]) -> Said:
-    pk, text, source, languages = row
-    return Said(pk, text, source, read_languages(languages))
+def _all(connection: Connection) -> Iterator[list[tuple[Said, Said]]]:
+    """Yield pages of what chunks say, now and in the former languages of their collection."""
+    last = -1
+    while rows := connection.execute(_SAID, (last, PAGE)).fetchall():
+        page = []
+        for pk, text, source, languages, former in rows:
+            said = Said(pk, text, source, read_languages(languages))
+            once = said if former is None else said._replace(languages=read_languages(former))
+            page.append((said, once))
+        yield page
+        last = page[-1][0].pk
 
 
 def _rows_of(scope: Scope) -> Sql:
