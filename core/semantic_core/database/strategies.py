@@ -172,8 +172,28 @@ class SearchedCollection(Protocol):
         """Its row."""
 
     @property
+    def name(self) -> str:
+        """Its name."""
+
+    @property
     def spec(self) -> EmbeddingSpec:
         """How its texts become vectors."""
+
+
+class Nearest(Protocol):
+    """Finds the nearest of a collection's vectors, as they are in one snapshot."""
+
+    def __call__(
+        self, vectors: Sequence[Vector], *, limit: int, rows: Rows, exact: bool
+    ) -> list[Hits]:
+        """Return the nearest vectors to each of several; equal scores are ordered by row key.
+
+        Args:
+            vectors: each of shape (dimensions,).
+            limit: how many at most, for each.
+            rows: which may be returned.
+            exact: compare every vector.
+        """
 
 
 class VectorSearch(Protocol):
@@ -182,26 +202,18 @@ class VectorSearch(Protocol):
     def turn(self) -> AbstractContextManager[None]:
         """Wait for a turn to search: as many threads at once as there are cores to run them."""
 
-    def nearest(
-        self,
-        connection: Connection,
-        collection: SearchedCollection,
-        vectors: Sequence[Vector],
-        *,
-        limit: int,
-        rows: Rows,
-        exact: bool,
-    ) -> list[Hits]:
-        """Return the nearest vectors to each of several; equal scores are ordered by row key.
+    def lock(self, name: str) -> AbstractContextManager[object]:
+        """Hold from before a snapshot's first read until `at` has returned.
+
+        Meanwhile nobody else brings the vectors of the collection to a later state than that
+        snapshot's.
 
         Args:
-            connection: a snapshot in which nothing was read yet.
-            collection: where to look.
-            vectors: each of shape (dimensions,).
-            limit: how many at most, for each.
-            rows: which may be returned.
-            exact: compare every vector.
+            name: of the collection.
         """
+
+    def at(self, connection: Connection, collection: SearchedCollection) -> Nearest:
+        """Return what finds vectors as they are in a snapshot that began under the `lock`."""
 
     def searched(self, collection: SearchedCollection) -> None:
         """Keep what a search had to read, once its snapshot has ended."""

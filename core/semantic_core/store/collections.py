@@ -44,15 +44,24 @@ class Collection:
     former_languages: tuple[str, ...] | None = None
 
 
+def check_name(name: str) -> None:
+    """Check that a collection can have this name.
+
+    Raises:
+        InvalidInputError: it is blank, or cannot be stored.
+    """
+    check_text(name, what="A collection's name")
+    if not name.strip():
+        raise InvalidInputError("A collection's name is blank. Give it a name.")
+
+
 def find_collection(connection: Connection, name: str) -> Collection | None:
     """Return a collection, or None if there is none of this name.
 
     Raises:
         InvalidInputError: the name is blank, or cannot be stored.
     """
-    check_text(name, what="A collection's name")
-    if not name.strip():
-        raise InvalidInputError("A collection's name is blank. Give it a name.")
+    check_name(name)
     row = connection.execute(
         "SELECT c.id, c.spec, c.space_id, s.dimensions, c.languages, c.former_languages "
         "FROM collections c JOIN spaces s ON s.id = c.space_id WHERE c.name = ?",

@@ -53,7 +53,13 @@ from semantic_core.store.reading.read import (
     read_coverage,
     read_vectors,
 )
-from semantic_core.store.reading.search import check_query, checked_vector, search, search_many
+from semantic_core.store.reading.search import (
+    check_query,
+    checked_vector,
+    look,
+    search,
+    search_many,
+)
 from semantic_core.store.writing.delete import delete_chunks, prune_vectors
 from semantic_core.store.writing.documents import check_documents, drop_documents, save_documents
 from semantic_core.store.writing.prepare import prepare_chunks
@@ -321,24 +327,29 @@ class PeeweeVectorStore(BaseVectorStore):
         exact: bool = False,
     ) -> SearchResults:
         limit = whole_number(limit)
+        by_vector = vector is not None and mode != SearchMode.KEYWORD
         with self._vectors.turn():
-            target, nothing = self._look(collection)
-            if target is None:
-                return nothing
-            query = check_query(
-                target,
-                text=text,
-                vector=vector,
-                limit=limit,
-                mode=mode,
-                filters=filters,
-                ids=ids,
-                document_ids=document_ids,
-                alpha=alpha,
-                pending=pending,
-                exact=exact,
-            )
-            return search(self.database, self._vectors, target, query)
+            with self.database.snapshot() as connection:
+                target, nearest = look(connection, self._vectors, collection, by_vector=by_vector)
+                if target is None:
+                    return SearchResults(degraded=describe_missing(connection, collection))
+                query = check_query(
+                    target,
+                    text=text,
+                    vector=vector,
+                    limit=limit,
+                    mode=mode,
+                    filters=filters,
+                    ids=ids,
+                    document_ids=document_ids,
+                    alpha=alpha,
+                    pending=pending,
+                    exact=exact,
+                )
+                results = search(self.database, connection, query, nearest)
+            if by_vector:
+                self._vectors.searched(target)
+            return results
 
     def search_many(
         self,
@@ -353,19 +364,23 @@ class PeeweeVectorStore(BaseVectorStore):
     ) -> list[SearchResults]:
         limit, vectors = whole_number(limit), listed(vectors, what="vectors")
         with self._vectors.turn():
-            target, nothing = self._look(collection)
-            if target is None:
-                return [nothing] * len(vectors)
-            query = check_query(
-                target,
-                limit=limit,
-                filters=filters,
-                ids=ids,
-                document_ids=document_ids,
-                exact=exact,
-            )
-            queries = [checked_vector(vector, target) for vector in vectors]
-            return search_many(self.database, self._vectors, target, query, queries)
+            with self.database.snapshot() as connection:
+                target, nearest = look(connection, self._vectors, collection, by_vector=True)
+                if target is None or nearest is None:
+                    missing = SearchResults(degraded=describe_missing(connection, collection))
+                    return [missing] * len(vectors)
+                query = check_query(
+                    target,
+                    limit=limit,
+                    filters=filters,
+                    ids=ids,
+                    document_ids=document_ids,
+                    exact=exact,
+                )
+                queries = [checked_vector(vector, target) for vector in vectors]
+                results = search_many(self.database, connection, query, nearest, queries)
+            self._vectors.searched(target)
+            return results
 
     def has_vectors(self, collection: str = DEFAULT_COLLECTION) -> bool:
         with self.database.snapshot() as connection:
@@ -408,10 +423,3 @@ class PeeweeVectorStore(BaseVectorStore):
     def _spec(self, collection: str) -> EmbeddingSpec:
         found = self.find(collection)
         return EmbeddingSpec() if found is None else found.spec
-
-    def _look(self, collection: str) -> tuple[Collection | None, SearchResults]:
-        """Return where to search, and what to answer if there is no such collection."""
-        with self.database.snapshot() as connection:
-            target = find_collection(connection, collection)
-            reason = None if target else describe_missing(connection, collection)
-        return target, SearchResults(degraded=reason)

@@ -13,6 +13,7 @@ import weakref
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import partial
 from threading import Lock
 from typing import Any
 
@@ -20,7 +21,7 @@ import numpy as np
 
 from semantic_core.database.port import Connection
 from semantic_core.database.schema import database_uuid
-from semantic_core.database.strategies import Database, Rows, SearchedCollection
+from semantic_core.database.strategies import Database, Nearest, Rows, SearchedCollection
 from semantic_core.domain.pages import pages
 from semantic_core.domain.types import Vector
 from semantic_core.queue.changes import KEPT
@@ -37,6 +38,9 @@ LEAST_SAVED = 2000
 
 # Saving writes every vector: it pays once one in five is another.
 _CHANGED_SHARE = 5
+
+# Collections whose names share one are not brought up to date side by side.
+_LOCKS = 64
 
 # A file that is further behind than this will soon be of no use: older changes are forgotten.
 _FAR_BEHIND = KEPT // 2
@@ -87,32 +91,39 @@ class MappedVectors:
     def current(self, connection: Connection, collection: SearchedCollection) -> VectorIndex | None:
         """Return the index as of this snapshot, or None for a space without any vector yet.
 
-        The connection must not have read anything yet: its snapshot has to begin under the
-        lock, or another thread could bring the index to a later state than the snapshot's. What is
-        returned stays as it is, so that searches run side by side.
+        The snapshot has to begin under the lock, or another thread could bring the index to a
+        later state than the snapshot's. What is returned stays as it is, so that searches run side
+        by side.
         """
         dimensions = collection.spec.dimensions
         if dimensions is None:
             return None
-        with self._lock(collection.id):
-            return self._bring_up(connection, collection, dimensions).index
+        return self._bring_up(connection, collection, dimensions).index
 
     def turn(self) -> AbstractContextManager[None]:
         """Wait for a turn to search."""
         return self._turns.one()
 
-    def nearest(
+    def lock(self, name: str) -> Lock:
+        """Return the lock under which the index of a collection is brought up to date.
+
+        Written in C, as all that an interrupt must not leave locked.
+        """
+        return self._locks[hash(name) % len(self._locks)]
+
+    def at(self, connection: Connection, collection: SearchedCollection) -> Nearest:
+        """Return what finds vectors as they are in this snapshot; see `VectorSearch.at`."""
+        return partial(self._nearest, self.current(connection, collection))
+
+    def _nearest(
         self,
-        connection: Connection,
-        collection: SearchedCollection,
+        index: VectorIndex | None,
         vectors: Sequence[Vector],
         *,
         limit: int,
         rows: Rows,
         exact: bool,
     ) -> list[Hits]:
-        """Return the nearest vectors to each of several; see `VectorSearch.nearest`."""
-        index = self.current(connection, collection)
         if index is None or not vectors:
             return [NO_HITS] * len(vectors)
         return index.search_many(
@@ -129,7 +140,8 @@ class MappedVectors:
         Reads every vector. What was saved on disk is what is compared, brought up to date.
         """
         with self._database.snapshot() as connection:
-            index = self.current(connection, collection)
+            with self.lock(collection.name):
+                index = self.current(connection, collection)
             return 0 if index is None else count_differences(connection, index, collection.id)
 
     def searched(self, collection: SearchedCollection) -> None:
@@ -140,7 +152,7 @@ class MappedVectors:
         """
         cached = self._cached.get(collection.id)
         if cached is not None and cached.saved_seq is None:
-            self._save(collection.id)
+            self._save(cached.collection)
 
     def refresh(self) -> None:
         """Bring the indexes in memory up to date and save them, if that pays.
@@ -148,22 +160,25 @@ class MappedVectors:
         For the end of long work, so that no search has to wait for it.
         """
         for cached in list(self._cached.values()):
-            with self._database.snapshot() as connection:
+            with (
+                self._database.snapshot() as connection,
+                self.lock(cached.collection.name),
+            ):
                 self.current(connection, cached.collection)
         self.save_changed()
 
     def save_changed(self) -> None:
         """Save the indexes in memory that differ much from their files."""
-        for collection_id in list(self._cached):
-            self._save(collection_id)
+        for cached in list(self._cached.values()):
+            self._save(cached.collection)
 
     def forget_deleted(self) -> None:
         """Remove all saved indexes of the database: vectors in them must not outlive a purge."""
         path = self._database.path
         for file in path.parent.glob(f"{_escaped(path.name)}.vectors-*"):
             file.unlink(missing_ok=True)
-        for collection_id in list(self._cached):
-            with self._lock(collection_id):
+        for collection_id, cached in list(self._cached.items()):
+            with self.lock(cached.collection.name):
                 # Written anew when there is time for it, which is not within the next search.
                 self._change(collection_id, saved_seq=-_FAR_BEHIND)
 
@@ -249,26 +264,26 @@ class MappedVectors:
             self._sidecars[collection.id] = sidecar
         return sidecar
 
-    def _save(self, collection_id: int) -> None:
+    def _save(self, collection: SearchedCollection) -> None:
         """Save an index if that pays, while searches go on in it."""
-        with self._lock(collection_id):
-            cached = self._cached.get(collection_id)
+        with self.lock(collection.name):
+            cached = self._cached.get(collection.id)
             if cached is None or not cached.is_worth_saving:
                 return
             seq = cached.moment.seq
             # By nobody else meanwhile. Without a file, too: once is enough to find out that there
             # is no room for one.
-            self._change(collection_id, saved_seq=seq)
-            sidecar = self._sidecars[collection_id]
+            self._change(collection.id, saved_seq=seq)
+            sidecar = self._sidecars[collection.id]
         if not sidecar.save(cached.index, cached.moment):
             return
         # Mapped instead of held: so it takes no memory of its own, and processes share it.
         opened = sidecar.open(oldest=seq, newest=seq)
         if opened is not None and opened[1] == cached.moment:
-            with self._lock(collection_id):
-                now = self._cached.get(collection_id)
+            with self.lock(collection.name):
+                now = self._cached.get(collection.id)
                 if now is not None and now.index is cached.index:
-                    self._change(collection_id, index=opened[0])
+                    self._change(collection.id, index=opened[0])
         self._forget_deleted(cached, sidecar)
 
     def _forget_deleted(self, saved: _Cached, sidecar: Sidecar) -> None:
@@ -292,20 +307,14 @@ class MappedVectors:
         if cached is not None:
             self._cached[collection_id] = replace(cached, **changes)
 
-    def _lock(self, collection_id: int) -> Lock:
-        """Return the lock under which the index of a collection is brought up to date.
-
-        Written in C, as all that an interrupt must not leave locked.
-        """
-        return self._locks.setdefault(collection_id, Lock())
-
     def _forget(self) -> None:
         self._cached: dict[int, _Cached] = {}
         self._sidecars: dict[int, Sidecar] = {}
 
     def _start_over(self) -> None:
         self._forget()
-        self._locks: dict[int, Lock] = {}
+        # Not one for each name: nobody would remove those of names that no collection has.
+        self._locks = [Lock() for _ in range(_LOCKS)]
         self._turns = Turns()
 
 

@@ -1,4 +1,4 @@
-"""One search: choose rows, ask both indexes within one snapshot, fuse, fetch the hits."""
+"""One search, within one snapshot: choose rows, ask both indexes, fuse, fetch the hits."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from semantic_core.database import among
 from semantic_core.database.port import Connection
-from semantic_core.database.strategies import Database, Rows, VectorSearch, Where
+from semantic_core.database.strategies import Database, Nearest, Rows, VectorSearch, Where
 from semantic_core.database.word_choice import MOST_WORDS
 from semantic_core.domain.errors import (
     DatabaseCorruptError,
@@ -32,7 +32,12 @@ from semantic_core.domain.types import (
 from semantic_core.domain.validation import check_vector, fraction, whole_number
 from semantic_core.keywords import ask, passages
 from semantic_core.store.base import FilterLike
-from semantic_core.store.collections import Collection, asked_languages
+from semantic_core.store.collections import (
+    Collection,
+    asked_languages,
+    check_name,
+    find_collection,
+)
 from semantic_core.store.reading.rank import Ranked, by_both, by_keyword, by_vector, filled
 from semantic_core.store.reading.read import choose, read_chunks, read_coverage
 from semantic_core.vector_index import Hits
@@ -129,33 +134,40 @@ def check_query(
     )
 
 
+def look(
+    connection: Connection, vectors: VectorSearch, name: str, *, by_vector: bool
+) -> tuple[Collection | None, Nearest | None]:
+    """Return a collection and, if asked, what finds its vectors.
+
+    Args:
+        connection: a snapshot in which nothing was read yet, and in which all the search reads.
+        vectors: those of the store.
+        name: of the collection.
+        by_vector: whether vectors are compared at all.
+    """
+    check_name(name)
+    if not by_vector:
+        return find_collection(connection, name), None
+    with vectors.lock(name):
+        collection = find_collection(connection, name)
+        return collection, None if collection is None else vectors.at(connection, collection)
+
+
 def search(
-    database: Database, vectors: VectorSearch, collection: Collection, query: Query
+    database: Database, connection: Connection, query: Query, nearest: Nearest | None
 ) -> SearchResults:
-    """Answer a query from one snapshot of the database."""
-    with database.snapshot() as connection:
-        rows = database.metadata.rows(connection, query.where)
-        nearest: list[tuple[int, float]] = []
-        if query.vector is not None and query.is_by_vector:
-            (found,) = vectors.nearest(
-                connection,
-                collection,
-                [query.vector],
-                limit=query.depth,
-                rows=rows,
-                exact=query.exact,
-            )
-            nearest = _pairs(found)
-        coverage = read_coverage(connection, collection.id)
-        ranked, explanation = _rank(
-            database, connection, query, nearest=nearest, rows=rows, coverage=coverage
-        )
-        chunks = read_chunks(connection, among("c.pk", [hit.pk for hit in ranked]))
-        is_blind = (
-            query.is_by_vector and not ranked and query.limit > 0 and _count(rows, coverage) > 0
-        )
-    if query.is_by_vector:
-        vectors.searched(collection)
+    """Answer a query; ``nearest`` is there if it `is_by_vector`."""
+    rows = database.metadata.rows(connection, query.where)
+    near: list[tuple[int, float]] = []
+    if query.vector is not None and nearest is not None:
+        (found,) = nearest([query.vector], limit=query.depth, rows=rows, exact=query.exact)
+        near = _pairs(found)
+    coverage = read_coverage(connection, query.where.collection_id)
+    ranked, explanation = _rank(
+        database, connection, query, nearest=near, rows=rows, coverage=coverage
+    )
+    chunks = read_chunks(connection, among("c.pk", [hit.pk for hit in ranked]))
+    is_blind = query.is_by_vector and not ranked and query.limit > 0 and _count(rows, coverage) > 0
     reasons = []
     if query.mode is not SearchMode.KEYWORD and query.vector is None:
         reasons.append(NO_QUERY_VECTOR)
@@ -171,23 +183,19 @@ def search(
 
 def search_many(
     database: Database,
-    vectors: VectorSearch,
-    collection: Collection,
+    connection: Connection,
     query: Query,
+    nearest: Nearest,
     queries: Sequence[Vector],
 ) -> list[SearchResults]:
-    """Answer one query for several vectors, by vector alone, from one snapshot."""
-    with database.snapshot() as connection:
-        rows = database.metadata.rows(connection, query.where)
-        found = vectors.nearest(
-            connection, collection, queries, limit=query.limit, rows=rows, exact=query.exact
-        )
-        hits = [by_vector(_pairs(one), [], limit=query.limit) for one in found]
-        pks = {hit.pk for one in hits for hit in one}
-        chunks = read_chunks(connection, among("c.pk", sorted(pks)))
-        coverage = read_coverage(connection, collection.id)
-        is_blind = not pks and query.limit > 0 and _count(rows, coverage) > 0
-    vectors.searched(collection)
+    """Answer one query for several vectors, by vector alone."""
+    rows = database.metadata.rows(connection, query.where)
+    found = nearest(queries, limit=query.limit, rows=rows, exact=query.exact)
+    hits = [by_vector(_pairs(one), [], limit=query.limit) for one in found]
+    pks = {hit.pk for one in hits for hit in one}
+    chunks = read_chunks(connection, among("c.pk", sorted(pks)))
+    coverage = read_coverage(connection, query.where.collection_id)
+    is_blind = not pks and query.limit > 0 and _count(rows, coverage) > 0
     degraded = _NOTHING_TO_COMPARE if is_blind else None
     return [SearchResults(_hits(one, chunks), coverage, degraded) for one in hits]
 

@@ -188,7 +188,7 @@ def test_forked_child_waits_for_no_thread_of_its_parent(store: PeeweeVectorStore
     is_held, is_forked = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with store._vectors._lock(store.collection().id):
+        with store._vectors.lock(store.collection().name):
             is_held.set()
             is_forked.wait()
 
