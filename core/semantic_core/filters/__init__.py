@@ -8,6 +8,16 @@ SQL: keys, values and patterns are bound.
 
 from semantic_core.filters.operators import Operator
 from semantic_core.filters.parsing import parse_filter
-from semantic_core.filters.tree import And, Condition, Filter, Not, Or, merged_parts
+from semantic_core.filters.tree import And, Condition, Filter, Not, Or, merged_parts, positive
 
-__all__ = ["And", "Condition", "Filter", "Not", "Operator", "Or", "merged_parts", "parse_filter"]
+__all__ = [
+    "And",
+    "Condition",
+    "Filter",
+    "Not",
+    "Operator",
+    "Or",
+    "merged_parts",
+    "parse_filter",
+    "positive",
+]

@@ -127,6 +127,15 @@ def _measure(node: _Group | Not, parts: tuple[Filter, ...]) -> None:
     object.__setattr__(node, "size", size)
 
 
+_OPPOSITES = {Operator.NE: Operator.EQ, Operator.NIN: Operator.IN}
+
+
+def positive(condition: Condition) -> Condition | Not:
+    """Return a condition as it is, or one with ``ne`` or ``nin`` as the Not of its opposite."""
+    opposite = _OPPOSITES.get(condition.operator)
+    return Not(Condition(condition.key, opposite, condition.value)) if opposite else condition
+
+
 # The operator of the list that an OR, or an AND, of these becomes.
 _LISTS = {
     Or: {Operator.EQ: Operator.IN, Operator.IN: Operator.IN},

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from semantic_core.database.strategies import Sql
-from semantic_core.filters import And, Condition, Filter, Not, Operator, merged_parts
+from semantic_core.filters import And, Condition, Filter, Not, Operator, merged_parts, positive
 
 # SQLite limits the depth of an expression to 1,000; a chain of ANDs is as deep as it is long.
 _CHAIN = 64
@@ -28,7 +28,16 @@ def compile_filter(tree: Filter, *, column: str) -> Sql:
         tree: what to match.
         column: SQL name of the column that holds the metadata as a JSON object.
     """
-    return _compile(tree, column)
+    if isinstance(tree, Condition):
+        tree = positive(tree)
+    if isinstance(tree, Condition):
+        kind, value = _look_up(tree.key, column)
+        # A test of what is not there is NULL, and so would be its opposite.
+        return _fill("coalesce({}, 0)", _TESTS[tree.operator](kind, value, tree.value))
+    if isinstance(tree, Not):
+        return _fill("NOT {}", compile_filter(tree.part, column=column))
+    word = " AND " if isinstance(tree, And) else " OR "
+    return _join(word, [compile_filter(part, column=column) for part in merged_parts(tree)])
 
 
 def register_functions(connection: sqlite3.Connection) -> None:
@@ -53,28 +62,10 @@ def _as_json(value: object) -> Sql:
     return _bound(json.dumps(value, ensure_ascii=False))
 
 
-def _compile(tree: Filter, column: str) -> Sql:
-    if isinstance(tree, Condition):
-        return _compile_condition(tree, column)
-    if isinstance(tree, Not):
-        return _fill("NOT {}", _compile(tree.part, column))
-    word = " AND " if isinstance(tree, And) else " OR "
-    return _join(word, [_compile(part, column) for part in merged_parts(tree)])
-
-
 def _join(word: str, parts: list[Sql]) -> Sql:
     if len(parts) > _CHAIN:
         parts = [_join(word, parts[i : i + _CHAIN]) for i in range(0, len(parts), _CHAIN)]
     return _fill(f"({word.join(['{}'] * len(parts))})", *parts)
-
-
-def _compile_condition(condition: Condition, column: str) -> Sql:
-    kind, value = _look_up(condition.key, column)
-    operator = _OPPOSITES.get(condition.operator, condition.operator)
-    test = _TESTS[operator](kind, value, condition.value)
-    # A test of what is not there is NULL, and so would be its opposite.
-    template = "coalesce({}, 0)" if operator is condition.operator else "NOT coalesce({}, 0)"
-    return _fill(template, test)
 
 
 def _look_up(key: str, column: str) -> tuple[Sql, Sql]:
@@ -167,7 +158,6 @@ def _lowered(test: Callable[[Sql, Sql, str], Sql]) -> Callable[[Sql, Sql, str], 
 
 
 _GLOB = {"%": "*", "_": "?", "*": "[*]", "?": "[?]", "[": "[[]"}
-_OPPOSITES = {Operator.NE: Operator.EQ, Operator.NIN: Operator.IN}
 _TESTS: dict[Operator, Callable[[Sql, Sql, Any], Sql]] = {
     Operator.EQ: _equals,
     Operator.GT: partial(_compares, sign=">"),

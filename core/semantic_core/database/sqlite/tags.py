@@ -10,7 +10,16 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from semantic_core.filters import And, Condition, Filter, Not, Operator, Or, merged_parts
+from semantic_core.filters import (
+    And,
+    Condition,
+    Filter,
+    Not,
+    Operator,
+    Or,
+    merged_parts,
+    positive,
+)
 
 # Longer text is prose rather than a label.
 LONGEST = 64
@@ -32,7 +41,6 @@ ALL_TAGS = TAGS.format("1")
 
 # In SQLite's order of types numbers come before all text, and text before all blobs.
 _BELOW_TEXT = "value < ''"
-_OPPOSITES = {Operator.NE: Operator.EQ, Operator.NIN: Operator.IN}
 _SIGNS = {Operator.GT: ">", Operator.GTE: ">=", Operator.LT: "<", Operator.LTE: "<="}
 
 
@@ -80,10 +88,9 @@ class _Rows:
 
 def _query(tree: Filter, collection_id: int) -> _Rows | None:
     if isinstance(tree, Condition):
-        opposite = _OPPOSITES.get(tree.operator)
-        if opposite is None:
-            return _look_up(tree, collection_id)
-        tree = Not(Condition(tree.key, opposite, tree.value))
+        tree = positive(tree)
+    if isinstance(tree, Condition):
+        return _look_up(tree, collection_id)
     if isinstance(tree, Not):
         rows = _query(tree.part, collection_id)
         # What is more than the filter chooses has less than it leaves for its opposite.
