@@ -751,7 +751,7 @@ _SUBMITTING = (
     Guard(
         keeps="what no budget allows keeps no others from being sent",
         function="batches._first_that_passes",
-        statement="run.too_dear.append(error)",
+        statement="run.over_budget.append(error)",
         without="raise",
     ),
     Guard(

@@ -60,7 +60,7 @@ def adopt_unknown_jobs(context: BatchContext, listing: Listing) -> None:
 
 
 def is_ours(context: BatchContext, remote: RemoteJob) -> bool:
-    """Return whether a listed job bears a name as this database gives them.
+    """Return whether a listed job has a name as this database gives them.
 
     What follows the prefix will name files here, and came from outside.
     """

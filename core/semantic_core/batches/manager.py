@@ -28,7 +28,6 @@ from semantic_core.domain.errors import (
 from semantic_core.domain.receipts import Estimate, Receipt
 from semantic_core.domain.statuses import JobStatus
 from semantic_core.domain.types import BatchJob, QueueStats, StoredChunk
-from semantic_core.domain.validation import whole_number
 from semantic_core.providers.gemini import GeminiBatchClient
 from semantic_core.providers.port import BatchProvider, Keyring
 from semantic_core.queue import jobs
@@ -135,15 +134,8 @@ class BatchManager:
             TransitionError: this process slept so long that another one took the job over; it
                 sent nothing, and the texts go with the other's jobs.
         """
-        return self._send(
-            FlushRun(
-                collection=self.collection,
-                min_size=whole_number(min_size, what="min_size"),
-                max_age=max_age,
-                force=force,
-                max_cost=max_cost,
-            )
-        )
+        run = FlushRun(self.collection, min_size, max_age=max_age, force=force, max_cost=max_cost)
+        return self._send(run)
 
     def drain_queue(self, min_size: int = 1, *, max_cost: float | None = None) -> list[str]:
         """Send jobs until nothing is left to send or the provider says enough.
@@ -160,8 +152,7 @@ class BatchManager:
             SemanticCoreError: as `flush_queue`, but for those two; jobs sent before stay. A
                 refusal that is about one model is raised after all others were sent.
         """
-        size = whole_number(min_size, what="min_size")
-        run = FlushRun(collection=self.collection, min_size=size, max_cost=max_cost)
+        run = FlushRun(self.collection, min_size, max_cost=max_cost)
         sent: list[str] = []
         try:
             while (batch_id := self._send(run)) is not None:

@@ -100,7 +100,7 @@ def _decide(job: LeasedJob, listing: Listing) -> StorageError | None:
 
 
 def take_over(job: LeasedJob, record: JobRecord, listing: Listing) -> bool:
-    """Adopt the remote job that is this one, if there is one; cancel what else bears its name."""
+    """Adopt the remote job that is this one, if there is one; cancel any other of its name."""
     found = listing.find(record.display_name, record.input_file)
     reach(FailPoint.CREATE_LISTED)
     if not found:

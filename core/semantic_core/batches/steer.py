@@ -43,7 +43,7 @@ def cancel_job(context: BatchContext, batch_id: str) -> JobStatus:
                     "finds out; cancel it then.",
                     batch_id=batch_id,
                 )
-        # The wish first: a crash after the call must not look like somebody else's cancel.
+        # Recorded first: a crash after the call must not look like somebody else's cancel.
         job.move(JobStep.SUBMITTED, JobStep.FETCHED, cancel_requested_at=context.clock.now())
         reach(FailPoint.CANCEL_INTENDED)
         context.provider.cancel(str(job.record().google_job_id))

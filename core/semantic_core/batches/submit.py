@@ -88,8 +88,8 @@ def submit_one(context: BatchContext, run: FlushRun) -> str | None:
             job.give_back()
     if refused := list(run.refused.values())[refused_before:]:
         raise refused[0]
-    if run.too_dear:
-        raise run.too_dear[0]
+    if run.over_budget:
+        raise run.over_budget[0]
     return None
 
 

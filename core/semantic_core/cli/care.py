@@ -47,7 +47,7 @@ def reindex(
     db: Db = DEFAULT_DB,
     collection: CollectionName = DEFAULT_COLLECTION,
 ) -> None:
-    """Change the languages of a collection, and index its words anew. Needs no key.
+    """Change the languages of a collection, and index its words again. Needs no key.
 
     Search goes on meanwhile. After an interrupt the same command goes on where it was.
     """
@@ -69,7 +69,7 @@ def reindex(
 def doctor(
     db: Db = DEFAULT_DB,
     fix: Annotated[
-        bool, typer.Option("--fix", help="Mend what can neither lose anything nor cost anything.")
+        bool, typer.Option("--fix", help="Fix what can neither lose nor cost anything.")
     ] = False,
     sample: Annotated[
         int,

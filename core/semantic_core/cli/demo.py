@@ -40,7 +40,6 @@ CHUNK_CHARACTERS = 500
 EMULATED = BatchConfig(
     max_requests=1000, listing_grace=2.0, lease=8.0, poll_interval=0.25, rate_limit_delay=2.0
 )
-LIVE = BatchConfig(poll_interval=30.0)
 
 QUESTIONS = ("clean up a file even if an error happens", "make my object callable like a function")
 
@@ -77,7 +76,7 @@ def demo(
         client = opened.enter_context(GeminiBatchClient.from_keyring(keyring, endpoint=endpoint))
         splitter = Splitter(max_chars=CHUNK_CHARACTERS)
         core = SemanticCore(store, keyring, embedder=embedder, splitter=splitter)
-        manager = BatchManager(keyring, store, client=client, config=LIVE if live else EMULATED)
+        manager = BatchManager(keyring, store, client=client, config=None if live else EMULATED)
 
         report = core.ingest(read_documents(documents) if documents else pydoc_topics())
         _show_saved(report)

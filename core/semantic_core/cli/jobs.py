@@ -52,7 +52,7 @@ def failed(
         say(f"   text: {shorten(chunk.text, 120) or '(blank)'}")
     if chunks:
         say(
-            "Mend the text and ingest it again, delete it, or try once more: "
+            "Fix the text and ingest it again, delete it, or try once more: "
             f"semcore retry --db {db}"
         )
     else:

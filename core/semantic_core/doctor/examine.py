@@ -29,7 +29,7 @@ def examine(manager: BatchManager, *, fix: bool = False, sample: int = 0) -> Exa
     Args:
         manager: whose database; its keyring decides whether the provider is asked.
         fix: fix what can neither lose data nor cost money: rebuild what follows from the rows,
-            use vectors that are stored, end impossible leases and pauses, remove files of nobody, adopt
+            use vectors that are stored, end impossible leases and pauses, remove leftover files, adopt
             unknown jobs. Claims that may have been sent are never released.
         sample: embed so many texts live once more, with the default key and within the monthly
             budget, and compare their vectors with those that are stored. It is paid for.

@@ -59,13 +59,13 @@ _WORDS = {
     Trouble.CONTRADICTION: "{count:,} {what}. Semcore never writes this: restore a backup, or "
     "save these chunks again, which pays for their vectors again.",
     Trouble.FULL_TEXT: "The full-text index differs from the texts, so that keyword search may "
-    "miss some. It can be built anew from them.",
+    "miss some. It can be rebuilt from them.",
     Trouble.TAGS: "{count:,} entries of the metadata index differ from the chunks, so that a "
-    "search with a filter may miss some. It can be built anew from them.",
+    "search with a filter may miss some. It can be rebuilt from them.",
     Trouble.COUNTS: "{count:,} kept counts differ from the rows, so that status shows wrong "
-    "numbers. They can be counted anew.",
+    "numbers. They can be counted again.",
     Trouble.VECTOR_INDEX: "The vector index differs from the rows for {count:,} chunks. It can be "
-    "thrown away: the next search reads the rows.",
+    "dropped: the next search reads the rows.",
     Trouble.FREE_VECTOR: "The vectors of {count:,} waiting texts are stored already, and would be "
     "paid for again. They can be used at once.",
     Trouble.STUCK_CLAIM: "{count:,} claims are held by batch jobs that have ended, so these texts "
@@ -118,7 +118,7 @@ class Finding:
         trouble: what kind of thing.
         message: what it is, of what, and what to do.
         count: of how many things.
-        is_fixable: whether mending it can neither lose anything nor cost anything.
+        is_fixable: whether fixing it can neither lose nor cost anything.
         is_fixed: whether it was fixed just now.
     """
 

@@ -1,4 +1,4 @@
-"""What the rows of a database must say, and mending what follows from other rows."""
+"""Checks of a database's rows and files, and repairs of what follows from other rows."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def _changed_texts(connection: Connection) -> int:
 
 
 def wrong_counts(database: Database, *, fix: bool, now: float) -> Iterator[Finding]:
-    """Count what should not be there, and mend what follows from other rows."""
+    """Count what should not be there, and repair what follows from other rows."""
     for trouble, look, repair in _checks(database, now):
         with database.snapshot() as connection:
             count = look(connection)
@@ -135,7 +135,7 @@ def wrong_counts(database: Database, *, fix: bool, now: float) -> Iterator[Findi
 def _checks(
     database: Database, now: float
 ) -> list[tuple[Trouble, _Look, Callable[[Connection], object] | None]]:
-    """Return each trouble with how it is counted and, where that is safe, how it is mended."""
+    """Return each trouble with how it is counted and, where that is safe, how it is repaired."""
     stored = partial(first_column, sql=_FREE)
     # Whoever still works under a lease finds it gone at the next write, and changes nothing.
     far = partial(far_leases, after=now + LONGEST_LEASE)
@@ -154,7 +154,7 @@ def _checks(
 
 
 def full_text(database: Database, *, fix: bool) -> Iterator[Finding]:
-    """Compare the full-text index with the texts; build it anew."""
+    """Compare the full-text index with the texts; rebuild it."""
     try:
         with database.transaction() as connection:
             database.keywords.check(connection)
@@ -168,7 +168,7 @@ def full_text(database: Database, *, fix: bool) -> Iterator[Finding]:
 
 
 def vector_index(store: BaseVectorStore, *, fix: bool) -> Iterator[Finding]:
-    """Compare the vectors that search uses with the rows; throw them away."""
+    """Compare the vector index with the rows; drop it."""
     if differing := store.compare_indexes():
         if fix:
             store.rebuild_indexes()

@@ -113,7 +113,7 @@ class Listing:
     """What a listing showed.
 
     Attributes:
-        jobs: every job that bears this database's prefix, or whose input file is one of ours.
+        jobs: every job whose name has this database's prefix, or whose input file is one of ours.
         taken: when it was asked for.
     """
 
@@ -123,8 +123,8 @@ class Listing:
     def find(self, display_name: str, input_file: str | None) -> list[RemoteJob]:
         """Return the jobs that are this one of ours, the one to use first.
 
-        Our name alone decides, whatever else the provider says of the job. Only where nothing
-        bears it (it was cut, dropped or changed), our input file does.
+        Our name alone decides, whatever else the provider says of the job. Only where no
+        job has it (it was cut, dropped or changed), our input file does.
         """
         found = [job for job in self.jobs if job.display_name == display_name]
         if not found and input_file is not None:

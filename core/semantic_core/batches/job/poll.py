@@ -104,7 +104,7 @@ def _stop_if_needless(job: LeasedJob, record: JobRecord) -> None:
         "brings them. It is cancelled; what the provider embedded before that may be billed.",
         job.id,
     )
-    # The wish first: a crash after the call must not look like somebody else's cancel.
+    # Recorded first: a crash after the call must not look like somebody else's cancel.
     job.move(*HOLDABLE, cancel_requested_at=record.cancel_requested_at or job.context.clock.now())
     reach(FailPoint.CANCEL_INTENDED)
     job.context.provider.cancel(str(record.google_job_id))

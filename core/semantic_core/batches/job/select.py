@@ -20,6 +20,7 @@ from semantic_core.domain.errors import (
     SemanticCoreError,
 )
 from semantic_core.domain.failpoints import FailPoint, reach
+from semantic_core.domain.validation import whole_number
 from semantic_core.queue.ceilings import QuotaKey, read_ceiling, read_enqueued, stored_bytes
 from semantic_core.queue.claims import (
     Candidate,
@@ -40,7 +41,7 @@ from semantic_core.views.wording import counted
 _log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class FlushRun:
     """What one flush, or one drain, may send, and what it tried already. Not shared by threads.
 
@@ -51,7 +52,7 @@ class FlushRun:
         force: whatever ``min_size`` says.
         max_cost: most that a job may cost, in dollars by estimate; None for no limit.
         refused: why a model cannot be used, by the space it is of: that is not tried again.
-        too_dear: what a budget did not allow, when candidates were last looked at.
+        over_budget: what a budget did not allow when candidates were last tried.
     """
 
     collection: str | None = None
@@ -60,7 +61,10 @@ class FlushRun:
     force: bool = False
     max_cost: float | None = None
     refused: dict[int, SemanticCoreError] = field(default_factory=dict)
-    too_dear: list[BudgetExceededError] = field(default_factory=list)
+    over_budget: list[BudgetExceededError] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.min_size = whole_number(self.min_size, what="min_size")
 
 
 def claim_next(context: BatchContext, run: FlushRun) -> tuple[LeasedJob, int] | None:
@@ -98,7 +102,7 @@ def claim_next(context: BatchContext, run: FlushRun) -> tuple[LeasedJob, int] | 
 def _first_that_passes(
     connection: Connection, context: BatchContext, run: FlushRun, now: float
 ) -> Waiting | None:
-    run.too_dear.clear()
+    run.over_budget.clear()
     for candidate in candidates(connection, collection=run.collection, now=now):
         if candidate.space_id in run.refused:
             continue
@@ -109,7 +113,7 @@ def _first_that_passes(
             run.refused[candidate.space_id] = error
             found = str(error)
         except BudgetExceededError as error:
-            run.too_dear.append(error)
+            run.over_budget.append(error)
             found = str(error)
         if isinstance(found, str):
             _log.info("Texts for %s are skipped: %s", candidate.spec.model, found)

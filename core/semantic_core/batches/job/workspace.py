@@ -30,7 +30,7 @@ class Workspace:
     def file(self, job_id: str, purpose: str) -> Iterator[Path]:
         """Give a path for a temporary file, which is removed at the end, and all beside it.
 
-        Whoever takes a job over removes what an earlier process left of it, which may be torn.
+        What an earlier process left of the job, which may be incomplete, is removed first.
 
         Raises:
             TransitionError: the file disappeared, since another process took the job over.
