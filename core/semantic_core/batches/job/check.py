@@ -10,7 +10,7 @@ import hashlib
 import heapq
 import logging
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -113,9 +113,7 @@ def passes_check(job: LeasedJob, path: Path, specs: Sequence[EmbeddingSpec]) -> 
         sample = _sample(job, path, spec)
         if not sample:
             continue
-        number, live = embed_again(
-            context, [text for text, _ in sample], spec=spec, job_id=job.id, before_each=job.keep
-        )
+        number, live = embed_again(context, [text for text, _ in sample], spec=spec, job=job)
         keys = [line.key for _, line in sample]
         lines = context.provider.results(path, spec)
         found = SpotCheck(texts=tuple(_compare(lines, {keys[at]: live[at] for at in live})))
@@ -133,8 +131,7 @@ def embed_again(
     texts: Sequence[str],
     *,
     spec: EmbeddingSpec,
-    job_id: str | None = None,
-    before_each: Callable[[], None] | None = None,
+    job: LeasedJob | None = None,
 ) -> tuple[int, dict[int, Vector]]:
     """Embed texts live that have a vector already; their price is recorded before it is due.
 
@@ -156,11 +153,11 @@ def embed_again(
             tokens,
             config=context.config,
             now=now,
-            is_set_aside=job_id is not None,
+            is_set_aside=job is not None,
         )
         number = record_check(
             connection,
-            job_id=job_id,
+            job_id=None if job is None else job.id,
             model=spec.model,
             texts=len(texts),
             tokens=tokens,
@@ -168,6 +165,7 @@ def embed_again(
             now=now,
         )
     found: dict[int, Vector] = {}
+    before_each = None if job is None else job.keep
     try:
         with context.provider.live(context.keyring) as embedder:
             for answered in embedder.embed_in_parts(texts, spec=spec, before_each=before_each):
