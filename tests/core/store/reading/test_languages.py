@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
-from pathlib import Path
-
 import pytest
 
-from semantic_core.domain.errors import DatabaseCorruptError, InvalidInputError
+from semantic_core.domain.errors import InvalidInputError
 from semantic_core.domain.types import Chunk
 from semantic_core.store import PeeweeVectorStore
 from support.chunks import SPEC
@@ -83,33 +79,6 @@ def test_the_index_is_in_step_after_every_kind_of_change(store: PeeweeVectorStor
     assert (_found(store, "ключ"), _found(store, "plain")) == ([], ["plain now"])
     store.delete(ids=["b", "c"])
     check_full_text(store)
-    kept = store.database.connection().execute("SELECT count(*) FROM chunk_words").fetchone()
-    assert kept == (0,)
-
-
-def test_words_of_another_version_are_noticed_and_made_anew(store: PeeweeVectorStore) -> None:
-    store.save([Chunk(text="ключи"), Chunk(text="plain")])
-    with store.database.transaction() as connection:
-        connection.execute("UPDATE chunk_words SET text = 'older'")
-        store.database.keywords.rebuild(connection)
-        store.database.keywords.check(connection)
-        connection.execute("INSERT INTO chunk_words VALUES (2, 'more', NULL)")
-        connection.execute("INSERT INTO chunks_fts (chunks_fts) VALUES ('rebuild')")
-    with (
-        pytest.raises(DatabaseCorruptError, match="Of 1 chunks"),
-        store.database.transaction() as c,
-    ):
-        store.database.keywords.check(c)
-
-
-def test_another_view_in_its_place_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "other.db"
-    PeeweeVectorStore(path).close()
-    with closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute("DROP VIEW indexed_words")
-        connection.execute("CREATE VIEW indexed_words AS SELECT pk, text, NULL AS more FROM chunks")
-    with pytest.raises(DatabaseCorruptError, match="view 'indexed_words'"):
-        PeeweeVectorStore(path)
 
 
 def test_a_collection_has_its_own_languages_and_keeps_them(

@@ -1,0 +1,115 @@
+"""What of the full-text index is PostgreSQL's alone: its limits and its statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from semantic_core.database.postgres import keywords
+from semantic_core.database.postgres.words import as_tsvector
+from semantic_core.database.strategies import Said, Where
+from semantic_core.domain.errors import DatabaseCorruptError
+from semantic_core.domain.types import Chunk
+from semantic_core.keywords import ask
+from semantic_core.store import PeeweeVectorStore
+from support.chunks import SPEC
+
+pytestmark = pytest.mark.postgres
+
+
+@pytest.fixture
+def store(postgres_url: str) -> Iterator[PeeweeVectorStore]:
+    with PeeweeVectorStore(postgres_url) as opened:
+        opened.collection(spec=SPEC)
+        yield opened
+
+
+def _found(store: PeeweeVectorStore, text: str) -> list[str]:
+    return [hit.chunk.id for hit in store.search(text=text, mode="keyword", limit=1000)]
+
+
+def test_a_text_beyond_the_limits_of_the_database_is_found_by_its_words(
+    store: PeeweeVectorStore,
+) -> None:
+    texts = {
+        "many": " ".join(f"w{number}" for number in range(80_000)),
+        "long": "a" * 5000,
+        "wide": "é" * 3000,
+        "run": "日本語" * 30_000,
+        "same": "the cat " * 100_000,
+    }
+    store.save([Chunk(id=name, text=text, vector_source=name) for name, text in texts.items()])
+    for name, text in (("many", "w1"), ("long", "a" * 5000), ("wide", "é" * 3000)):
+        assert _found(store, text) == [name]
+    assert _found(store, "日本語") == _found(store, "本語日本") == ["run"]
+    assert _found(store, '"the cat"') == ["same"]
+    assert _found(store, f'"{texts["many"][:300_000]}"') == ["many"]
+    assert _found(store, '"w2 w1"') == []
+
+
+def test_a_phrase_is_found_behind_the_last_place_that_is_known(store: PeeweeVectorStore) -> None:
+    store.save([Chunk(id="x", text="one " * 20_000 + "red apple pie")])
+    assert _found(store, '"red apple"') == ["x"]
+    assert _found(store, '"one red"') == []
+
+
+def test_no_phrase_goes_over_from_the_text_to_the_headings(store: PeeweeVectorStore) -> None:
+    store.save([Chunk(id="x", text="red apple", vector_source="Pie tree\n\nred apple")])
+    assert _found(store, '"pie tree"') == _found(store, '"red apple"') == ["x"]
+    assert _found(store, '"apple pie"') == []
+
+
+def test_each_word_has_its_places_and_its_weight() -> None:
+    said = Said(1, "Running getName runs", "Head\n\nRunning getName runs", ("en",))
+    assert as_tsvector(said) == ("'run':1 'getnam':2 'run':3 'get':5C 'name':6C 'head':7C", 6)
+
+
+def test_frequent_words_are_taken_from_the_statistics(
+    store: PeeweeVectorStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keywords, "COUNTED", 20)
+    store.save([Chunk(text=f"common word{n % 50}" + " rare" * (n == 7)) for n in range(200)])
+    asked = "common word7 rare nowhere"
+    before = store.search(text=asked, mode="keyword").explanation
+    with store.database.transaction() as connection:
+        connection.execute("ANALYZE fulltext")
+        # What is not counted any more is not noticed either.
+        connection.execute("UPDATE fulltext SET words = ts_delete(words, 'common')")
+    after = store.search(text=asked, mode="keyword").explanation
+    assert before == after
+    assert (after.ranked, after.too_common) == (("rare", "word7"), ("common",))
+    assert after.unknown == ("nowhere",)
+
+
+def test_with_enough_rows_of_rare_words_others_are_not_ranked(
+    store: PeeweeVectorStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.save([Chunk(id=str(n), text=("rare " * (n < 4)) + f"often t{n}") for n in range(10)])
+    store.save([Chunk(text=f"other t{n}") for n in range(60)])
+    monkeypatch.setattr(keywords, "_CANDIDATES", 4)
+    with store.database.snapshot() as connection:
+        rows = store.database.metadata.rows(connection, Where(collection_id=1))
+        counted, returned = rows.scopes(70, by_vector=False)
+        found = store.database.keywords.search(
+            connection, ask("often rare"), counted=counted, returned=returned
+        )
+        assert found is not None
+        assert sorted(found.best(4)) == [1, 2, 3, 4]
+        assert sorted(found.best(5))[:4] == [1, 2, 3, 4]
+        assert len(found.best(50)) == 10
+
+
+def test_words_of_another_version_are_noticed_and_made_anew(store: PeeweeVectorStore) -> None:
+    store.save([Chunk(text="ключи"), Chunk(text="plain")])
+    with store.database.transaction() as connection:
+        connection.execute("UPDATE fulltext SET words = 'older' WHERE chunk_pk = 1")
+    with (
+        pytest.raises(DatabaseCorruptError, match="Of 1 chunks"),
+        store.database.transaction() as connection,
+    ):
+        store.database.keywords.check(connection)
+    with store.database.transaction() as connection:
+        store.database.keywords.rebuild(connection)
+        store.database.keywords.check(connection)
+    assert _found(store, "ключ plain") == _found(store, "ключ") + _found(store, "plain")
