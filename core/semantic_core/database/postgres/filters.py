@@ -13,7 +13,7 @@ from typing import Any
 
 from semantic_core.database.postgres.lower_case import lowered
 from semantic_core.database.strategies import Sql
-from semantic_core.filters import And, Condition, Filter, Not, Operator, merged_parts
+from semantic_core.filters import And, Condition, Filter, Not, Operator, merged_parts, positive
 
 # So many values are looked up in the index, one by one. Of more, a hash table is made, and every
 # row is asked.
@@ -28,7 +28,12 @@ def compile_filter(tree: Filter, *, column: str) -> Sql:
         column: SQL name of the column that holds the metadata as `metadata.TABLES` makes it.
     """
     if isinstance(tree, Condition):
-        return _compile_condition(tree, column)
+        tree = positive(tree)
+    if isinstance(tree, Condition):
+        sql, values = _TESTS[tree.operator](column, tree.key, tree.value)
+        # A test of what is not there is NULL, but where it is one of the index, which is not asked
+        # for what stands in coalesce().
+        return Sql(sql if " @> " in sql else f"coalesce({sql}, false)", values)
     if isinstance(tree, Not):
         part = compile_filter(tree.part, column=column)
         return Sql(f"NOT {part.sql}", part.values)
@@ -38,16 +43,6 @@ def compile_filter(tree: Filter, *, column: str) -> Sql:
         f"({word.join(part.sql for part in parts)})",
         tuple(value for part in parts for value in part.values),
     )
-
-
-def _compile_condition(condition: Condition, column: str) -> Sql:
-    operator = _OPPOSITES.get(condition.operator, condition.operator)
-    sql, values = _TESTS[operator](column, condition.key, condition.value)
-    # A test of what is not there is NULL, and so would be its opposite. An index is not asked for
-    # what stands in coalesce(), and what it is asked for is never NULL.
-    if " @> " not in sql:
-        sql = f"coalesce({sql}, false)"
-    return Sql(sql if operator is condition.operator else f"NOT {sql}", values)
 
 
 def _as_json(value: object) -> str:
@@ -158,7 +153,6 @@ def _object(key: str, value: str) -> str:
     return f"{{{_as_json(key)}:{value}}}"
 
 
-_OPPOSITES = {Operator.NE: Operator.EQ, Operator.NIN: Operator.IN}
 _TESTS: dict[Operator, Callable[[str, str, Any], Sql]] = {
     Operator.EQ: _equals,
     Operator.GT: partial(_compares, sign=">"),
