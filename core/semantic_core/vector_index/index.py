@@ -201,13 +201,15 @@ class VectorIndex:
                 for query in queries
             )
             return [
-                self._by_products(query[None], limit, near)[0]
+                self._by_products(query[None], limit, near, is_shared=is_shared)[0]
                 for query, near in zip(queries, best, strict=True)
             ]
         return [
             hits
             for start in range(0, len(queries), group)
-            for hits in self._by_products(queries[start : start + group], limit, rows)
+            for hits in self._by_products(
+                queries[start : start + group], limit, rows, is_shared=is_shared
+            )
         ]
 
     def vectors(self, ids: Sequence[int] | Ids) -> Floats:
@@ -246,14 +248,16 @@ class VectorIndex:
         beats_pool = 2 * (depth + count // _CODE_GAIN) < pool
         return first_pass if beats_all and beats_pool else None
 
-    def _by_products(self, queries: Floats, limit: int, rows: Rows | None) -> list[Hits]:
+    def _by_products(
+        self, queries: Floats, limit: int, rows: Rows | None, *, is_shared: bool
+    ) -> list[Hits]:
         """Search every row, or these: exact within them."""
         matrix = self.matrix
         is_few = rows is not None and len(rows) * FETCH_COST <= matrix.count
         if rows is not None and is_few:
             ranks = matrix.products_of(rows, queries)
         else:
-            ranks = matrix.products(queries)
+            ranks = matrix.products(queries, is_shared=is_shared)
         if rows is not None and not is_few:
             ranks = ranks[:, rows]
         elif rows is None and matrix.dead_count:

@@ -115,8 +115,12 @@ class Matrix:
         if self.count > max(start, base):
             yield max(start, base), self._tail[max(start - base, 0) : self.count - base]
 
-    def products(self, queries: Floats) -> Floats:
-        """Return the inner products of queries, shape (m, dimensions), with every row.
+    def products(self, queries: Floats, *, is_shared: bool = False) -> Floats:
+        """Return the inner products of queries with every row.
+
+        Args:
+            queries: shape (m, dimensions).
+            is_shared: whether other threads multiply meanwhile.
 
         Returns:
             Shape (m, count); dead rows are included.
@@ -125,7 +129,9 @@ class Matrix:
         for start, part in self.parts():
             of_part = products[:, start : start + len(part)]
             if len(queries) < _BATCHED:
-                multiply = np.matmul if part.size >= _THREADED else np.vecdot
+                # The threads of BLAS work for one of its callers at a time.
+                is_threaded = part.size >= _THREADED and not is_shared
+                multiply = np.matmul if is_threaded else np.vecdot
                 for query, out in zip(queries, of_part, strict=True):
                     multiply(part, query, out=out)
             else:

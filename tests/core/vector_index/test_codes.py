@@ -18,6 +18,7 @@ def test_a_distance_is_the_number_of_dimensions_on_other_sides_of_the_mean(dimen
     true = ((vectors > mean) != (query > mean)).sum(axis=1)
     assert codes.count == len(vectors)
     assert codes.distances(query, codes.count).tolist() == true.tolist()
+    assert codes.distances(query, codes.count, is_shared=True).tolist() == true.tolist()
 
 
 def test_base_and_tail_are_one() -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from semantic_core.vector_index import Floats, VectorIndex
+from semantic_core.vector_index import Floats, VectorIndex, matrix
 from semantic_core.vector_index.first_pass import FETCH_COST
 from support.nearest import clustered, recall
 
@@ -51,6 +51,19 @@ def test_vectors_that_codes_do_not_suit_are_searched_exactly(
     assert first_pass is not None
     assert first_pass.depth_for(10) * FETCH_COST > COUNT
     assert mean_recall(index, queries * scale) == 1.0
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_a_search_beside_others_finds_the_same(
+    vectors: Floats, queries: Floats, monkeypatch: pytest.MonkeyPatch, *, exact: bool
+) -> None:
+    monkeypatch.setattr(matrix, "_THREADED", 2**20)
+    index = index_over(vectors)
+    for query in queries[:20, None]:
+        (alone,) = index.search_many(query, 10, exact=exact)
+        (beside,) = index.search_many(query, 10, exact=exact, is_shared=True)
+        assert beside.ids.tolist() == alone.ids.tolist()
+        assert beside.scores.tolist() == alone.scores.tolist()
 
 
 def test_no_row_is_cut_off_that_equals_the_last(vectors: Floats) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,19 @@ def collection(store: PeeweeVectorStore) -> None:
 
 def _ids(results: SearchResults) -> list[str]:
     return [hit.chunk.id for hit in results]
+
+
+def test_a_search_is_one_snapshot_of_few_statements(tmp_path: Path) -> None:
+    """Threads that search hand Python's lock to each other at every statement."""
+    asked: list[str] = []
+    with PeeweeVectorStore(tmp_path / "few.db") as store:
+        store.collection(spec=SPEC)
+        store.save([Chunk(text="apple", vector=vector_of("apple"))])
+        store.search(vector=vector_of("apple"))
+        store.database.connection().set_trace_callback(asked.append)
+        store.search(vector=vector_of("apple"))
+        store.database.connection().set_trace_callback(None)
+    assert [sql.split()[0] for sql in asked] == ["BEGIN", *["SELECT"] * 4, "COMMIT"]
 
 
 # --- by keyword ----------------------------------------------------------------------------

@@ -30,6 +30,17 @@ def test_no_more_are_let_in_than_there_are_turns() -> None:
     assert max(most) == 2
 
 
+def test_turns_are_shared_while_a_second_thread_has_one() -> None:
+    turns = Turns(3)
+    seen = [turns.are_shared]
+    with turns.one():
+        seen.append(turns.are_shared)
+        with turns.one():
+            seen.append(turns.are_shared)
+        seen.append(turns.are_shared)
+    assert seen == [False, False, True, False]
+
+
 def test_a_search_that_fails_gives_its_turn_back() -> None:
     turns = Turns(1)
     for _ in range(3):
