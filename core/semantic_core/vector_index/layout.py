@@ -150,11 +150,11 @@ class Header(NamedTuple):
         """Return where the parts of the file are."""
         coded = self.depth > 0
         ids = HEADER_SIZE
-        mean = _aligned(ids + 8 * self.rows, _ALIGNMENT)
-        codes = _aligned(mean + 4 * self.dimensions * coded, _ALIGNMENT)
+        mean = _aligned(ids + 8 * self.rows)
+        codes = _aligned(mean + 4 * self.dimensions * coded)
         words = word_count(self.dimensions) * self.rows * coded
-        vectors = _aligned(codes + 8 * words, _ALIGNMENT)
-        size = _aligned(vectors + 4 * self.dimensions * self.rows, _ALIGNMENT)
+        vectors = _aligned(codes + 8 * words)
+        size = _aligned(vectors + 4 * self.dimensions * self.rows)
         return Sections(ids, mean, codes, vectors, size)
 
     def digest(self, content: mmap.mmap) -> bytes:
@@ -190,8 +190,8 @@ class Header(NamedTuple):
 _PACKED = struct.Struct("<8sI16sq32sQQqqQ")
 
 
-def _aligned(offset: int, alignment: int) -> int:
-    return -(-offset // alignment) * alignment
+def _aligned(offset: int) -> int:
+    return -(-offset // _ALIGNMENT) * _ALIGNMENT
 
 
 def _digests(segments: Sequence[Words]) -> list[bytes]:

@@ -69,11 +69,6 @@ class Matrix:
         return self.count - self.dead_count
 
     @property
-    def base_count(self) -> int:
-        """Rows of the base, dead ones included."""
-        return len(self._base)
-
-    @property
     def ids(self) -> Ids:
         """The id of every row; a dead row keeps the one it had."""
         return self._ids[: self.count]

@@ -21,10 +21,12 @@ class TaggedMetadata:
 
     def remove(self, connection: Connection, pks: Sequence[int]) -> None:
         """Take rows out; must come before their metadata change or go."""
+        rows = among("c.pk", pks)
+        tags = connection.execute(TAGS.format(rows.sql), rows.values).fetchall()
         # One by one: as one statement SQLite would read every tag of the collection.
         connection.executemany(
             "DELETE FROM tags WHERE collection_id = ? AND key = ? AND value = ? AND chunk_pk = ?",
-            _tags_of(connection, pks),
+            tags,
         )
 
     def add(self, connection: Connection, pks: Sequence[int]) -> None:
@@ -68,11 +70,6 @@ class TaggedMetadata:
         connection.execute(f"INSERT INTO tags {ALL_TAGS} ORDER BY 1, 2, 3, 4")
 
 
-def _tags_of(connection: Connection, pks: Sequence[int]) -> list[tuple[object, ...]]:
-    rows = among("c.pk", pks)
-    return connection.execute(TAGS.format(rows.sql), rows.values).fetchall()
-
-
 class ChosenRows:
     """The chunks that one search may return; see `semantic_core.database.strategies.Rows`.
 
@@ -108,22 +105,18 @@ class ChosenRows:
 
     def scopes(self, total: int, *, by_vector: bool) -> tuple[Scope, Scope]:
         """Return among which rows words are counted, and among which they are looked for."""
-        tags = self._tags
-        if self._where.is_all or self._where.is_named or self._is_exact:
+        # Tags that list rows, instead of leaving rows out of all.
+        tags = None if self._tags is None or self._tags.is_rest else self._tags
+        if self._where.is_all or self._where.is_named or (tags is not None and tags.is_exact):
             asked = self._scope(self.chosen, total)
             return asked, asked
-        if tags is not None and not tags.is_rest:
+        if tags is not None:
             asked = self._scope(self._keys(tags.sql, tags.values), total)
         else:
             asked = self._scope(None, total)
         if by_vector:
             return asked, self._scope(self.chosen, total)
         return asked, Scope(total=asked.total, keys=asked.keys, condition=self._condition)
-
-    @property
-    def _is_exact(self) -> bool:
-        """Whether tags alone list the rows."""
-        return self._tags is not None and self._tags.is_exact and not self._tags.is_rest
 
     def _scope(self, keys: Ids | None, total: int) -> Scope:
         """Return rows as the full-text index, which is one for all collections, is asked."""

@@ -7,6 +7,7 @@ on mapped and brought up to date; whatever is wrong with the saved one, the rows
 from __future__ import annotations
 
 import contextlib
+import glob
 import logging
 import os
 import weakref
@@ -98,7 +99,28 @@ class MappedVectors:
         dimensions = collection.spec.dimensions
         if dimensions is None:
             return None
-        return self._bring_up(connection, collection, dimensions).index
+        # Each a lookup of its own: max() and min() in one SELECT would read every row of the table.
+        newest, oldest, mark = connection.execute(
+            "SELECT coalesce((SELECT max(seq) FROM changes), 0), "
+            "coalesce((SELECT min(seq) FROM changes), 1), "
+            "(SELECT mark FROM changes ORDER BY seq DESC LIMIT 1)"
+        ).fetchone()
+        now = Moment(newest, mark if isinstance(mark, int) else 0)
+        cached = self._cached.get(collection.id)
+        # A gap means that changes were forgotten before they were seen here.
+        if cached is None or cached.moment.seq < oldest - 1:
+            # Kept only when it is whole: an error while loading must not leave half of it.
+            cached = self._open(connection, collection, dimensions, oldest, now) or _Cached(
+                collection, _read_all(connection, collection.id, dimensions), now, None
+            )
+            self._cached[collection.id] = cached
+        elif cached.moment.seq < newest:
+            # Published only when it is whole, as above.
+            index = cached.index.branch()
+            _catch_up(connection, collection.id, index, cached.moment.seq)
+            cached = replace(cached, index=index, moment=now)
+            self._cached[collection.id] = cached
+        return cached.index
 
     def turn(self) -> AbstractContextManager[None]:
         """Wait for a turn to search."""
@@ -175,7 +197,7 @@ class MappedVectors:
     def forget_deleted(self) -> None:
         """Remove all saved indexes of the database: vectors in them must not outlive a purge."""
         path = self._database.path
-        for file in path.parent.glob(f"{_escaped(path.name)}.vectors-*"):
+        for file in path.parent.glob(f"{glob.escape(path.name)}.vectors-*"):
             file.unlink(missing_ok=True)
         for collection_id, cached in list(self._cached.items()):
             with self.lock(cached.collection.name):
@@ -193,32 +215,6 @@ class MappedVectors:
         self._forget()
 
     # --- inside ----------------------------------------------------------------------------
-
-    def _bring_up(
-        self, connection: Connection, collection: SearchedCollection, dimensions: int
-    ) -> _Cached:
-        # Each a lookup of its own: max() and min() in one SELECT would read every row of the table.
-        newest, oldest, mark = connection.execute(
-            "SELECT coalesce((SELECT max(seq) FROM changes), 0), "
-            "coalesce((SELECT min(seq) FROM changes), 1), "
-            "(SELECT mark FROM changes ORDER BY seq DESC LIMIT 1)"
-        ).fetchone()
-        now = Moment(newest, mark if isinstance(mark, int) else 0)
-        cached = self._cached.get(collection.id)
-        # A gap means that changes were forgotten before they were seen here.
-        if cached is None or cached.moment.seq < oldest - 1:
-            # Kept only when it is whole: an error while loading must not leave half of it.
-            cached = self._open(connection, collection, dimensions, oldest, now) or _Cached(
-                collection, _read_all(connection, collection.id, dimensions), now, None
-            )
-            self._cached[collection.id] = cached
-        elif cached.moment.seq < newest:
-            # Published only when it is whole, as above.
-            index = cached.index.branch()
-            _catch_up(connection, collection.id, index, cached.moment.seq)
-            cached = replace(cached, index=index, moment=now)
-            self._cached[collection.id] = cached
-        return cached
 
     def _open(
         self,
@@ -329,11 +325,6 @@ def _start_over_after_fork() -> None:
 
 
 os.register_at_fork(after_in_child=_start_over_after_fork)
-
-
-def _escaped(name: str) -> str:
-    """Return a file's name as a pattern that only it matches."""
-    return "".join(f"[{character}]" if character in "*?[" else character for character in name)
 
 
 def _mark_at(connection: Connection, seq: int) -> int | None:

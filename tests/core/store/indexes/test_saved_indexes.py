@@ -94,7 +94,7 @@ def truth(store: PeeweeVectorStore, number: int = 5, limit: int = 10) -> list[st
 
 def is_mapped(store: PeeweeVectorStore) -> bool:
     (cached,) = store._vectors._cached.values()
-    return cached.index.matrix.base_count > 0
+    return len(cached.index.matrix._base) > 0
 
 
 def check(path: Path) -> None:
@@ -207,7 +207,7 @@ def test_two_processes_share_the_file(path: Path, sidecar: Path, python: Python)
         def found():
             hits = store.search(vector=query, mode="vector", limit=3)
             (cached,) = store._vectors._cached.values()
-            return f"{{cached.index.matrix.base_count > 0}} {{[hit.chunk.id for hit in hits]}}"
+            return f"{{len(cached.index.matrix._base) > 0}} {{[hit.chunk.id for hit in hits]}}"
 
         say(found())
         while hear():
