@@ -21,7 +21,7 @@ from llama_index.core.vector_stores.types import (
 
 from llamaindex_semcore.filters import to_filter
 from llamaindex_semcore.nodes import FOREIGN_EMBEDDER_HINT, all_fit, to_chunk, to_node
-from llamaindex_semcore.persist import pointer_path, read_pointer, write_pointer
+from llamaindex_semcore.persist import read_pointer, write_pointer
 from llamaindex_semcore.queries import PendingRule, QueryOptions, QueryRun
 from llamaindex_semcore.vectors import restore
 from semantic_core import (
@@ -233,7 +233,7 @@ class SemcoreVectorStore(BasePydanticVectorStore):
         """Delete the nodes of a document.
 
         Args:
-            ref_doc_id: the id of the document; an unknown one is no error.
+            ref_doc_id: the id of the document; an unknown one is not an error.
             delete_kwargs: nothing is read of them.
         """
         self._client.delete(document_ids=[ref_doc_id], collection=self.collection)
@@ -380,7 +380,8 @@ class SemcoreVectorStore(BasePydanticVectorStore):
         fs: fsspec.AbstractFileSystem | None = None,
     ) -> Self:
         """Open the store that ``StorageContext.persist(persist_dir)`` was called with."""
-        return cls.from_persist_path(pointer_path(persist_dir, namespace), fs=fs)
+        # As StorageContext names its files.
+        return cls.from_persist_path(f"{persist_dir}/{namespace}__{DEFAULT_PERSIST_FNAME}", fs=fs)
 
     # --- inside ------------------------------------------------------------------------------
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
-from llama_index.core.vector_stores.types import DEFAULT_PERSIST_FNAME
 
 from semantic_core import InvalidInputError
 
@@ -21,11 +20,6 @@ _SQLITE = b"SQLite format 3\x00"
 
 # SimpleVectorStore reads any JSON object as an empty store. This makes it fail.
 _NOT_A_SIMPLE_STORE = {"embedding_dict": "in a database: load it with SemcoreVectorStore"}
-
-
-def pointer_path(folder: str, namespace: str) -> str:
-    """Return the path of a store's pointer, named as `StorageContext` names its files."""
-    return f"{folder}/{namespace}__{DEFAULT_PERSIST_FNAME}"
 
 
 def write_pointer(

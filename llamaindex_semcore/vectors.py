@@ -28,7 +28,7 @@ class DeferredVectorError(ConfigurationError):
         """Return the error for a query that could not be embedded."""
         return cls(
             "The query has no vector. SemcoreVectorStore answers such a query by keyword; nothing "
-            "else can compute with it. Mend the cause, or let "
+            "else can compute with it. Remove the cause, or let "
             f'DeferredEmbedding(on_query_error="raise") say it at once. The cause: {problem}'
         )
 
@@ -37,7 +37,7 @@ class NoVector(list[float]):
     """An empty list that no one computes with by mistake: neither Python nor numpy.
 
     It is empty, false, and equal to ``[]``, and pydantic writes it as ``[]``. Whoever goes through
-    it computes, or sends it somewhere: a mean or a cosine of empty lists would be NaN, in silence.
+    it computes, or sends it somewhere: a mean or a cosine of empty lists would silently be NaN.
 
     Attributes:
         problem: why there is no vector, or None: it comes later.
@@ -59,7 +59,7 @@ class NoVector(list[float]):
     __rmul__ = _refuse
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Else a copy would iterate.
+        # Without this, a copy would iterate.
         return type(self), (), self.__dict__
 
 

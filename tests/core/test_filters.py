@@ -464,7 +464,7 @@ def test_a_tree_passes_through_and_stays_a_value() -> None:
         ({"$and": {"a": 1}}, r"\$and takes a list"),
         ({"$or": [1]}, "not a int"),
         ({"$not": True}, r"\$not takes a list"),
-        ({1: "a"}, "key 1 is no string"),
+        ({1: "a"}, "key 1 is not a string"),
         ([("a", 1)], "not a list"),
         ("a = 1", "not a str"),
         ({"a": None}, r"None, which nothing equals.*\$exists"),

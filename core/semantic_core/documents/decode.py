@@ -82,7 +82,7 @@ def decode(data: bytes, *, name: str, is_html: bool = False) -> str:
     was recoded.
 
     Raises:
-        UnreadableFileError: it is no text, or nobody can tell in which encoding.
+        UnreadableFileError: it is not text, or nobody can tell in which encoding.
         MissingExtraError: it is not UTF-8, and the ``documents`` extra is not installed.
     """
     for encoding in _candidates(data, is_html=is_html):

@@ -39,7 +39,7 @@ def take_front_matter(text: str, *, what: str) -> tuple[dict[str, Any], str]:
         if not _KEY.match(block):
             return {}, text
         raise InvalidMetadataError(
-            f"The front matter of {what} cannot be read: {error}. Mend it, or put an empty line "
+            f"The front matter of {what} cannot be read: {error}. Correct it, or put an empty line "
             "above it if it is text. Nothing of the document was saved."
         ) from error
     return (values, text[found.end() :]) if isinstance(values, dict) else ({}, text)

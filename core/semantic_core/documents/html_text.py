@@ -33,7 +33,7 @@ _TICKS = re.compile("`+")
 def html_to_markdown(html: str) -> str:
     """Return headings as Markdown headings, preformatted text fenced, scripts and styles gone.
 
-    Any input gives a text: what is no proper HTML is taken as browsers take it. What only looks
+    Any input gives a text: what is not proper HTML is taken as browsers take it. What only looks
     like a heading, an item or code of Markdown's is escaped; emphasis and the like are not, since
     nothing here reads them. The ``alt`` text of an image takes its place.
     """

@@ -61,33 +61,30 @@ class Ingestion:
 
     def run(self, documents: Iterable[Any], tell: Callable[[IngestReport], None]) -> IngestReport:
         """Ingest everything; ``tell`` is given the report so far after each page."""
-        with self._naming:
-            return self._run(documents, tell)
-
-    def _run(self, documents: Iterable[Any], tell: Callable[[IngestReport], None]) -> IngestReport:
         started, began_at = time.perf_counter(), self._store.clock.now()
-        page: list[tuple[int, SplitDocument]] = []
-        size = 0
-        for position, item in enumerate(documents):
-            try:
-                entry = self._split(item, position)
-            except InvalidInputError as error:
-                self._reject(position, item, error)
-                continue
-            if page and size + len(entry.chunks) > PAGE:
+        with self._naming:
+            page: list[tuple[int, SplitDocument]] = []
+            size = 0
+            for position, item in enumerate(documents):
+                try:
+                    entry = self._split(item, position)
+                except InvalidInputError as error:
+                    self._reject(position, item, error)
+                    continue
+                if page and size + len(entry.chunks) > PAGE:
+                    self._save(page)
+                    tell(self._report_after(started))
+                    page, size = [], 0
+                page.append((position, entry))
+                size += len(entry.chunks)
+            if page:
                 self._save(page)
-                tell(self._report_after(started))
-                page, size = [], 0
-            page.append((position, entry))
-            size += len(entry.chunks)
-        if page:
-            self._save(page)
-        if self._replace_sources:
-            # Last of all: if the call ends earlier, nothing that was saved before is removed.
-            self._remove_replaced(began_at)
-        report = self._report_after(started)
-        tell(report)
-        return report
+            if self._replace_sources:
+                # Last of all: if the call ends earlier, nothing that was saved before is removed.
+                self._remove_replaced(began_at)
+            report = self._report_after(started)
+            tell(report)
+            return report
 
     def _report_after(self, started: float) -> IngestReport:
         return replace(self._report, seconds=time.perf_counter() - started)

@@ -173,7 +173,7 @@ def _read(path: Path) -> bytes:
     found = path.stat()
     # Reading a pipe or a device would wait forever.
     if not stat.S_ISREG(found.st_mode):
-        raise UnreadableFileError(f"{_printable(path)} is no regular file. Leave it out.")
+        raise UnreadableFileError(f"{_printable(path)} is not a regular file. Leave it out.")
     if found.st_size > MOST_BYTES:
         raise UnreadableFileError(
             f"{_printable(path)} has {found.st_size:,} bytes, more than {MOST_BYTES:,}. Split it "

@@ -64,7 +64,7 @@ def dump_metadata(metadata: Mapping[str, Any], *, what: str = "the metadata") ->
     """Return metadata as JSON text that `load_metadata` turns back into equal values.
 
     Raises:
-        InvalidMetadataError: it is not plain JSON (a tuple, a NaN, a key that is no string),
+        InvalidMetadataError: it is not plain JSON (a tuple, a NaN, a key that is not a string),
             too deep or too large.
     """
     if not isinstance(metadata, dict):
@@ -123,7 +123,7 @@ def _check_items(values: dict[Any, Any] | list[Any], path: str, what: str, level
     for key, inner in values.items():
         if not isinstance(key, str):
             raise InvalidMetadataError(
-                f"{path} has the key {key!r}, which is no string. Use str({key!r}). "
+                f"{path} has the key {key!r}, which is not a string. Use str({key!r}). "
                 "Nothing was saved."
             )
         check_text(key, what=f"a key of {path}", kind=InvalidMetadataError)

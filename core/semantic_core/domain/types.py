@@ -145,7 +145,6 @@ class SearchResult:
             the sum of weighted reciprocal ranks. A keyword hit has no cosine: it gets the
             score of the hit above it, or 1 where there is none, so that no threshold drops it.
         match: what it was found by.
-        stale: found by the vector of an older text of this chunk.
     """
 
     chunk: StoredChunk

@@ -35,7 +35,7 @@ def whole_number(value: object, *, what: str = "limit", least: int = 0) -> int:
     """Return a number of things, of whatever type that counts (int, numpy's, an enum's).
 
     Raises:
-        InvalidInputError: it is no whole number, negative, or more than 64 bits hold.
+        InvalidInputError: it is not a whole number, is negative, or more than 64 bits hold.
     """
     try:
         number = None if isinstance(value, bool) else operator.index(value)  # type: ignore[arg-type]  # what has none raises
@@ -92,7 +92,7 @@ def _real(value: object) -> float:
     if isinstance(value, bool | str | bytes):
         return math.nan
     try:
-        return float(value)  # type: ignore[arg-type]  # what is no number raises
+        return float(value)  # type: ignore[arg-type]  # what is not a number raises
     except (TypeError, ValueError, OverflowError):
         return math.nan
 
@@ -108,7 +108,7 @@ def _article(value: object) -> str:
 def check_text(text: str, *, what: str, kind: type[InvalidInputError] = InvalidTextError) -> None:
     """Check that a text can be stored and sent, or raise an error of a kind.
 
-    It cannot if it is no string, or holds a lone surrogate or a NUL.
+    It cannot if it is not a string, or holds a lone surrogate or a NUL.
     """
     if not isinstance(text, str):
         raise kind(f"{what} is a {type(text).__name__}, not a string.")
@@ -161,7 +161,7 @@ def check_vector(vector: VectorLike, *, dimensions: int | None, what: str) -> by
         what: names it in errors.
 
     Raises:
-        InvalidVectorError: it has another size, holds what is no finite float32, or is all zero.
+        InvalidVectorError: it has another size, holds what is not a finite float32, or is all zero.
     """
     values = _as_array(vector, what)
     if values.ndim != 1 or not len(values):
@@ -199,7 +199,7 @@ def _as_array(vector: VectorLike, what: str) -> npt.NDArray[Any]:
         if not all(
             kind is not bool and issubclass(kind, _NUMBERS) for kind in set(map(type, vector))
         ):
-            raise InvalidVectorError(f"The vector of {what} holds something that is no number.")
+            raise InvalidVectorError(f"The vector of {what} holds something that is not a number.")
         try:
             vector = np.asarray(vector, dtype=np.float64)
         except OverflowError as error:

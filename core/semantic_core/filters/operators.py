@@ -20,7 +20,7 @@ MOST_PATTERN = 1000
 class Operator(StrEnum):
     """The test of one metadata value. In a dict its name has a ``$`` before it.
 
-    Numbers equal numbers (1 and 1.0), a bool is no number, a number never matches a string.
+    Numbers equal numbers (1 and 1.0), a bool is not a number, a number never matches a string.
     Whole numbers in metadata beyond 64 bits compare as floats.
     """
 
@@ -56,7 +56,7 @@ def unknown_operator(name: object, key: str | None = None) -> InvalidFilterError
 def check_key(key: object) -> None:
     """Check that metadata can hold a key, or raise `InvalidFilterError`."""
     if not isinstance(key, str):
-        raise InvalidFilterError(f"The filter key {short(key)} is no string.")
+        raise InvalidFilterError(f"The filter key {short(key)} is not a string.")
     check_text(key, what=f"the filter key {short(key)}", kind=InvalidFilterError)
 
 

@@ -1,4 +1,4 @@
-"""What the providers say of their models and limits: to be had without a key or a connection."""
+"""What the providers say of their models and limits, without a key or a connection."""
 
 from __future__ import annotations
 

@@ -255,7 +255,7 @@ class BatchProvider(Protocol):
         gone counts as removed, and so does what the provider refuses to delete but lets expire.
 
         Raises:
-            InvalidInputError: a name is no remote name. Nothing was removed.
+            InvalidInputError: a name is not a remote name. Nothing was removed.
         """
 
     def is_job_id(self, value: object, /) -> bool:

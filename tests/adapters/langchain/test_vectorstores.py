@@ -518,7 +518,7 @@ REFUSED = [
     (["a", "\ud800"], {}, InvalidTextError, "surrogate"),
     (["a", None], {}, InvalidTextError, "NoneType"),
     (["a", "b"], {"metadatas": [{}, {"at": object()}]}, InvalidMetadataError, "object"),
-    (["a", "b"], {"metadatas": [{}, {1: 2}]}, InvalidMetadataError, "no string"),
+    (["a", "b"], {"metadatas": [{}, {1: 2}]}, InvalidMetadataError, "not a string"),
     (["a", "b"], {"metadatas": [{}, None]}, InvalidMetadataError, "NoneType"),
     (["a", "b"], {"metadata": [{}, {}]}, InvalidInputError, "does not know metadata"),
     ("ab", {}, InvalidInputError, "one string"),

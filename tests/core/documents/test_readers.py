@@ -99,7 +99,7 @@ def test_a_folder_that_cannot_be_listed_names_itself(folder: Path) -> None:
 
 def test_a_pipe_is_refused_instead_of_waited_for(folder: Path) -> None:
     os.mkfifo(folder / "pipe.txt")
-    with pytest.raises(UnreadableFileError, match=r"pipe\.txt is no regular file"):
+    with pytest.raises(UnreadableFileError, match=r"pipe\.txt is not a regular file"):
         _ = by_name(folder)["pipe.txt"].content
 
 

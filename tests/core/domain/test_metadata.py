@@ -112,7 +112,7 @@ def test_a_copy_may_be_changed() -> None:
         ({"a": np.int64(1)}, "is a int64"),
         ({"a": dt.datetime(2026, 1, 1, tzinfo=dt.UTC)}, "is a datetime"),
         ({"a": MappingProxyType({})}, "is a mappingproxy"),
-        ({"a": {1: "x"}}, r"has the key 1, which is no string. Use str\(1\)"),
+        ({"a": {1: "x"}}, r"has the key 1, which is not a string. Use str\(1\)"),
         ({None: 1}, "has the key None"),
         ({"a": "x\0"}, r"metadata\['a'\] has a NUL at character 1"),
         ({"a": ["\ud800"]}, r"metadata\['a'\]\[0\] has a lone surrogate"),

@@ -118,9 +118,9 @@ def _body_of(response: httpx2.Response) -> dict[str, Any]:
     try:
         answer = orjson.loads(response.content)
     except orjson.JSONDecodeError as error:
-        raise ProviderProtocolError("The provider's answer is no JSON.") from error
+        raise ProviderProtocolError("The provider's answer is not JSON.") from error
     if not isinstance(answer, dict):
-        raise ProviderProtocolError("The provider's answer is no JSON object.")
+        raise ProviderProtocolError("The provider's answer is not a JSON object.")
     return answer
 
 

@@ -1,4 +1,4 @@
-"""GeminiEmbedder: live embedding of queries, and of documents that shall not wait."""
+"""GeminiEmbedder: live embedding of queries, and of documents that cannot wait."""
 
 from __future__ import annotations
 

@@ -109,14 +109,14 @@ def way_back_to(provenance: str) -> str:
 
 def _checked(url: str) -> str:
     """Return a base URL in one spelling, or raise where the key must not be sent there."""
-    # urlsplit drops tabs and line ends in silence.
+    # urlsplit drops tabs and line ends silently.
     if any(character.isspace() or not character.isprintable() for character in url):
         raise _refusal("it holds white space")
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port
     except ValueError as error:
-        raise _refusal("it is no URL") from error
+        raise _refusal("it is not a URL") from error
     has_user = parts.username is not None or parts.password is not None
     has_path = parts.path not in ("", "/")
     is_open = parts.scheme == "http" and not _is_loopback(host)

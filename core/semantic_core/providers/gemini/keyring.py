@@ -25,7 +25,7 @@ class GoogleKeyring:
     """Holds the key for live calls and the key that batch jobs are billed to.
 
     Immutable, and masked wherever it is printed. It cannot be pickled or copied, so that no
-    key ends up in a file. A missing key is no error until something needs it.
+    key ends up in a file. A missing key is not an error until something needs it.
 
     Args:
         default_key: embeds queries, and documents of ``mode="sync"``.
@@ -33,7 +33,7 @@ class GoogleKeyring:
             separately, so it never falls back to the default key.
 
     Raises:
-        InvalidKeyError: a key is no string, is blank, or holds white space.
+        InvalidKeyError: a key is not a string, is blank, or holds white space.
     """
 
     __slots__ = ("_batch_key", "_default_key")

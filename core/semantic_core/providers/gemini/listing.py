@@ -37,7 +37,9 @@ def read_operations(read: ReadPage) -> Iterator[dict[str, Any]]:
             )
         for operation in operations:
             if not isinstance(operation, dict):
-                raise ProviderProtocolError("The job listing holds what is no JSON object.")
+                raise ProviderProtocolError(
+                    "The job listing holds something that is not a JSON object."
+                )
             yield operation
 
 

@@ -18,7 +18,7 @@ def check_remote_name(name: str, *, kind: str) -> str:
     """Return the name if it is one of that kind, or raise `InvalidInputError`."""
     if not is_remote_name(name, kind=kind):
         raise InvalidInputError(
-            f"{name!r:.80} is no remote name. Pass one of the form {kind}/..., as the provider "
+            f"{name!r:.80} is not a remote name. Pass one of the form {kind}/..., as the provider "
             "gave it."
         )
     return name

@@ -35,15 +35,17 @@ def read_operation(operation: object) -> RemoteJob:
     """Read one Operation of the Batch API; whatever may be missing in it may be missing.
 
     Raises:
-        ProviderProtocolError: it is no object, or names itself or its result file in a way that
+        ProviderProtocolError: it is not an object, or names itself or its result file in a way that
             no URL may hold.
     """
     if not isinstance(operation, dict):
-        raise ProviderProtocolError("The provider described a batch job by what is no JSON object.")
+        raise ProviderProtocolError(
+            "The provider described a batch job as something that is not a JSON object."
+        )
     name = operation.get("name")
     if not isinstance(name, str) or not is_remote_name(name, kind="batches"):
         raise ProviderProtocolError(
-            f"The provider named a batch job {name!r:.80}, which is no batches/... name."
+            f"The provider named a batch job {name!r:.80}, which is not a batches/... name."
         )
     metadata = object_in(operation, "metadata")
     raw_state = text_in(metadata, "state") or _state_without_word(operation)

@@ -134,7 +134,7 @@ def _lines(stream: BinaryIO) -> Iterator[bytes | None]:
 def _read_line(line: bytes, spec: EmbeddingSpec) -> ResultLine:
     record = _parse(line)
     if record is None:
-        return _unusable(key=None, error="the line is no JSON object")
+        return _unusable(key=None, error="the line is not a JSON object")
     key = _find_key(record)
     refusal = LineError.find(record)
     if refusal is not None:

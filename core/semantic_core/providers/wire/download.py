@@ -52,7 +52,7 @@ def download(
     Raises:
         RemoteNotFoundError: the file is gone.
         ProviderUnavailableError: it broke off or is short.
-        ProviderProtocolError: what came is no result file, or too large.
+        ProviderProtocolError: what came is not a result file, or too large.
         StorageError: the disk is full (`StorageFullError`), or refused it.
     """
     part = destination.with_name(f"{destination.name}.{secrets.token_hex(4)}.part")
