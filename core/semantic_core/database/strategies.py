@@ -19,7 +19,7 @@ from semantic_core.domain.clock import Clock
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.types import Explanation, Vector
 from semantic_core.filters import Filter
-from semantic_core.keywords import IndexedWords, Question, indexed_words
+from semantic_core.keywords import Question, Spoken
 from semantic_core.vector_index import Hits, Ids
 
 T = TypeVar("T")
@@ -40,11 +40,13 @@ class Said(NamedTuple):
     vector_source: str | None
     languages: tuple[str, ...]
 
-    def indexed(self) -> IndexedWords:
-        """Return its words, with those of what stands before the text in what is embedded."""
-        source = self.vector_source or ""
-        headings = source[: len(source) - len(self.text)] if source.endswith(self.text) else None
-        return indexed_words(self.text, headings=headings, languages=self.languages)
+    @property
+    def spoken(self) -> Spoken:
+        """What is indexed of it: its headings are what stands before the text in its source."""
+        _, text, source, languages = self
+        if source is None or not source.endswith(text):
+            return Spoken(text, None, languages)
+        return Spoken(text, source[: len(source) - len(text)] or None, languages)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

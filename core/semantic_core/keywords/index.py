@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
+from collections.abc import Sequence
 from functools import lru_cache
+from itertools import accumulate
 from typing import NamedTuple
 
 from semantic_core.keywords.folding import fold
@@ -33,21 +36,55 @@ class IndexedWords(NamedTuple):
     more: str | None = None
 
 
-def indexed_words(
-    text: str, *, headings: str | None = None, languages: tuple[str, ...] = DEFAULT_LANGUAGES
-) -> IndexedWords:
-    """Return what to index of a text.
+class Spoken(NamedTuple):
+    """A text as it is to be indexed.
 
-    Args:
+    Attributes:
         text: any text.
         headings: what it stands under.
         languages: those of words in Latin letters.
     """
-    told = [] if headings is None else [headings]
-    more = [part.word for said in (text, *told) for part in name_parts(said)]
-    more = [indexed_text(said, languages) or said for said in (*more, *told)]
-    more += [name.word for said in (text, *told) for name in signed_names(said)]
-    return IndexedWords(indexed_text(text, languages), " ".join(more) or None)
+
+    text: str
+    headings: str | None = None
+    languages: tuple[str, ...] = DEFAULT_LANGUAGES
+
+
+_AS_IT_STANDS = IndexedWords()
+
+
+def indexed_words(page: Sequence[Spoken]) -> list[IndexedWords]:
+    """Return what to index of each of several texts."""
+    words = [_AS_IT_STANDS] * len(page)
+    more = _words_of_names(page)
+    for number, (text, headings, languages) in enumerate(page):
+        form = indexed_text(text, languages)
+        others = more.get(number, [])
+        if headings is not None:
+            others.append(indexed_text(headings, languages) or headings)
+        if others or form is not None:
+            words[number] = IndexedWords(form, " ".join(others) or None)
+    return words
+
+
+def _words_of_names(page: Sequence[Spoken]) -> dict[int, list[str]]:
+    """Return the parts of names in each of several texts, by number; most have none."""
+    # Looked for in all of them at once: what a text costs by itself is more than looking.
+    told = [(number, spoken.text) for number, spoken in enumerate(page)]
+    told += [(number, one.headings) for number, one in enumerate(page) if one.headings is not None]
+    joined = "\n".join([text for _, text in told])
+    ends = list(accumulate(len(text) + 1 for _, text in told))
+    found: dict[int, list[str]] = {}
+    for part in name_parts(joined):
+        number = told[bisect_right(ends, part.start)][0]
+        found.setdefault(number, []).append(part.word)
+    for number, words in found.items():
+        text = " ".join(words)
+        found[number] = [indexed_text(text, page[number].languages) or text]
+    for name in signed_names(joined):
+        number = told[bisect_right(ends, name.start)][0]
+        found.setdefault(number, []).append(name.word)
+    return found
 
 
 def indexed_text(text: str, languages: tuple[str, ...] = DEFAULT_LANGUAGES) -> str | None:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from semantic_core.database.port import Connection
 from semantic_core.database.sets import among
 from semantic_core.database.strategies import Said
 from semantic_core.domain.pages import pages
-from semantic_core.keywords import IndexedWords, read_languages
+from semantic_core.keywords import IndexedWords, indexed_words, read_languages
 
 _AS_IT_STANDS = IndexedWords()
 
 
-def add_words(connection: Connection, rows: Iterable[Said]) -> None:
+def add_words(connection: Connection, rows: Sequence[Said]) -> None:
     """Keep the words of chunks, within a transaction."""
-    made = [(row.pk, *words) for row in rows if (words := row.indexed()) != _AS_IT_STANDS]
+    words = indexed_words([row.spoken for row in rows])
+    made = [(row.pk, *one) for row, one in zip(rows, words, strict=True) if one != _AS_IT_STANDS]
     if made:
         connection.executemany(
             "INSERT INTO chunk_words (chunk_pk, text, more) VALUES (?, ?, ?)", made
@@ -32,7 +33,7 @@ def rebuild_words(connection: Connection) -> None:
     """Make the words of all chunks anew."""
     connection.execute("DELETE FROM chunk_words")
     for page in pages(_all(connection)):
-        add_words(connection, [said for said, _, _ in page])
+        add_words(connection, [said for _, (said, *_) in page])
 
 
 def count_wrong_words(connection: Connection) -> int:
@@ -41,18 +42,17 @@ def count_wrong_words(connection: Connection) -> int:
     During a reindex they may be those of the former languages.
     """
     return sum(
-        kept != said.indexed() and (former is None or kept != former.indexed())
-        for said, former, kept in _all(connection)
+        kept not in indexed_words([said.spoken for said in ways]) for kept, ways in _all(connection)
     )
 
 
-def _all(connection: Connection) -> Iterator[tuple[Said, Said | None, IndexedWords]]:
-    """Yield what each chunk says, and in former languages, and the words that are kept of it."""
+def _all(connection: Connection) -> Iterator[tuple[IndexedWords, list[Said]]]:
+    """Yield the words that are kept of each chunk, and what it says, also in former languages."""
     for pk, text, source, languages, former, *kept in connection.execute(
         "SELECT c.pk, c.text, c.vector_source, k.languages, k.former_languages, w.text, w.more "
         "FROM chunks c JOIN collections k ON k.id = c.collection_id "
         "LEFT JOIN chunk_words w ON w.chunk_pk = c.pk"
     ):
-        said = Said(pk, text, source, read_languages(str(languages)))
-        once = None if former is None else said._replace(languages=read_languages(str(former)))
-        yield said, once, IndexedWords(*kept)
+        ways = [languages] if former is None else [languages, former]
+        said = [Said(pk, text, source, read_languages(str(way))) for way in ways]
+        yield IndexedWords(*kept), said
