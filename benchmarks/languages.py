@@ -38,11 +38,10 @@ LIMIT = 10
 FLOOR = 0.8
 
 _FONT = re.compile(r"\\f(?:\[[^]]*\]|\(..|.)|\\s[-+]?\d|\\[&,/%:|^c]|\\\n")
-_GLYPH = re.compile(r"\\(?:\((..)|\[([^]]*)\]|\*(?:\(..|\[[^]]*\]|.)|(.))")
-_GLYPHS = {"aq": "'", "cq": "’", "oq": "‘", "lq": "“", "rq": "”", "em": "—", "en": "–", "bu": "•"}
+_GLYPH = re.compile(r"\\(?:\(..|\[[^]]*\]|\*(?:\(..|\[[^]]*\]|.)|(.))")
 # Macros whose arguments are text; those of the second kind are set without spaces between.
-_SPOKEN = frozenset("B I SM SB SS Sh Ss Nm Nd Em Ar Fl Cm Li Pa Va It Xr Dq Sq Op IP TP".split())
-_JOINED = frozenset("BR RB BI IB IR RI".split())
+_SPOKEN = re.compile("[BI]|S[BMSs]|N[dm]|IP|Em|Ar|Fl|Cm|Li|Pa|Va|It|Xr|Dq|Sq|Op")
+_JOINED = re.compile("[BIR][BIR]")
 
 
 class Page(NamedTuple):
@@ -139,10 +138,10 @@ def _lines(roff: str) -> Iterator[str]:
             if macro in ("PP", "LP", "P", "Pp", "sp", "TP"):
                 yield ""
                 continue
-            if macro not in _SPOKEN | _JOINED:
+            if not (_SPOKEN.fullmatch(macro) or _JOINED.fullmatch(macro)):
                 continue
             words = re.findall(r'"([^"]*)"|(\S+)', rest)
-            rest = ("" if macro in _JOINED else " ").join(a or b for a, b in words)
+            rest = ("" if _JOINED.fullmatch(macro) else " ").join(a or b for a, b in words)
             if macro == "Nd":
                 rest = f" - {rest}"
         if text := _GLYPH.sub(_glyph, _FONT.sub("", rest)).strip():
@@ -150,10 +149,8 @@ def _lines(roff: str) -> Iterator[str]:
 
 
 def _glyph(match: re.Match[str]) -> str:
-    name = match[1] or match[2]
-    if name is not None:
-        return _GLYPHS.get(name, " ")
-    return {"e": "\\", "-": "-", "~": " ", "t": " ", '"': ""}.get(match[3] or " ", match[3] or " ")
+    character = match[1] or " "
+    return {"e": "\\", "~": " ", "t": " ", '"': ""}.get(character, character)
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ FOUND = (
     ("a camelCase name", "camelcase"),
     ("XMLHttpRequest über", "http"),
     ("error E1234", "e1234"),
+    ("error E1234", "1234"),
     ("in postgresql.conf", "postgresql.conf"),
     ("in postgresql.conf", "conf"),
     ("in C++ and C#", "c++"),

@@ -10,16 +10,21 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from core.keywords.test_folding import ANY_TEXT
-from semantic_core.keywords import Phrase, ask, indexed_words
+from semantic_core.keywords import IndexedWords, Phrase, Spoken, ask, indexed_words
 from semantic_core.keywords.scripts import characters
 from support.languages import FOUND, NOT_FOUND
 
 ENGLISH = ("en",)
 
 
+def words_of(text: str, headings: str | None = None) -> IndexedWords:
+    (words,) = indexed_words([Spoken(text, headings)])
+    return words
+
+
 def indexed(text: str, languages: tuple[str, ...] = ENGLISH, headings: str | None = None) -> str:
     """Return the words that a database has of a text, in lower case and unstemmed."""
-    words = indexed_words(text, headings=headings, languages=languages)
+    (words,) = indexed_words([Spoken(text, headings, languages)])
     own = text if words.text is None else words.text
     if own.isascii():  # English, which the database's tokenizer cuts
         own = " ".join(re.findall("[a-z0-9]+", own.lower()))
@@ -47,18 +52,18 @@ def test_a_word_that_is_not_there_is_not_found(text: str, question: str) -> None
 
 
 def test_plain_english_is_indexed_as_it_is() -> None:
-    words = indexed_words("The quick brown foxes, don't jump over snake_case 3.11.2.")
+    words = words_of("The quick brown foxes, don't jump over snake_case 3.11.2.")
     assert (words.text, words.more) == (None, None)
 
 
 def test_accented_english_is_left_to_the_tokenizer_too() -> None:
-    assert str(indexed_words("It’s a naïve plan for cafés").text) == "It s a naive plan for cafes"
+    assert str(words_of("It’s a naïve plan for cafés").text) == "It s a naive plan for cafes"
 
 
 def test_a_run_is_indexed_as_pairs_and_its_last_character() -> None:
-    assert indexed_words("东京都 x").text == "东京 京都 都 x"
+    assert words_of("东京都 x").text == "东京 京都 都 x"
     assert characters("กี่ก") == ["กี่", "ก"]
-    assert indexed_words("กี่ก").text == "กี่ก ก"
+    assert words_of("กี่ก").text == "กี่ก ก"
 
 
 def test_a_short_run_is_asked_as_a_phrase_and_a_long_one_as_its_pairs() -> None:
@@ -98,7 +103,7 @@ def test_a_text_in_double_quotes_is_one_phrase(text: str, phrase: str) -> None:
 
 
 def test_headings_are_indexed_with_less_weight() -> None:
-    words = indexed_words("text", headings="Über > Ключи")
+    words = words_of("text", "Über > Ключи")
     assert (words.text, words.more) == (None, "uber ключ")
 
 
@@ -111,8 +116,23 @@ def test_with_several_languages_a_word_has_a_form_for_each() -> None:
     assert holds(indexed("die Häuser dort", ("en", "de")), form)
 
 
+def test_each_text_of_a_page_has_its_own_words() -> None:
+    page = [
+        Spoken("plain"),
+        Spoken("a camelCase name", "of E1234"),
+        Spoken("C++"),
+        Spoken("die Häuser", None, ("de",)),
+        Spoken("plain", "Headings"),
+        Spoken("das PostgresHaus", None, ("de",)),
+    ]
+    words = indexed_words(page)
+    assert words == [indexed_words([one])[0] for one in page]
+    assert [one.more for one in words[:2]] == [None, "camel case 1234 of E1234"]
+    assert is_found("das PostgresHaus", "haus", ("de",))
+
+
 def test_a_number_without_end_is_no_name_with_parts() -> None:
-    assert indexed_words("aB" * 20).more is None
+    assert words_of("aB" * 20).more is None
 
 
 PIECES = st.lists(
@@ -176,7 +196,7 @@ def test_a_long_text_takes_linear_time(text: str) -> None:
         times = []
         for _ in range(3):
             start = time.process_time()
-            indexed_words((text * length)[:length])
+            words_of((text * length)[:length])
             ask((text * length)[:length])
             times.append(time.process_time() - start)
         return max(min(times), 0.001)

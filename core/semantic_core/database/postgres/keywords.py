@@ -13,7 +13,7 @@ from semantic_core.database.strategies import Said, Scope, Sql
 from semantic_core.database.word_choice import COUNTED, WordChoice, choose_words
 from semantic_core.domain.errors import DatabaseCorruptError
 from semantic_core.domain.pages import PAGE
-from semantic_core.keywords import Phrase, Question, Term, read_languages
+from semantic_core.keywords import Phrase, Question, Term, indexed_words, read_languages
 
 # A table of its own: a change of a chunk's state must not write its words again.
 TABLES = {
@@ -68,7 +68,7 @@ class TextVectors:
 
     def add(self, connection: Connection, rows: Sequence[Said]) -> None:
         """Put rows in, after their text was written."""
-        words = [as_tsvector(row) for row in rows]
+        words = _tsvectors(rows)
         connection.execute(
             _ADDED,
             (
@@ -95,7 +95,9 @@ class TextVectors:
         """Compare it with the texts; see `Keywords.check`."""
         wrong = 0
         for page in _all(connection):
-            now, once = ([as_tsvector(one[place])[0] for one in page] for place in (0, 1))
+            now, once = (
+                [words for words, _ in _tsvectors([one[place] for one in page])] for place in (0, 1)
+            )
             (count,) = first_column(connection, _WRONG, ([one.pk for one, _ in page], now, once))
             wrong += count
         if wrong:
@@ -108,6 +110,11 @@ class TextVectors:
         connection.execute("DELETE FROM fulltext")
         for page in _all(connection):
             self.add(connection, [said for said, _ in page])
+
+
+def _tsvectors(rows: Sequence[Said]) -> list[tuple[str, int]]:
+    indexed = indexed_words([row.spoken for row in rows])
+    return [as_tsvector(row.text, words) for row, words in zip(rows, indexed, strict=True)]
 
 
 class FoundWords:

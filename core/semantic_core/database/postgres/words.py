@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from itertools import accumulate
 
-from semantic_core.database.strategies import Said
-from semantic_core.keywords import Phrase, stem
+from semantic_core.keywords import IndexedWords, Phrase, stem
 
 # Of ASCII, letters become small, and what is neither letter nor digit a space: in UTF-8 no other
 # character has these bytes. A pattern takes three times as long.
@@ -30,16 +29,15 @@ _KEPT = 1 << 16
 _MOST_IN_PHRASE = 2_000
 
 
-def as_tsvector(said: Said) -> tuple[str, int]:
-    """Return the words of a chunk with their places, and how many they are.
+def as_tsvector(text: str, indexed: IndexedWords) -> tuple[str, int]:
+    """Return the words of a text with their places, and how many they are.
 
     Those of its headings, and the parts of its identifiers, have the label C. Their places begin
     one later, so that no phrase goes over from the text. What is beyond the last place has the
     label B, each word once, as far as there is room.
     """
-    text, more = said.indexed()
-    own = _words(said.text if text is None else text)
-    others = _words(more or "")
+    own = _words(text if indexed.text is None else indexed.text)
+    others = _words(indexed.more or "")
     placed = [f"'{word}':{place}" for place, word in enumerate(own, 1)]
     placed += [f"'{word}':{place}C" for place, word in enumerate(others, len(own) + 2)]
     if len(placed) >= _LAST_PLACE:
