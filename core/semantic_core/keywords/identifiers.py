@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
+import numpy as np
+
 # Private-use characters, which stand in no folded text: a tokenizer takes them for letters.
 _SIGNS = {"++": "\ue001", "#": "\ue002"}
 
@@ -16,16 +18,10 @@ _PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _LONGEST = 64
 _MOST_PARTS = 8
 
-# Capitals become A, other letters a, digits 0, and everything else a space: a search for two bytes
-# in that is ten times as fast as a pattern, and each text that is saved is searched.
-_KINDS = (
-    bytes(
-        ord("A" if char.isupper() else "a" if char.isalpha() else "0" if char.isdigit() else " ")
-        for char in map(chr, range(128))
-    )
-    + b" " * 128
-)
-_BORDERS = (b"aA", b"a0", b"A0")
+_NAME = re.compile("[A-Za-z0-9]+")
+
+# So many characters are looked at together that they stay in the processor's cache.
+_SLICE = 1 << 15
 
 
 class Part(NamedTuple):
@@ -38,32 +34,50 @@ class Part(NamedTuple):
 
 def name_parts(text: str) -> Iterator[Part]:
     """Yield the parts of names such as ``camelCase`` and ``E1234``, but for single characters."""
+    end = 0
+    for place in _borders(text):
+        if place < end:
+            continue
+        start = place
+        while start > end and place - start <= _LONGEST and _NAME.match(text[start - 1]):
+            start -= 1
+        name = _NAME.match(text, start)
+        if name is None:
+            continue
+        end = name.end()
+        if end - start <= _LONGEST:
+            for word, begins, ends in _parts(name[0]):
+                yield Part(word, start + begins, start + ends)
+
+
+def _borders(text: str) -> Iterator[int]:
+    """Yield where a small letter is before a capital, or a letter before a digit.
+
+    Each text that is saved is looked through, so it is done by numpy: a pattern takes ten times
+    as long.
+    """
     # "?" for what is not ASCII: as long as the text, so that places stay.
-    kinds = text.encode("ascii", "replace").translate(_KINDS)
-    seen: set[int] = set()
-    for border in _BORDERS:
-        place = kinds.find(border)
-        while place >= 0:
-            start, end = kinds.rfind(b" ", 0, place) + 1, kinds.find(b" ", place)
-            end = len(text) if end < 0 else end
-            if end - start <= _LONGEST and start not in seen:
-                seen.add(start)
-                for word, begins, ends in _parts(text[start:end]):
-                    yield Part(word, start + begins, start + ends)
-            place = kinds.find(border, end)
+    letters = np.frombuffer(text.encode("ascii", "replace"), dtype=np.uint8)
+    for start in range(0, len(text), _SLICE):
+        part = letters[start : start + _SLICE + 1]
+        # Below zero a byte goes on from 255.
+        capital, small, digit = part - 65 < 26, part - 97 < 26, part - 48 < 10
+        border = small[:-1] & capital[1:] | (small | capital)[:-1] & digit[1:]
+        yield from (np.flatnonzero(border) + start).tolist()
 
 
 def signed_names(text: str) -> Iterator[Part]:
     """Yield the names in a text that end in a sign."""
     for sign, letter in _SIGNS.items():
-        place = text.find(sign, 1)
+        # One character is looked for at ten times the speed of two.
+        place = text.find(sign[0], 1)
         while place > 0:
-            end = place + len(sign)
             name, before = text[place - 1 : place], text[max(place - 2, 0) : place - 1]
             # One letter that stands alone.
-            if name.isascii() and name.isalpha() and not before.isalnum():
-                yield Part(name.lower() + letter, place - 1, end)
-            place = text.find(sign, end)
+            is_name = name.isascii() and name.isalpha() and not before.isalnum()
+            if is_name and text.startswith(sign, place):
+                yield Part(name.lower() + letter, place - 1, place + len(sign))
+            place = text.find(sign[0], place + 1)
 
 
 @lru_cache(maxsize=1 << 14)

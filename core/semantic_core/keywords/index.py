@@ -70,19 +70,21 @@ def indexed_words(page: Sequence[Spoken]) -> list[IndexedWords]:
 def _words_of_names(page: Sequence[Spoken]) -> dict[int, list[str]]:
     """Return the parts of names in each of several texts, by number; most have none."""
     # Looked for in all of them at once: what a text costs by itself is more than looking.
-    told = [(number, spoken.text) for number, spoken in enumerate(page)]
-    told += [(number, one.headings) for number, one in enumerate(page) if one.headings is not None]
-    joined = "\n".join([text for _, text in told])
-    ends = list(accumulate(len(text) + 1 for _, text in told))
+    texts = [one.text for one in page]
+    owners = [number for number, one in enumerate(page) if one.headings is not None]
+    texts += [page[number].headings or "" for number in owners]
+    owners = [*range(len(page)), *owners]
+    joined = "\n".join(texts)
+    ends = list(accumulate([len(text) + 1 for text in texts]))
     found: dict[int, list[str]] = {}
     for part in name_parts(joined):
-        number = told[bisect_right(ends, part.start)][0]
+        number = owners[bisect_right(ends, part.start)]
         found.setdefault(number, []).append(part.word)
     for number, words in found.items():
         text = " ".join(words)
         found[number] = [indexed_text(text, page[number].languages) or text]
     for name in signed_names(joined):
-        number = told[bisect_right(ends, name.start)][0]
+        number = owners[bisect_right(ends, name.start)]
         found.setdefault(number, []).append(name.word)
     return found
 
