@@ -19,7 +19,7 @@ from semantic_core.domain.clock import Clock
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.types import Explanation, Vector
 from semantic_core.filters import Filter
-from semantic_core.keywords import Question, Spoken
+from semantic_core.keywords import Question, Said
 from semantic_core.vector_index import Hits, Ids
 
 T = TypeVar("T")
@@ -30,23 +30,6 @@ class Sql(NamedTuple):
 
     sql: str
     values: tuple[object, ...] = ()
-
-
-class Said(NamedTuple):
-    """What a chunk says: row key, text, what is embedded if that is another, and languages."""
-
-    pk: int
-    text: str
-    vector_source: str | None
-    languages: tuple[str, ...]
-
-    @property
-    def spoken(self) -> Spoken:
-        """What is indexed of it: its headings are what stands before the text in its source."""
-        _, text, source, languages = self
-        if source is None or not source.endswith(text):
-            return Spoken(text, None, languages)
-        return Spoken(text, source[: len(source) - len(text)] or None, languages)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ One form serves both sides and every database. Words in plain English are left t
 own tokenizer.
 """
 
-from semantic_core.keywords.index import IndexedWords, Spoken, indexed_words
+from semantic_core.keywords.index import IndexedWords, Said, indexed_words
 from semantic_core.keywords.passages import passages
 from semantic_core.keywords.question import Phrase, Question, Term, ask
 from semantic_core.keywords.stems import DEFAULT_LANGUAGES, check_languages, read_languages, stem
@@ -14,7 +14,7 @@ __all__ = [
     "IndexedWords",
     "Phrase",
     "Question",
-    "Spoken",
+    "Said",
     "Term",
     "ask",
     "check_languages",

@@ -36,44 +36,50 @@ class IndexedWords(NamedTuple):
     more: str | None = None
 
 
-class Spoken(NamedTuple):
-    """A text as it is to be indexed.
+class Said(NamedTuple):
+    """What a chunk says: row key, text, what is embedded if that is another, and languages."""
 
-    Attributes:
-        text: any text.
-        headings: what it stands under.
-        languages: those of words in Latin letters.
-    """
-
+    pk: int
     text: str
-    headings: str | None = None
+    vector_source: str | None = None
     languages: tuple[str, ...] = DEFAULT_LANGUAGES
+
+    @property
+    def headings(self) -> str | None:
+        """What stands before the text in what is embedded, or None."""
+        source, text = self.vector_source, self.text
+        if source is None or not source.endswith(text):
+            return None
+        return source[: len(source) - len(text)] or None
 
 
 _AS_IT_STANDS = IndexedWords()
 
 
-def indexed_words(page: Sequence[Spoken]) -> list[IndexedWords]:
-    """Return what to index of each of several texts."""
+def indexed_words(page: Sequence[Said]) -> list[IndexedWords]:
+    """Return what to index of each of several chunks."""
     words = [_AS_IT_STANDS] * len(page)
-    more = _words_of_names(page)
-    for number, (text, headings, languages) in enumerate(page):
+    headings = {
+        number: before
+        for number, said in enumerate(page)
+        if said.vector_source is not None and (before := said.headings) is not None
+    }
+    more = _words_of_names(page, headings)
+    for number, (_, text, _, languages) in enumerate(page):
         form = indexed_text(text, languages)
         others = more.get(number, [])
-        if headings is not None:
-            others.append(indexed_text(headings, languages) or headings)
+        if number in headings:
+            others.append(indexed_text(headings[number], languages) or headings[number])
         if others or form is not None:
             words[number] = IndexedWords(form, " ".join(others) or None)
     return words
 
 
-def _words_of_names(page: Sequence[Spoken]) -> dict[int, list[str]]:
-    """Return the parts of names in each of several texts, by number; most have none."""
+def _words_of_names(page: Sequence[Said], headings: dict[int, str]) -> dict[int, list[str]]:
+    """Return the parts of names in each of several chunks, by number; most have none."""
     # Looked for in all of them at once: what a text costs by itself is more than looking.
-    texts = [one.text for one in page]
-    owners = [number for number, one in enumerate(page) if one.headings is not None]
-    texts += [page[number].headings or "" for number in owners]
-    owners = [*range(len(page)), *owners]
+    texts = [said.text for said in page] + list(headings.values())
+    owners = [*range(len(page)), *headings]
     joined = "\n".join(texts)
     ends = list(accumulate([len(text) + 1 for text in texts]))
     found: dict[int, list[str]] = {}

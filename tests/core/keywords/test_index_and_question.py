@@ -10,21 +10,25 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from core.keywords.test_folding import ANY_TEXT
-from semantic_core.keywords import IndexedWords, Phrase, Spoken, ask, indexed_words
+from semantic_core.keywords import IndexedWords, Phrase, Said, ask, indexed_words
 from semantic_core.keywords.scripts import characters
 from support.languages import FOUND, NOT_FOUND
 
 ENGLISH = ("en",)
 
 
+def said(text: str, headings: str | None = None, languages: tuple[str, ...] = ENGLISH) -> Said:
+    return Said(1, text, headings and headings + text, languages)
+
+
 def words_of(text: str, headings: str | None = None) -> IndexedWords:
-    (words,) = indexed_words([Spoken(text, headings)])
+    (words,) = indexed_words([said(text, headings)])
     return words
 
 
 def indexed(text: str, languages: tuple[str, ...] = ENGLISH, headings: str | None = None) -> str:
     """Return the words that a database has of a text, in lower case and unstemmed."""
-    (words,) = indexed_words([Spoken(text, headings, languages)])
+    (words,) = indexed_words([said(text, headings, languages)])
     own = text if words.text is None else words.text
     if own.isascii():  # English, which the database's tokenizer cuts
         own = " ".join(re.findall("[a-z0-9]+", own.lower()))
@@ -118,12 +122,12 @@ def test_with_several_languages_a_word_has_a_form_for_each() -> None:
 
 def test_each_text_of_a_page_has_its_own_words() -> None:
     page = [
-        Spoken("plain"),
-        Spoken("a camelCase name", "of E1234"),
-        Spoken("C++"),
-        Spoken("die Häuser", None, ("de",)),
-        Spoken("plain", "Headings"),
-        Spoken("das PostgresHaus", None, ("de",)),
+        said("plain"),
+        said("a camelCase name", "of E1234"),
+        said("C++"),
+        said("die Häuser", None, ("de",)),
+        said("plain", "Headings"),
+        said("das PostgresHaus", None, ("de",)),
     ]
     words = indexed_words(page)
     assert words == [indexed_words([one])[0] for one in page]

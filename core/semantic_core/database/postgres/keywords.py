@@ -9,11 +9,11 @@ from math import log1p
 from semantic_core.database.port import Connection
 from semantic_core.database.postgres.words import as_tsquery, as_tsvector, lexeme
 from semantic_core.database.queries import first_column
-from semantic_core.database.strategies import Said, Scope, Sql
+from semantic_core.database.strategies import Scope, Sql
 from semantic_core.database.word_choice import COUNTED, WordChoice, choose_words
 from semantic_core.domain.errors import DatabaseCorruptError
 from semantic_core.domain.pages import PAGE
-from semantic_core.keywords import Phrase, Question, Term, indexed_words, read_languages
+from semantic_core.keywords import Phrase, Question, Said, Term, indexed_words, read_languages
 
 # A table of its own: a change of a chunk's state must not write its words again.
 TABLES = {
@@ -113,7 +113,7 @@ class TextVectors:
 
 
 def _tsvectors(rows: Sequence[Said]) -> list[tuple[str, int]]:
-    indexed = indexed_words([row.spoken for row in rows])
+    indexed = indexed_words(rows)
     return [as_tsvector(row.text, words) for row, words in zip(rows, indexed, strict=True)]
 
 

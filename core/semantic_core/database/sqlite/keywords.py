@@ -16,10 +16,10 @@ from semantic_core.database.sqlite.words import (
     rebuild_words,
     remove_words,
 )
-from semantic_core.database.strategies import Said, Scope, Sql
+from semantic_core.database.strategies import Scope, Sql
 from semantic_core.database.word_choice import WordChoice, choose_words
 from semantic_core.domain.errors import DatabaseCorruptError
-from semantic_core.keywords import Question, Term
+from semantic_core.keywords import Question, Said, Term
 from semantic_core.vector_index import Ids
 
 # Headings, and parts of identifiers, count half.

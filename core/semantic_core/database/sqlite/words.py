@@ -6,16 +6,15 @@ from collections.abc import Iterator, Sequence
 
 from semantic_core.database.port import Connection
 from semantic_core.database.sets import among
-from semantic_core.database.strategies import Said
 from semantic_core.domain.pages import pages
-from semantic_core.keywords import IndexedWords, indexed_words, read_languages
+from semantic_core.keywords import IndexedWords, Said, indexed_words, read_languages
 
 _AS_IT_STANDS = IndexedWords()
 
 
 def add_words(connection: Connection, rows: Sequence[Said]) -> None:
     """Keep the words of chunks, within a transaction."""
-    words = indexed_words([row.spoken for row in rows])
+    words = indexed_words(rows)
     made = [(row.pk, *one) for row, one in zip(rows, words, strict=True) if one != _AS_IT_STANDS]
     if made:
         connection.executemany(
@@ -41,9 +40,7 @@ def count_wrong_words(connection: Connection) -> int:
 
     During a reindex they may be those of the former languages.
     """
-    return sum(
-        kept not in indexed_words([said.spoken for said in ways]) for kept, ways in _all(connection)
-    )
+    return sum(kept not in indexed_words(ways) for kept, ways in _all(connection))
 
 
 def _all(connection: Connection) -> Iterator[tuple[IndexedWords, list[Said]]]:

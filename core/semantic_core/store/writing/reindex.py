@@ -10,8 +10,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from semantic_core.database.port import Connection
-from semantic_core.database.strategies import Database, Said
+from semantic_core.database.strategies import Database
 from semantic_core.domain.pages import PAGE
+from semantic_core.keywords import Said
 from semantic_core.store.collections import Collection, get_collection
 
 

@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 
 from semantic_core.database import LOCKED, among, insert
 from semantic_core.database.port import Connection, MustBeAloneError
-from semantic_core.database.strategies import Database, Said
+from semantic_core.database.strategies import Database
 from semantic_core.domain.errors import InvalidVectorError
 from semantic_core.domain.reports import SaveReport
 from semantic_core.domain.spec import given_vector_key
 from semantic_core.domain.statuses import EmbeddingStatus, VectorOrigin
+from semantic_core.keywords import Said
 from semantic_core.queue.changes import note_changed
 from semantic_core.queue.counts import ChunkState, count_changes
 from semantic_core.queue.items import known_too_long

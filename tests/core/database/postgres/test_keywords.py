@@ -8,10 +8,10 @@ import pytest
 
 from semantic_core.database.postgres import keywords
 from semantic_core.database.postgres.words import as_tsvector
-from semantic_core.database.strategies import Said, Where
+from semantic_core.database.strategies import Where
 from semantic_core.domain.errors import DatabaseCorruptError
 from semantic_core.domain.types import Chunk
-from semantic_core.keywords import ask
+from semantic_core.keywords import Said, ask, indexed_words
 from semantic_core.store import PeeweeVectorStore
 from support.chunks import SPEC
 
@@ -62,7 +62,10 @@ def test_no_phrase_goes_over_from_the_text_to_the_headings(store: PeeweeVectorSt
 
 def test_each_word_has_its_places_and_its_weight() -> None:
     said = Said(1, "Running getName runs", "Head\n\nRunning getName runs", ("en",))
-    assert as_tsvector(said) == ("'run':1 'getnam':2 'run':3 'get':5C 'name':6C 'head':7C", 6)
+    assert as_tsvector(said.text, *indexed_words([said])) == (
+        "'run':1 'getnam':2 'run':3 'get':5C 'name':6C 'head':7C",
+        6,
+    )
 
 
 def test_frequent_words_are_taken_from_the_statistics(
