@@ -203,10 +203,6 @@ class SemcoreVectorStore(BasePydanticVectorStore):
         whose embedding cannot be used (all zero, say, or of another size than the others'), is
         saved as FAILED with the reason and found by keyword.
 
-        Args:
-            nodes: what to add.
-            add_kwargs: nothing is read of them.
-
         Returns:
             The ids of the nodes, in order.
 
@@ -230,12 +226,7 @@ class SemcoreVectorStore(BasePydanticVectorStore):
             raise InvalidVectorError(f"{error} {FOREIGN_EMBEDDER_HINT}") from error
 
     def delete(self, ref_doc_id: str, **delete_kwargs: Any) -> None:  # noqa: ARG002  # the base's signature
-        """Delete the nodes of a document.
-
-        Args:
-            ref_doc_id: the id of the document; an unknown one is not an error.
-            delete_kwargs: nothing is read of them.
-        """
+        """Delete the nodes of a document; an unknown id is not an error."""
         self._client.delete(document_ids=[ref_doc_id], collection=self.collection)
 
     def delete_nodes(
@@ -244,12 +235,7 @@ class SemcoreVectorStore(BasePydanticVectorStore):
         filters: MetadataFilters | None = None,
         **delete_kwargs: Any,  # noqa: ARG002  # the base's signature
     ) -> None:
-        """Delete the nodes that have one of the ids and match the filters.
-
-        Args:
-            node_ids: None for any.
-            filters: None for any.
-            delete_kwargs: nothing is read of them.
+        """Delete the nodes that have one of the ids and match the filters; None is for any.
 
         Raises:
             InvalidInputError: neither is given (`clear` deletes every node).
@@ -267,9 +253,7 @@ class SemcoreVectorStore(BasePydanticVectorStore):
     ) -> list[BaseNode]:
         """Get the nodes that have one of the ids and match the filters, as they were added.
 
-        Args:
-            node_ids: None for any; unknown ids are left out.
-            filters: None for any.
+        Either may be None, for any; unknown ids are left out.
 
         Returns:
             In the order of ``node_ids``, or else the oldest first.
