@@ -95,7 +95,11 @@ class ChosenRows:
             return None
         tags, condition = self._tags, self._condition
         if tags is None:
-            return self._keys(f"SELECT c.pk FROM chunks c WHERE {condition.sql}", condition.values)
+            # Row after row, where all are of this collection: its index leads from page to page.
+            order = "NOT INDEXED" if not self._where.is_named and self._is_only else ""
+            return self._keys(
+                f"SELECT c.pk FROM chunks c {order} WHERE {condition.sql}", condition.values
+            )
         if tags.is_exact:
             return self._keys(tags.sql, tags.values)
         return self._keys(
@@ -118,15 +122,20 @@ class ChosenRows:
             return asked, self._scope(self.chosen, total)
         return asked, Scope(total=asked.total, keys=asked.keys, condition=self._condition)
 
+    @cached_property
+    def _is_only(self) -> bool:
+        """Whether no other collection has chunks."""
+        others = self._connection.execute(
+            "SELECT 1 FROM chunk_counts WHERE collection_id <> ? AND chunks > 0 LIMIT 1",
+            (self._where.collection_id,),
+        )
+        return others.fetchone() is None
+
     def _scope(self, keys: Ids | None, total: int) -> Scope:
         """Return rows as the full-text index, which is one for all collections, is asked."""
         if keys is not None:
             return Scope(total=len(keys), keys=keys)
-        others = self._connection.execute(
-            "SELECT 1 FROM chunk_counts WHERE collection_id <> ? AND chunks > 0 LIMIT 1",
-            (self._where.collection_id,),
-        ).fetchone()
-        if others is not None:
+        if not self._is_only:
             keys = self._keys(
                 "SELECT c.pk FROM chunks c WHERE c.collection_id = ?", (self._where.collection_id,)
             )
