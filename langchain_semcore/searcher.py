@@ -38,11 +38,7 @@ class Searcher:
     """Searches one collection. Raises InvalidInputError for an argument that cannot be used.
 
     A filter that is a function is asked of every document of the collection, before the search.
-
-    Args:
-        store: where the collection is.
-        collection: its name.
-        embedding: makes the vectors of queries; without one, texts are searched by keyword.
+    Without an embedding, which makes the vectors of queries, texts are searched by keyword.
     """
 
     def __init__(

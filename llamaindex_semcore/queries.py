@@ -90,12 +90,6 @@ class QueryOptions:
 class QueryRun:
     """One query of one collection.
 
-    Args:
-        store: where to look.
-        query: LlamaIndex's query.
-        collection: the name of the collection.
-        options: what came along with the query.
-
     Raises:
         InvalidInputError: the subclass says what of the query cannot be used.
     """

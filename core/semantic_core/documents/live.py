@@ -88,15 +88,10 @@ def embed_missing(
 ) -> dict[bytes, str]:
     """Embed texts that have no vector yet and are in no batch job; store the vectors.
 
-    Each answer is stored as it comes: what was paid for is in the cache, where the next try
-    finds it, whatever fails after it. A text that another live call embeds at this moment is
-    waited for, until its vector is here or that call is given up: no longer than its lease.
-
-    Args:
-        store: has a collection with this spec.
-        sources: exact texts to embed; the same one twice is embedded once.
-        spec: how to embed them.
-        embedder: makes the vectors.
+    The same text twice is embedded once. Each answer is stored as it comes: what was paid for is in
+    the cache, where the next try finds it, whatever fails after it. A text that another live call
+    embeds at this moment is waited for, until its vector is here or that call is given up: no
+    longer than its lease.
 
     Returns:
         By content hash, why a text is too long for the model: now, or when it was tried before.
@@ -132,10 +127,7 @@ def embed_missing(
 class LiveClaim:
     """Texts that this call alone embeds, until it frees them or its lease is over.
 
-    Args:
-        store: where they are claimed.
-        spec: how they are embedded.
-        lease: seconds from one request to the next, at most.
+    The lease is the longest time from one request to the next, in seconds.
     """
 
     def __init__(self, store: BaseVectorStore, *, spec: EmbeddingSpec, lease: float) -> None:

@@ -64,12 +64,7 @@ def seconds(value: object, *, what: str) -> float:
 
 
 def listed(values: Iterable[T], *, what: str, of: type[T] | None = None) -> list[T]:
-    """Return several things as a list.
-
-    Args:
-        values: the things.
-        what: names them in errors.
-        of: what each must be; None leaves that to others.
+    """Return several things as a list, each of the type ``of`` where that is given.
 
     Raises:
         InvalidInputError: it is one thing, or nothing that holds any.
