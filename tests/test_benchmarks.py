@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import shutil
@@ -78,3 +79,25 @@ def test_peers_are_asked_the_same_and_answer_right(benchmarks: Path) -> None:
         assert "error" not in row, row
         assert (row["added"], row["recall"], row["filtered_recall"]) == (300, 1.0, 1.0)
     assert "semcore" in (benchmarks / "results" / "peers.md").read_text("utf-8")
+
+
+def test_languages_reads_manual_pages(benchmarks: Path, tmp_path: Path) -> None:
+    """Of made pages: the real ones are fetched."""
+    pages = tmp_path / "pages" / "usr" / "share" / "man"
+    words = {
+        "": ("print the lines", "Prints lines to a printer."),
+        "ru": ("печатает строки", "Печатает строку за строкой."),
+        "de": ("Zeilen drucken", "Druckt jede Zeile."),
+        "ja": ("行を印刷する", "行を印刷します。"),
+        "zh_CN": ("打印行", "一行一行地打印行。"),
+    }
+    for place, (question, text) in words.items():
+        folder = pages / place / "man1"
+        folder.mkdir(parents=True)
+        roff = f'.TH x\n.SH NAME\nlp \\- {question}\n.SH "TEXT"\n.B lp\n{text * 40}\n.SH END\n'
+        (folder / "lp.1.gz").write_bytes(gzip.compress(roff.encode()))
+    _run(benchmarks, "languages", str(tmp_path / "pages"))
+    rows = json.loads((benchmarks / "results" / "languages.json").read_text("utf-8"))["rows"]
+    assert {name: row["semcore"] for name, row in rows.items()} == dict.fromkeys(
+        ("ru", "de", "ja", "zh"), 1.0
+    )
