@@ -402,6 +402,7 @@ def test_large_numbers_are_compared_as_they_are(table: Table) -> None:
     rows: list[dict[str, Any]] = [
         *({"k": value} for value in (2.0**62, 2**62, 2**62 + 1, 10**30, 1e30, 10**400, -(10**400))),
         {"k": ["2e+62", 2.0**62], "1e+16": "1e+16"},
+        *({"k": value} for value in (-(2.0**63), -(2**63))),
     ]
     assert found(table, {"k": 2**62}, *rows) == found(table, {"k": 2.0**62}, *rows) == [0, 1]
     assert found(table, {"k": {"$in": [2**62 + 1]}}, *rows) == [2]
@@ -409,6 +410,8 @@ def test_large_numbers_are_compared_as_they_are(table: Table) -> None:
     assert found(table, {"k": {"$gt": 2.0**62}}, *rows) == [2, 3, 4, 5]
     assert found(table, {"k": {"$gt": 1e308}}, *rows) == [5]
     assert found(table, {"k": {"$lt": -1e308}}, *rows) == [6]
+    assert found(table, {"k": -(2**63)}, *rows) == [8, 9]
+    assert found(table, {"k": {"$lt": -(2.0**62)}}, *rows) == [6, 8, 9]
     assert found(table, {"k": {"$all": [2**62, "2e+62"]}, "1e+16": "1e+16"}, *rows) == [7]
 
 

@@ -66,7 +66,8 @@ class Scope:
     Attributes:
         total: how many they are.
         keys: theirs, ascending; None for every row of the database.
-        condition: on ``chunks AS c``, asked of those alone that hold a word; None for no more.
+        condition: asked of those alone that hold a word, in SQL as the `Keywords` of the same
+            database take it; None for no more.
     """
 
     total: int

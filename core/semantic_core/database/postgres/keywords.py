@@ -25,8 +25,8 @@ TABLES = {
     "fulltext_statistics": "ALTER TABLE fulltext ALTER COLUMN words SET STATISTICS 1000",
 }
 
-# With so many rows that hold one of the rarest words, no others are ranked: the best are among them
-# (measured: nDCG is the same), and the time for a search does not grow with the table.
+# With so many rows that hold one of the rarest words, no others are ranked. On 62,000 real texts
+# that halves the time, with an nDCG of 0.2916 for 0.2920, and the time does not grow with the table.
 _CANDIDATES = 2_000
 
 # Of D (the text), C (headings, parts of identifiers), B and A.

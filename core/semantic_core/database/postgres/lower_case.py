@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cache
+from itertools import chain
 
 from semantic_core.database.strategies import Sql
 
 # Every letter that has two cases is below this.
 _LETTERS = range(0x20000)
 # So is what a search for the end of a word passes over, but for tags and variation selectors.
-_MARKS = (*_LETTERS, *range(0xE0000, 0xE1000))
+_TAGS = range(0xE0000, 0xE1000)
 
 _SMALL_SIGMAS = frozenset("\u03c2\u03c3")
 
@@ -18,7 +19,7 @@ _SMALL_SIGMAS = frozenset("\u03c2\u03c3")
 def lowered(text: Sql, wanted: str) -> Sql:
     """Return ``str.lower()`` of a SQL text, as far as it matters to whoever looks for ``wanted``.
 
-    Letters that ``wanted`` does not hold stay as they are; so does the number of characters.
+    Letters that ``wanted`` does not hold stay as they are: no search for it can tell.
 
     Args:
         text: the SQL text.
@@ -48,8 +49,9 @@ def _capitals() -> tuple[tuple[str, str], ...]:
 @cache
 def _last_sigma() -> str:
     """Return a pattern: after a letter with two cases, before none, marks between passed over."""
-    marks = [chr(code) for code in _MARKS if ("a" + chr(code) + "\u03a3").lower()[-1] == "\u03c2"]
-    cased = {char for char in marks if (char + "\u03a3").lower()[-1] == "\u03c2"}
+    chars = map(chr, chain(_LETTERS, _TAGS))
+    marks = [char for char in chars if f"a{char}\u03a3".lower()[-1] == "\u03c2"]
+    cased = {char for char in marks if f"{char}\u03a3".lower()[-1] == "\u03c2"}
     between = f"[{_ranges(char for char in marks if char not in cased)}]*"
     letter = f"[{_ranges(sorted(cased))}]"
     return f"(?<={letter}{between})\u03a3(?!{between}{letter})"

@@ -17,13 +17,15 @@ from semantic_core.vector_index import Ids
 _EXACT_NUMBERS = r"""CREATE FUNCTION exact_numbers(metadata text) RETURNS jsonb
     LANGUAGE sql IMMUTABLE PARALLEL SAFE SET extra_float_digits = 1 AS $$
     SELECT string_agg(CASE
-        WHEN part ~ '^-?\d+e\+|^-?\d\.\d+e\+' AND abs(part::float8) < 9223372036854775808
-            THEN part::float8::bigint::text
-        WHEN part ~ '^-?\d{19,}$' AND abs(part::numeric) < 1.797693134862315807e308
-            AND part::numeric NOT BETWEEN -9223372036854775808 AND 9223372036854775807
-            THEN part::float8::text
+        WHEN part ~ '^-?\d(\.\d+)?e\+' THEN
+            CASE WHEN part::float8 >= -9223372036854775808 AND part::float8 < 9223372036854775808
+            THEN part::float8::bigint::text ELSE part END
+        WHEN part ~ '^-?\d{19,}$' THEN
+            CASE WHEN part::numeric BETWEEN -9223372036854775808 AND 9223372036854775807
+                OR abs(part::numeric) > 1.797693134862315807e308
+            THEN part ELSE part::float8::text END
         ELSE part END, '' ORDER BY place)::jsonb
-    FROM regexp_matches(metadata, '"(?:[^"\\]|\\.)*"|[-+.\de]+|[^"-+.\de]+', 'g')
+    FROM regexp_matches(metadata, '"(?:[^"\\]|\\.)*"|[-+.\de]+|[^-"+.\de]+', 'g')
         WITH ORDINALITY AS parts(found, place), unnest(found) AS part $$"""
 
 TABLES = {
