@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -60,3 +62,17 @@ def test_whatever_word_of_a_text_is_asked_has_a_passage(
     assert bool(places) == bool(question.terms)
     ends = [0, *(place for passage in places for place in passage), len(text)]
     assert ends == sorted(ends)
+
+
+@pytest.mark.parametrize("text", ["字", "กี", "aB", "a", "a ", "E1 ", "C++ ", "\u0301", "用Python"])
+def test_a_long_text_takes_linear_time(text: str) -> None:
+    def seconds(length: int) -> float:
+        """Return the least time of three, of this process alone: others are at work, too."""
+        times = []
+        for _ in range(3):
+            start = time.process_time()
+            found((text * length)[:length], f"{text * 3} b")
+            times.append(time.process_time() - start)
+        return max(min(times), 0.001)
+
+    assert seconds(50_000) < 50 * seconds(5_000)
