@@ -89,13 +89,25 @@ except MissingServerError as error:
     assert 'pip install "semcore[emulator]"' in run(code, tmp_path).stdout
 
 
+def test_a_url_of_a_database_names_its_extra(tmp_path: Path) -> None:
+    code = """
+try:
+    PeeweeVectorStore("postgresql://127.0.0.1:1/notes")
+except MissingExtraError as error:
+    print(error)
+"""
+    said = run(code, tmp_path).stdout
+    assert said.startswith("A PostgreSQL database needs psycopg")
+    assert said.rstrip().endswith('pip install "semcore[postgres]"')
+
+
 def test_the_command_says_one_line(tmp_path: Path) -> None:
     done = run("from semantic_core.cli import main\nmain()", tmp_path, check=False)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == 'The semcore command needs typer: pip install "semcore[cli]"\n'
 
 
-def test_no_module_but_the_commands_needs_an_extra(tmp_path: Path) -> None:
+def test_no_module_but_the_commands_and_the_other_database_needs_an_extra(tmp_path: Path) -> None:
     code = """
 import importlib, pkgutil
 import batch_emulator, semantic_core
@@ -111,4 +123,5 @@ for package in (semantic_core, batch_emulator):
     needing = {line.split()[0] for line in run(code, tmp_path).stdout.splitlines()}
     server = {f"batch_emulator.{name}" for name in ("app", "background", "responses")}
     assert server < needing
-    assert all(name.startswith("semantic_core.cli.") for name in needing - server)
+    others = ("semantic_core.cli.", "semantic_core.database.postgres.")
+    assert all(name.startswith(others) for name in needing - server)
