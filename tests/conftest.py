@@ -54,6 +54,23 @@ __all__ = [  # pytest takes them from here
 ]
 
 
+# What is promised of the store, the queue and the batches is tried on each database.
+_DATABASES = ("sqlite", "postgres")
+_ON_BOTH = ("core/queue/", "core/store/", "core/batches/")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test on each database, unless its marker says why one alone has what it needs."""
+    test = metafunc.definition
+    if (
+        "database_target" in metafunc.fixturenames
+        and any(folder in test.path.as_posix() for folder in _ON_BOTH)
+        and test.get_closest_marker("sqlite_only") is None
+    ):
+        kinds = [pytest.param(kind, marks=getattr(pytest.mark, kind)) for kind in _DATABASES]
+        metafunc.parametrize("database_target", kinds, indirect=True)
+
+
 @pytest.fixture(autouse=True)
 def clean_environ(monkeypatch: pytest.MonkeyPatch) -> None:
     """No key, endpoint or database of the machine reaches a test."""
@@ -74,8 +91,8 @@ def database_path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def database_target(database_path: Path, request: pytest.FixtureRequest) -> Path | str:
-    """Where the database of the test is."""
-    if "pgtry" in os.environ:
+    """Where the database of a test is: a file, or a URL."""
+    if getattr(request, "param", _DATABASES[0]) == "postgres":
         url: str = request.getfixturevalue("postgres_url")
         return url
     return database_path

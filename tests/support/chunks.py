@@ -12,6 +12,7 @@ from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.statuses import EmbeddingStatus
 from semantic_core.domain.types import Chunk, StoredChunk, Vector
 from semantic_core.store import DEFAULT_COLLECTION, PeeweeVectorStore
+from support.rows import run_sql
 
 SPEC = EmbeddingSpec(dimensions=8)
 OTHER_SPEC = EmbeddingSpec(model="gemini-embedding-2", dimensions=8)
@@ -69,18 +70,15 @@ def served_vector(
     store: PeeweeVectorStore, chunk_id: str, collection: str = DEFAULT_COLLECTION
 ) -> Vector | None:
     """Return the vector that serves a chunk, as it is stored."""
-    row = (
-        store.database.connection()
-        .execute(
-            "SELECT e.vector FROM chunks c JOIN collections k ON k.id = c.collection_id "
-            "LEFT JOIN embeddings e ON e.key = c.vector_key WHERE c.chunk_id = ? AND k.name = ?",
-            (chunk_id, collection),
-        )
-        .fetchone()
-    )
+    row = run_sql(
+        store,
+        "SELECT e.vector FROM chunks c JOIN collections k ON k.id = c.collection_id "
+        "LEFT JOIN embeddings e ON e.key = c.vector_key WHERE c.chunk_id = ? AND k.name = ?",
+        (chunk_id, collection),
+    )[0]
     return None if row[0] is None else np.frombuffer(row[0], dtype="<f4")
 
 
 def count_vectors(store: PeeweeVectorStore) -> int:
     """Return how many vectors are stored, used or cached."""
-    return int(store.database.connection().execute("SELECT count(*) FROM embeddings").fetchone()[0])
+    return int(run_sql(store, "SELECT count(*) FROM embeddings")[0][0])

@@ -18,6 +18,7 @@ from semantic_core.queue.claims import (
 )
 from semantic_core.queue.items import Outcome, settle_items
 from semantic_core.store import PeeweeVectorStore
+from support.rows import run_sql
 
 LIMITS = ClaimLimits(requests=1000, source_bytes=10**9, tokens=10**9)
 TOKEN = "lease"
@@ -90,7 +91,8 @@ def claim_job(
 
 def carried(store: PeeweeVectorStore, job_id: str) -> list[str]:
     """Return the content hashes (hex) of a job's open items, in order."""
-    rows = store.database.connection().execute(
+    rows = run_sql(
+        store,
         "SELECT content_hash FROM batch_items i JOIN batch_jobs j ON j.pk = i.job_pk "
         "WHERE j.id = ? AND state = 'open' ORDER BY i.id",
         (job_id,),

@@ -27,6 +27,7 @@ from semantic_core.providers.facts import LIMITS
 from semantic_core.providers.gemini import Endpoint, GeminiBatchClient
 from semantic_core.providers.types import EmbeddingRequest
 from semantic_core.store import PeeweeVectorStore
+from support.rows import run_sql
 from support.world import BATCH_KEY, CONFIG, World, open_world
 
 READY, PENDING = EmbeddingStatus.READY, EmbeddingStatus.PENDING
@@ -46,6 +47,7 @@ def restored(world: World, copy: Path) -> PeeweeVectorStore:
     return PeeweeVectorStore(copy, clock=world.clock)
 
 
+@pytest.mark.sqlite_only("a backup is a copy of the file")
 def test_a_restored_backup_takes_the_results_instead_of_sending_again(world: World) -> None:
     """E14, B19"""
     world.save("one", "two")
@@ -81,6 +83,7 @@ def test_nothing_is_sent_while_a_found_job_runs(tmp_path: Path) -> None:
         assert world.creates() == 1
 
 
+@pytest.mark.sqlite_only("a backup is a copy of the file")
 def test_the_remote_files_of_a_found_job_stay(world: World) -> None:
     """They may belong to another copy of the database, which still needs them."""
     world.save("one")
@@ -111,6 +114,7 @@ def test_a_text_that_a_found_job_took_only_in_part_is_not_sent_again(tmp_path: P
         assert not world.emulator.ledger.overbilled()
 
 
+@pytest.mark.sqlite_only("a backup is a copy of the file")
 def test_a_found_job_without_usable_results_frees_the_queue(world: World) -> None:
     world.save("one", "two")
     copy = backup(world)
@@ -123,6 +127,7 @@ def test_a_found_job_without_usable_results_frees_the_queue(world: World) -> Non
         assert [job.id for job in manager.jobs()] == [sent]
 
 
+@pytest.mark.sqlite_only("a backup is a copy of the file")
 def test_lines_of_a_found_job_are_checked_like_any_other(world: World) -> None:
     world.save("one", "two")
     copy = backup(world)
@@ -131,9 +136,7 @@ def test_lines_of_a_found_job_are_checked_like_any_other(world: World) -> None:
     with restored(world, copy) as store:
         world.manager(store=store).sync_status()
         assert {chunk.status for chunk in store.chunks()} == {PENDING}
-        assert store.database.connection().execute(
-            "SELECT count(*) FROM embeddings"
-        ).fetchone() == (0,)
+        assert run_sql(store, "SELECT count(*) FROM embeddings")[0] == (0,)
 
 
 def test_a_listing_that_fails_sends_nothing(world: World) -> None:
@@ -176,6 +179,7 @@ def test_a_name_that_only_begins_like_ours_is_nobodys_job(world: World, name: st
     assert len(world.manager().jobs()) == 1
 
 
+@pytest.mark.sqlite_only("a backup is a copy of the file")
 def test_a_backup_restored_after_the_original_finished_pays_nothing_again(world: World) -> None:
     """E14: the original took its results, removed its texts, and was lost."""
     world.save("one", "two")
@@ -190,6 +194,7 @@ def test_a_backup_restored_after_the_original_finished_pays_nothing_again(world:
     assert world.creates() == 1
 
 
+@pytest.mark.sqlite_only("a backup is a copy of the file")
 def test_a_backup_with_a_job_in_flight_takes_what_the_original_took(world: World) -> None:
     """E14: its row is in the backup, its end is not."""
     world.save("one")
@@ -238,6 +243,7 @@ def test_a_job_whose_results_are_not_stored_is_never_removed(world: World) -> No
     assert world.emulator.calls(Operation.DELETE) == []
 
 
+@pytest.mark.sqlite_only("a backup is a copy of the file")
 def test_two_vectors_for_one_text_of_a_found_job_are_both_left(world: World) -> None:
     """C13"""
     world.save("one", "two")
@@ -251,6 +257,7 @@ def test_two_vectors_for_one_text_of_a_found_job_are_both_left(world: World) -> 
         assert {chunk.id: chunk.status for chunk in store.chunks()} == {"c0": PENDING, "c1": READY}
 
 
+@pytest.mark.sqlite_only("a backup is a copy of the file")
 def test_only_wanted_vectors_of_a_found_job_are_stored(world: World) -> None:
     """Nobody knows the space that the others are of."""
     world.save("one", "two")
@@ -259,8 +266,7 @@ def test_only_wanted_vectors_of_a_found_job_are_stored(world: World) -> None:
     with restored(world, copy) as store:
         store.delete(ids=["c1"])
         world.manager(store=store).sync_status()
-        connection = store.database.connection()
-        assert connection.execute("SELECT count(*) FROM embeddings").fetchone() == (1,)
+        assert run_sql(store, "SELECT count(*) FROM embeddings")[0] == (1,)
         assert {chunk.status for chunk in store.chunks()} == {READY}
 
 
@@ -275,6 +281,7 @@ def test_a_known_job_is_no_find(world: World, caplog: pytest.LogCaptureFixture) 
     assert "unknown here" not in caplog.text
 
 
+@pytest.mark.sqlite_only("a backup is a copy of the file")
 def test_a_chunk_with_a_vector_takes_none_from_a_found_job(world: World) -> None:
     world.save("one", "two")
     copy = backup(world)
@@ -284,7 +291,7 @@ def test_a_chunk_with_a_vector_takes_none_from_a_found_job(world: World) -> None
         manager = world.manager(store=store)
         manager.sync_status()
         assert manager.jobs()[0].done_count == 1
-        origins = store.database.connection().execute("SELECT origin FROM embeddings").fetchall()
+        origins = run_sql(store, "SELECT origin FROM embeddings")
         assert sorted(origins) == [("batch",), ("given",)]
 
 

@@ -23,6 +23,9 @@ from support.world import CONFIG, World
 READY, PENDING = EmbeddingStatus.READY, EmbeddingStatus.PENDING
 
 # No text in any encoding, no name, no number, no moment, no state.
+pytestmark = pytest.mark.sqlite_only("writes into the file what the tables forbid")
+
+
 VALUES = {
     "bytes": "x'ff00fe'",
     "broken text": "CAST(x'41ff42' AS TEXT)",

@@ -30,6 +30,7 @@ def test_texts_of_one_endpoints_database_are_not_sent_to_another(world: World) -
     assert world.chunk("later").batch_job_id is None
 
 
+@pytest.mark.sqlite_only("the file is opened read only")
 def test_a_read_only_database_is_never_sent_from(world: World) -> None:
     """E6: it says so before anything is uploaded, and search goes on."""
     world.save("one")

@@ -280,6 +280,7 @@ def test_a_backup_taken_while_a_flush_uploads_pays_nothing_again(
         assert world.creates() == 1
 
 
+@pytest.mark.sqlite_only("a backup is a copy of the file")
 def test_a_copy_in_place_of_the_database_is_noticed_by_a_running_manager(world: World) -> None:
     """E14: nothing that a manager remembers may keep it from looking."""
     world.save("one", "two")
@@ -298,6 +299,7 @@ def test_a_copy_in_place_of_the_database_is_noticed_by_a_running_manager(world: 
     assert world.creates() == 1
 
 
+@pytest.mark.sqlite_only("a backup is a copy of the file")
 @pytest.mark.parametrize("point", BEFORE_CREATE[:3])
 def test_what_was_never_sent_is_freed_by_one_listing(world: World, point: FailPoint) -> None:
     """A2: with the row's own key, and no other; without a listing not at all."""
@@ -332,6 +334,7 @@ def test_what_was_never_sent_is_freed_by_one_listing(world: World, point: FailPo
     assert world.creates() == 1
 
 
+@pytest.mark.sqlite_only("a backup is a copy of the file")
 def test_a_rotated_key_decides_about_what_the_old_one_left(world: World) -> None:
     """B16: it is shown a job that the old one sent, so that it is of the same project."""
     world.store.save([Chunk(id="before", text="before")])
@@ -353,6 +356,7 @@ def test_a_rotated_key_decides_about_what_the_old_one_left(world: World) -> None
     assert world.creates() == 2
 
 
+@pytest.mark.sqlite_only("a backup is a copy of the file")
 def test_a_job_is_not_cancelled_as_unsent_before_its_name_was_looked_for(world: World) -> None:
     """E14"""
     world.save("one")
@@ -365,6 +369,7 @@ def test_a_job_is_not_cancelled_as_unsent_before_its_name_was_looked_for(world: 
     assert world.creates() == 1
 
 
+@pytest.mark.sqlite_only("a backup is a copy of the file")
 def test_an_unsent_job_whose_key_is_gone_is_given_up_by_a_person(world: World) -> None:
     world.save("one")
     copy = copied_at(world, FailPoint.UPLOAD_RECORDED)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from batch_emulator import Drop, FaultRule, Garbage, HideJob, Operation, Reply
 from semantic_core.batches import BatchManager
 from semantic_core.database import Database
+from semantic_core.database.postgres.database import PostgresDatabase
 from semantic_core.domain.errors import (
     AuthError,
     MissingBatchKeyError,
@@ -373,7 +375,11 @@ def test_files_of_a_killed_process_are_gone_before_its_job_ends(world: World) ->
     world.save("one")
     with pytest.raises(KeyboardInterrupt), armed(FailPoint.UPLOAD_RECORDED, interrupt):
         world.manager().flush_queue()
-    left = world.folder / "world.db-batches" / f"{world.manager().jobs()[0].id}.left" / "requests"
+    left = (
+        Path(f"{world.store.database.path}-batches")
+        / f"{world.manager().jobs()[0].id}.left"
+        / "requests"
+    )
     left.parent.mkdir(parents=True)
     left.write_text("a user's text")
     with pytest.raises(KeyboardInterrupt), armed(FailPoint.END_RECORDED, interrupt):
@@ -396,10 +402,23 @@ def _lockable_store(
     world: World,
 ) -> Iterator[tuple[PeeweeVectorStore, Callable[[], None]]]:
     """A store that does not wait for locks, and what locks its database until the end."""
-    blocker = sqlite3.connect(world.path, isolation_level=None)
-    with closing(blocker), _impatient(world) as store:
-        yield store, lambda: blocker.execute("BEGIN IMMEDIATE") and None
+    blocker = world.store.database.transaction()
+    locked = []
+
+    def lock() -> None:
+        locked.append(blocker.__enter__())
+
+    with _impatient(world) as store:
+        try:
+            yield store, lock
+        finally:
+            if locked:
+                blocker.__exit__(None, None, None)
 
 
 def _impatient(world: World) -> PeeweeVectorStore:
-    return PeeweeVectorStore(Database(world.path, busy_timeout=0.05), clock=world.clock)
+    if isinstance(world.target, str):
+        database: Any = PostgresDatabase(world.target, patience=0.05)
+    else:
+        database = Database(world.target, busy_timeout=0.05)
+    return PeeweeVectorStore(database, clock=world.clock)

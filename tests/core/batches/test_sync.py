@@ -428,15 +428,15 @@ def test_when_nothing_can_be_polled_it_raises_the_common_cause(world: World) -> 
     assert manager.jobs()[0].is_open
 
 
+@pytest.mark.sqlite_only("a limit of pages")
 def test_when_the_disk_is_full_it_says_so_and_loses_nothing(world: World) -> None:
     """D3: a caller that waits must not wait for ever."""
     manager = flushed(world, *[f"text {number}" for number in range(50)])
-    connection = world.store.database.connection()
-    pages = connection.execute("PRAGMA page_count").fetchone()[0]
-    connection.execute(f"PRAGMA max_page_count = {pages}")
+    pages = world.store.database.connection().execute("PRAGMA page_count").fetchone()[0]
+    world.store.database.connection().execute(f"PRAGMA max_page_count = {pages}")
     with pytest.raises(StorageFullError):
         manager.wait(timeout=3600)
-    connection.execute("PRAGMA max_page_count = 1000000")
+    world.store.database.connection().execute("PRAGMA max_page_count = 1000000")
     assert set(world.statuses().values()) == {PENDING}
     assert manager.wait(timeout=3600).ready == 50
     assert world.creates() == 1

@@ -20,6 +20,7 @@ from support.chunks import OTHER_SPEC, SPEC, chunks_of, content_hash, embed, onl
 from support.clock import ManualClock
 from support.jobs import LIMITS, carried, claim_job, look, new_job, settle
 from support.processes import Python
+from support.rows import run_sql
 
 
 @pytest.fixture(autouse=True)
@@ -77,7 +78,7 @@ def test_job_row_says_what_it_holds(store: PeeweeVectorStore, clock: ManualClock
     assert (job.id, job.status, job.step) == (job_id, "CREATED", "claimed")
     assert (job.request_count, job.estimated_tokens) == (2, 1 + 6)
     assert (job.model, job.created_at) == (SPEC.model, clock.now())
-    row = store.database.connection().execute("SELECT byte_count, spec FROM batch_jobs").fetchone()
+    row = run_sql(store, "SELECT byte_count, spec FROM batch_jobs")[0]
     assert row == (4 + 6, SPEC.to_json())
 
 
@@ -140,10 +141,9 @@ def test_external_spaces_are_never_sent(store: PeeweeVectorStore) -> None:
     """Even if a row says PENDING there: an old database, say."""
     store.collection("f", EmbeddingSpec.external("foreign"))
     store.save([Chunk(id="x", text="a", vector=[1.0])], collection="f")
-    connection = store.database.connection()
-    connection.execute("UPDATE chunks SET embedding_status = 'PENDING' WHERE chunk_id = 'x'")
+    run_sql(store, "UPDATE chunks SET embedding_status = 'PENDING' WHERE chunk_id = 'x'")
     assert claim_job(store) is None
-    connection.execute("UPDATE chunks SET embedding_status = 'READY' WHERE chunk_id = 'x'")
+    run_sql(store, "UPDATE chunks SET embedding_status = 'READY' WHERE chunk_id = 'x'")
 
 
 # --- waiting and giving up -----------------------------------------------------------------
@@ -214,7 +214,7 @@ def test_attempts_are_counted_per_text_over_all_jobs(
         settle(store, _claim(store), _hashes("a"), use)
         clock.advance(10_000)
     _claim(store)
-    rows = store.database.connection().execute("SELECT attempt FROM batch_items ORDER BY id")
+    rows = run_sql(store, "SELECT attempt FROM batch_items ORDER BY id")
     assert [row[0] for row in rows] == [1, 2, 2, 3, 4]
 
 
@@ -284,7 +284,7 @@ def test_open_items_are_unique_by_constraint(store: PeeweeVectorStore) -> None:
     with store.database.transaction() as connection:
         claim(connection, waiting, new_job())
     with (
-        pytest.raises(DatabaseCorruptError, match="content_hash"),
+        pytest.raises(DatabaseCorruptError, match=r"content_hash|batch_items_open"),
         store.database.transaction() as connection,
     ):
         claim(connection, waiting, new_job())
@@ -311,13 +311,13 @@ def test_claims_of_two_threads_are_disjoint(store: PeeweeVectorStore) -> None:
 
 
 def test_claims_of_two_processes_are_disjoint(
-    store: PeeweeVectorStore, database_path: Path, python: Python
+    store: PeeweeVectorStore, database_target: Path | str, python: Python
 ) -> None:
     code = f"""
         from dataclasses import replace
         from semantic_core.store import PeeweeVectorStore
         from support.jobs import LIMITS, carried, claim_job
-        store = PeeweeVectorStore({str(database_path)!r})
+        store = PeeweeVectorStore({str(database_target)!r})
         say("ready")
         while True:
             hear()

@@ -19,6 +19,7 @@ from semantic_core.store import PeeweeVectorStore
 from support.chunks import SPEC, chunks_of, content_hash, embed, only
 from support.clock import ManualClock
 from support.jobs import carried, claim_job, settle
+from support.rows import run_sql
 
 PENDING, FAILED, READY = EmbeddingStatus.PENDING, EmbeddingStatus.FAILED, EmbeddingStatus.READY
 
@@ -97,9 +98,9 @@ def test_a_reason_is_always_there(store: PeeweeVectorStore) -> None:
 def test_settling_twice_changes_nothing(store: PeeweeVectorStore) -> None:
     job_id = _job(store, "a")
     settle(store, job_id, [content_hash("a")], BudgetUse.ATTEMPT)
-    before = store.database.connection().execute("SELECT * FROM batch_items").fetchall()
+    before = run_sql(store, "SELECT * FROM batch_items")
     assert settle(store, job_id, [content_hash("a")], BudgetUse.EVERYTHING) == 0
-    assert store.database.connection().execute("SELECT * FROM batch_items").fetchall() == before
+    assert run_sql(store, "SELECT * FROM batch_items") == before
     assert only(store, "a").status is PENDING
 
 
@@ -189,9 +190,8 @@ def test_a_job_lets_go_of_its_own_chunks_only(store: PeeweeVectorStore) -> None:
     """Whatever put a chunk into another job's hands, that job decides about it."""
     job_id = _job(store, "a")
     other_id = _job(store, "b")
-    connection = store.database.connection()
-    connection.execute("UPDATE chunks SET batch_job_id = ? WHERE chunk_id = 'a'", (other_id,))
+    run_sql(store, "UPDATE chunks SET batch_job_id = ? WHERE chunk_id = 'a'", (other_id,))
     settle(store, job_id, [content_hash("a")], BudgetUse.ATTEMPT)
     assert only(store, "a").batch_job_id == other_id
     # As it would have been, for the invariants.
-    connection.execute("UPDATE chunks SET batch_job_id = NULL WHERE chunk_id = 'a'")
+    run_sql(store, "UPDATE chunks SET batch_job_id = NULL WHERE chunk_id = 'a'")

@@ -23,6 +23,7 @@ from semantic_core.store import PeeweeVectorStore
 from support.chunks import SPEC, chunks_of, content_hash, only
 from support.clock import ManualClock
 from support.jobs import TOKEN, claim_job, settle
+from support.rows import run_sql
 
 
 @pytest.fixture
@@ -41,7 +42,7 @@ def _do(store: PeeweeVectorStore, what: Callable[..., Any], /, *args: Any, **opt
 
 
 def _row(store: PeeweeVectorStore) -> list[tuple[Any, ...]]:
-    return store.database.connection().execute("SELECT * FROM batch_jobs").fetchall()
+    return run_sql(store, "SELECT * FROM batch_jobs")
 
 
 # --- leases --------------------------------------------------------------------------------
@@ -217,7 +218,7 @@ def test_failing_a_held_job_ends_the_hold(store: PeeweeVectorStore, job_id: str)
 def test_database_refuses_states_that_cannot_be(
     store: PeeweeVectorStore, job_id: str, values: dict[str, Any]
 ) -> None:
-    with pytest.raises(DatabaseCorruptError, match="CHECK"):
+    with pytest.raises(DatabaseCorruptError, match=r"CHECK|check constraint"):
         _do(store, jobs.move, job_id, token=TOKEN, steps=[JobStep.CLAIMED], **values)
 
 
@@ -282,7 +283,7 @@ def test_ended_jobs_with_remote_files_are_cleaned_once(
     _do(store, jobs.mark_cleaned, job_id, now=2.0, is_clean=True)
     _do(store, jobs.mark_cleaned, job_id, now=3.0, is_clean=True)
     assert _do(store, jobs.jobs_to_clean, most_tries=3) == []
-    (row,) = store.database.connection().execute("SELECT cleaned_at, step FROM batch_jobs")
+    (row,) = run_sql(store, "SELECT cleaned_at, step FROM batch_jobs")
     assert row == (2.0, "claimed")
 
 

@@ -11,6 +11,7 @@ from semantic_core.store import PeeweeVectorStore
 from support.chunks import SPEC, chunks_of, content_hash, only
 from support.clock import ManualClock
 from support.jobs import claim_job, settle
+from support.rows import run_sql
 
 PENDING, FAILED = EmbeddingStatus.PENDING, EmbeddingStatus.FAILED
 
@@ -62,10 +63,9 @@ def test_tries_begin_anew(store: PeeweeVectorStore) -> None:
 def test_a_text_that_a_job_carries_waits_for_that_job(store: PeeweeVectorStore) -> None:
     """It failed once, was added again, and sent with a new budget; the first chunk is FAILED still."""
     fail(store, "a")
-    connection = store.database.connection()
-    connection.execute("UPDATE batch_items SET budget_use = 'forgiven'")
+    run_sql(store, "UPDATE batch_items SET budget_use = 'forgiven'")
     store.save([Chunk(id="again", text="a")])
     job_id = claim_job(store)
-    connection.execute("UPDATE batch_items SET budget_use = 'attempt' WHERE state <> 'open'")
+    run_sql(store, "UPDATE batch_items SET budget_use = 'attempt' WHERE state <> 'open'")
     assert retry(store) == 1
     assert only(store, "a").batch_job_id == job_id

@@ -125,6 +125,7 @@ def _fill(store: PeeweeVectorStore, first: int, count: int) -> None:
     store.save([Chunk(id=f"{n}", text=f"filler {n}") for n in range(first, first + count)])
 
 
+@pytest.mark.sqlite_only("counts the steps of SQLite's own machine")
 def test_queue_and_search_cost_what_they_touch_not_what_is_stored(
     store: PeeweeVectorStore,
 ) -> None:
@@ -149,6 +150,7 @@ def test_queue_and_search_cost_what_they_touch_not_what_is_stored(
     assert costs[1] < 1.2 * costs[0], costs
 
 
+@pytest.mark.sqlite_only("counts the steps of SQLite's own machine")
 def test_a_claim_costs_what_it_takes_not_what_waits(store: PeeweeVectorStore) -> None:
     connection = store.database.connection()
     costs = []
@@ -164,6 +166,7 @@ def test_a_claim_costs_what_it_takes_not_what_waits(store: PeeweeVectorStore) ->
     assert costs[1] < 1.2 * costs[0], costs
 
 
+@pytest.mark.sqlite_only("counts the steps of SQLite's own machine")
 def test_settling_costs_what_it_settles(store: PeeweeVectorStore) -> None:
     connection = store.database.connection()
     costs = []

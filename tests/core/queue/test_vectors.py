@@ -19,6 +19,7 @@ from semantic_core.store import PeeweeVectorStore
 from support.chunks import OTHER_SPEC, SPEC, chunks_of, content_hash, embed, only, vector_of
 from support.invariants import check_invariants
 from support.jobs import claim_job, settle
+from support.rows import run_sql
 
 READY, PENDING, FAILED = EmbeddingStatus.READY, EmbeddingStatus.PENDING, EmbeddingStatus.FAILED
 
@@ -77,7 +78,7 @@ def test_only_collections_of_the_same_space_are_served(store: PeeweeVectorStore)
 def test_a_vector_that_is_not_stored_serves_nobody(store: PeeweeVectorStore) -> None:
     store.save(chunks_of("a"))
     with (
-        pytest.raises(DatabaseCorruptError, match="FOREIGN KEY"),
+        pytest.raises(DatabaseCorruptError, match=r"FOREIGN KEY|foreign key"),
         store.database.transaction() as connection,
     ):
         serve_vectors(connection, [_key("a")], now=0.0)
@@ -104,25 +105,22 @@ def test_a_vector_that_nobody_used_is_used_when_it_arrives_again(store: PeeweeVe
     with store.database.transaction() as connection:
         connection.execute("UPDATE embeddings SET key = ?", (_key("wanted"),))
     assert _arrive(store, "wanted") == 1
-    row = store.database.connection().execute("SELECT unreferenced_since FROM embeddings")
-    assert row.fetchall() == [(None,)]
+    row = run_sql(store, "SELECT unreferenced_since FROM embeddings")
+    assert row == [(None,)]
 
 
 def test_what_the_provider_counted_is_kept(store: PeeweeVectorStore) -> None:
     _arrive(store, "a", tokens=7)
-    row = store.database.connection().execute("SELECT token_count, origin FROM embeddings")
-    assert row.fetchall() == [(7, "batch")]
+    row = run_sql(store, "SELECT token_count, origin FROM embeddings")
+    assert row == [(7, "batch")]
 
 
 def test_vectors_are_unused_until_a_chunk_uses_them(store: PeeweeVectorStore) -> None:
     store.save(chunks_of("a"))
     _arrive(store, "a", "b")
-    connection = store.database.connection()
 
     def unused() -> list[bytes]:
-        rows = connection.execute(
-            "SELECT key FROM embeddings WHERE unreferenced_since IS NOT NULL"
-        ).fetchall()
+        rows = run_sql(store, "SELECT key FROM embeddings WHERE unreferenced_since IS NOT NULL")
         return [row[0] for row in rows]
 
     assert unused() == [_key("b")]

@@ -332,6 +332,7 @@ def test_a_job_sent_without_a_price_is_priced_by_todays_table(world: World) -> N
 # --- jobs that another copy of the database sent -----------------------------------------
 
 
+@pytest.mark.sqlite_only("a backup is a copy of the file")
 @pytest.mark.parametrize(
     ("rule", "tokens", "estimated"),
     [
@@ -364,6 +365,7 @@ def test_an_adopted_job_is_on_the_receipt_and_in_the_budget(
             manager.flush_queue()
 
 
+@pytest.mark.sqlite_only("a backup is a copy of the file")
 def test_a_text_of_an_adopted_job_that_nobody_knows_costs_the_average(world: World) -> None:
     world.save(text_of(30, "a"), text_of(50, "b"))
     copy = world.folder / "copy.db"

@@ -20,6 +20,7 @@ from semantic_core.store import PeeweeVectorStore
 from support.chunks import SPEC, chunks_of, embed, embed_all, vector_of
 from support.clock import ManualClock
 from support.processes import Python
+from support.rows import run_sql
 
 
 @pytest.fixture(autouse=True)
@@ -115,10 +116,9 @@ def test_external_space_without_a_vector_has_no_hits(store: PeeweeVectorStore) -
 def test_changes_are_forgotten_and_who_missed_them_reads_the_rows(
     store: PeeweeVectorStore, other: PeeweeVectorStore
 ) -> None:
-    connection = store.database.connection()
 
     def kept() -> tuple[int, int, int]:
-        row = connection.execute("SELECT count(*), min(seq), max(seq) FROM changes").fetchone()
+        row = run_sql(store, "SELECT count(*), min(seq), max(seq) FROM changes")[0]
         return (row[0], row[1], row[2])
 
     store.save([Chunk(id="first", text="first", vector=vector_of("first"))])
@@ -126,7 +126,7 @@ def test_changes_are_forgotten_and_who_missed_them_reads_the_rows(
     store.delete(ids=["first"])
     # As if more changes had been made meanwhile than are kept.
     seq = changes.KEPT + 2
-    connection.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = 'changes'", (seq,))
+    run_sql(store, "UPDATE sqlite_sequence SET seq = ? WHERE name = 'changes'", (seq,))
     store.save([Chunk(id="x", text="x", vector=vector_of("x"))])
     assert kept() == (1, seq + 1, seq + 1)
     assert _found(other) == ["x"]
@@ -136,14 +136,14 @@ def test_changes_are_forgotten_and_who_missed_them_reads_the_rows(
 
 
 def test_changes_do_not_grow_without_bound(store: PeeweeVectorStore) -> None:
-    connection = store.database.connection()
-    connection.execute(
+    run_sql(
+        store,
         "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers "
         "WHERE n < ?) INSERT INTO changes (collection_id, chunk_pk) SELECT 1, n FROM numbers",
         (changes.KEPT + 500,),
     )
     store.save([Chunk(id="x", text="x", vector=vector_of("x"))])
-    assert connection.execute("SELECT count(*) FROM changes").fetchone() == (changes.KEPT,)
+    assert run_sql(store, "SELECT count(*) FROM changes")[0] == (changes.KEPT,)
 
 
 def test_two_processes_see_each_other(

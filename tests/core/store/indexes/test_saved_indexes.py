@@ -21,6 +21,7 @@ from semantic_core.store import PeeweeVectorStore
 from semantic_core.store.indexes.cache import LEAST_SAVED
 from support.disk import binding_permissions, no_file_larger_than
 from support.processes import Python
+from support.rows import run_sql
 
 COUNT = LEAST_SAVED + 100
 SPEC = EmbeddingSpec.external("foreign", 8)
@@ -81,12 +82,11 @@ def truth(store: PeeweeVectorStore, number: int = 5, limit: int = 10) -> list[st
         (-float(v @ query / np.linalg.norm(v) / np.linalg.norm(query)), chunk_id)
         for chunk_id, v in (
             (chunk_id, np.frombuffer(data, "<f4").astype(np.float64))
-            for chunk_id, data in store.database.connection()
-            .execute(
+            for chunk_id, data in run_sql(
+                store,
                 "SELECT c.chunk_id, e.vector FROM chunks c JOIN embeddings e ON e.key = c.vector_key "
-                "WHERE c.collection_id = 1"
+                "WHERE c.collection_id = 1",
             )
-            .fetchall()
         )
     ]
     return [chunk_id for _, chunk_id in sorted(scored)[:limit]]
@@ -344,9 +344,8 @@ def test_a_file_from_before_all_that_is_remembered_is_of_no_use(
 ) -> None:
     check(path)
     with PeeweeVectorStore(path) as store:
-        connection = store.database.connection()
-        connection.execute(
-            "UPDATE sqlite_sequence SET seq = ? WHERE name = 'changes'", (changes.KEPT * 2,)
+        run_sql(
+            store, "UPDATE sqlite_sequence SET seq = ? WHERE name = 'changes'", (changes.KEPT * 2,)
         )
         store.save(chunks(5, seed=10**6))
     said.clear()

@@ -23,6 +23,7 @@ from support.chunks import (
 from support.clock import ManualClock
 from support.invariants import check_invariants
 from support.jobs import carried, claim_job
+from support.rows import run_sql
 
 READY, PENDING = EmbeddingStatus.READY, EmbeddingStatus.PENDING
 
@@ -182,8 +183,7 @@ def test_deleted_and_added_again_with_new_text_in_flight(store: PeeweeVectorStor
 
 def test_row_keys_are_never_used_again(store: PeeweeVectorStore) -> None:
     def newest() -> int:
-        connection = store.database.connection()
-        return int(connection.execute("SELECT max(pk) FROM chunks").fetchone()[0])
+        return int(run_sql(store, "SELECT max(pk) FROM chunks")[0][0])
 
     store.save(chunks_of("a"))
     first = newest()

@@ -17,6 +17,7 @@ from semantic_core.domain.types import Chunk, Document, SplitDocument
 from semantic_core.store import PeeweeVectorStore
 from support.chunks import SPEC, chunks_of, embed
 from support.clock import ManualClock
+from support.rows import run_sql
 
 
 def _split(document_id: str, *texts: str, **fields: Any) -> SplitDocument:
@@ -31,13 +32,10 @@ def _split(document_id: str, *texts: str, **fields: Any) -> SplitDocument:
 
 
 def _documents(store: PeeweeVectorStore) -> list[tuple[Any, ...]]:
-    return (
-        store.database.connection()
-        .execute(
-            "SELECT document_id, source, metadata, created_at, updated_at FROM documents "
-            "ORDER BY document_id"
-        )
-        .fetchall()
+    return run_sql(
+        store,
+        "SELECT document_id, source, metadata, created_at, updated_at FROM documents "
+        "ORDER BY document_id",
     )
 
 

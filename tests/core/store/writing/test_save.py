@@ -28,6 +28,7 @@ from support.chunks import (
 from support.clock import ManualClock
 from support.invariants import check_invariants
 from support.jobs import carried, claim_job, settle
+from support.rows import run_sql
 
 READY, PENDING, FAILED = EmbeddingStatus.READY, EmbeddingStatus.PENDING, EmbeddingStatus.FAILED
 
@@ -106,9 +107,8 @@ def test_saving_the_same_again_changes_no_row(store: PeeweeVectorStore, clock: M
 
 
 def _dump(store: PeeweeVectorStore) -> list[list[Any]]:
-    connection = store.database.connection()
     return [
-        connection.execute(f"SELECT * FROM {table}").fetchall()
+        run_sql(store, f"SELECT * FROM {table}")
         for table in ("chunks", "embeddings", "changes", "chunk_counts", "collections")
     ]
 
@@ -117,10 +117,10 @@ def test_error_while_writing_leaves_nothing(store: PeeweeVectorStore) -> None:
     """The database itself refuses the second page of rows."""
     store.save(chunks_of(["old"]))
     before = _dump(store)
-    connection = store.database.connection()
-    connection.execute(
+    run_sql(
+        store,
         "CREATE TEMP TRIGGER refuse BEFORE INSERT ON main.chunks WHEN NEW.chunk_id = 'b' "
-        "BEGIN SELECT RAISE(ABORT, 'refused'); END"
+        "BEGIN SELECT RAISE(ABORT, 'refused'); END",
     )
     with pytest.raises(Exception, match="refused"):
         store.save([Chunk(id="old", text="new text"), *chunks_of(["a", "b"])])

@@ -28,6 +28,7 @@ from support.chunks import (
     vector_of,
 )
 from support.jobs import carried, claim_job
+from support.rows import run_sql
 
 READY, PENDING = EmbeddingStatus.READY, EmbeddingStatus.PENDING
 
@@ -63,11 +64,10 @@ def test_vector_is_stored_even_if_nobody_wants_it(store: PeeweeVectorStore) -> N
 def test_applying_again_changes_nothing(store: PeeweeVectorStore) -> None:
     store.save(chunks_of("a"))
     embed(store, "a")
-    connection = store.database.connection()
 
     def dump() -> list[Any]:
         return [
-            connection.execute(f"SELECT * FROM {table}").fetchall()
+            run_sql(store, f"SELECT * FROM {table}")
             for table in ("chunks", "embeddings", "changes", "chunk_counts")
         ]
 
@@ -213,7 +213,7 @@ def test_origin_is_recorded(store: PeeweeVectorStore) -> None:
         [(content_hash("b"), vector_of("b"))], spec=SPEC, origin=VectorOrigin.LIVE
     )
     store.save([Chunk(text="c", vector=vector_of("c"))])
-    origins = store.database.connection().execute("SELECT origin FROM embeddings ORDER BY id")
+    origins = run_sql(store, "SELECT origin FROM embeddings ORDER BY id")
     assert [row[0] for row in origins] == ["batch", "live", "given"]
 
 
