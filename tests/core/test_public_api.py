@@ -13,7 +13,7 @@ PUBLIC = """
 And AuthError BaseVectorStore BatchConfig BatchError BatchJob BatchManager BatchNotFoundError
 BlankTextError BudgetExceededError BulkReport Chunk Clock Collection Condition ConfigurationError
 Cost Coverage DEFAULT_COLLECTION DEFAULT_PRICES Database DatabaseBusyError DatabaseCorruptError DatabaseMovedError
-DatabaseReadOnlyError Document DuplicateIdError EmbeddingSpec EmbeddingStatus Endpoint Estimate
+DatabaseReadOnlyError DatabaseUnavailableError Document DuplicateIdError EmbeddingSpec EmbeddingStatus Endpoint Estimate
 Explanation FailureReason Filter FoundMetadata GeminiBatchClient GeminiEmbedder GoogleKeyring HoldReason IngestError
 IngestReport InvalidEndpointError InvalidFilterError InvalidInputError InvalidKeyError
 InvalidMetadataError InvalidTextError InvalidVectorError JobStatus JobStep

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, cast
 
 import peewee
 
@@ -16,8 +16,10 @@ from semantic_core.domain.extras import load_extra
 _POSTGRES = ("postgresql://", "postgres://")
 
 
-def open_database(target: str | os.PathLike[str] | peewee.Database) -> Database:
-    """Return the database of a path, a URL or a ready peewee database; nothing is written to it.
+def open_database(target: str | os.PathLike[str] | peewee.Database | Database) -> Database:
+    """Return the database of a path, a URL or a ready peewee database, or one that is open.
+
+    Nothing is written to it.
 
     Raises:
         UnsupportedDatabaseError: it is of a kind that cannot be used.
@@ -26,6 +28,8 @@ def open_database(target: str | os.PathLike[str] | peewee.Database) -> Database:
     if isinstance(target, peewee.PostgresqlDatabase) or str(target).startswith(_POSTGRES):
         opened: Database = _postgres("database").PostgresDatabase(target)
         return opened
+    if hasattr(target, "snapshot"):
+        return cast("Database", target)
     return SqliteDatabase(target)
 
 

@@ -387,20 +387,8 @@ def build_tables(database: peewee.Database) -> Tables:
             primary_key = CompositeKey("collection", "embedding_status", "is_served")
             without_rowid = is_sqlite
 
-    return Tables(
-        MetaModel,
-        SpaceModel,
-        CollectionModel,
-        DocumentModel,
-        EmbeddingModel,
-        BatchJobModel,
-        CeilingModel,
-        BatchItemModel,
-        SpotCheckModel,
-        LiveClaimModel,
-        ChunkModel,
-        ChunkCountModel,
-    )
+    models = {model.__name__: model for model in Base.__subclasses__()}
+    return Tables(*(models[name] for name in Tables.__slots__))
 
 
 TABLES = build_tables(peewee.SqliteDatabase(None))  # for queries on whatever connection there is

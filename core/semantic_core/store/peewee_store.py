@@ -11,7 +11,6 @@ from typing import Self
 import peewee
 
 from semantic_core.database.opening import ensure_schema_compatibility, open_database
-from semantic_core.database.port import Connection
 from semantic_core.database.schema import SchemaOptions, read_meta
 from semantic_core.database.strategies import Database, VectorSearch
 from semantic_core.database.tables import build_tables
@@ -61,9 +60,9 @@ from semantic_core.store.reading.search import (
     search_many,
 )
 from semantic_core.store.writing.delete import delete_chunks, prune_vectors
-from semantic_core.store.writing.documents import check_documents, drop_documents, save_documents
+from semantic_core.store.writing.documents import drop_documents, save_documents
 from semantic_core.store.writing.prepare import prepare_chunks
-from semantic_core.store.writing.save import save_rows
+from semantic_core.store.writing.save import save_chunks
 from semantic_core.store.writing.vectors import apply_vectors, known_vectors
 
 
@@ -92,9 +91,7 @@ class PeeweeVectorStore(BaseVectorStore):
         options: SchemaOptions | None = None,
         clock: Clock | None = None,
     ) -> None:
-        if isinstance(database, str | os.PathLike | peewee.Database):
-            database = open_database(database)
-        self.database: Database = database
+        self.database: Database = open_database(database)
         try:
             ensure_schema_compatibility(self.database, options or SchemaOptions())
         except BaseException:
@@ -182,42 +179,14 @@ class PeeweeVectorStore(BaseVectorStore):
         rows = prepare_chunks(chunks, spec, keep_refused=keep_refused)
         if not rows:
             return SaveReport()
-
-        def work(connection: Connection, is_alone: bool) -> SaveReport:  # noqa: FBT001  # as `save` calls it
-            now = self.clock.now()
-            target = open_collection(connection, collection, spec, now=now)
-            return save_rows(
-                self.database, connection, rows, collection=target, now=now, is_alone=is_alone
-            )
-
-        return self.database.save(work)
+        return save_chunks(self.database, rows, name=collection, spec=spec, clock=self.clock)
 
     def save_documents(
         self, documents: Iterable[SplitDocument], *, collection: str = DEFAULT_COLLECTION
     ) -> tuple[SaveReport, int]:
         spec = self._spec(collection)
         page = list(documents)
-        checked = check_documents(page)
-        rows = prepare_chunks((chunk for entry in page for chunk in entry.chunks), spec)
-
-        def work(connection: Connection, is_alone: bool) -> tuple[SaveReport, int]:  # noqa: FBT001  # as above
-            now = self.clock.now()
-            target = open_collection(connection, collection, spec, now=now)
-            report = save_rows(
-                self.database, connection, rows, collection=target, now=now, is_alone=is_alone
-            )
-            removed = save_documents(
-                self.database,
-                connection,
-                page,
-                checked,
-                collection=target,
-                now=now,
-                is_alone=is_alone,
-            )
-            return report, removed
-
-        return self.database.save(work)
+        return save_documents(self.database, page, name=collection, spec=spec, clock=self.clock)
 
     def delete(
         self,

@@ -8,13 +8,18 @@ from collections.abc import Callable, Iterable, Sequence
 from semantic_core.database import among
 from semantic_core.database.port import Connection, MustBeAloneError
 from semantic_core.database.strategies import Database, Sql
+from semantic_core.domain.clock import Clock
 from semantic_core.domain.errors import DuplicateIdError, InvalidInputError
 from semantic_core.domain.metadata import copy_metadata, dump_metadata
+from semantic_core.domain.reports import SaveReport
+from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.types import SplitDocument
 from semantic_core.domain.validation import check_text
-from semantic_core.store.collections import Collection, find_collection
+from semantic_core.store.collections import Collection, find_collection, open_collection
 from semantic_core.store.reading.read import choose
 from semantic_core.store.writing.delete import delete_chunks
+from semantic_core.store.writing.prepare import prepare_chunks
+from semantic_core.store.writing.save import save_rows
 
 
 def check_documents(documents: Sequence[SplitDocument]) -> list[tuple[str | None, bytes, str]]:
@@ -50,6 +55,38 @@ def check_documents(documents: Sequence[SplitDocument]) -> list[tuple[str | None
 
 
 def save_documents(
+    database: Database,
+    documents: Sequence[SplitDocument],
+    *,
+    name: str,
+    spec: EmbeddingSpec,
+    clock: Clock,
+) -> tuple[SaveReport, int]:
+    """Save documents with their chunks; see ``BaseVectorStore.save_documents``."""
+    checked = check_documents(documents)
+    rows = prepare_chunks((chunk for entry in documents for chunk in entry.chunks), spec)
+
+    def work(connection: Connection, is_alone: bool) -> tuple[SaveReport, int]:  # noqa: FBT001  # as `save` calls it
+        now = clock.now()
+        target = open_collection(connection, name, spec, now=now)
+        report = save_rows(
+            database, connection, rows, collection=target, now=now, is_alone=is_alone
+        )
+        removed = _record(
+            database,
+            connection,
+            documents,
+            checked,
+            collection=target,
+            now=now,
+            is_alone=is_alone,
+        )
+        return report, removed
+
+    return database.save(work)
+
+
+def _record(
     database: Database,
     connection: Connection,
     documents: Sequence[SplitDocument],

@@ -9,16 +9,17 @@ from dataclasses import dataclass, replace
 from semantic_core.database import LOCKED, among, insert
 from semantic_core.database.port import Connection, MustBeAloneError
 from semantic_core.database.strategies import Database
+from semantic_core.domain.clock import Clock
 from semantic_core.domain.errors import InvalidVectorError
 from semantic_core.domain.reports import SaveReport
-from semantic_core.domain.spec import given_vector_key
+from semantic_core.domain.spec import EmbeddingSpec, given_vector_key
 from semantic_core.domain.statuses import EmbeddingStatus, VectorOrigin
 from semantic_core.keywords import Said
 from semantic_core.queue.changes import note_changed
 from semantic_core.queue.counts import ChunkState, count_changes
 from semantic_core.queue.items import known_too_long
 from semantic_core.queue.vectors import release_vectors, use_vectors
-from semantic_core.store.collections import Collection, fix_dimensions
+from semantic_core.store.collections import Collection, fix_dimensions, open_collection
 from semantic_core.store.writing.prepare import Content, PreparedChunk
 
 # What a save decides of a chunk, in the order in which it is written.
@@ -32,6 +33,24 @@ _WRITTEN = (
     "updated_at",
 )
 _INSERTED = (*_WRITTEN, "created_at", "collection_id", "chunk_id")
+
+
+def save_chunks(
+    database: Database,
+    rows: list[PreparedChunk],
+    *,
+    name: str,
+    spec: EmbeddingSpec,
+    clock: Clock,
+) -> SaveReport:
+    """Save prepared chunks into a collection, all or nothing; see ``BaseVectorStore.save``."""
+
+    def work(connection: Connection, is_alone: bool) -> SaveReport:  # noqa: FBT001  # as `save` calls it
+        now = clock.now()
+        target = open_collection(connection, name, spec, now=now)
+        return save_rows(database, connection, rows, collection=target, now=now, is_alone=is_alone)
+
+    return database.save(work)
 
 
 def save_rows(
