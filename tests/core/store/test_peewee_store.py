@@ -65,13 +65,13 @@ def test_models_read_what_the_store_wrote(store: PeeweeVectorStore) -> None:
     assert (count.embedding_status, count.is_served, count.chunks) == ("PENDING", False, 1)
 
 
-def test_repr_names_the_file(store: PeeweeVectorStore, database_path: Path) -> None:
-    assert repr(store) == f"PeeweeVectorStore({str(database_path)!r})"
+def test_repr_names_the_database(store: PeeweeVectorStore) -> None:
+    assert repr(store) == f"PeeweeVectorStore({store.database.name!r})"
     assert isinstance(store, BaseVectorStore)
 
 
-def test_meta_is_made_once(store: PeeweeVectorStore, database_path: Path) -> None:
-    with PeeweeVectorStore(database_path) as again:
+def test_meta_is_made_once(store: PeeweeVectorStore, database_target: Path | str) -> None:
+    with PeeweeVectorStore(database_target) as again:
         for key in ("database_uuid", "install_id", "hmac_salt"):
             assert again.meta(key) == store.meta(key) is not None
     assert store.meta("missing") is None
@@ -136,7 +136,7 @@ def test_eight_threads_on_one_store(store: PeeweeVectorStore) -> None:
 
 
 def test_two_processes_save_at_once(
-    store: PeeweeVectorStore, database_path: Path, python: Python
+    store: PeeweeVectorStore, database_target: Path | str, python: Python
 ) -> None:
     """Overlapping ids and texts; each save is there as a whole."""
     store.collection(spec=SPEC)
@@ -145,7 +145,7 @@ def test_two_processes_save_at_once(
         from support.chunks import embed
         from semantic_core.domain.types import Chunk
         name = NAME
-        store = PeeweeVectorStore({str(database_path)!r})
+        store = PeeweeVectorStore({str(database_target)!r})
         say("ready")
         hear()
         for number in range(20):
@@ -174,14 +174,14 @@ def test_two_processes_save_at_once(
 
 
 def test_a_killed_process_leaves_whole_saves_only(
-    store: PeeweeVectorStore, database_path: Path, python: Python
+    store: PeeweeVectorStore, database_target: Path | str, python: Python
 ) -> None:
     store.collection(spec=SPEC)
     child = python(
         f"""
         from semantic_core.store import PeeweeVectorStore
         from semantic_core.domain.types import Chunk
-        store = PeeweeVectorStore({str(database_path)!r})
+        store = PeeweeVectorStore({str(database_target)!r})
         for number in range(10**6):
             store.save([Chunk(id=f"{{number}}-{{n}}", text=f"text {{n}}") for n in range(50)])
             say(str(number))
@@ -202,6 +202,7 @@ def test_times_come_from_the_stores_clock(store: PeeweeVectorStore, clock: Manua
     assert only(store, "a").created_at == clock.now()
 
 
+@pytest.mark.sqlite_only("its write-ahead log")
 def test_the_log_stays_small_however_much_is_written(
     store: PeeweeVectorStore, database_path: Path
 ) -> None:

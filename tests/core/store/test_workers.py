@@ -83,6 +83,7 @@ def test_a_copy_is_another_store_on_the_same_file(
     assert ids(store) == ["a", "b"]
 
 
+@pytest.mark.sqlite_only("the file is opened read only")
 @pytest.mark.parametrize("again", [by_pickle, copy.deepcopy])
 def test_a_copy_of_a_read_only_store_is_read_only(
     store: PeeweeVectorStore, again: Callable[[PeeweeVectorStore], PeeweeVectorStore]

@@ -30,10 +30,10 @@ def collection(store: PeeweeVectorStore) -> None:
 
 @pytest.fixture
 def other(
-    store: PeeweeVectorStore, database_path: Path, clock: ManualClock
+    store: PeeweeVectorStore, database_target: Path | str, clock: ManualClock
 ) -> Iterator[PeeweeVectorStore]:
     """A second store on the same file."""
-    with PeeweeVectorStore(database_path, clock=clock) as opened:
+    with PeeweeVectorStore(database_target, clock=clock) as opened:
         yield opened
 
 
@@ -113,6 +113,7 @@ def test_external_space_without_a_vector_has_no_hits(store: PeeweeVectorStore) -
     assert list(store.search(vector=[1.0, 2.0, 3.0], collection="f")) == []
 
 
+@pytest.mark.sqlite_only("sets SQLite's own sequence")
 def test_changes_are_forgotten_and_who_missed_them_reads_the_rows(
     store: PeeweeVectorStore, other: PeeweeVectorStore
 ) -> None:
@@ -147,14 +148,14 @@ def test_changes_do_not_grow_without_bound(store: PeeweeVectorStore) -> None:
 
 
 def test_two_processes_see_each_other(
-    store: PeeweeVectorStore, database_path: Path, python: Python
+    store: PeeweeVectorStore, database_target: Path | str, python: Python
 ) -> None:
     """Add here, search there; delete there, search here: never a deleted chunk."""
     child = python(
         f"""
         from semantic_core.store import PeeweeVectorStore
         from support.chunks import vector_of
-        store = PeeweeVectorStore({str(database_path)!r})
+        store = PeeweeVectorStore({str(database_target)!r})
 
         def found():
             hits = store.search(vector=vector_of("a"), mode="vector", limit=100)

@@ -113,6 +113,7 @@ def _dump(store: PeeweeVectorStore) -> list[list[Any]]:
     ]
 
 
+@pytest.mark.sqlite_only("a trigger of SQLite")
 def test_error_while_writing_leaves_nothing(store: PeeweeVectorStore) -> None:
     """The database itself refuses the second page of rows."""
     store.save(chunks_of(["old"]))

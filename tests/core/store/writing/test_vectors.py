@@ -171,6 +171,7 @@ def test_pages_are_all_or_nothing_and_earlier_ones_stay(store: PeeweeVectorStore
     assert embed(store, *texts) == BulkReport(applied=PAGE + 10, chunks_ready=10)
 
 
+@pytest.mark.sqlite_only("asks SQLite's connection")
 def test_no_transaction_is_held_while_the_next_vectors_are_fetched(
     store: PeeweeVectorStore,
 ) -> None:
