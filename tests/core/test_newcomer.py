@@ -297,7 +297,7 @@ CASES = [
         code=FAILED,
         happened="was used with endpoint:localhost",
         means="so that test vectors never mix with paid ones",
-        next_step="for google, use a new database file",
+        next_step="for google, use a new database",
     ),
     Case(
         arrange=in_a_folder_that_is_not_there,
