@@ -15,13 +15,12 @@ from semantic_core.cli.options import (
     CollectionName,
     Db,
     MonthlyBudget,
-    check_there,
     language_names,
     open_manager,
 )
 from semantic_core.cli.output import FAILED, errors, print_json, say
 from semantic_core.doctor import examine
-from semantic_core.store import DEFAULT_COLLECTION, PeeweeVectorStore
+from semantic_core.store import DEFAULT_COLLECTION
 from semantic_core.views.progress import open_bar
 from semantic_core.views.wording import counted
 
@@ -34,8 +33,8 @@ def backup(
     ] = False,
 ) -> None:
     """Copy the database to one file, while others work on it. Needs no key."""
-    check_there(db)
-    with PeeweeVectorStore(db) as store:
+    db.check_there()
+    with db.open() as store:
         store.backup(target, overwrite=overwrite)
     say(f"Saved a copy of {db} as {target} ({target.stat().st_size:,} bytes).")
 
@@ -51,10 +50,10 @@ def reindex(
 
     Search goes on meanwhile. After an interrupt the same command goes on where it was.
     """
-    check_there(db)
+    db.check_there()
     names = language_names(languages)
     with ExitStack() as opened:
-        store = opened.enter_context(PeeweeVectorStore(db))
+        store = opened.enter_context(db.open())
         bar = None
         if errors.is_terminal:
             bar = opened.enter_context(open_bar("indexed", unit="chunks"))

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from semantic_core.batches import BatchConfig, BatchManager
+from semantic_core.cli.target import Target, read_target
 from semantic_core.facade import SemanticCore
 from semantic_core.providers.gemini import Endpoint, GeminiBatchClient, GeminiEmbedder
 from semantic_core.providers.gemini.keyring import GoogleKeyring
-from semantic_core.store import DEFAULT_COLLECTION, PeeweeVectorStore
+from semantic_core.store import DEFAULT_COLLECTION
 
 Db = Annotated[
-    Path, typer.Option("--db", envvar="SEMCORE_DB", help="The database file; ingest makes it.")
+    Target,
+    typer.Option(
+        "--db",
+        envvar="SEMCORE_DB",
+        parser=read_target,
+        metavar="PATH|URL",
+        help="The database: a file, which ingest makes, or postgresql://user@host/name.",
+    ),
 ]
 CollectionName = Annotated[
     str, typer.Option("--collection", "-c", help="Which collection of the database.")
@@ -54,12 +61,12 @@ BaseUrl = Annotated[
     ),
 ]
 
-DEFAULT_DB = Path("semcore.db")
+DEFAULT_DB = Target("semcore.db")
 
 
 @contextmanager
 def open_core(
-    db: Path,
+    db: Target,
     *,
     collection: str = DEFAULT_COLLECTION,
     languages: str | None = None,
@@ -73,10 +80,10 @@ def open_core(
     """
     keyring = GoogleKeyring.from_env()
     if not is_new_fine:
-        check_there(db)
+        db.check_there()
     with (
         GeminiEmbedder(keyring, endpoint=Endpoint(base_url=base_url)) as embedder,
-        PeeweeVectorStore(db) as store,
+        db.open() as store,
     ):
         if not is_new_fine and collection != DEFAULT_COLLECTION:
             store.stats(collection)
@@ -91,7 +98,7 @@ def open_core(
 
 @contextmanager
 def open_manager(
-    db: Path,
+    db: Target,
     *,
     collection: str | None = None,
     base_url: str | None = None,
@@ -99,14 +106,14 @@ def open_manager(
 ) -> Iterator[BatchManager]:
     """Open the manager of a database's queue, with keys from the environment."""
     keyring = GoogleKeyring.from_env()
-    check_there(db)
+    db.check_there()
     with ExitStack() as opened:
         client = None
         if keyring.batch_available:
             client = opened.enter_context(
                 GeminiBatchClient.from_keyring(keyring, endpoint=Endpoint(base_url=base_url))
             )
-        store = opened.enter_context(PeeweeVectorStore(db))
+        store = opened.enter_context(db.open())
         config = BatchConfig(monthly_budget_usd=monthly_budget)
         yield BatchManager(keyring, store, collection=collection, client=client, config=config)
 
@@ -114,13 +121,3 @@ def open_manager(
 def language_names(languages: str) -> list[str]:
     """Return the names in a list with commas between them."""
     return [name.strip() for name in languages.split(",")]
-
-
-def check_there(db: Path) -> None:
-    """Only what saves may make a database: a mistyped path should not look like an empty one."""
-    if not db.exists():
-        raise typer.BadParameter(
-            f"there is no database at {db}. Nothing was made. Correct the path, or make one: "
-            f"semcore ingest FOLDER --db {db}",
-            param_hint="--db",
-        )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -21,6 +20,7 @@ from semantic_core.cli.options import (
     open_manager,
 )
 from semantic_core.cli.output import age, console, errors, print_json, say, show_table
+from semantic_core.cli.target import Target
 from semantic_core.domain.receipts import Receipt
 from semantic_core.domain.statuses import HoldReason
 from semantic_core.domain.types import BatchJob, QueueStats
@@ -206,7 +206,7 @@ def show_jobs(jobs: Sequence[BatchJob]) -> None:
             say(f"   To give it up: semcore release {job.id[:ID_WIDTH]} --accept-rebilling")
 
 
-def _next_for_failed(db: Path) -> str:
+def _next_for_failed(db: Target) -> str:
     return f"Next: semcore failed --db {db}"
 
 

@@ -13,8 +13,6 @@ from semantic_core.database.sqlite.database import Database as SqliteDatabase
 from semantic_core.database.strategies import Database
 from semantic_core.domain.extras import load_extra
 
-_POSTGRES = ("postgresql://", "postgres://")
-
 
 def open_database(target: str | os.PathLike[str] | peewee.Database | Database) -> Database:
     """Return the database of a path, a URL or a ready peewee database, or one that is open.
@@ -25,12 +23,17 @@ def open_database(target: str | os.PathLike[str] | peewee.Database | Database) -
         UnsupportedDatabaseError: it is of a kind that cannot be used.
         MissingExtraError: it is on PostgreSQL, and semcore[postgres] is not installed.
     """
-    if isinstance(target, peewee.PostgresqlDatabase) or str(target).startswith(_POSTGRES):
+    if isinstance(target, peewee.PostgresqlDatabase) or is_on_server(target):
         opened: Database = _postgres("database").PostgresDatabase(target)
         return opened
     if hasattr(target, "snapshot"):
         return cast("Database", target)
     return SqliteDatabase(target)
+
+
+def is_on_server(target: object) -> bool:
+    """Return whether a target is the URL of a PostgreSQL database."""
+    return isinstance(target, str) and target.startswith(("postgresql://", "postgres://"))
 
 
 def ensure_schema_compatibility(database: Database, options: SchemaOptions) -> None:

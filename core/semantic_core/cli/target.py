@@ -1,0 +1,53 @@
+"""Which database a command works on."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+
+from semantic_core.database.opening import is_on_server
+from semantic_core.store import PeeweeVectorStore
+
+_PASSWORD = re.compile(r"(?<=//)([^/@:]*):[^@]*@|password=[^&\s]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A path or a URL, as it was typed; shown without a password.
+
+    Attributes:
+        text: what was typed.
+    """
+
+    text: str
+
+    def __str__(self) -> str:
+        """Return it for a message."""
+        return _PASSWORD.sub(
+            lambda found: f"{found[1]}@" if found[1] else "password=...", self.text
+        )
+
+    def open(self) -> PeeweeVectorStore:
+        """Open the store on it; see `PeeweeVectorStore`."""
+        return PeeweeVectorStore(self.text)
+
+    def check_there(self) -> None:
+        """Only what saves may make a database: a mistyped path should not look like an empty one.
+
+        Raises:
+            typer.BadParameter: there is no such file.
+        """
+        if not is_on_server(self.text) and not Path(self.text).exists():
+            raise typer.BadParameter(
+                f"there is no database at {self}. Nothing was made. Correct the path, or make one: "
+                f"semcore ingest FOLDER --db {self}",
+                param_hint="--db",
+            )
+
+
+def read_target(typed: str | Target) -> Target:
+    """Return what was typed for ``--db``, or its default."""
+    return typed if isinstance(typed, Target) else Target(typed)
