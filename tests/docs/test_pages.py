@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from batch_emulator import Emulator
 from support.keys import canary
 from support.pages import LANGUAGES, PAGES, ROOT, blocks, check_output, commands, page_in
+from support.postgres_server import PostgresServer
 
 
 @pytest.fixture
@@ -19,10 +22,28 @@ def keys(monkeypatch: pytest.MonkeyPatch, emulator: Emulator) -> None:
     monkeypatch.setenv("GEMINI_BATCH_API_KEY", canary("batch"))
 
 
+@pytest.fixture
+def notes_on_a_server(
+    monkeypatch: pytest.MonkeyPatch, postgres_server: PostgresServer
+) -> Iterator[None]:
+    """The database ``notes`` on the server that libpq's variables name."""
+    monkeypatch.setenv("PGHOST", "127.0.0.1")
+    monkeypatch.setenv("PGPORT", str(postgres_server.port))
+    monkeypatch.setenv("PGUSER", "postgres")
+    with psycopg.connect(postgres_server.url, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE notes")
+        yield
+        connection.execute("DROP DATABASE notes WITH (FORCE)")
+
+
 @pytest.mark.usefixtures("keys")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_block_runs(page: Path, tmp_path: Path, emulator: Emulator) -> None:
+def test_every_block_runs(
+    page: Path, tmp_path: Path, emulator: Emulator, request: pytest.FixtureRequest
+) -> None:
     found = blocks(page)
+    if any("postgresql:///notes" in block.text for block in found):
+        request.getfixturevalue("notes_on_a_server")
     assert {block.language for block in found} <= set(LANGUAGES)
     with page_in(tmp_path, page, emulator) as reader:
         reader.run()

@@ -11,7 +11,7 @@ import typer
 from semantic_core.database.opening import is_on_server
 from semantic_core.store import PeeweeVectorStore
 
-_PASSWORD = re.compile(r"(?<=//)([^/@:]*):[^@]*@|password=[^&\s]*")
+_PASSWORD = re.compile(r"(?<=//)([^/@:]*):[^?]*@|password=[^&\s]*")
 
 
 @dataclass(frozen=True, slots=True)
