@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
 from dataclasses import dataclass
 
 from peewee import SQL
@@ -10,7 +10,7 @@ from peewee import SQL
 from semantic_core.database import HASHES, hash_set, row_set, rows_of
 from semantic_core.database.conditions import IS_CARRIED, OF_JOB, USES_BUDGET, WAITS, WANTS
 from semantic_core.database.port import Connection
-from semantic_core.database.queries import run
+from semantic_core.database.queries import run, stream
 from semantic_core.database.tables import TABLES
 from semantic_core.domain.pricing import Price, token_estimator
 from semantic_core.domain.spec import EmbeddingSpec
@@ -136,7 +136,7 @@ def candidates(connection: Connection, *, collection: str | None, now: float) ->
 
 def _due_texts(
     connection: Connection, candidate: Candidate, now: float
-) -> Iterator[tuple[bytes, bytes, bool, bool]]:
+) -> Generator[tuple[bytes, bytes, bool, bool]]:
     """Yield (content hash, vector source in UTF-8, is its budget used, is its vector stored).
 
     What is being embedded live is left out: it waits on.
@@ -144,7 +144,8 @@ def _due_texts(
     for collection_id in candidate.collection_ids:
         for due, order in _DUE:
             # A chunk saved while its text backs off elsewhere waits with it.
-            yield from connection.execute(
+            yield from stream(
+                connection,
                 "SELECT content_hash, CAST(coalesce(vector_source, text) AS BLOB), "
                 "EXISTS (SELECT 1 FROM batch_items i WHERE i.content_hash = c.content_hash "
                 f"AND {USES_BUDGET}), EXISTS (SELECT 1 FROM embeddings e WHERE e.key = c.content_hash) "

@@ -6,6 +6,7 @@ What is written once for both databases stays once. Where PostgreSQL has no func
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable
 from enum import StrEnum
@@ -34,6 +35,8 @@ _WORDS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r" LIMIT -1\b"), ""),
 )
 
+_numbers = itertools.count()
+
 _PARTS = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"|::|:([a-z_]\w*)|\?|%")
 
 
@@ -59,7 +62,8 @@ class PostgresConnection:
 
     def stream(self, sql: str, parameters: Values = (), /) -> Iterable[Any]:
         """Run a statement whose rows may not all fit in memory."""
-        cursor = self.raw.cursor(name="streamed")
+        # Named, so that the server keeps the rows; each by another name, as several may be open.
+        cursor = self.raw.cursor(name=f"semcore_{next(_numbers)}")
         cursor.itersize = _FETCHED
         cursor.execute(translated(sql), parameters)
         with cursor:

@@ -24,6 +24,7 @@ from semantic_core.domain.errors import (
 )
 from semantic_core.domain.statuses import EmbeddingStatus
 from semantic_core.domain.types import Chunk
+from semantic_core.queue.claims import _due_texts, candidates
 from semantic_core.store import PeeweeVectorStore
 from support.chunks import SPEC, chunks_of, embed, vector_of
 from support.invariants import check_invariants
@@ -317,3 +318,16 @@ def test_leases_are_by_the_clock_of_the_server(postgres_url: str) -> None:
         row = connection.execute("SELECT extract(epoch FROM clock_timestamp())").fetchone()
         assert row is not None
         assert abs(store.clock.now() - float(row[0])) < 5
+
+
+def test_rows_that_may_not_fit_in_memory_stay_on_the_server(postgres_url: str) -> None:
+    with PeeweeVectorStore(postgres_url) as store:
+        store.save(chunks_of("abc"))
+        with store.database.transaction() as connection:
+            (candidate,) = candidates(connection, collection=None, now=store.clock.now())
+            due = _due_texts(connection, candidate, store.clock.now())
+            next(due)
+            opened = "SELECT count(*) FROM pg_cursors"
+            assert connection.execute(opened).fetchone() == (1,)
+            due.close()  # as a job does that is full
+            assert connection.execute(opened).fetchone() == (0,)
