@@ -56,7 +56,7 @@ __all__ = [  # pytest takes them from here
 
 # What is promised of the store, the queue and the batches is tried on each database.
 _DATABASES = ("sqlite", "postgres")
-_ON_BOTH = ("core/queue/", "core/store/", "core/batches/")
+_ON_BOTH = ("core/queue/", "core/store/", "core/batches/", "adapters/test_one_file.py")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -1,4 +1,4 @@
-"""One database file serves LlamaIndex and LangChain at once."""
+"""One database serves LlamaIndex and LangChain at once."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class TwoFrameworks:
     def __init__(self, world: World) -> None:
         self.world = world
         self.keyring = world.keyring()
-        self.llama = LlamaStore(world.path)
+        self.llama = LlamaStore(world.target)
         self.langchain = LangChainStore(
-            world.path, embedding=DeferredEmbeddings(self.keyring, embedder=world.embedder())
+            world.target, embedding=DeferredEmbeddings(self.keyring, embedder=world.embedder())
         )
         self.embed_model = DeferredEmbedding(self.keyring, embedder=world.embedder())
         self.client = GeminiBatchClient.from_keyring(
@@ -168,6 +168,6 @@ def test_a_spec_that_differs_is_refused_by_either(both: TwoFrameworks) -> None:
     both.llama.add([TextNode(id_="c", text=CAT)])
     other = both.langchain.store.collection().spec.gemini_embedding_2()
     with pytest.raises(SpecMismatchError):
-        LangChainStore(both.world.path, embedding=DeferredEmbeddings(both.keyring, spec=other))
+        LangChainStore(both.world.target, embedding=DeferredEmbeddings(both.keyring, spec=other))
     with pytest.raises(SpecMismatchError):
-        LlamaStore(both.world.path, spec=other)
+        LlamaStore(both.world.target, spec=other)
