@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from semantic_core.database.port import Connection
 from semantic_core.database.queries import json_set
-from semantic_core.database.strategies import Sql
+from semantic_core.database.strategies import Sql, Where
 from semantic_core.domain.errors import DatabaseCorruptError
 from semantic_core.domain.pages import pages
+from semantic_core.filters import Filter
 
 # Rows of one INSERT: more are no faster, and SQLite takes 32,766 values.
 _INSERTED = 100
@@ -40,6 +41,23 @@ def among(column: str, values: Sequence[int | str | bytes]) -> Sql:
         return Sql(f"{column} IN (SELECT {cut} FROM json_each(?))", (blobs, starts))
     value = "CAST(value AS BIGINT)" if isinstance(values[0], int) else "value"
     return Sql(f"{column} IN (SELECT {value} FROM json_each(?))", (json_set(values),))
+
+
+def condition_of(where: Where, compiled: Callable[[Filter], Sql]) -> Sql:
+    """Return the condition on ``chunks AS c`` that chooses chunks.
+
+    Args:
+        where: which chunks.
+        compiled: returns a filter as the database puts it into SQL.
+    """
+    parts = [Sql("c.collection_id = ?", (where.collection_id,))]
+    if where.ids is not None:
+        parts.append(among("c.chunk_id", where.ids))
+    if where.document_ids is not None:
+        parts.append(among("c.document_id", where.document_ids))
+    if where.filters is not None:
+        parts.append(compiled(where.filters))
+    return Sql.joined("AND", parts)
 
 
 # What `hash_set` gives, as rows with the column ``hash``; for statements with named parameters.

@@ -31,6 +31,12 @@ class Sql(NamedTuple):
     sql: str
     values: tuple[object, ...] = ()
 
+    @classmethod
+    def joined(cls, word: str, parts: Sequence[Sql]) -> Sql:
+        """Return pieces with a word between them."""
+        values = tuple(value for part in parts for value in part.values)
+        return cls(f" {word} ".join(part.sql for part in parts), values)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Where:

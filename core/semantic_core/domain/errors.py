@@ -105,6 +105,14 @@ class TextTooLongError(InvalidInputError):
 class InvalidTextError(InvalidInputError):
     """The text holds a lone surrogate or a NUL. Clean it, e.g. with errors="replace"."""
 
+    @classmethod
+    def unstorable(cls, error: UnicodeEncodeError) -> Self:
+        """Return the error for a text that has no UTF-8 form."""
+        return cls(
+            f"A text has a lone surrogate at character {error.start}, which no database holds. "
+            "Nothing was changed."
+        )
+
 
 class InvalidMetadataError(InvalidInputError):
     """The metadata is not plain JSON, or too large. Keep strings, numbers, bools, lists, dicts."""
@@ -146,6 +154,19 @@ class IngestError(SemanticCoreError):
 
 class StorageError(SemanticCoreError):
     """The database could not do what was asked."""
+
+    @classmethod
+    def closed(cls, name: object) -> Self:
+        """Return the error for the use of a database after its end."""
+        return cls(f"The store on {name} is closed. Open it again.")
+
+    @classmethod
+    def within_transaction(cls, name: object) -> Self:
+        """Return the error for a write within a transaction that is open already."""
+        return cls(
+            f"A transaction on {name} is open in this thread. Call semcore outside of it: what "
+            "semcore writes must be on disk before it goes on."
+        )
 
 
 class UnsupportedDatabaseError(StorageError):
@@ -192,6 +213,13 @@ class DatabaseCorruptError(StorageError):
     """
 
     broken_rule: str | None = None
+
+    @classmethod
+    def wrong_words(cls, chunks: int) -> Self:
+        """Return the error for a keyword index that does not fit the texts."""
+        return cls(
+            f"Of {chunks:,} chunks, other words are indexed than they hold. The texts are whole."
+        )
 
     @classmethod
     def unreadable(cls, what: str, error: Exception) -> Self:

@@ -142,13 +142,6 @@ class PostgresDatabase:
         with self.snapshot() as connection:
             return ServerClock.read(connection)
 
-    @property
-    def server_version(self) -> int:
-        """The major version of the server."""
-        with self.snapshot() as connection:
-            (version,) = connection.execute("SHOW server_version_num").fetchone()
-        return int(version) // 10_000
-
     def look_around(self) -> None:
         """Do nothing: the server guards its files."""
 
@@ -195,20 +188,14 @@ class PostgresDatabase:
                 raw, xid = self._begun(kind)
                 self._local.current = current = PostgresConnection(raw)
             elif kind is not _Kind.READ:
-                raise StorageError(  # where every step is undone
-                    f"A transaction on {self.name} is open in this thread. Call semcore outside of "
-                    "it: what semcore writes must be on disk before it goes on."
-                )
+                raise StorageError.within_transaction(self.name)
             yield current
             if raw is not None:
                 self._commit(raw, xid)
         except psycopg.Error as error:
             raise typed(error, self.name) from error
         except UnicodeEncodeError as error:
-            raise InvalidTextError(
-                f"A text has a lone surrogate at character {error.start}, which no database holds. "
-                "Nothing was changed."
-            ) from error
+            raise InvalidTextError.unstorable(error) from error
         finally:
             if raw is not None:
                 self._local.current = None
@@ -283,7 +270,7 @@ class PostgresDatabase:
     def _take(self) -> tuple[psycopg.Connection[Any], bool]:
         """Return a connection that nobody else uses, and whether it is a new one."""
         if self._is_closed:
-            raise StorageError(f"The store on {self.name} is closed. Open it again.")
+            raise StorageError.closed(self.name)
         if self._pid != os.getpid():
             # Those of the parent must not even be closed: that would end its sessions.
             _inherited.append(self._idle)

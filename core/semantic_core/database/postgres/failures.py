@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import psycopg
 from psycopg import errors
 
@@ -97,22 +94,8 @@ _ERRORS: dict[str, tuple[type[SemanticCoreError], str]] = {
 }
 
 
-@contextmanager
-def translated_errors(name: str) -> Iterator[None]:
-    """Turn psycopg's errors into semcore's typed ones; no password is in their text."""
-    try:
-        yield
-    except UnicodeEncodeError as error:
-        raise InvalidTextError(
-            f"A text has a lone surrogate at character {error.start}, which no database holds. "
-            "Nothing was changed."
-        ) from error
-    except psycopg.Error as error:
-        raise typed(error, name) from error
-
-
 def typed(error: psycopg.Error, name: str) -> SemanticCoreError:
-    """Return the semcore error for one of psycopg's."""
+    """Return the semcore error for one of psycopg's; no password is in its text."""
     state = error.sqlstate
     if state is None:
         if isinstance(error, psycopg.DataError):

@@ -37,12 +37,9 @@ def compile_filter(tree: Filter, *, column: str) -> Sql:
     if isinstance(tree, Not):
         part = compile_filter(tree.part, column=column)
         return Sql(f"NOT {part.sql}", part.values)
-    word = " AND " if isinstance(tree, And) else " OR "
-    parts = [compile_filter(part, column=column) for part in merged_parts(tree)]
-    return Sql(
-        f"({word.join(part.sql for part in parts)})",
-        tuple(value for part in parts for value in part.values),
-    )
+    word = "AND" if isinstance(tree, And) else "OR"
+    joined = Sql.joined(word, [compile_filter(part, column=column) for part in merged_parts(tree)])
+    return Sql(f"({joined.sql})", joined.values)
 
 
 def _as_json(value: object) -> str:
@@ -120,7 +117,7 @@ def _compares(column: str, key: str, wanted: object, *, sign: str) -> Sql:
 def _between(column: str, key: str, wanted: tuple[object, object]) -> Sql:
     low = _compares(column, key, wanted[0], sign=">=")
     high = _compares(column, key, wanted[1], sign="<=")
-    return Sql(f"{low.sql} AND {high.sql}", low.values + high.values)
+    return Sql.joined("AND", [low, high])
 
 
 def _has_text(text: Sql, wanted: str) -> Sql:

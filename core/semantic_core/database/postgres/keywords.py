@@ -101,9 +101,7 @@ class TextVectors:
             (count,) = first_column(connection, _WRONG, ([one.pk for one, _ in page], now, once))
             wrong += count
         if wrong:
-            raise DatabaseCorruptError(
-                f"Of {wrong:,} chunks, other words are indexed than they hold. The texts are whole."
-            )
+            raise DatabaseCorruptError.wrong_words(wrong)
 
     def rebuild(self, connection: Connection) -> None:
         """Build the index anew from the texts."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 
 from semantic_core.database.port import Connection
 from semantic_core.database.postgres.filters import compile_filter
+from semantic_core.database.sets import condition_of
 from semantic_core.database.strategies import Scope, Sql, Where
 from semantic_core.vector_index import Ids
 
@@ -52,19 +53,7 @@ class JsonMetadata:
 
     def condition(self, where: Where) -> Sql:
         """Return the condition on ``chunks AS c`` that chooses these chunks."""
-        sql = ["c.collection_id = ?"]
-        values: list[object] = [where.collection_id]
-        if where.ids is not None:
-            sql.append("c.chunk_id = ANY(?::text[])")
-            values.append(list(where.ids))
-        if where.document_ids is not None:
-            sql.append("c.document_id = ANY(?::text[])")
-            values.append(list(where.document_ids))
-        if where.filters is not None:
-            chosen = compile_filter(where.filters, column="c.filterable")
-            sql.append(chosen.sql)
-            values += chosen.values
-        return Sql(" AND ".join(sql), tuple(values))
+        return condition_of(where, partial(compile_filter, column="c.filterable"))
 
     def rows(self, connection: Connection, where: Where) -> ChosenRows:
         """Return these chunks for one search; nothing is read yet."""

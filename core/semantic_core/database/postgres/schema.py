@@ -82,12 +82,8 @@ def ensure_schema(database: PostgresDatabase) -> None:
 
     Any number of processes may do so at once: one makes it, the others wait.
     """
-    if (server := database.server_version) < OLDEST_SERVER:
-        raise UnsupportedDatabaseError(
-            f"{database.name} runs on PostgreSQL {server}; semcore needs {OLDEST_SERVER} or newer. "
-            "Nothing was changed in it."
-        )
     with database.snapshot() as connection:
+        _check_server(connection, database.name)
         if _version(connection, database.name) == VERSION:
             return
     with database.transaction() as connection:
@@ -96,6 +92,15 @@ def ensure_schema(database: PostgresDatabase) -> None:
             _make(connection)
             reach(FailPoint.MIGRATE_STEP)
         write_version(connection, VERSION)
+
+
+def _check_server(connection: Connection, name: str) -> None:
+    (number,) = connection.execute("SHOW server_version_num").fetchone()
+    if (server := int(number) // 10_000) < OLDEST_SERVER:
+        raise UnsupportedDatabaseError(
+            f"{name} runs on PostgreSQL {server}; semcore needs {OLDEST_SERVER} or newer. "
+            "Nothing was changed in it."
+        )
 
 
 def _version(connection: Connection, name: str) -> int:

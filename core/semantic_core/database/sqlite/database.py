@@ -193,10 +193,7 @@ class Database:
                     # peewee's own ROLLBACK then fails with an error that hides the reason.
                     begun.execute(f"BEGIN {kind}")
                 elif kind == "IMMEDIATE":
-                    raise StorageError(  # noqa: TRY301  # where every step is undone
-                        f"A transaction on {self.path} is open in this thread. Call semcore "
-                        "outside of it: what semcore writes must be on disk before it goes on."
-                    )
+                    raise StorageError.within_transaction(self.path)  # noqa: TRY301  # where every step is undone
                 yield opened.connection
                 if begun is not None:
                     begun.execute("COMMIT")
@@ -276,7 +273,7 @@ class Database:
     def _opened(self) -> Opened:
         """Return this thread's connection, or open it. Of each step the next call makes up."""
         if self._is_closed:
-            raise StorageError(f"The store on {self.path} is closed. Open it again.")
+            raise StorageError.closed(self.path)
         opened: Opened | None = getattr(self._local, "opened", None)
         if opened is not None and opened.generation != self._connections.generation:
             # All were closed before a fork, in whatever thread.

@@ -32,10 +32,7 @@ def translated_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except UnicodeEncodeError as error:
-        raise InvalidTextError(
-            f"A text has a lone surrogate at character {error.start}, which no database holds. "
-            "Nothing was changed."
-        ) from error
+        raise InvalidTextError.unstorable(error) from error
     except OverflowError as error:
         raise InvalidInputError(
             f"A number does not fit into 64 bits ({error}). Nothing was changed."

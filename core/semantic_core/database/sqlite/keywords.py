@@ -94,9 +94,7 @@ class FullText:
             "INSERT INTO chunks_fts (chunks_fts, rank) VALUES ('integrity-check', 1)"
         )
         if count := count_wrong_words(connection):
-            raise DatabaseCorruptError(
-                f"Of {count:,} chunks, other words are indexed than they hold. The texts are whole."
-            )
+            raise DatabaseCorruptError.wrong_words(count)
 
     def rebuild(self, connection: Connection) -> None:
         """Build the index anew from the texts."""

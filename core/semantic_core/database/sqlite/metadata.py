@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 
 from semantic_core.database.port import Connection
-from semantic_core.database.sets import among
+from semantic_core.database.sets import among, condition_of
 from semantic_core.database.sqlite.filters import compile_filter
 from semantic_core.database.sqlite.tags import ALL_TAGS, NO_TAG, TAGS, TagQuery, tag_query
 from semantic_core.database.strategies import Scope, Sql, Where
@@ -39,17 +39,7 @@ class TaggedMetadata:
 
     def condition(self, where: Where) -> Sql:
         """Return the condition on ``chunks AS c`` that chooses these chunks."""
-        parts = [Sql("c.collection_id = ?", (where.collection_id,))]
-        if where.ids is not None:
-            parts.append(among("c.chunk_id", where.ids))
-        if where.document_ids is not None:
-            parts.append(among("c.document_id", where.document_ids))
-        if where.filters is not None:
-            parts.append(compile_filter(where.filters, column="c.metadata"))
-        return Sql(
-            " AND ".join(part.sql for part in parts),
-            tuple(value for part in parts for value in part.values),
-        )
+        return condition_of(where, partial(compile_filter, column="c.metadata"))
 
     def rows(self, connection: Connection, where: Where) -> ChosenRows:
         """Return these chunks for one search; nothing is read yet."""

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from semantic_core.database import among
-from semantic_core.database.port import Connection
+from semantic_core.database.port import Connection, MustBeAloneError
 from semantic_core.database.strategies import Database, Sql
 from semantic_core.domain.pages import pages
 from semantic_core.domain.statuses import EmbeddingStatus
@@ -31,7 +31,13 @@ class Deleted:
 
 
 def delete_chunks(
-    database: Database, connection: Connection, chosen: Sql, *, purge: bool, now: float
+    database: Database,
+    connection: Connection,
+    chosen: Sql,
+    *,
+    purge: bool,
+    now: float,
+    is_alone: bool = True,
 ) -> Deleted:
     """Delete the chunks that meet a condition.
 
@@ -41,9 +47,15 @@ def delete_chunks(
         chosen: a condition on ``chunks AS c``.
         purge: also delete the vectors that no other chunk uses.
         now: epoch seconds.
+        is_alone: whether nobody else saves meanwhile.
+
+    Raises:
+        MustBeAloneError: there are chunks to delete, while others save.
     """
     rows = connection.execute(f"SELECT c.pk FROM chunks c WHERE {chosen.sql}", chosen.values)
     pks = [pk for (pk,) in rows]
+    if pks and not is_alone:
+        raise MustBeAloneError
     deleted = Deleted(chunks=len(pks))
     for page in pages(pks):
         deleted.document_ids |= _delete_page(database, connection, page, purge=purge, now=now)

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Sequence
 
 from semantic_core.database import among
-from semantic_core.database.port import Connection, MustBeAloneError
+from semantic_core.database.port import Connection
 from semantic_core.database.strategies import Database, Sql
 from semantic_core.domain.clock import Clock
 from semantic_core.domain.errors import DuplicateIdError, InvalidInputError
@@ -122,10 +122,7 @@ def _record(
         f"c.collection_id = ? AND {of_these.sql} AND NOT {kept.sql}",
         (collection.id, *of_these.values, *kept.values),
     )
-    any_gone = f"SELECT 1 FROM chunks c WHERE {gone.sql} LIMIT 1"
-    if not is_alone and connection.execute(any_gone, gone.values).fetchone() is not None:
-        raise MustBeAloneError
-    return delete_chunks(database, connection, gone, purge=False, now=now).chunks
+    return delete_chunks(database, connection, gone, purge=False, now=now, is_alone=is_alone).chunks
 
 
 def delete_sources(

@@ -60,7 +60,7 @@ def save_rows(
     *,
     collection: Collection,
     now: float,
-    is_alone: bool = True,
+    is_alone: bool,
 ) -> SaveReport:
     """Write prepared chunks; the caller's transaction makes it all or nothing.
 
