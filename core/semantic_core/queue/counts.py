@@ -26,7 +26,8 @@ def count_changes(connection: Connection, changes: Counter[ChunkState]) -> None:
         "INSERT INTO chunk_counts (collection_id, embedding_status, is_served, chunks) "
         "VALUES (?, ?, ?, ?) ON CONFLICT (collection_id, embedding_status, is_served) "
         "DO UPDATE SET chunks = chunk_counts.chunks + excluded.chunks",
-        [(*state, number) for state, number in changes.items() if number],
+        # In one order, or two savers on PostgreSQL could each wait for a row that the other has.
+        [(*state, number) for state, number in sorted(changes.items()) if number],
     )
 
 
