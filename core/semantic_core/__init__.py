@@ -5,6 +5,7 @@ from importlib.metadata import version as _version
 from semantic_core.batches import BatchConfig, BatchManager, Watch, WatchOptions, WatchRound
 from semantic_core.database import Database
 from semantic_core.database.schema import SchemaOptions
+from semantic_core.delivery.target import Target, TargetItem
 from semantic_core.documents.live import save_embedded
 from semantic_core.documents.readers import pydoc_topics, read_documents
 from semantic_core.documents.splitter import Splitter
@@ -49,6 +50,7 @@ from semantic_core.domain.errors import (
     StorageError,
     StorageFullError,
     SubmissionUncertainError,
+    TargetError,
     TextTooLongError,
     TransitionError,
     UnknownCollectionError,
@@ -209,6 +211,9 @@ __all__ = [
     "StoredChunk",
     "SubmissionUncertainError",
     "SystemClock",
+    "Target",
+    "TargetError",
+    "TargetItem",
     "TextTooLongError",
     "TransitionError",
     "UnknownCollectionError",

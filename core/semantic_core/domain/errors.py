@@ -374,3 +374,13 @@ class BudgetExceededError(BatchError):
 
 class WaitTimeoutError(BatchError):
     """The jobs did not finish in the time given. They go on; call wait() or sync_status() later."""
+
+
+# --- delivery --------------------------------------------------------------------------
+
+
+class TargetError(SemanticCoreError):
+    """A vector store that vectors are delivered to did not do what was asked.
+
+    Nothing is lost: what it was not told stays noted here, and goes with a later deliver().
+    """

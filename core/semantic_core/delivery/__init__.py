@@ -1,0 +1,1 @@
+"""Delivery: finished vectors go to the vector stores that people already have."""
