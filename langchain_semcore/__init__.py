@@ -1,6 +1,7 @@
 """LangChain on semcore: add at once, embed at half price, search the whole time."""
 
 from langchain_semcore.embeddings import DeferredEmbeddings
+from langchain_semcore.paid import PaidEmbeddings
 from langchain_semcore.retrievers import SemcoreRetriever
 from langchain_semcore.vectorstores import SemcoreVectorStore
 from semantic_core import RESULT_KEY, BatchConfig, BatchManager, EmbeddingSpec, GoogleKeyring
@@ -12,6 +13,7 @@ __all__ = [
     "DeferredEmbeddings",
     "EmbeddingSpec",
     "GoogleKeyring",
+    "PaidEmbeddings",
     "SemcoreRetriever",
     "SemcoreVectorStore",
 ]

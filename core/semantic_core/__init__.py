@@ -109,6 +109,7 @@ from semantic_core.store import (
     Collection,
     PeeweeVectorStore,
 )
+from semantic_core.store.paid_vectors import paid_vectors
 from semantic_core.store.query_vector import query_vector
 from semantic_core.vector_index.mmr import cosines, diversify, maximal_marginal_relevance
 from semantic_core.views.notebook import hook_in as _hook_in
@@ -231,6 +232,7 @@ __all__ = [
     "estimate_tokens",
     "fraction",
     "maximal_marginal_relevance",
+    "paid_vectors",
     "parse_filter",
     "pydoc_topics",
     "query_vector",

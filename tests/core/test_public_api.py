@@ -26,7 +26,7 @@ SemanticCoreError SpecMismatchError Splitter StorageError StorageFullError Store
 SubmissionUncertainError SystemClock Target TargetError TargetItem TextTooLongError TransitionError UnknownCollectionError
 UnreadableFileError UnsupportedDatabaseError Vector VectorLike WaitTimeoutError Watch WatchOptions
 WatchRound __version__ cosines diversify estimate_tokens fraction
-maximal_marginal_relevance parse_filter pydoc_topics query_vector read_documents save_embedded whole_number
+maximal_marginal_relevance paid_vectors parse_filter pydoc_topics query_vector read_documents save_embedded whole_number
 """
 
 

@@ -16,7 +16,12 @@ import pytest
 from langchain_core.language_models import FakeListChatModel
 
 import langchain_semcore
-from langchain_semcore import DeferredEmbeddings, SemcoreRetriever, SemcoreVectorStore
+from langchain_semcore import (
+    DeferredEmbeddings,
+    PaidEmbeddings,
+    SemcoreRetriever,
+    SemcoreVectorStore,
+)
 from support.world import BATCH_KEY, DEFAULT_KEY, World
 
 EXPECTED_ALL = [
@@ -26,6 +31,7 @@ EXPECTED_ALL = [
     "DeferredEmbeddings",
     "EmbeddingSpec",
     "GoogleKeyring",
+    "PaidEmbeddings",
     "SemcoreRetriever",
     "SemcoreVectorStore",
 ]
@@ -77,7 +83,12 @@ def test_every_example_of_the_documentation_runs(
     names: dict[str, Any] = {"model": FakeListChatModel(responses=["No idea."])}
     compared = 0
     try:
-        for documented in (SemcoreVectorStore, SemcoreRetriever, DeferredEmbeddings):
+        for documented in (
+            SemcoreVectorStore,
+            SemcoreRetriever,
+            PaidEmbeddings,
+            DeferredEmbeddings,
+        ):
             for code, expected in examples(documented):
                 shown = run(code, names)
                 if expected is not None:
