@@ -56,7 +56,13 @@ __all__ = [  # pytest takes them from here
 
 # What is promised of the store, the queue and the batches is tried on each database.
 _DATABASES = ("sqlite", "postgres")
-_ON_BOTH = ("core/queue/", "core/store/", "core/batches/", "adapters/test_one_file.py")
+_ON_BOTH = (
+    "core/queue/",
+    "core/store/",
+    "core/batches/",
+    "adapters/test_one_file.py",
+    "crash/test_processes.py",
+)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -69,6 +75,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     ):
         kinds = [pytest.param(kind, marks=getattr(pytest.mark, kind)) for kind in _DATABASES]
         metafunc.parametrize("database_target", kinds, indirect=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What belongs to a database on a server lies in the user's cache: not in the developer's."""
+    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(autouse=True)

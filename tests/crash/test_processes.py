@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -28,7 +27,6 @@ from batch_emulator import (
     Reply,
 )
 from semantic_core import SemanticCore
-from semantic_core.database import Database
 from semantic_core.domain.errors import DatabaseBusyError, RateLimitError
 from semantic_core.domain.failpoints import FailPoint, arm, disarm
 from semantic_core.domain.statuses import EmbeddingStatus, JobStatus
@@ -37,6 +35,7 @@ from support.chapters import CONFIG as OFFICE_CONFIG
 from support.chapters import SPEC, Office
 from support.clock import SharedClock
 from support.crowd import CONFIG, LONGEST_STOP, TEXTS, Assignment
+from support.databases import open_patiently
 from support.invariants import (
     History,
     check_index,
@@ -72,8 +71,11 @@ CROWD_FAULTS = (
 )
 
 
-def test_a_crowd_loses_nothing_and_pays_nothing_twice(tmp_path: Path) -> None:
+def test_a_crowd_loses_nothing_and_pays_nothing_twice(
+    tmp_path: Path, database_target: Path | str
+) -> None:
     """A3, A4, D4, D6, E1: flushers, syncers, savers, searchers; killed, stopped, interrupted."""
+    database = database_target if isinstance(database_target, str) else None
     clock = SharedClock(tmp_path / "clock", ticks=True)
     settings = EmulatorConfig(pending_seconds=0.05, running_seconds=0.1, most_open_jobs=5)
     with Emulator(tmp_path / "emulator.db", clock=clock, config=settings) as emulator:
@@ -85,6 +87,7 @@ def test_a_crowd_loses_nothing_and_pays_nothing_twice(tmp_path: Path) -> None:
             order = Assignment(
                 folder=str(tmp_path),
                 url=emulator.url,
+                database=database,
                 seconds=CROWD_SECONDS,
                 seed=1 + number,
                 roles={"flusher": 4, "syncer": 4, "saver": 2, "searcher": 2},
@@ -103,7 +106,7 @@ def test_a_crowd_loses_nothing_and_pays_nothing_twice(tmp_path: Path) -> None:
                 break
         assert len(emulator.jobs()) > 4
         assert min(seen.values()), seen
-        with Office(tmp_path, emulator.url, config=CONFIG, ticks=True) as office:
+        with Office(tmp_path, emulator.url, database=database, config=CONFIG, ticks=True) as office:
             check_invariants(office.store)
             assert emulator.ledger.overbilled() == {}
             emulator.clear_faults()
@@ -154,7 +157,9 @@ def stopped_flusher(world: World, python: Python) -> Child:
             say("selected")
             hear()
 
-        with Office(Path({str(world.folder)!r}), {world.emulator.url!r}) as office:
+        with Office(
+            Path({str(world.folder)!r}), {world.emulator.url!r}, database={_url(world)!r}
+        ) as office:
             arm(FailPoint.CLAIM_SELECTED, stand_still)
             say(str(office.flush()))
             assert office.errors == []
@@ -211,14 +216,15 @@ def test_a_lock_in_the_middle_of_applying_loses_nothing(world: World) -> None:
     """D4: what is left is applied by the next sync, and nothing remote is removed before."""
     world.save("one", "two")
     world.manager().flush_queue()
-    blocker = sqlite3.connect(world.path, isolation_level=None)
-    with closing(blocker), _impatient(world) as store:
+    with PeeweeVectorStore(world.target) as blocker, _impatient(world) as store:
+        blocked = blocker.database.transaction()
         with (
-            armed(FailPoint.DOWNLOAD_RECORDED, lambda: blocker.execute("BEGIN IMMEDIATE")),
+            armed(FailPoint.DOWNLOAD_RECORDED, blocked.__enter__),
             pytest.raises(DatabaseBusyError, match="try again"),
         ):
             world.manager(store=store).sync_status()
         assert set(world.statuses().values()) == {PENDING}
+        blocked.__exit__(None, None, None)
     assert world.emulator.calls(Operation.FILE_DELETE) == []
     world.clock.advance(OFFICE_CONFIG.lease + 1)
     world.manager().sync_status()
@@ -242,7 +248,11 @@ def armed(point: FailPoint, action: Callable[[], object]) -> Iterator[None]:
 
 
 def _impatient(world: World) -> PeeweeVectorStore:
-    return PeeweeVectorStore(Database(world.path, busy_timeout=0.05), clock=world.clock)
+    return PeeweeVectorStore(open_patiently(world.target, 0.05), clock=world.clock)
+
+
+def _url(world: World) -> str | None:
+    return world.target if isinstance(world.target, str) else None
 
 
 # --- an event loop -----------------------------------------------------------------------

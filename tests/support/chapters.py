@@ -28,7 +28,6 @@ from batch_emulator import (
     StickJob,
 )
 from semantic_core.batches import BatchConfig, BatchManager
-from semantic_core.database import Database
 from semantic_core.domain.errors import SemanticCoreError
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.types import Chunk
@@ -38,6 +37,7 @@ from semantic_core.providers.types import EmbeddingRequest
 from semantic_core.store import PeeweeVectorStore
 from semantic_core.store.indexes.cache import LEAST_SAVED
 from support.clock import SharedClock
+from support.databases import open_patiently
 from support.jobs import claim_job
 from support.keys import BATCH_KEY
 from support.legacy import write_legacy
@@ -58,6 +58,7 @@ class Office:
     Args:
         folder: where the database and the clock are.
         url: where the provider is.
+        database: the URL of the database; None for a file in the folder.
         config: limits and delays.
         busy_timeout: seconds to wait for another process's lock.
         ticks: whether time goes on by itself.
@@ -68,6 +69,7 @@ class Office:
         folder: Path,
         url: str,
         *,
+        database: str | None = None,
         config: BatchConfig = CONFIG,
         busy_timeout: float = 10.0,
         ticks: bool = False,
@@ -77,6 +79,7 @@ class Office:
         self.config = config
         self.errors: list[SemanticCoreError] = []
         self._folder = folder
+        self._database = database
         self._client = GeminiBatchClient(
             KEY, endpoint=Endpoint(base_url=url, timeout=60.0), clock=self.clock
         )
@@ -87,10 +90,14 @@ class Office:
     def store(self) -> PeeweeVectorStore:
         """The database, opened and brought to the newest schema at the first use."""
         if self._store is None:
-            self._store = PeeweeVectorStore(
-                Database(self.path, busy_timeout=self._busy_timeout), clock=self.clock
-            )
+            database = open_patiently(self._database or self.path, self._busy_timeout)
+            self._store = PeeweeVectorStore(database, clock=self.clock)
         return self._store
+
+    @property
+    def is_on_server(self) -> bool:
+        """Whether the database is PostgreSQL's."""
+        return self._database is not None
 
     def manager(self) -> BatchManager:
         """A new manager, as cron would have one."""
@@ -140,8 +147,9 @@ class Office:
         )
 
     def back_up(self) -> None:
-        """Copy the database."""
-        self.store.backup(self._folder / "backup.db", overwrite=True)
+        """Copy the database, where that is not the server's work."""
+        if not self.is_on_server:
+            self.store.backup(self._folder / "backup.db", overwrite=True)
 
     def search_given(self) -> None:
         """Search them, which writes their index beside the database."""
@@ -175,6 +183,8 @@ class Chapter:
 
 
 def _old_database(office: Office, emulator: Emulator) -> None:
+    if office.is_on_server:
+        return  # there is none: it is made by whoever opens it first
     write_legacy(
         office.path,
         documents=[(1, "", "{}", 1.0)],

@@ -41,6 +41,7 @@ class Assignment:
     Attributes:
         folder: where the database and the clock are.
         url: where the provider is.
+        database: the URL of the database; None for a file in the folder.
         seconds: for how long.
         seed: decides what each one does.
         roles: how many there are of each.
@@ -49,6 +50,7 @@ class Assignment:
 
     folder: str
     url: str
+    database: str | None
     seconds: float
     seed: int
     roles: dict[str, int]
@@ -164,7 +166,9 @@ def _work(order: dict[str, Any], folder: Path, role: str, number: int, deadline:
     try:
         done: Counter[str] = Counter()
         rng = random.Random(f"{order['seed']} {number}")
-        with Office(folder, order["url"], config=CONFIG, ticks=True) as office:
+        with Office(
+            folder, order["url"], database=order["database"], config=CONFIG, ticks=True
+        ) as office:
             step = _ROLES[role](office, rng, number)
             step = _interruptible(step) if role in INTERRUPTED else step
             while time.monotonic() < deadline:

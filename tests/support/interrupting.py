@@ -16,10 +16,12 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
+from semantic_core.domain.errors import DatabaseUnavailableError
 from semantic_core.domain.failpoints import FailPoint, arm, disarm
 from support.chapters import CHAPTERS, Office
+from support.postgres_server import end_sessions
 from support.processes import Child
 
 
@@ -30,6 +32,7 @@ class Interruption(StrEnum):
     ERROR = "error"  #: an exception is raised there
     INTERRUPT = "interrupt"  #: one is raised that is no Exception
     STOP = "stop"  #: it stands still while others go on, and then goes on itself
+    CUT = "cut"  #: the server ends its sessions, and it goes on
     NOTHING = "nothing"  #: failpoints are only counted
 
 
@@ -38,6 +41,7 @@ EXIT_CODES = {
     Interruption.ERROR: 3,
     Interruption.INTERRUPT: 3,
     Interruption.STOP: 0,
+    Interruption.CUT: 0,
     Interruption.NOTHING: 0,
 }
 
@@ -49,6 +53,7 @@ class Order:
     Attributes:
         folder: where the database and the clock are.
         url: where the provider is.
+        database: the URL of the database; None for a file in the folder.
         chapter: which story.
         interruption: what happens to it.
         point: where.
@@ -57,6 +62,7 @@ class Order:
 
     folder: str
     url: str
+    database: str | None
     chapter: str
     interruption: Interruption
     point: FailPoint | None = None
@@ -113,8 +119,8 @@ class _StruckInterrupt(KeyboardInterrupt):
     """Stands for Ctrl-C and its like."""
 
 
-def _act(order: dict[str, str | int]) -> NoReturn:
-    folder = Path(str(order["folder"]))
+def _act(order: dict[str, Any]) -> NoReturn:
+    folder = Path(order["folder"])
     with (folder / "child.log").open("w") as log:
         # The parent's pipe is for the parent.
         os.dup2(log.fileno(), 1)
@@ -122,8 +128,12 @@ def _act(order: dict[str, str | int]) -> NoReturn:
     code = 1
     try:
         hits = _arm(order)
-        with Office(folder, str(order["url"])) as office:
-            CHAPTERS[str(order["chapter"])].act(office)
+        with Office(folder, order["url"], database=order["database"]) as office:
+            try:
+                CHAPTERS[order["chapter"]].act(office)
+            except DatabaseUnavailableError:
+                if order["interruption"] != Interruption.CUT:
+                    raise
         for error in office.errors:
             print(repr(error))  # noqa: T201  # into the log
         (folder / "hits.json").write_text(json.dumps(hits))
@@ -139,25 +149,29 @@ def _act(order: dict[str, str | int]) -> NoReturn:
         os._exit(code)
 
 
-def _arm(order: dict[str, str | int]) -> Counter[str]:
-    hits: Counter[str] = Counter()
-
-    def strike() -> None:
-        disarm()
-        if order["interruption"] == Interruption.KILL:
+def _strike(order: dict[str, Any]) -> None:
+    disarm()
+    match order["interruption"]:
+        case Interruption.KILL:
             os._exit(137)
-        elif order["interruption"] == Interruption.ERROR:
+        case Interruption.ERROR:
             raise _StruckError
-        elif order["interruption"] == Interruption.INTERRUPT:
+        case Interruption.INTERRUPT:
             raise _StruckInterrupt
-        elif order["interruption"] == Interruption.STOP:
+        case Interruption.STOP:
             os.kill(os.getpid(), signal.SIGSTOP)
+        case Interruption.CUT:
+            end_sessions(order["database"])
+
+
+def _arm(order: dict[str, Any]) -> Counter[str]:
+    hits: Counter[str] = Counter()
 
     def counted(point: FailPoint) -> Callable[[], None]:
         def pass_by() -> None:
             hits[point] += 1
             if point == order["point"] and hits[point] == order["hit"]:
-                strike()
+                _strike(order)
 
         return pass_by
 

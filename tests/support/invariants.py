@@ -15,6 +15,7 @@ import numpy as np
 
 from batch_emulator import Emulator, Operation, TextKey, fake_embed, text_sha256
 from semantic_core.batches import BatchConfig
+from semantic_core.database import Database as SqliteDatabase
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.statuses import BudgetUse, ItemState, JobStatus, JobStep, SearchMode
 from semantic_core.providers.wire.vectors import to_vector
@@ -182,7 +183,7 @@ def check_index(
 
 def check_quiet(store: PeeweeVectorStore) -> None:
     """Assert that nothing waits but for a person, and that nothing is left lying about."""
-    assert not store.database.connection().in_transaction
+    assert not _is_in_transaction(store)
     with store.database.snapshot() as connection:
         for name, query in _EMPTY_WHEN_QUIET.items():
             assert connection.execute(query).fetchall() == [], name
@@ -190,6 +191,19 @@ def check_quiet(store: PeeweeVectorStore) -> None:
     left = {path.name for path in database.parent.glob(f"{database.name}*")}
     allowed = {database.name + ending for ending in ("", "-wal", "-shm")}
     assert {name for name in left - allowed if ".vectors" not in name} == set()
+
+
+def _is_in_transaction(store: PeeweeVectorStore) -> bool:
+    """Return whether this process left a transaction open; on a server, whether anybody did."""
+    if isinstance(store.database, SqliteDatabase):
+        return store.database.connection().in_transaction
+    with store.database.snapshot() as connection:
+        (count,) = connection.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+            "AND backend_type = 'client backend' AND xact_start IS NOT NULL "
+            "AND pid <> pg_backend_pid()"
+        ).fetchone()
+    return bool(count)
 
 
 class History:

@@ -185,6 +185,16 @@ def postgres_database(server: str, template: str) -> Iterator[str]:
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
+def end_sessions(url: str) -> None:
+    """End every other session on a database, as an operator or a firewall does."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid() "
+            "AND backend_type = 'client backend'"
+        )
+
+
 @pytest.fixture
 def postgres_url(postgres_template: tuple[str, str]) -> Iterator[str]:
     """Where a database of this test's own is."""
