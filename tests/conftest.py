@@ -57,6 +57,7 @@ __all__ = [  # pytest takes them from here
 # What is promised of the store, the queue and the batches is tried on each database.
 _DATABASES = ("sqlite", "postgres")
 _ON_BOTH = (
+    "core/delivery/",
     "core/queue/",
     "core/store/",
     "core/batches/",

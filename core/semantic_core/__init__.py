@@ -89,6 +89,7 @@ from semantic_core.domain.types import (
     SearchResult,
     SearchResults,
     StoredChunk,
+    TargetStatus,
     Vector,
     VectorLike,
 )
@@ -215,6 +216,7 @@ __all__ = [
     "Target",
     "TargetError",
     "TargetItem",
+    "TargetStatus",
     "TextTooLongError",
     "TransitionError",
     "UnknownCollectionError",

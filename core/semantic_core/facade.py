@@ -11,7 +11,7 @@ from semantic_core.documents.splitter import Splitter
 from semantic_core.domain.errors import IngestError, InvalidInputError, InvalidTextError
 from semantic_core.domain.reports import IngestReport
 from semantic_core.domain.statuses import SearchMode
-from semantic_core.domain.types import Document, QueueStats, SearchResults
+from semantic_core.domain.types import Document, QueueStats, SearchResults, TargetStatus
 from semantic_core.domain.validation import fraction, whole_number
 from semantic_core.providers.gemini import GeminiEmbedder, GoogleKeyring
 from semantic_core.providers.port import Embedder, Keyring
@@ -230,6 +230,10 @@ class SemanticCore:
             collection=self.collection,
             purge=purge,
         )
+
+    def targets(self) -> tuple[TargetStatus, ...]:
+        """Return the vector stores that vectors are delivered to, and what each lacks."""
+        return self.store.delivery.targets()
 
     def stats(self) -> QueueStats:
         """Return what waits, what runs and what failed in this collection. Needs no key.

@@ -35,6 +35,7 @@ from support.invariants import (
 )
 from support.memory import memory_folder
 from support.postgres_server import postgres_database
+from support.targets import outbox, source
 
 # `make stress` strikes every passing of every failpoint in every chapter, not only the first; and on
 # PostgreSQL in every way, not only in one.
@@ -152,6 +153,9 @@ class Play:
             files = office.store.database.path.parent
             assert [*files.glob("*.new"), *files.glob(".*.new")] == []
             statuses = {chunk.text: chunk.status for chunk in office.store.chunks()}
+            if office.target.path.exists():
+                assert office.target.held() == source(office.store)
+                assert outbox(office.store) == []
         assert statuses == dict.fromkeys(self.chapter.texts, EmbeddingStatus.READY)
         assert list(self.emulator.ledger.billed().values()) == [1] * len(self.chapter.texts)
 

@@ -41,6 +41,7 @@ from support.databases import open_patiently
 from support.jobs import claim_job
 from support.keys import BATCH_KEY
 from support.legacy import write_legacy
+from support.targets import FileTarget
 
 KEY = BATCH_KEY
 SPEC = EmbeddingSpec()
@@ -85,6 +86,7 @@ class Office:
         )
         self._busy_timeout = busy_timeout
         self._store: PeeweeVectorStore | None = None
+        self.target = FileTarget(folder / "target.db")
 
     @property
     def store(self) -> PeeweeVectorStore:
@@ -92,6 +94,8 @@ class Office:
         if self._store is None:
             database = open_patiently(self._database or self.path, self._busy_timeout)
             self._store = PeeweeVectorStore(database, clock=self.clock)
+            if self.target.path.exists():
+                self._store.delivery.attach(self.target, name="target")
         return self._store
 
     @property
@@ -291,6 +295,19 @@ def _search(office: Office) -> None:
     office.sync()
 
 
+def _make_target(office: Office, emulator: Emulator) -> None:
+    office.target.path.touch()
+
+
+def _deliver(office: Office) -> None:
+    office.save(["one", "two", "three"])
+    office.flush()
+    office.flush()
+    office.sync()
+    office.store.save([Chunk(id="two", text="two", metadata={"text": "two"}, payload="edited")])
+    office.sync()
+
+
 CHAPTERS = {
     "good day": Chapter(("an old text", "one", "two"), _good_day, _old_database),
     "refusal": Chapter(("one", "two"), _flush_twice_and_sync, _refuse_once),
@@ -303,4 +320,5 @@ CHAPTERS = {
     ),
     "cancel": Chapter(("one",), _change_ones_mind, _keep_running),
     "index": Chapter(("one",), _search, _save_given),
+    "delivery": Chapter(("one", "two", "three"), _deliver, _make_target),
 }

@@ -372,6 +372,7 @@ _EMPTY_WHEN_QUIET = {
         "SELECT id, step, error_message FROM batch_jobs "
         "WHERE status NOT IN ('COMPLETED', 'FAILED') AND hold_reason IS NULL"
     ),
+    "nobody holds a target": "SELECT id FROM targets WHERE lease_token IS NOT NULL",
     "nobody holds a lease": (
         "SELECT id FROM batch_jobs WHERE lease_token IS NOT NULL "
         "AND status NOT IN ('COMPLETED', 'FAILED')"

@@ -27,7 +27,7 @@ from semantic_core.domain.errors import (
 )
 from semantic_core.domain.receipts import Estimate, Receipt
 from semantic_core.domain.statuses import JobStatus
-from semantic_core.domain.types import BatchJob, QueueStats, StoredChunk
+from semantic_core.domain.types import BatchJob, QueueStats, StoredChunk, TargetStatus
 from semantic_core.providers.gemini import GeminiBatchClient
 from semantic_core.providers.port import BatchProvider, Keyring
 from semantic_core.queue import jobs
@@ -195,7 +195,19 @@ class BatchManager:
             StorageError: likewise: the disk is full, say. What is stored stays, and the rest
                 waits at the provider.
         """
-        return sync_database(self.context())
+        statuses = sync_database(self.context())
+        self.deliver()
+        return statuses
+
+    def deliver(self) -> tuple[TargetStatus, ...]:
+        """Tell the vector stores that are attached in this process what they lack.
+
+        Needs no key and costs nothing. `sync_status` does it, too, after it has stored results.
+
+        Returns:
+            Every target that the database knows, with what it lacks now and why.
+        """
+        return self.store.delivery.deliver()
 
     def wait(self, timeout: float | None = None, *, progress: QueueProgress = None) -> QueueStats:
         """Sync until every job has ended or is held.

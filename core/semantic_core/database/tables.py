@@ -34,6 +34,7 @@ from semantic_core.database.conditions import (
     WAITS,
     WANTS,
 )
+from semantic_core.database.delivery_tables import add_delivery_tables
 from semantic_core.domain.statuses import (
     BudgetUse,
     EmbeddingStatus,
@@ -62,6 +63,8 @@ class Tables:
     LiveClaimModel: Any
     ChunkModel: Any
     ChunkCountModel: Any
+    TargetModel: Any
+    OutboxModel: Any
 
     def all(self) -> tuple[Any, ...]:
         """Return the models, referenced ones first."""
@@ -387,6 +390,7 @@ def build_tables(database: peewee.Database) -> Tables:
             primary_key = CompositeKey("collection", "embedding_status", "is_served")
             without_rowid = is_sqlite
 
+    add_delivery_tables(Base, CollectionModel, is_sqlite=is_sqlite)
     models = {model.__name__: model for model in Base.__subclasses__()}
     return Tables(*(models[name] for name in Tables.__slots__))
 

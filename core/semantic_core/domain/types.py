@@ -353,3 +353,28 @@ class QueueStats:
     next_try: float | None = None
     cautions: tuple[str, ...] = ()
     passed_over: tuple[PassedOver, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetStatus:
+    """A vector store that a collection's vectors are delivered to, and what it lacks.
+
+    Attributes:
+        name: what it is called here.
+        kind: what store it is.
+        collection: whose vectors it gets.
+        waiting: chunks that it is still to be told of.
+        oldest: epoch seconds since when the first of them waits, or None.
+        failed: those of them that it did not take alone; they are tried again.
+        last_error: what went wrong last, or None.
+        is_filling: whether what was there before is still being noted.
+    """
+
+    name: str
+    kind: str
+    collection: str
+    waiting: int = 0
+    oldest: float | None = None
+    failed: int = 0
+    last_error: str | None = None
+    is_filling: bool = False

@@ -12,7 +12,7 @@ from semantic_core.database.conditions import WANTS
 from semantic_core.database.port import Connection
 from semantic_core.database.queries import json_set
 from semantic_core.domain.statuses import EmbeddingStatus, VectorOrigin
-from semantic_core.queue.changes import note_changed
+from semantic_core.queue.changes import note_changed, note_wishes
 from semantic_core.queue.counts import ChunkState, count_changes
 
 
@@ -104,6 +104,10 @@ def _serve(connection: Connection, wanting: Sequence[_Wanting], *, now: float) -
         {"now": now, "pks": json_set(chunk.pk for chunk in wanting)},
     ).rowcount
     note_changed(connection, [(chunk.collection_id, chunk.pk) for chunk in wanting])
+    first = [chunk.pk for chunk in wanting if chunk.vector_key is None]
+    again = [chunk.pk for chunk in wanting if chunk.vector_key is not None]
+    note_wishes(connection, first, may_be_there=False, now=now)
+    note_wishes(connection, again, may_be_there=True, now=now)
     changes: Counter[ChunkState] = Counter()
     for chunk in wanting:
         status = EmbeddingStatus.read(chunk.status)

@@ -23,6 +23,7 @@ from semantic_core.domain.types import (
 from semantic_core.filters import Filter
 from semantic_core.keywords import check_languages
 from semantic_core.store.collections import DEFAULT_COLLECTION, Collection
+from semantic_core.store.delivery import Delivery
 from semantic_core.store.writing.reindex import reindex
 
 FilterLike = Filter | Mapping[str, Any] | None
@@ -34,10 +35,12 @@ class BaseVectorStore(ABC):
     Attributes:
         database: where chunks, vectors and the batch queue are.
         clock: where timestamps come from.
+        delivery: other vector stores that get the vectors, too.
     """
 
     database: Database
     clock: Clock
+    delivery: Delivery
 
     def __enter__(self) -> Self:
         return self

@@ -43,6 +43,7 @@ from semantic_core.store.collections import (
     open_collection,
     read_collections,
 )
+from semantic_core.store.delivery import Delivery
 from semantic_core.store.indexes.cache import MappedVectors
 from semantic_core.store.provenance import check_provenance, fix_provenance
 from semantic_core.store.reading.read import (
@@ -100,6 +101,7 @@ class PeeweeVectorStore(BaseVectorStore):
         self.clock = clock or self.database.clock()
         self.database.look_around()
         self.tables = build_tables(self.database.peewee)
+        self.delivery = Delivery(self.database, self.clock)
         self._vectors: VectorSearch = MappedVectors(self.database)
 
     def __repr__(self) -> str:

@@ -1,50 +1,22 @@
-"""Rows to StoredChunk values, and the conditions that choose rows."""
+"""Reading chunks, their vectors and their counts, and the conditions that choose rows."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 import numpy as np
 
 from semantic_core.database import among
 from semantic_core.database.port import Connection
 from semantic_core.database.strategies import Sql, Where
-from semantic_core.domain.errors import DatabaseCorruptError, InvalidInputError
-from semantic_core.domain.metadata import load_metadata
+from semantic_core.domain.errors import InvalidInputError
 from semantic_core.domain.statuses import EmbeddingStatus
 from semantic_core.domain.types import Coverage, StoredChunk, Vector
 from semantic_core.domain.validation import is_storable, listed, whole_number
 from semantic_core.filters import parse_filter
+from semantic_core.queue.chunk_rows import SELECT_CHUNKS, ChunkRow, stored_chunk
 from semantic_core.queue.counts import read_counts
 from semantic_core.store.base import FilterLike
-
-
-class ChunkRow(NamedTuple):
-    """A chunk as it is read: each name is that of its column in ``chunks AS c``, or is below."""
-
-    pk: int
-    chunk_id: str
-    collection: str
-    text: str
-    metadata: str
-    document_id: str | None
-    vector_source: str | None
-    payload: str | None
-    content_hash: bytes
-    embedding_status: str
-    is_served: int
-    batch_job_id: str | None
-    error_message: str | None
-    created_at: float
-    updated_at: float
-
-
-_COMPUTED = {"collection": "k.name", "is_served": "c.vector_key IS NOT NULL"}
-_SELECT = (
-    f"SELECT {', '.join(_COMPUTED.get(name, f'c.{name}') for name in ChunkRow._fields)} "
-    "FROM chunks c JOIN collections k ON k.id = c.collection_id"
-)
 
 
 def choose(
@@ -97,9 +69,9 @@ def read_chunks(
     # All rows before the first is looked at: another thread that searches gets its turn with Python
     # once, and not between any two rows.
     rows = connection.execute(
-        f"{_SELECT} WHERE {chosen.sql} ORDER BY c.pk {most}", chosen.values
+        f"{SELECT_CHUNKS} WHERE {chosen.sql} ORDER BY c.pk {most}", chosen.values
     ).fetchall()
-    return {row.pk: _stored(row) for row in map(ChunkRow._make, rows)}
+    return {row.pk: stored_chunk(row) for row in map(ChunkRow._make, rows)}
 
 
 def read_failed(
@@ -141,30 +113,4 @@ def read_coverage(connection: Connection, collection_id: int) -> Coverage:
         stale=counts.get((pending, True), 0) + counts.get((failed, True), 0),
         pending=counts.get((pending, False), 0),
         failed=counts.get((failed, False), 0),
-    )
-
-
-def _stored(row: ChunkRow) -> StoredChunk:
-    status = EmbeddingStatus.read(row.embedding_status)
-    kinds = (type(row.chunk_id), type(row.text), type(row.content_hash))
-    if kinds != (str, str, bytes):
-        found = ", ".join(kind.__name__ for kind in kinds)
-        raise DatabaseCorruptError.unreadable(
-            "A chunk", TypeError(f"its id, text and hash are {found}")
-        )
-    return StoredChunk(
-        id=row.chunk_id,
-        collection=row.collection,
-        text=row.text,
-        metadata=load_metadata(row.metadata),
-        document_id=row.document_id,
-        vector_source=row.text if row.vector_source is None else row.vector_source,
-        payload=row.payload,
-        content_hash=row.content_hash.hex(),
-        status=status,
-        is_stale=bool(row.is_served) and status is not EmbeddingStatus.READY,
-        batch_job_id=row.batch_job_id,
-        error_message=row.error_message,
-        created_at=row.created_at,
-        updated_at=row.updated_at,
     )

@@ -10,7 +10,7 @@ from semantic_core.database.port import Connection, MustBeAloneError
 from semantic_core.database.strategies import Database, Sql
 from semantic_core.domain.pages import pages
 from semantic_core.domain.statuses import EmbeddingStatus
-from semantic_core.queue.changes import note_changed
+from semantic_core.queue.changes import note_changed, note_wishes
 from semantic_core.queue.counts import ChunkState, count_changes
 from semantic_core.queue.vectors import release_vectors
 
@@ -71,6 +71,8 @@ def _delete_page(
         f"FROM chunks WHERE {page.sql}",
         page.values,
     ).fetchall()
+    served_pks = [row[0] for row in rows if row[4] is not None]
+    note_wishes(connection, served_pks, may_be_there=True, now=now)
     database.keywords.remove(connection, pks)
     database.metadata.remove(connection, pks)
     connection.execute(f"DELETE FROM chunks WHERE {page.sql}", page.values)

@@ -15,7 +15,7 @@ from semantic_core.domain.reports import SaveReport
 from semantic_core.domain.spec import EmbeddingSpec, given_vector_key
 from semantic_core.domain.statuses import EmbeddingStatus, VectorOrigin
 from semantic_core.keywords import Said
-from semantic_core.queue.changes import note_changed
+from semantic_core.queue.changes import note_changed, note_wishes
 from semantic_core.queue.counts import ChunkState, count_changes
 from semantic_core.queue.items import known_too_long
 from semantic_core.queue.vectors import release_vectors, use_vectors
@@ -271,6 +271,9 @@ def _update(
         connection,
         [(collection.id, old.pk) for old, row in updates if row.vector_key != old.vector_key],
     )
+    # A stale chunk stays at its targets as it was until the vector of its new text is here.
+    ready = [old.pk for old, row in updates if row.status is EmbeddingStatus.READY]
+    note_wishes(connection, ready, may_be_there=True, now=now)
 
 
 def _insert(
@@ -293,7 +296,9 @@ def _insert(
     new = [(pk, by_id[name]) for pk, name in inserted]
     database.keywords.add(connection, _said(new, collection))
     database.metadata.add(connection, [pk for pk, _ in new])
-    note_changed(connection, [(collection.id, pk) for pk, row in new if row.vector_key is not None])
+    served = [pk for pk, row in new if row.vector_key is not None]
+    note_changed(connection, [(collection.id, pk) for pk in served])
+    note_wishes(connection, served, may_be_there=False, now=now)
 
 
 def _said(rows: Iterable[tuple[int, PreparedChunk]], collection: Collection) -> list[Said]:
