@@ -59,7 +59,7 @@ _CLAIMS = (
     Guard(
         keeps="a text without tries left is not sent",
         function="queue.fill_job",
-        statement="has_uses and budget.is_spent(_uses(connection, content_hash))",
+        statement="has_uses and budget.is_spent(used_budgets(connection, [content_hash])[content_hash])",
         without="False",
     ),
     Guard(
@@ -1028,8 +1028,22 @@ _RECOVERING = (
     Guard(
         keeps="a job that ended meanwhile is not asked about",
         function="batches._advance",
-        statement="if record.status in (JobStatus.COMPLETED, JobStatus.FAILED): return",
+        statement="if not record.is_open: return",
         without="",
+    ),
+    Guard(
+        keeps="a job of another provider is not asked about",
+        function="batches._advance",
+        statement="if job.is_elsewhere(record): return",
+        without="",
+        tests=("tests/core/batches/test_elsewhere.py",),
+    ),
+    Guard(
+        keeps="of a job of another provider nothing is decided by this one's listing",
+        function="batches._decide",
+        statement="is_undecided(record) and not job.is_elsewhere(record)",
+        without="is_undecided(record)",
+        tests=("tests/core/batches/test_elsewhere.py",),
     ),
     Guard(
         keeps="a job whose create may have been sent is not released by time",
@@ -1264,6 +1278,13 @@ _APPLYING = (
         without="False",
     ),
     Guard(
+        keeps="another provider removes nothing",
+        function="batches.clean_up",
+        statement="is_elsewhere or record.fingerprint != context.fingerprint",
+        without="record.fingerprint != context.fingerprint",
+        tests=("tests/core/batches/test_elsewhere.py",),
+    ),
+    Guard(
         keeps="what could not be removed is tried again",
         function="batches.clean_up",
         statement="mark_cleaned(connection, record.id, now=context.clock.now(), is_clean=is_clean)",
@@ -1380,7 +1401,7 @@ _APPLYING = (
     Guard(
         keeps="an ended job is not cancelled or given up",
         function="batches._leased",
-        statement="record.status in (JobStatus.COMPLETED, JobStatus.FAILED)",
+        statement="not record.is_open",
         without="False",
         tests=("tests/core/batches/test_sync.py",),
     ),

@@ -5,12 +5,12 @@ from __future__ import annotations
 import sqlite3
 import uuid
 from collections.abc import Iterable
+from typing import Any
 
 from semantic_core.domain.statuses import BudgetUse, ItemState
 from semantic_core.queue.budget import RetryBudget
 from semantic_core.queue.claims import (
     ClaimLimits,
-    NewJob,
     Waiting,
     candidates,
     claim,
@@ -30,17 +30,18 @@ def new_job(
     token: str = TOKEN,
     now: float = 0.0,
     fingerprint: str = "fingerprint",
-) -> NewJob:
+) -> dict[str, Any]:
     """Return the columns of a job that has a lease of 100 seconds."""
     job_id = job_id or str(uuid.uuid4())
-    return NewJob(
-        id=job_id,
-        display_name=f"semcore-test-{job_id}",
-        fingerprint=fingerprint,
-        lease_token=token,
-        lease_until=now + 100,
-        created_at=now,
-    )
+    return {
+        "job_id": job_id,
+        "display_name": f"semcore-test-{job_id}",
+        "provider": "gemini",
+        "fingerprint": fingerprint,
+        "lease_token": token,
+        "lease_until": now + 100,
+        "created_at": now,
+    }
 
 
 def look(
@@ -85,8 +86,8 @@ def claim_job(
         if waiting is None:
             return None
         job = new_job(job_id, now=now, fingerprint=fingerprint)
-        claim(connection, waiting, job)
-    return job.id
+        claim(connection, waiting, **job)
+    return str(job["job_id"])
 
 
 def carried(store: PeeweeVectorStore, job_id: str) -> list[str]:

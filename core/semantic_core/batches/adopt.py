@@ -50,8 +50,9 @@ def adopt_unknown_jobs(context: BatchContext, listing: Listing) -> None:
                 connection,
                 found[name],
                 job_id=name.removeprefix(context.prefix),
+                provider=context.provider.name,
                 fingerprint=context.fingerprint,
-                prices=context.config.prices.prices,
+                prices=context.config.prices,
                 now=context.clock.now(),
             )
         reach(FailPoint.FOUND_RECORDED)

@@ -33,7 +33,8 @@ def clean_up(context: BatchContext) -> None:
         job_ids = jobs_to_clean(connection, most_tries=context.config.max_cleanup_tries)
         ended = [JobRecord.read(connection, job_id) for job_id in job_ids]
     for record in ended:
-        if record.fingerprint != context.fingerprint:
+        is_elsewhere = record.provider != context.provider.name
+        if is_elsewhere or record.fingerprint != context.fingerprint:
             # Another project's key would be told that there is nothing to remove.
             continue
         reach(FailPoint.CLEANUP_STARTED)

@@ -64,7 +64,7 @@ def write_receipt(
         if job.created_at >= since and (until is None or job.created_at < until)
     )
     chunks, tokens, guessed = reused_vectors(connection)
-    checks = spent_on_checks(connection, since, until=until)
+    check_tokens, check_usd = spent_on_checks(connection, since, until=until)
     return Receipt(
         jobs=jobs,
         tokens=sum(part.tokens for part in known),
@@ -78,8 +78,8 @@ def write_receipt(
         reused_chunks=chunks,
         reused_tokens=tokens,
         reused_estimated_tokens=guessed,
-        check_tokens=checks.tokens,
-        check_usd=checks.cost_usd,
+        check_tokens=check_tokens,
+        check_usd=check_usd,
     )
 
 
@@ -91,5 +91,5 @@ def spent_this_month(connection: Connection, *, now: float, prices: PriceTable) 
     moment = datetime.fromtimestamp(now, UTC)
     start = datetime(moment.year, moment.month, 1, tzinfo=UTC).timestamp()
     costs = [part.cost(prices) for part in spent_since(connection, start)]
-    checks = spent_on_checks(connection, start).cost_usd or 0.0
-    return checks + sum(cost.batch_usd for cost in costs if cost is not None)
+    _, checks = spent_on_checks(connection, start)
+    return (checks or 0.0) + sum(cost.batch_usd for cost in costs if cost is not None)

@@ -85,7 +85,7 @@ def _decide(job: LeasedJob, listing: Listing) -> StorageError | None:
     try:
         record = job.record()
         # Another process may have moved it on since it was found.
-        if is_undecided(record):
+        if is_undecided(record) and not job.is_elsewhere(record):
             if damaged := job.trouble(record):
                 hold_unreadable(job, damaged)
             elif not take_over(job, record, listing):

@@ -20,6 +20,12 @@ def cancel_job(context: BatchContext, batch_id: str) -> JobStatus:
     """Cancel a job; see ``BatchManager.cancel``."""
     with _leased(context, batch_id) as job:
         record = job.record()
+        if job.is_elsewhere(record):
+            raise TransitionError(
+                f"Batch job {batch_id} was sent to {record.provider!r}. Nothing was changed; use a "
+                "manager with the client of that provider.",
+                batch_id=batch_id,
+            )
         damaged = job.trouble(record)
         if record.hold_reason is not None or damaged:
             why = f"is held ({record.hold_reason})" if record.hold_reason else "cannot be read"
@@ -55,7 +61,8 @@ def release_job(context: BatchContext, batch_id: str) -> None:
     """Give up a job that is held or uncertain; see ``BatchManager.release``."""
     with _leased(context, batch_id) as job:
         record = job.record()
-        is_stuck = record.hold_reason is not None or job.trouble(record) is not None
+        is_stuck = record.hold_reason is not None or job.is_elsewhere(record)
+        is_stuck = is_stuck or job.trouble(record) is not None
         if not is_stuck and not is_undecided(record) and not _is_key_refused(job, record):
             raise TransitionError(
                 f"Batch job {batch_id} is {record.status} and not held, so it is not given up. "
@@ -83,7 +90,7 @@ def _leased(context: BatchContext, batch_id: str) -> Generator[LeasedJob]:
     """Take the lease of a job that must be open and free."""
     with context.store.database.snapshot() as connection:
         record = JobRecord.read(connection, batch_id)
-    if record.status in (JobStatus.COMPLETED, JobStatus.FAILED):
+    if not record.is_open:
         raise TransitionError(
             f"Batch job {batch_id} has ended already ({record.status}).", batch_id=batch_id
         )

@@ -60,7 +60,7 @@ def sync_database(context: BatchContext) -> dict[str, JobStatus]:
         raise
     _report(faults, len(open_ids), unlisted)
     with database.snapshot() as connection:
-        return {job_id: jobs.read_job(connection, job_id).status for job_id in open_ids}
+        return {job_id: JobRecord.read(connection, job_id).status for job_id in open_ids}
 
 
 def _mend_ids(database: Database) -> None:
@@ -156,7 +156,9 @@ def _warn_of_expiring(context: BatchContext) -> None:
 
 
 def _advance(job: LeasedJob, record: JobRecord) -> None:
-    if record.status in (JobStatus.COMPLETED, JobStatus.FAILED):
+    if not record.is_open:
+        return
+    if job.is_elsewhere(record):
         return
     if damaged := job.trouble(record):
         hold_unreadable(job, damaged)

@@ -29,6 +29,11 @@ def first_column(connection: Connection, sql: str, values: Values = ()) -> list[
     return [row[0] for row in connection.execute(sql, values)]
 
 
+def first_value(connection: Connection, sql: str, values: Values = ()) -> Any:
+    """Return the first value of the first row, which there must be."""
+    return connection.execute(sql, values).fetchone()[0]
+
+
 def json_set(values: Iterable[object]) -> str:
     """Return texts or numbers as the parameter of ``json_each``."""
     return json.dumps(list(values))

@@ -195,7 +195,7 @@ def build_tables(database: peewee.Database) -> Tables:
         # What items refer to, so that they are small.
         pk = BigAutoField()
         id = TextField(unique=True)
-        provider = TextField(default="gemini", constraints=[SQL("DEFAULT 'gemini'")])
+        provider = TextField()
         google_job_id = TextField(null=True, unique=True)
         status = TextField(constraints=[_one_of("status", JobStatus)])
         step = TextField(constraints=[_one_of("step", JobStep)])

@@ -8,7 +8,7 @@ from functools import partial
 from semantic_core.database import open_to_others, tighten
 from semantic_core.database.conditions import IS_CARRIED, IS_ENDED, IS_OPEN, WANTS
 from semantic_core.database.port import Connection
-from semantic_core.database.queries import first_column
+from semantic_core.database.queries import first_column, first_value
 from semantic_core.database.strategies import Database
 from semantic_core.doctor.findings import Finding, Trouble
 from semantic_core.domain.clock import HOUR
@@ -93,7 +93,7 @@ def damage(database: Database) -> Finding | None:
 def contradictions(database: Database) -> Iterator[Finding]:
     """Find rows that cannot all be true."""
     looks: dict[str, _Look] = {
-        **{what: partial(_number, query=query) for what, query in _CONTRADICTIONS.items()},
+        **{what: partial(first_value, sql=query) for what, query in _CONTRADICTIONS.items()},
         "chunks have another text than the one they were saved with": _changed_texts,
     }
     with database.snapshot() as connection:
@@ -140,7 +140,7 @@ def _checks(
     # Whoever still works under a lease finds it gone at the next write, and changes nothing.
     far = partial(far_leases, after=now + LONGEST_LEASE)
     return [
-        (Trouble.STUCK_CLAIM, partial(_number, query=_STUCK), None),
+        (Trouble.STUCK_CLAIM, partial(first_value, sql=_STUCK), None),
         (Trouble.TAGS, database.metadata.check, database.metadata.rebuild),
         (Trouble.COUNTS, partial(recount, write=False), partial(recount, write=True)),
         (
@@ -194,7 +194,3 @@ def pauses(database: Database, *, fix: bool, now: float, beyond: float) -> Itera
             models=counted(models, "model"),
             hours=beyond / HOUR,
         )
-
-
-def _number(connection: Connection, query: str) -> int:
-    return int(connection.execute(query).fetchone()[0])

@@ -138,6 +138,10 @@ class BatchProvider(Protocol):
     """
 
     @property
+    def name(self) -> str:
+        """Stands in the rows of its jobs: no other provider touches them."""
+
+    @property
     def provenance(self) -> str:
         """Names whose vectors come back, such as ``google``, or ``endpoint:<host>``."""
 

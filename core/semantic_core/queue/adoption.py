@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from peewee import SQL
 
 from semantic_core.database import HASHES, any_text, hash_set
 from semantic_core.database.conditions import IS_OPEN, OF_JOB, WANTS
 from semantic_core.database.port import Connection
-from semantic_core.database.queries import first_column, json_set, run
+from semantic_core.database.queries import first_column, first_value, json_set, run
 from semantic_core.database.tables import TABLES
-from semantic_core.domain.pricing import Price
+from semantic_core.domain.pricing import PriceTable
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.statuses import FailureReason, JobStatus, JobStep
 from semantic_core.providers.types import RemoteJob
-from semantic_core.queue.costs import mean_tokens
+from semantic_core.queue.costs import mean_tokens, price_columns
 
 _Job = TABLES.BatchJobModel
 
@@ -39,8 +39,9 @@ def adopt(
     job: RemoteJob,
     *,
     job_id: str,
+    provider: str,
     fingerprint: str,
-    prices: Mapping[str, Price],
+    prices: PriceTable,
     now: float,
 ) -> bool:
     """Insert a row for a job that the provider lists under a name of ours.
@@ -50,14 +51,6 @@ def adopt(
     cleaned from the start, since its remote files may belong to another copy of this database.
     Until they are, it costs what so many texts of this database would.
 
-    Args:
-        connection: in a transaction.
-        job: as it is listed.
-        job_id: its id here, from its name.
-        fingerprint: of the key that sees it.
-        prices: by model.
-        now: epoch seconds.
-
     Returns:
         Whether there is a vector space it can be for.
     """
@@ -65,10 +58,10 @@ def adopt(
     if not spaces:
         return False
     space_id, spec = spaces[0]
-    price = prices.get(spec.model)
     tokens = job.request_count * mean_tokens(connection, space_id, spec)
     new = _Job.insert(
         id=job_id,
+        provider=provider,
         google_job_id=job.name,
         status=JobStatus.SUBMITTED,
         step=JobStep.SUBMITTED,
@@ -81,8 +74,7 @@ def adopt(
         request_count=job.request_count,
         byte_count=0,
         estimated_tokens=tokens,
-        live_price=None if price is None else price.live,
-        batch_price=None if price is None else price.batch,
+        **price_columns(prices, spec.model),
         is_adopted=True,
         created_at=job.created_at or now,
         submitted_at=job.created_at or now,
@@ -151,13 +143,14 @@ def inputs_without_job(connection: Connection, *, since: float) -> set[str]:
 
 def may_be_late(connection: Connection, *, since: float) -> bool:
     """Return whether a job that was believed absent could still spare an open one its bill."""
-    row = connection.execute(
+    found = first_value(
+        connection,
         f"SELECT EXISTS (SELECT 1 FROM batch_jobs WHERE {_BELIEVED_ABSENT} AND creating_at > ? "
         "AND failure_reason IN (?, ?)) AND EXISTS (SELECT 1 FROM batch_jobs "
         "WHERE status IN ('SUBMITTED', 'PROCESSING') AND hold_reason IS NULL)",
         (since, FailureReason.NEVER_CREATED, FailureReason.RELEASED),
-    ).fetchone()
-    return bool(row[0])
+    )
+    return bool(found)
 
 
 def believed_absent(
@@ -175,12 +168,13 @@ def believed_absent(
 
 def lacks_vectors(connection: Connection, job_id: str) -> bool:
     """Return whether a job carries or carried a text whose vector is not stored."""
-    row = connection.execute(
+    found = first_value(
+        connection,
         f"SELECT EXISTS (SELECT 1 FROM batch_items i WHERE {OF_JOB} "
         "AND NOT EXISTS (SELECT 1 FROM embeddings WHERE key = i.content_hash))",
         {"job": job_id},
-    ).fetchone()
-    return bool(row[0])
+    )
+    return bool(found)
 
 
 def reopen(

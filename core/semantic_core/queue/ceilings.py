@@ -6,12 +6,12 @@ no program: what a project takes is found out by trying.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Self
+from dataclasses import asdict, dataclass
+from typing import NamedTuple, Self
 
 from semantic_core.database.conditions import IS_RUNNING
 from semantic_core.database.port import Connection
-from semantic_core.database.queries import run
+from semantic_core.database.queries import first_value, run
 from semantic_core.database.tables import TABLES
 from semantic_core.queue.budget import LONGEST_PAUSE
 
@@ -36,14 +36,8 @@ def _sum(expression: str) -> str:
 _SUMS = f"{_sum('request_count')}, {_sum('estimated_tokens')}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QuotaKey:
-    """Whom a quota belongs to.
-
-    Attributes:
-        fingerprint: names the batch key.
-        model: model id.
-    """
+class QuotaKey(NamedTuple):
+    """Whom a quota belongs to: a batch key, by its fingerprint, and a model."""
 
     fingerprint: str
     model: str
@@ -130,16 +124,13 @@ def _half(ceiling: int, refused: int, least: int) -> int:
 def read_enqueued(connection: Connection, key: QuotaKey, *, beside: str | None = None) -> Load:
     """Return what is, or may be, enqueued at the provider, or about to be.
 
-    Args:
-        connection: open.
-        key: whose.
-        beside: leave out this job, and those whose create call cannot have been sent yet.
+    ``beside`` a job, it and those whose create call cannot have been sent yet are left out.
     """
     row = connection.execute(
         f"SELECT count(*), {_SUMS} FROM batch_jobs WHERE {_IS_ENQUEUED} "
         "AND fingerprint = :fingerprint AND model = :model "
         "AND ((id <> :beside AND step NOT IN ('claimed', 'uploaded')) OR :beside IS NULL)",
-        {"fingerprint": key.fingerprint, "model": key.model, "beside": beside},
+        {**key._asdict(), "beside": beside},
     ).fetchone()
     return Load(jobs=row[0], requests=int(row[1]), tokens=int(row[2]))
 
@@ -149,19 +140,16 @@ def stored_bytes(
 ) -> int:
     """Return what the files of a key's open jobs take at the provider, results included.
 
-    Args:
-        connection: open.
-        fingerprint: names the key.
-        number_bytes: of one number of a vector in a result file.
-        line_bytes: of the rest of a line.
+    In a result file a vector takes ``number_bytes`` a number, and the rest of its line the others.
     """
-    row = connection.execute(
+    taken = first_value(
+        connection,
         f"SELECT {_sum('j.byte_count + j.request_count * (s.dimensions * ? + ?)')} "
         "FROM batch_jobs j JOIN spaces s ON s.id = j.space_id "
         f"WHERE {IS_RUNNING} AND j.fingerprint = ?",
         (number_bytes, line_bytes, fingerprint),
-    ).fetchone()
-    return int(row[0])
+    )
+    return int(taken)
 
 
 def read_ceiling(
@@ -177,7 +165,7 @@ def read_ceiling(
         # A damaged row is none.
         "AND typeof(requests) || typeof(tokens) || typeof(open_jobs) = 'integerintegerinteger' "
         "AND typeof(not_before) IN ('real', 'null') AND typeof(message) IN ('text', 'null')",
-        (key.fingerprint, key.model, now, now - FORGOTTEN_AFTER),
+        (*key, now, now - FORGOTTEN_AFTER),
     ).fetchone()
     most = bounds.most
     if row is None:
@@ -185,33 +173,27 @@ def read_ceiling(
         (_, taken) = connection.execute(
             f"SELECT {_SUMS} FROM batch_jobs WHERE {_IS_ENQUEUED} AND status <> 'CREATED' "
             "AND fingerprint = ? AND model = ?",
-            (key.fingerprint, key.model),
+            key,
         ).fetchone()
-        return Ceiling(
-            requests=most.requests,
-            tokens=min(most.tokens, max(bounds.first_tokens, 2 * int(taken))),
-        )
+        tokens = min(most.tokens, max(bounds.first_tokens, 2 * int(taken)))
+        return Ceiling(requests=most.requests, tokens=tokens)
+    requests, tokens, open_jobs, not_before, message = row
     return Ceiling(
-        requests=min(most.requests, row[0]),
-        tokens=min(most.tokens, row[1]),
-        open_jobs=row[2],
-        not_before=row[3],
-        message=row[4],
+        requests=min(most.requests, requests),
+        tokens=min(most.tokens, tokens),
+        open_jobs=open_jobs,
+        not_before=not_before,
+        message=message,
     )
 
 
 def write_ceiling(connection: Connection, key: QuotaKey, ceiling: Ceiling, *, now: float) -> None:
     """Note the ceiling of a key and model, with its date."""
-    noted = {
+    noted = {**asdict(ceiling), "noted_at": now}
+    for name in ("requests", "tokens"):
         # A configured limit may be any number, a column holds 64 bits.
-        "requests": min(ceiling.requests, 1 << 62),
-        "tokens": min(ceiling.tokens, 1 << 62),
-        "open_jobs": ceiling.open_jobs,
-        "not_before": ceiling.not_before,
-        "message": ceiling.message,
-        "noted_at": now,
-    }
-    new = _Ceiling.insert(fingerprint=key.fingerprint, model=key.model, **noted)
+        noted[name] = min(noted[name], 1 << 62)
+    new = _Ceiling.insert(**key._asdict(), **noted)
     target = [_Ceiling.fingerprint, _Ceiling.model]
     run(connection, new.on_conflict(conflict_target=target, preserve=list(noted)))
 

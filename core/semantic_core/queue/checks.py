@@ -2,26 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from semantic_core.database.port import Connection
 from semantic_core.database.queries import run
 from semantic_core.database.tables import TABLES
 
 _Check = TABLES.SpotCheckModel
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SpentOnChecks:
-    """What spot checks cost, by estimate: the provider does not count live calls.
-
-    Attributes:
-        tokens: estimated tokens.
-        cost_usd: their price at the live rate; None if a model had no known price.
-    """
-
-    tokens: int = 0
-    cost_usd: float | None = 0.0
 
 
 def record_check(
@@ -63,12 +48,16 @@ def has_passed(connection: Connection, job_id: str) -> bool:
 
 def spent_on_checks(
     connection: Connection, since: float, *, until: float | None = None
-) -> SpentOnChecks:
-    """Return what the checks since then, and before ``until``, cost."""
+) -> tuple[int, float | None]:
+    """Return the tokens of the checks since then, and before ``until``, and their price.
+
+    Both are estimated, since the provider does not count live calls. The price, at the live rate,
+    is None if a model had no known one.
+    """
     tokens, cost, unpriced = connection.execute(
         "SELECT coalesce(sum(tokens), 0), coalesce(sum(cost_usd), 0.0), "
         "count(*) FILTER (WHERE cost_usd IS NULL) FROM spot_checks "
         "WHERE created_at >= :since AND (created_at < :until OR :until IS NULL)",
         {"since": since, "until": until},
     ).fetchone()
-    return SpentOnChecks(tokens=tokens, cost_usd=None if unpriced else cost)
+    return tokens, None if unpriced else cost

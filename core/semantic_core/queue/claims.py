@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Iterator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from peewee import SQL
 
@@ -12,7 +13,7 @@ from semantic_core.database.conditions import IS_CARRIED, OF_JOB, USES_BUDGET, W
 from semantic_core.database.port import Connection
 from semantic_core.database.queries import run, stream
 from semantic_core.database.tables import TABLES
-from semantic_core.domain.pricing import Price, token_estimator
+from semantic_core.domain.pricing import token_estimator
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.statuses import JobStatus, JobStep
 from semantic_core.queue.budget import LONGEST_PAUSE, RetryBudget, used_budgets
@@ -60,22 +61,6 @@ class Waiting:
     def tokens(self) -> int:
         """Estimated tokens of all of them."""
         return sum(self.text_tokens)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewJob:
-    """The columns of a job about to be claimed.
-
-    ``price`` is the one that it is billed by, whatever later tables say; None if none is known.
-    """
-
-    id: str
-    display_name: str
-    fingerprint: str
-    lease_token: str
-    lease_until: float
-    created_at: float
-    price: Price | None = None
 
 
 _Job, _Space = TABLES.BatchJobModel, TABLES.SpaceModel
@@ -184,7 +169,7 @@ def fill_job(
         if is_stored:
             stored[content_hash] = None
             continue
-        if has_uses and budget.is_spent(_uses(connection, content_hash)):
+        if has_uses and budget.is_spent(used_budgets(connection, [content_hash])[content_hash]):
             spent[content_hash] = None
             continue
         size, text_tokens = len(source), estimate(source)
@@ -245,28 +230,23 @@ def note_passed(connection: Connection, space_id: int, why: str | None, *, now: 
     )
 
 
-def claim(connection: Connection, waiting: Waiting, job: NewJob) -> None:
-    """Insert the job with its open items, and give it the chunks that want them.
+def claim(connection: Connection, waiting: Waiting, job_id: str, **columns: Any) -> None:
+    """Insert a job with its open items, and give it the chunks that want them.
 
-    The unique index on open items makes it impossible that a text is in two jobs.
+    The unique index on open items makes it impossible that a text is in two jobs. ``columns`` are
+    what else is known of the job: its lease, its price, who sends it.
     """
     new = _Job.insert(
-        id=job.id,
+        id=job_id,
         status=JobStatus.CREATED,
         step=JobStep.CLAIMED,
-        display_name=job.display_name,
         space=waiting.space_id,
         spec=waiting.spec.to_json(),
         model=waiting.spec.model,
-        fingerprint=job.fingerprint,
         request_count=len(waiting.hashes),
         byte_count=waiting.source_bytes,
         estimated_tokens=waiting.tokens,
-        lease_token=job.lease_token,
-        lease_until=job.lease_until,
-        created_at=job.created_at,
-        live_price=None if job.price is None else job.price.live,
-        batch_price=None if job.price is None else job.price.batch,
+        **columns,
     )
     ((pk,),) = run(connection, new.returning(_Job.pk)).fetchall()
     texts = zip(waiting.hashes, waiting.text_tokens, strict=True)
@@ -281,26 +261,24 @@ def claim(connection: Connection, waiting: Waiting, job: NewJob) -> None:
     connection.execute(
         "UPDATE chunks SET batch_job_id = :job, not_before = NULL "
         f"WHERE content_hash IN {HASHES} AND {WANTS} AND {WAITS}",
-        {"job": job.id, **hash_set(waiting.hashes)},
+        {"job": job_id, **hash_set(waiting.hashes)},
     )
 
 
 def claimed_texts(
     connection: Connection, job_id: str, *, after: int, limit: int
-) -> Iterator[tuple[int, bytes, str | None]]:
+) -> list[tuple[int, bytes, str | None]]:
     """Return (item id, content hash, vector source) of open items after an item id.
 
     The source is None where no chunk wants the hash any more: it was edited or deleted since.
     """
-    return iter(
-        connection.execute(
-            "SELECT i.id, i.content_hash, (SELECT coalesce(c.vector_source, c.text) FROM chunks c "
-            f"WHERE c.content_hash = i.content_hash AND {WANTS} LIMIT 1) "
-            f"FROM batch_items i WHERE {OF_JOB} AND {IS_CARRIED} AND i.id > :after "
-            "ORDER BY i.id LIMIT :limit",
-            {"job": job_id, "after": after, "limit": limit},
-        ).fetchall()
-    )
+    return connection.execute(
+        "SELECT i.id, i.content_hash, (SELECT coalesce(c.vector_source, c.text) FROM chunks c "
+        f"WHERE c.content_hash = i.content_hash AND {WANTS} LIMIT 1) "
+        f"FROM batch_items i WHERE {OF_JOB} AND {IS_CARRIED} AND i.id > :after "
+        "ORDER BY i.id LIMIT :limit",
+        {"job": job_id, "after": after, "limit": limit},
+    ).fetchall()
 
 
 def wanted_sources(connection: Connection, content_hashes: Sequence[bytes]) -> dict[bytes, str]:
@@ -312,10 +290,6 @@ def wanted_sources(connection: Connection, content_hashes: Sequence[bytes]) -> d
             hash_set(content_hashes),
         ).fetchall()
     )
-
-
-def _uses(connection: Connection, content_hash: bytes) -> dict[str, int]:
-    return used_budgets(connection, [content_hash]).get(content_hash, {})
 
 
 def _last_errors(connection: Connection, content_hashes: Collection[bytes]) -> dict[bytes, str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from semantic_core.database import HASHES, any_text, hash_set
 from semantic_core.database.conditions import WAITS, WANTS
 from semantic_core.database.port import Connection
-from semantic_core.database.queries import first_column, stream
+from semantic_core.database.queries import first_column, first_value, stream
 from semantic_core.domain.pricing import Cost, Price, PriceTable, token_estimator, tokens_in
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.providers.facts import LONGEST_LIMIT, model_facts
@@ -66,14 +66,23 @@ class SpentTokens:
         return None if price is None else price.cost(self.tokens)
 
 
+def price_columns(prices: PriceTable, model: str) -> dict[str, float | None]:
+    """Return the price that a job of a model is billed by, whatever later tables say."""
+    price = prices.prices.get(model)
+    return {
+        "live_price": None if price is None else price.live,
+        "batch_price": None if price is None else price.batch,
+    }
+
+
 def has_waiting(connection: Connection) -> bool:
     """Return whether any chunk waits to be sent."""
-    return bool(
-        connection.execute(
-            f"SELECT EXISTS (SELECT 1 FROM collections c JOIN chunks k ON k.collection_id = c.id "
-            f"WHERE {WAITS})"
-        ).fetchone()[0]
+    found = first_value(
+        connection,
+        "SELECT EXISTS (SELECT 1 FROM collections c JOIN chunks k ON k.collection_id = c.id "
+        f"WHERE {WAITS})",
     )
+    return bool(found)
 
 
 def waiting_models(connection: Connection, *, collection_id: int | None) -> list[str]:
@@ -193,10 +202,7 @@ def mean_tokens(connection: Connection, space_id: int, spec: EmbeddingSpec) -> i
 
 
 def token_guesser(
-    connection: Connection,
-    space_id: int,
-    spec: EmbeddingSpec,
-    content_hashes: Sequence[bytes],
+    connection: Connection, space_id: int, spec: EmbeddingSpec, content_hashes: Sequence[bytes]
 ) -> Callable[[bytes], int]:
     """Return a function from content hash to estimated tokens, for texts sent by somebody else.
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from semantic_core.database import HASHES, among, hash_set, row_set, rows_of
 from semantic_core.database.conditions import IS_CARRIED, IS_FAILED, OF_JOB, WANTS
 from semantic_core.database.port import Connection
-from semantic_core.database.queries import first_column
+from semantic_core.database.queries import first_column, first_value
 from semantic_core.domain.statuses import TOO_LONG, BudgetUse, EmbeddingStatus, ItemState
 from semantic_core.queue.budget import RetryBudget, used_budgets
 from semantic_core.queue.counts import move_counts
@@ -50,12 +50,8 @@ def open_hashes(connection: Connection, job_id: str, limit: int, *, after: int =
 
 def count_open(connection: Connection, job_id: str) -> int:
     """Return how many texts the job still carries."""
-    (count,) = first_column(
-        connection,
-        f"SELECT count(*) FROM batch_items WHERE {OF_JOB} AND {IS_CARRIED}",
-        {"job": job_id},
-    )
-    return int(count)
+    sql = f"SELECT count(*) FROM batch_items WHERE {OF_JOB} AND {IS_CARRIED}"
+    return int(first_value(connection, sql, {"job": job_id}))
 
 
 def carried_tokens(
@@ -87,11 +83,7 @@ def finish_items(
 ) -> int:
     """Mark the open items of these hashes as done, in whichever job; return how many there were.
 
-    Args:
-        connection: in a transaction that stores their vectors.
-        content_hashes: whose items.
-        job_id: the job that brought them, if one did: its own count as done even where another
-            job was to bring them.
+    Those of the job that brought them, if one did, count as done even where another was to.
     """
     values = {**hash_set(content_hashes), "job": job_id}
     finished = connection.execute(
@@ -173,10 +165,7 @@ def _pass_on(connection: Connection, job_id: str, content_hashes: Collection[byt
     )
     if takers:
         taken = among("id", list(takers.values()))
-        connection.execute(
-            f"UPDATE batch_items SET state = 'open' WHERE {taken.sql}",
-            taken.values,
-        )
+        connection.execute(f"UPDATE batch_items SET state = 'open' WHERE {taken.sql}", taken.values)
         connection.execute(
             "UPDATE chunks SET not_before = NULL, batch_job_id = (SELECT j.id FROM batch_items i "
             "JOIN batch_jobs j ON j.pk = i.job_pk WHERE i.content_hash = chunks.content_hash "
@@ -188,13 +177,7 @@ def _pass_on(connection: Connection, job_id: str, content_hashes: Collection[byt
 
 
 def fail_chunks(connection: Connection, errors: Mapping[bytes, str], *, now: float) -> int:
-    """PENDING to FAILED for every chunk that wants one of these hashes; return how many.
-
-    Args:
-        connection: in a transaction.
-        errors: the reason, by content hash.
-        now: epoch seconds.
-    """
+    """PENDING to FAILED, with the reason, for every chunk that wants a hash; return how many."""
     failed = connection.execute(
         "UPDATE chunks SET embedding_status = 'FAILED', error_message = e.why, "
         f"batch_job_id = NULL, not_before = NULL, updated_at = :now FROM {rows_of(why='TEXT')} e "

@@ -20,15 +20,13 @@ _log = logging.getLogger(__name__)
 
 _UUID_LENGTH = 36
 
-_PLAIN_NAME = re.compile(r"[A-Za-z0-9-]{1,64}")
-
 # The year 10000, which no date can say.
 _END_OF_TIME = 253_402_300_800.0
 
 # Without these columns the state of a job, its owner, or the completeness of its results is unknown.
 NEEDED = frozenset(
     {
-        *("step", "status", "hold_reason", "display_name", "model", "fingerprint"),
+        *("step", "status", "hold_reason", "display_name", "model", "fingerprint", "provider"),
         *("google_job_id", "request_count"),
     }
 )
@@ -115,11 +113,13 @@ def _text(raw: object) -> str:
     return raw
 
 
-def _plain_name(raw: object) -> str:
-    # It names files here.
-    if not _PLAIN_NAME.fullmatch(_text(raw)):
-        raise ValueError(raw)
-    return str(raw)
+def _like(pattern: str) -> Callable[[object], str]:
+    def read(raw: object) -> str:
+        if not re.fullmatch(pattern, _text(raw)):
+            raise ValueError(raw)
+        return str(raw)
+
+    return read
 
 
 def _any_string(raw: object) -> str:
@@ -158,15 +158,16 @@ def _or_none(read: Callable[[Any], Any]) -> Callable[[object], Any]:
 # How each column is read, and what replaces an unreadable value: never one that would end a job
 # or free its texts.
 _COLUMNS: dict[str, tuple[Callable[[Any], Any], Any]] = {
-    "id": (_plain_name, "?"),
+    # It names files here.
+    "id": (_like(r"[A-Za-z0-9-]{1,64}"), "?"),
+    "provider": (_like(r"[a-z][a-z0-9-]*"), "?"),
     "status": (JobStatus, JobStatus.CREATED),
     "step": (JobStep, JobStep.CREATING),
     "failure_reason": (_or_none(FailureReason), None),
     "hold_reason": (_or_none(HoldReason), None),
     "display_name": (_text, "?"),
     "model": (_any_string, "?"),
-    "fingerprint": (_text, "?"),
-    "spec": (_text, "?"),
+    **dict.fromkeys(("fingerprint", "spec"), (_text, "?")),
     "is_adopted": (_yes, False),
     **dict.fromkeys(("space_id", "request_count", "estimated_tokens"), (_count, 0)),
     **dict.fromkeys(("done_count", "failed_count", "uncounted_tokens"), (_count, 0)),
@@ -181,10 +182,7 @@ _COLUMNS: dict[str, tuple[Callable[[Any], Any], Any]] = {
         (_or_none(_any_string), None),
     ),
     **dict.fromkeys(
-        (
-            *("cancel_requested_at", "creating_at", "submitted_at"),
-            *("finished_at", "fetched_at"),
-        ),
+        (*("cancel_requested_at", "submitted_at", "finished_at", "fetched_at"),),
         (_or_none(_time), None),
     ),
 }

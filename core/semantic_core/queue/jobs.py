@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, Self
+from dataclasses import dataclass, fields, replace
+from typing import Any, Self, TypeVar
 
 from peewee import SQL
 
@@ -18,18 +18,17 @@ from semantic_core.database.conditions import (
     USES_BUDGET,
 )
 from semantic_core.database.port import Connection
-from semantic_core.database.queries import first_column, json_set, run
+from semantic_core.database.queries import first_column, first_value, json_set, run
 from semantic_core.database.tables import TABLES
 from semantic_core.domain.errors import BatchNotFoundError, TransitionError
-from semantic_core.domain.statuses import FailureReason, HoldReason, JobStatus, JobStep
+from semantic_core.domain.statuses import FailureReason, JobStatus, JobStep
 from semantic_core.domain.types import BatchJob
 from semantic_core.queue.items import count_open
 from semantic_core.queue.job_rows import NEEDED, read_columns
 
 _Job = TABLES.BatchJobModel
 
-_SHOWN = tuple(name for name in BatchJob.__dataclass_fields__ if name != "unreadable")
-_COLUMNS = ", ".join(_SHOWN)
+T = TypeVar("T", bound=BatchJob)
 
 # Given up in the belief that the provider does not have it. Where it has, it needs its input.
 _MAY_COME_LATE = (
@@ -38,39 +37,24 @@ _MAY_COME_LATE = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JobRecord:
-    """What working on a job needs to know beyond what users see.
+class JobRecord(BatchJob):
+    """A job with what working on it needs to know beyond what users see.
 
     Attributes:
         unreadable: what of it is damaged in the database and is needed to go on.
     """
 
-    id: str
-    step: JobStep
-    status: JobStatus
-    hold_reason: HoldReason | None
-    display_name: str
-    google_job_id: str | None
+    provider: str
     input_file: str | None
     result_file: str | None
     spec: str
     space_id: int
-    model: str
     fingerprint: str
-    request_count: int
-    estimated_tokens: int
     absence: str | None
     cancel_requested_at: float | None
     is_adopted: bool
-    creating_at: float | None
-    finished_at: float | None
     fetched_at: float | None
-    provider_state: str | None
-    done_count: int
-    failed_count: int
-    error_message: str | None
     batch_price: float | None
-    unreadable: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, connection: Connection, job_id: str) -> Self:
@@ -79,33 +63,16 @@ class JobRecord:
         Raises:
             BatchNotFoundError: there is none with this id.
         """
-        names = tuple(name for name in cls.__dataclass_fields__ if name != "unreadable")
-        with any_text(connection):
-            row = connection.execute(
-                f"SELECT {', '.join(names)} FROM batch_jobs WHERE id = ?", (job_id,)
-            ).fetchone()
-        if row is None:
-            raise BatchNotFoundError(
-                f"There is no batch job {job_id!r}. `semcore status` lists the jobs.",
-                batch_id=job_id,
-            )
-        values, unreadable = read_columns(names, row)
-        return cls(**values, unreadable=tuple(name for name in unreadable if name in NEEDED))
-
-
-def read_job(connection: Connection, job_id: str) -> BatchJob:
-    """Return a job as users see it.
-
-    Raises:
-        BatchNotFoundError: there is none with this id.
-    """
-    JobRecord.read(connection, job_id)
-    return _shown(connection, "WHERE id = ?", (job_id,))[0]
+        for job in _read(connection, cls, "WHERE id = ?", (job_id,)):
+            return replace(job, unreadable=tuple(n for n in job.unreadable if n in NEEDED))
+        raise BatchNotFoundError(
+            f"There is no batch job {job_id!r}. `semcore status` lists the jobs.", batch_id=job_id
+        )
 
 
 def list_jobs(connection: Connection, *, only_open: bool = False) -> list[BatchJob]:
     """Return jobs as users see them, oldest first."""
-    return _shown(connection, f"WHERE {IS_OPEN}" if only_open else "")
+    return _read(connection, BatchJob, f"WHERE {IS_OPEN}" if only_open else "")
 
 
 def open_ids(connection: Connection, steps: Collection[JobStep] = tuple(JobStep)) -> list[str]:
@@ -120,13 +87,16 @@ def open_ids(connection: Connection, steps: Collection[JobStep] = tuple(JobStep)
     ]
 
 
-def _shown(connection: Connection, where: str, values: Sequence[object] = ()) -> list[BatchJob]:
+def _read(
+    connection: Connection, kind: type[T], where: str, values: Sequence[object] = ()
+) -> list[T]:
+    names = [field.name for field in fields(kind) if field.name != "unreadable"]
     with any_text(connection):
         rows = connection.execute(
-            f"SELECT {_COLUMNS} FROM batch_jobs {where} ORDER BY created_at, id", values
+            f"SELECT {', '.join(names)} FROM batch_jobs {where} ORDER BY created_at, id", values
         ).fetchall()
-    found = [read_columns(_SHOWN, row) for row in rows]
-    return [BatchJob(**columns, unreadable=unreadable) for columns, unreadable in found]
+    found = [read_columns(names, row) for row in rows]
+    return [kind(**columns, unreadable=unreadable) for columns, unreadable in found]
 
 
 def jobs_to_clean(connection: Connection, *, most_tries: int) -> list[str]:
@@ -194,11 +164,8 @@ def undecided_jobs(connection: Connection, *, now: float) -> list[str]:
 def know_key(connection: Connection, names: Iterable[str], fingerprint: str) -> None:
     """Let undecided jobs of another key count as those of this one, if it sees what that one sent.
 
-    Args:
-        connection: in a transaction.
-        names: display names of the jobs that this key is shown: the key that sent one of them is
-            of the same project, and was rotated.
-        fingerprint: of this key.
+    ``names`` are display names of the jobs that this key is shown: the key that sent one of them
+    is of the same project, and was rotated.
     """
     connection.execute(
         "UPDATE batch_jobs SET fingerprint = :key WHERE status = 'CREATED' AND fingerprint IN "
@@ -210,8 +177,7 @@ def know_key(connection: Connection, names: Iterable[str], fingerprint: str) -> 
 
 def count_at_provider(connection: Connection) -> int:
     """Return how many jobs are, or may be, queued or running at the provider."""
-    (count,) = first_column(connection, f"SELECT count(*) FROM batch_jobs WHERE {IS_RUNNING}")
-    return int(count)
+    return int(first_value(connection, f"SELECT count(*) FROM batch_jobs WHERE {IS_RUNNING}"))
 
 
 def _update(connection: Connection, job_id: str, *where: Any, **values: Any) -> bool:
@@ -270,19 +236,15 @@ def far_leases(connection: Connection, *, after: float, end: bool) -> int:
     """Return how many leases, of jobs and live calls, end after a moment; end them now if asked."""
     where = "lease_token IS NOT NULL AND lease_until > ?"
     if end:
-        return sum(
-            connection.execute(statement, (after,)).rowcount
-            for statement in (
-                f"UPDATE batch_jobs SET lease_token = NULL, lease_until = NULL WHERE {where}",
-                f"DELETE FROM live_claims WHERE {where}",
-            )
+        ended = (
+            f"UPDATE batch_jobs SET lease_token = NULL, lease_until = NULL WHERE {where}",
+            f"DELETE FROM live_claims WHERE {where}",
         )
-    row = connection.execute(
-        f"SELECT (SELECT count(*) FROM batch_jobs WHERE {where}) "
-        f"+ (SELECT count(*) FROM live_claims WHERE {where})",
-        (after, after),
-    ).fetchone()
-    return int(row[0])
+        return sum(connection.execute(statement, (after,)).rowcount for statement in ended)
+    counted = (
+        f"SELECT count(*) FROM {table} WHERE {where}" for table in ("batch_jobs", "live_claims")
+    )
+    return sum(first_value(connection, statement, (after,)) for statement in counted)
 
 
 # --- transitions -------------------------------------------------------------------------
@@ -343,30 +305,6 @@ def fail_job(
         status=JobStatus.FAILED,
         failure_reason=reason,
         hold_reason=None,
-        error_message=error,
-    )
-
-
-def hold_job(
-    connection: Connection,
-    job_id: str,
-    *,
-    token: str,
-    steps: Sequence[JobStep] | None,
-    reason: HoldReason,
-    error: str,
-) -> None:
-    """Let a job wait for a person: it keeps its claims, so nothing is sent again.
-
-    Raises:
-        TransitionError: as `move`.
-    """
-    move(
-        connection,
-        job_id,
-        token=token,
-        steps=steps,
-        hold_reason=reason,
         error_message=error,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from semantic_core.database.conditions import IS_FAILED, USES_BUDGET, WAITS
 from semantic_core.database.port import Connection
+from semantic_core.database.queries import first_value
 from semantic_core.domain.statuses import EmbeddingStatus
 from semantic_core.queue.budget import forgive
 from semantic_core.queue.counts import move_counts
@@ -17,8 +18,7 @@ _FAILED_THERE = (
 
 def count_failed_chunks(connection: Connection) -> int:
     """Return how many chunks `retry_failed_chunks` would let try again."""
-    row = connection.execute(f"SELECT count(*) FROM chunks c WHERE {_FAILED_THERE}").fetchone()
-    return int(row[0])
+    return int(first_value(connection, f"SELECT count(*) FROM chunks c WHERE {_FAILED_THERE}"))
 
 
 def retry_failed_chunks(connection: Connection, *, collection_id: int | None, now: float) -> int:
@@ -52,9 +52,9 @@ _RESTS = f"{WAITS} AND not_before > :after AND (collection_id = :collection OR :
 def count_pauses(connection: Connection, *, now: float, beyond: float) -> tuple[int, int]:
     """Return how many chunks, and how many models, wait for longer than so many seconds."""
     values = {"collection": None, "now": now, "after": now + beyond}
-    chunks = connection.execute(f"SELECT count(*) FROM chunks WHERE {_RESTS}", values)
-    models = connection.execute(f"SELECT count(*) FROM ceilings WHERE {_CLOSES}", values)
-    return int(chunks.fetchone()[0]), int(models.fetchone()[0])
+    chunks = first_value(connection, f"SELECT count(*) FROM chunks WHERE {_RESTS}", values)
+    models = first_value(connection, f"SELECT count(*) FROM ceilings WHERE {_CLOSES}", values)
+    return chunks, models
 
 
 def end_pauses(
@@ -62,14 +62,7 @@ def end_pauses(
 ) -> int:
     """Let what waits for a time, or after a 429 for a job to end, be sent at once.
 
-    Args:
-        connection: in a transaction.
-        collection_id: only its texts, and models; None for all.
-        now: epoch seconds.
-        beyond: only pauses that last longer than so many seconds from now.
-
-    Returns:
-        How many chunks that frees.
+    Only pauses that last ``beyond`` so many seconds from now. Returns how many chunks that frees.
     """
     values = {"collection": collection_id, "now": now, "after": now + beyond}
     models = connection.execute(
@@ -80,18 +73,16 @@ def end_pauses(
     freed = 0
     for (model,) in set(models):
         # What a text of its own waits for is counted below.
-        freed += connection.execute(
+        freed += first_value(
+            connection,
             "SELECT count(*) FROM chunks k JOIN collections c ON c.id = k.collection_id "
-            "JOIN spaces s ON s.id = c.space_id AND s.model = :model "
-            f"WHERE {WAITS} "
+            f"JOIN spaces s ON s.id = c.space_id AND s.model = :model WHERE {WAITS} "
             "AND (k.not_before IS NULL OR k.not_before <= :after) "
             "AND (c.id = :collection OR :collection IS NULL)",
             {**values, "model": model},
-        ).fetchone()[0]
+        )
         connection.execute(
             "UPDATE spaces SET passed_over = NULL, passed_at = NULL WHERE model = ?", (model,)
         )
-    freed += connection.execute(
-        f"UPDATE chunks SET not_before = NULL WHERE {_RESTS}", values
-    ).rowcount
-    return freed
+    ended = connection.execute(f"UPDATE chunks SET not_before = NULL WHERE {_RESTS}", values)
+    return int(freed + ended.rowcount)

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from semantic_core.database.port import Connection
+from semantic_core.database.queries import first_value
 from semantic_core.database.schema import read_meta
 from semantic_core.domain.errors import ProvenanceError
 from semantic_core.providers.facts import way_back_to
+
+_IS_BOUND = (
+    "SELECT EXISTS (SELECT 1 FROM embeddings WHERE origin <> 'given') OR EXISTS "
+    "(SELECT 1 FROM batch_jobs WHERE google_job_id IS NOT NULL OR step = 'creating')"
+)
 
 
 def fix_provenance(connection: Connection, provenance: str, name: str) -> None:
@@ -32,18 +38,10 @@ def check_provenance(connection: Connection, provenance: str, name: str) -> None
         ProvenanceError: it is bound to another one.
     """
     known = read_meta(connection, "provenance")
-    if known in (None, provenance) or not _is_bound(connection):
+    if known in (None, provenance) or not first_value(connection, _IS_BOUND):
         return
     raise ProvenanceError(
         f"{name} was used with {known}, and this would use {provenance}. To go on with {known}, "
         f"{way_back_to(known)}; for {provenance}, use a new database, so that test vectors never mix "
         "with paid ones. Nothing was sent."
     )
-
-
-def _is_bound(connection: Connection) -> bool:
-    (is_bound,) = connection.execute(
-        "SELECT EXISTS (SELECT 1 FROM embeddings WHERE origin <> 'given') OR EXISTS "
-        "(SELECT 1 FROM batch_jobs WHERE google_job_id IS NOT NULL OR step = 'creating')"
-    ).fetchone()
-    return bool(is_bound)

@@ -338,10 +338,10 @@ def test_a_job_alone_stays_below_the_file_storage(world: World) -> None:
     world.save("a", "b", "c")
     with world.store.database.transaction() as connection:
         connection.execute(
-            "INSERT INTO batch_jobs (id, status, step, display_name, space_id, spec, model, "
-            "fingerprint, request_count, byte_count, estimated_tokens, created_at) "
-            "SELECT 'other', 'CREATED', 'creating', 'n', id, '{}', 'another', ?, 498304, 0, 0, 0 "
-            "FROM spaces",
+            "INSERT INTO batch_jobs (id, provider, status, step, display_name, space_id, spec, "
+            "model, fingerprint, request_count, byte_count, estimated_tokens, created_at) "
+            "SELECT 'other', 'gemini', 'CREATED', 'creating', 'n', id, '{}', 'another', ?, 498304, "
+            "0, 0, 0 FROM spaces",
             (world.manager().context().fingerprint,),
         )
     world.manager().flush_queue()

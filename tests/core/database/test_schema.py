@@ -193,9 +193,9 @@ ROWS = """
     INSERT INTO collections VALUES (1, 'default', 1, '{}', 'en', NULL, NULL, 0);
     INSERT INTO documents VALUES (1, 1, 'd', NULL, zeroblob(32), '{}', 0, 0);
     INSERT INTO embeddings VALUES (1, zeroblob(32), 1, zeroblob(8), 'batch', NULL, 0, NULL);
-    INSERT INTO batch_jobs (id, status, step, display_name, space_id, spec, model, fingerprint,
-        request_count, byte_count, estimated_tokens, created_at)
-        VALUES ('j', 'CREATED', 'claimed', 'n', 1, '{}', 'm', 'f', 1, 1, 1, 0);
+    INSERT INTO batch_jobs (id, provider, status, step, display_name, space_id, spec, model,
+        fingerprint, request_count, byte_count, estimated_tokens, created_at)
+        VALUES ('j', 'gemini', 'CREATED', 'claimed', 'n', 1, '{}', 'm', 'f', 1, 1, 1, 0);
     INSERT INTO batch_items VALUES (1, 1, zeroblob(32), 'open', 1, 1, 'nothing', NULL);
     INSERT INTO chunks (pk, collection_id, chunk_id, text, metadata, content_hash, vector_key,
         embedding_status, created_at, updated_at)
@@ -274,9 +274,9 @@ def test_a_text_is_never_in_two_open_jobs(database: Database) -> None:
     connection = database.connection()
     connection.executescript(ROWS)
     connection.execute(
-        "INSERT INTO batch_jobs (id, status, step, display_name, space_id, spec, model, "
+        "INSERT INTO batch_jobs (id, provider, status, step, display_name, space_id, spec, model, "
         "fingerprint, request_count, byte_count, estimated_tokens, created_at) "
-        "VALUES ('k', 'CREATED', 'claimed', 'other', 1, '{}', 'm', 'f', 1, 1, 1, 0)"
+        "VALUES ('k', 'gemini', 'CREATED', 'claimed', 'other', 1, '{}', 'm', 'f', 1, 1, 1, 0)"
     )
     second = "INSERT INTO batch_items VALUES (2, 2, zeroblob(32), ?, 2, 1, 'nothing', NULL)"
     with pytest.raises(sqlite3.IntegrityError, match=r"UNIQUE.*content_hash"):

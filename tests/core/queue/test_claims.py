@@ -282,12 +282,12 @@ def test_open_items_are_unique_by_constraint(store: PeeweeVectorStore) -> None:
     waiting = look(store)
     assert waiting is not None
     with store.database.transaction() as connection:
-        claim(connection, waiting, new_job())
+        claim(connection, waiting, **new_job())
     with (
         pytest.raises(DatabaseCorruptError, match=r"content_hash|batch_items_open"),
         store.database.transaction() as connection,
     ):
-        claim(connection, waiting, new_job())
+        claim(connection, waiting, **new_job())
     assert len(store.stats().open_jobs) == 1
 
 

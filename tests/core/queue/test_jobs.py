@@ -121,7 +121,7 @@ def test_move_changes_the_job_at_an_expected_step(store: PeeweeVectorStore, job_
     ("what", "options"),
     [
         (jobs.move, {"step": JobStep.UPLOADED}),
-        (jobs.hold_job, {"reason": HoldReason.LOST, "error": "lost"}),
+        (jobs.move, {"hold_reason": HoldReason.LOST, "error_message": "lost"}),
         (jobs.fail_job, {"reason": FailureReason.REFUSED, "error": "refused"}),
     ],
 )
@@ -159,7 +159,7 @@ def test_job_that_carries_texts_cannot_end(store: PeeweeVectorStore, job_id: str
         _fail(store, job_id)
     settle(store, job_id, [content_hash("a")], BudgetUse.NOTHING)
     _fail(store, job_id)
-    job = _do(store, jobs.read_job, job_id)
+    job = _do(store, JobRecord.read, job_id)
     assert (job.status, job.failure_reason) == (JobStatus.FAILED, FailureReason.ABANDONED)
     assert (job.error_message, job.is_open) == ("stopped", False)
 
@@ -178,8 +178,13 @@ def test_ended_job_is_never_reopened(store: PeeweeVectorStore, job_id: str) -> N
 def test_held_job_keeps_its_claims_and_can_go_on(store: PeeweeVectorStore, job_id: str) -> None:
     _submit(store, job_id)
     steps = [JobStep.SUBMITTED]
-    hold = {"token": TOKEN, "steps": steps, "reason": HoldReason.LOST, "error": "not listed"}
-    _do(store, jobs.hold_job, job_id, **hold)
+    hold = {
+        "token": TOKEN,
+        "steps": steps,
+        "hold_reason": HoldReason.LOST,
+        "error_message": "not listed",
+    }
+    _do(store, jobs.move, job_id, **hold)
     (held,) = store.stats().held_jobs
     assert (held.hold_reason, held.error_message, held.is_open) == (
         HoldReason.LOST,
@@ -195,11 +200,11 @@ def test_held_job_keeps_its_claims_and_can_go_on(store: PeeweeVectorStore, job_i
 def test_failing_a_held_job_ends_the_hold(store: PeeweeVectorStore, job_id: str) -> None:
     _submit(store, job_id)
     steps = [JobStep.SUBMITTED]
-    hold = {"token": TOKEN, "steps": steps, "reason": HoldReason.LOST, "error": "lost"}
-    _do(store, jobs.hold_job, job_id, **hold)
+    hold = {"token": TOKEN, "steps": steps, "hold_reason": HoldReason.LOST, "error_message": "lost"}
+    _do(store, jobs.move, job_id, **hold)
     settle(store, job_id, [content_hash("a")], BudgetUse.NOTHING)
     _fail(store, job_id, steps=steps)
-    assert _do(store, jobs.read_job, job_id).hold_reason is None
+    assert _do(store, JobRecord.read, job_id).hold_reason is None
 
 
 @pytest.mark.parametrize(
@@ -235,10 +240,9 @@ def test_two_jobs_never_share_a_remote_one(store: PeeweeVectorStore, job_id: str
 
 
 def test_unknown_job_is_an_error_that_names_it(store: PeeweeVectorStore) -> None:
-    for read in (jobs.read_job, JobRecord.read):
-        with pytest.raises(BatchNotFoundError, match="'nope'") as raised:
-            _do(store, read, "nope")
-        assert raised.value.batch_id == "nope"
+    with pytest.raises(BatchNotFoundError, match="'nope'") as raised:
+        _do(store, JobRecord.read, "nope")
+    assert raised.value.batch_id == "nope"
 
 
 def test_jobs_are_listed_oldest_first(
@@ -258,8 +262,13 @@ def test_jobs_at_the_provider_are_counted_without_held_and_ended_ones(
 ) -> None:
     assert _do(store, jobs.count_at_provider) == 1
     _submit(store, job_id)
-    hold = {"token": TOKEN, "steps": [JobStep.SUBMITTED], "reason": HoldReason.LOST, "error": "e"}
-    _do(store, jobs.hold_job, job_id, **hold)
+    hold = {
+        "token": TOKEN,
+        "steps": [JobStep.SUBMITTED],
+        "hold_reason": HoldReason.LOST,
+        "error_message": "e",
+    }
+    _do(store, jobs.move, job_id, **hold)
     assert _do(store, jobs.count_at_provider) == 0
 
 

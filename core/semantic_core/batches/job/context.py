@@ -142,6 +142,11 @@ class LeasedJob:
         with self.context.store.database.snapshot() as connection:
             return job_spec(connection, self.id)
 
+    def is_elsewhere(self, record: JobRecord) -> bool:
+        """Return whether the job is another provider's: this one must not be asked about it."""
+        is_known = "provider" not in record.unreadable
+        return is_known and record.provider != self.context.provider.name
+
     def trouble(self, record: JobRecord) -> str | None:
         """Return what of the job's row is damaged and needed to go on, or None."""
         damaged = list(record.unreadable)

@@ -105,8 +105,13 @@ def hold(
     if (record.hold_reason, record.error_message) == (reason, message):
         return
     with job.transaction() as connection:
-        jobs.hold_job(
-            connection, job.id, token=job.token, steps=steps, reason=reason, error=message
+        jobs.move(
+            connection,
+            job.id,
+            token=job.token,
+            steps=steps,
+            hold_reason=reason,
+            error_message=message,
         )
     _log.warning("Batch job %s is %s", job.id, message)
 

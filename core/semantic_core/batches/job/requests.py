@@ -57,7 +57,7 @@ def lines_of(job: LeasedJob) -> Iterator[bytes]:
 
 def _read(job: LeasedJob, after: int) -> list[tuple[int, bytes, str | None]]:
     with job.context.store.database.snapshot() as connection:
-        return list(claimed_texts(connection, job.id, after=after, limit=PAGE))
+        return claimed_texts(connection, job.id, after=after, limit=PAGE)
 
 
 def _fail(job: LeasedJob, content_hash: bytes, error: str) -> None:

@@ -25,7 +25,6 @@ from semantic_core.queue.ceilings import QuotaKey, read_ceiling, read_enqueued, 
 from semantic_core.queue.claims import (
     Candidate,
     ClaimLimits,
-    NewJob,
     Waiting,
     candidates,
     claim,
@@ -33,6 +32,7 @@ from semantic_core.queue.claims import (
     note_passed,
     oldest_due,
 )
+from semantic_core.queue.costs import price_columns
 from semantic_core.queue.jobs import count_at_provider
 from semantic_core.store import BaseVectorStore
 from semantic_core.store.collections import collection_id, find_collection
@@ -85,15 +85,14 @@ def claim_next(context: BatchContext, run: FlushRun) -> tuple[LeasedJob, int] | 
         claim(
             connection,
             waiting,
-            NewJob(
-                id=job_id,
-                display_name=context.prefix + job_id,
-                fingerprint=context.fingerprint,
-                lease_token=token,
-                lease_until=now + context.config.lease,
-                created_at=now,
-                price=context.config.prices.prices.get(waiting.spec.model),
-            ),
+            job_id,
+            display_name=context.prefix + job_id,
+            provider=context.provider.name,
+            fingerprint=context.fingerprint,
+            lease_token=token,
+            lease_until=now + context.config.lease,
+            created_at=now,
+            **price_columns(context.config.prices, waiting.spec.model),
         )
     reach(FailPoint.CLAIM_COMMITTED)
     return LeasedJob(context, job_id, token), waiting.space_id

@@ -103,6 +103,10 @@ class GeminiBatchClient(BatchProvider):
         return cls(keyring.get_batch_key(), endpoint=endpoint, clock=clock, transport=transport)
 
     @property
+    def name(self) -> str:
+        return "gemini"
+
+    @property
     def provenance(self) -> str:
         return self.endpoint.provenance
 
