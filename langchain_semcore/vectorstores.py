@@ -22,6 +22,7 @@ from langchain_semcore.documents import (
 )
 from langchain_semcore.searcher import MetadataFilter, Searcher
 from langchain_semcore.spaces import check_mode, choose_spec
+from langchain_semcore.target import attach
 from langchain_semcore.writing import save_chunks
 from semantic_core import (
     DEFAULT_COLLECTION,
@@ -45,8 +46,7 @@ class SemcoreVectorStore(VectorStore):
     price, and as vectors arrive, the same store and its retrievers find them by meaning.
 
     Setup:
-        Install `semcore` with its `langchain` extra. Saving and keyword search need no key;
-        live queries and batches have one each.
+        Saving and keyword search need no key; live queries and batches have one each.
 
         ```bash
         pip install -U "semcore[langchain]"
@@ -189,10 +189,7 @@ class SemcoreVectorStore(VectorStore):
     ) -> BatchManager:
         """Return what sends this collection's PENDING documents and brings their vectors.
 
-        Args:
-            keyring: its batch key pays; None for `GEMINI_BATCH_API_KEY`.
-            client: how the provider is asked, for another endpoint.
-            config: limits and delays.
+        `keyring`'s batch key pays (None: `GEMINI_BATCH_API_KEY`); `client` is for another endpoint.
         """
         return BatchManager(
             keyring or GoogleKeyring.from_env(),
@@ -201,6 +198,19 @@ class SemcoreVectorStore(VectorStore):
             client=client,
             config=config,
         )
+
+    def deliver_to(self, factory: Callable[[Embeddings], VectorStore], *, name: str) -> None:
+        """Deliver the vectors to another vector store, too; it answers searches by vector.
+
+        Args:
+            factory: makes it of the embeddings that it is given, which are `PaidEmbeddings`.
+            name: names it for good.
+
+        Raises:
+            ConfigurationError: it cannot be kept right, or its name is another store's.
+        """
+        self._open()
+        attach(self.store, factory, name=name, collection=self.collection, made_by=self._embedding)
 
     def add_texts(
         self,
@@ -212,9 +222,8 @@ class SemcoreVectorStore(VectorStore):
     ) -> list[str]:
         """Add texts, or replace those of the same ids, in one transaction: all of them or none.
 
-        Adding the same again changes nothing. One odd text refuses no other: a text that is blank
-        or cannot fit the model, or whose vector cannot be used (all zero, say, or of another size
-        than the others'), is stored as FAILED with the reason, and found by keyword.
+        Adding the same again changes nothing. A text that is blank or cannot fit the model, or
+        whose vector cannot be used, is stored as FAILED with the reason, and found by keyword.
 
         Args:
             texts: what to add; a whole call is held in memory.
@@ -226,9 +235,8 @@ class SemcoreVectorStore(VectorStore):
             The ids, in the order of the texts.
 
         Raises:
-            InvalidInputError: lengths that differ, or a text, id or metadata that cannot be
-                saved; the subclass says what. Nothing was saved.
-            MissingDefaultKeyError: `mode="sync"` and no key for it. Nothing was saved.
+            InvalidInputError: something that cannot be saved; the subclass says what.
+            MissingDefaultKeyError: `mode="sync"` and no key for it.
             ProviderError: `mode="sync"` and embedding failed. No document was saved; vectors
                 that came before are kept, and not paid for again.
             StorageError: the database could not be written.
@@ -248,11 +256,7 @@ class SemcoreVectorStore(VectorStore):
         *,
         ids: Sequence[str | None] | None = None,
     ) -> list[str]:
-        """Add texts with vectors that were made elsewhere, which are used as they are.
-
-        A text whose vector cannot be used is stored as FAILED. `embeddings` holds one vector of
-        the collection's size for each text; everything else is as in `add_texts`.
-        """
+        """Add texts as `add_texts`, each with a vector that was made elsewhere, used as it is."""
         chunks = with_vectors(to_chunks(texts, metadatas, ids), embeddings)
         self._open()
         return save_chunks(self.store, chunks, collection=self.collection, embedding=None)
@@ -344,8 +348,7 @@ class SemcoreVectorStore(VectorStore):
         """Return documents that are similar to a text and different from each other.
 
         They are chosen from the `fetch_k` most similar ones; `lambda_mult` is 1 for similarity
-        alone, 0 for diversity alone. Documents without a vector cannot be compared: those that
-        `similarity_search` would return keep their places.
+        alone, 0 for diversity alone. Documents without a vector keep their places.
         """
         refuse_options("max_marginal_relevance_search()", kwargs)
         return to_documents(
@@ -385,11 +388,7 @@ class SemcoreVectorStore(VectorStore):
     ) -> bool:
         """Delete documents at once; without ids and filter, all of the collection.
 
-        Unknown ids are no error. Vectors from Gemini stay as cache: the same text, added again,
-        costs nothing.
-
-        Raises:
-            InvalidInputError: an argument that cannot be used. Nothing was deleted.
+        Vectors from Gemini stay as cache: the same text, added again, costs nothing.
         """
         refuse_options("delete()", kwargs)
         if ids is None and filter is None:

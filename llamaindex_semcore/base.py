@@ -23,6 +23,7 @@ from llamaindex_semcore.filters import to_filter
 from llamaindex_semcore.nodes import FOREIGN_EMBEDDER_HINT, all_fit, to_chunk, to_node
 from llamaindex_semcore.persist import read_pointer, write_pointer
 from llamaindex_semcore.queries import PendingRule, QueryOptions, QueryRun
+from llamaindex_semcore.target import DeliverTo, attach
 from llamaindex_semcore.vectors import restore
 from semantic_core import (
     DEFAULT_COLLECTION,
@@ -63,8 +64,11 @@ class SemcoreVectorStore(BasePydanticVectorStore):
             ``["en", "de"]``. Defaults to what the collection has; a new one gets English.
         pending (str): "keyword" lets nodes that have no vector yet be found by keyword in the
             modes default and mmr; "skip" leaves them out. Defaults to "keyword".
+        deliver_to (Optional[BasePydanticVectorStore]): another vector store that gets the
+            vectors, too, or ``("its name here", store)``. It answers queries by vector.
 
     Raises:
+        ConfigurationError: ``deliver_to`` cannot be kept right, or its name is another store's.
         SpecMismatchError: the collection has another spec.
         StorageError: the database cannot be used; the subclass says why.
 
@@ -114,6 +118,7 @@ class SemcoreVectorStore(BasePydanticVectorStore):
         spec: EmbeddingSpec | None = None,
         languages: Sequence[str] | None = None,
         pending: PendingRule = "keyword",
+        deliver_to: DeliverTo | None = None,
         **kwargs: Any,
     ) -> None:
         """Initialize params."""
@@ -129,14 +134,17 @@ class SemcoreVectorStore(BasePydanticVectorStore):
             # Only looked at: the first add makes it.
             if client.find(collection) is not None:
                 client.collection(collection, spec, languages=languages)
+            self._client = client
+            self._owns_client = not is_open
+            self._wanted_spec = spec
+            self._languages = languages
+            if deliver_to is not None:
+                self._create()
+                attach(client, deliver_to, collection=collection)
         except BaseException:
             if not is_open:
                 client.close()
             raise
-        self._client = client
-        self._owns_client = not is_open
-        self._wanted_spec = spec
-        self._languages = languages
 
     @classmethod
     def from_params(

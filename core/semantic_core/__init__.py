@@ -5,6 +5,7 @@ from importlib.metadata import version as _version
 from semantic_core.batches import BatchConfig, BatchManager, Watch, WatchOptions, WatchRound
 from semantic_core.database import Database
 from semantic_core.database.schema import SchemaOptions
+from semantic_core.delivery.remote import CHUNK_ID_KEY, RemoteIds, is_of, store_kind
 from semantic_core.delivery.target import Target, TargetItem
 from semantic_core.documents.live import save_embedded
 from semantic_core.documents.readers import pydoc_topics, read_documents
@@ -95,7 +96,16 @@ from semantic_core.domain.types import (
 )
 from semantic_core.domain.validation import fraction, whole_number
 from semantic_core.facade import SemanticCore
-from semantic_core.filters import And, Condition, Filter, Not, Operator, Or, parse_filter
+from semantic_core.filters import (
+    And,
+    Condition,
+    Filter,
+    Not,
+    Operator,
+    Or,
+    foreign_filter,
+    parse_filter,
+)
 from semantic_core.providers.facts import DEFAULT_PRICES
 from semantic_core.providers.gemini import (
     Endpoint,
@@ -120,6 +130,7 @@ _hook_in()
 __version__ = _version("semcore")
 
 __all__ = [
+    "CHUNK_ID_KEY",
     "DEFAULT_COLLECTION",
     "DEFAULT_PRICES",
     "RESULT_KEY",
@@ -195,6 +206,7 @@ __all__ = [
     "Receipt",
     "RefusedVector",
     "Rejected",
+    "RemoteIds",
     "RemoteNotFoundError",
     "RequestRefusedError",
     "RetryBudget",
@@ -232,7 +244,9 @@ __all__ = [
     "cosines",
     "diversify",
     "estimate_tokens",
+    "foreign_filter",
     "fraction",
+    "is_of",
     "maximal_marginal_relevance",
     "paid_vectors",
     "parse_filter",
@@ -240,5 +254,6 @@ __all__ = [
     "query_vector",
     "read_documents",
     "save_embedded",
+    "store_kind",
     "whole_number",
 ]

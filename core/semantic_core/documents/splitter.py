@@ -32,10 +32,7 @@ _WINDOW = 32_768
 
 _INK = re.compile(r"\S")
 _NEWLINE = re.compile(r"\r\n?|\n")
-# Below a line, so that it begins with one certain character, for which a pattern looks fast.
-_UNDERLINE = re.compile(
-    r"""\n(?P<line>(?P<style>[=\-~^"'*+#.:_`])(?P=style){2,}[ \t]*\r?$)""", re.MULTILINE
-)
+_UNDERLINE = re.compile(r"""^(?P<style>[=\-~^"'*+#.:_`])(?P=style){2,}[ \t]*\r?$""", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,8 +204,8 @@ def _underlined_titles(text: str) -> Iterator[_Title]:
     """
     levels: dict[tuple[str, bool], int] = {}
     for match in _UNDERLINE.finditer(text):
-        underline = match["line"].rstrip()
-        start, title = _line_before(text, match.start("line"))
+        underline = match.group().rstrip()
+        start, title = _line_before(text, match.start())
         start_above, above = _line_before(text, start)
         has_overline = above.rstrip() == underline
         if has_overline:

@@ -6,6 +6,7 @@ top level, exactly as they are written: a dot in a key is a dot. Nothing a user 
 SQL: keys, values and patterns are bound.
 """
 
+from semantic_core.filters.foreign import foreign_filter
 from semantic_core.filters.operators import Operator
 from semantic_core.filters.parsing import parse_filter
 from semantic_core.filters.tree import And, Condition, Filter, Not, Or, merged_parts, positive
@@ -17,6 +18,7 @@ __all__ = [
     "Not",
     "Operator",
     "Or",
+    "foreign_filter",
     "merged_parts",
     "parse_filter",
     "positive",

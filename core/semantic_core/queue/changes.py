@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from semantic_core.database import among, insert
+from semantic_core.database import among
 from semantic_core.database.port import Connection
 
 # An index that is further behind than this is read again from the rows, which costs no more.
@@ -15,7 +15,7 @@ def note_changed(connection: Connection, chunks: list[tuple[int, int]]) -> None:
     """Note chunks, given as (collection, row key), whose serving vector is another one or gone."""
     if not chunks:
         return
-    insert(connection, "changes", ("collection_id", "chunk_pk"), chunks)
+    connection.executemany("INSERT INTO changes (collection_id, chunk_pk) VALUES (?, ?)", chunks)
     _forget_old(connection)
 
 
