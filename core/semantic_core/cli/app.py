@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 
 from batch_emulator import EmulatorError
 from semantic_core import __version__
-from semantic_core.cli import care, corpus, demo, emulator, jobs, money, queue, watch
+from semantic_core.cli import care, corpus, delivery, demo, emulator, jobs, money, queue, watch
 from semantic_core.cli.output import INTERRUPTED, fail, interrupted, prepare_streams, say
 from semantic_core.domain.errors import SemanticCoreError
 from semantic_core.views.wording import visible
@@ -44,6 +44,7 @@ def _visible_usage_errors() -> Iterator[None]:
 # In the order in which --help lists them.
 _COMMANDS: tuple[Callable[..., None], ...] = (
     *(corpus.ingest, corpus.search, queue.flush, queue.sync, queue.status, watch.watch),
+    *(delivery.targets, delivery.deliver),
     *(jobs.jobs, jobs.failed, jobs.retry, jobs.cancel, jobs.release),
     *(money.estimate, money.receipt, care.backup, care.reindex, care.doctor),
     *(demo.demo, emulator.emulator),

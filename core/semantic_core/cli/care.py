@@ -11,6 +11,7 @@ import typer
 from semantic_core.cli.options import (
     DEFAULT_DB,
     AsJson,
+    AttachedTargets,
     BaseUrl,
     CollectionName,
     Db,
@@ -77,6 +78,7 @@ def doctor(
         ),
     ] = 0,
     monthly_budget: MonthlyBudget = None,
+    target: AttachedTargets = None,
     base_url: BaseUrl = None,
     as_json: AsJson = False,
 ) -> None:
@@ -86,7 +88,9 @@ def doctor(
     without --sample.
     Exits with 1 if something is left that somebody should do something about.
     """
-    with open_manager(db, base_url=base_url, monthly_budget=monthly_budget) as manager:
+    with open_manager(
+        db, base_url=base_url, monthly_budget=monthly_budget, targets=target
+    ) as manager:
         found = examine(manager, fix=fix, sample=sample)
     if as_json:
         print_json({"is_healthy": found.is_healthy, "findings": found.findings})

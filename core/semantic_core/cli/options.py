@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import importlib
+import sys
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Annotated
 
@@ -13,7 +15,7 @@ from semantic_core.cli.target import Target, read_target
 from semantic_core.facade import SemanticCore
 from semantic_core.providers.gemini import Endpoint, GeminiBatchClient, GeminiEmbedder
 from semantic_core.providers.gemini.keyring import GoogleKeyring
-from semantic_core.store import DEFAULT_COLLECTION
+from semantic_core.store import DEFAULT_COLLECTION, PeeweeVectorStore
 
 Db = Annotated[
     Target,
@@ -61,6 +63,16 @@ BaseUrl = Annotated[
     ),
 ]
 
+AttachedTargets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--target",
+        metavar="MODULE:CALLABLE",
+        help="Called with the open store, it attaches the vector stores to deliver to; the module "
+        "is found as by Python in this folder. May be given several times.",
+    ),
+]
+
 DEFAULT_DB = Target("semcore.db")
 
 
@@ -103,6 +115,7 @@ def open_manager(
     collection: str | None = None,
     base_url: str | None = None,
     monthly_budget: float | None = None,
+    targets: Sequence[str] | None = None,
 ) -> Iterator[BatchManager]:
     """Open the manager of a database's queue, with keys from the environment."""
     keyring = GoogleKeyring.from_env()
@@ -114,8 +127,30 @@ def open_manager(
                 GeminiBatchClient.from_keyring(keyring, endpoint=Endpoint(base_url=base_url))
             )
         store = opened.enter_context(db.open())
+        for target in targets or ():
+            _attach(store, target)
         config = BatchConfig(monthly_budget_usd=monthly_budget)
         yield BatchManager(keyring, store, collection=collection, client=client, config=config)
+
+
+def _attach(store: PeeweeVectorStore, named: str) -> None:
+    """Let the code that was named attach its vector stores.
+
+    Raises:
+        typer.BadParameter: there is no such code.
+    """
+    module, _, name = named.partition(":")
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    try:
+        build = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise typer.BadParameter(
+            f"{named!r} cannot be imported ({error}). Give MODULE:CALLABLE, of a module in this "
+            "folder or installed.",
+            param_hint="--target",
+        ) from error
+    build(store)
 
 
 def language_names(languages: str) -> list[str]:

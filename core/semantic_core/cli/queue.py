@@ -12,6 +12,7 @@ import typer
 from semantic_core.cli.options import (
     DEFAULT_DB,
     AsJson,
+    AttachedTargets,
     BaseUrl,
     Db,
     MaxCost,
@@ -32,6 +33,7 @@ from semantic_core.views.sentences import (
     part_estimated,
     passed_over,
     passed_over_since,
+    target_state,
     without_price,
 )
 from semantic_core.views.wording import counted, moment, money, shorten
@@ -80,11 +82,12 @@ def sync(
     timeout: Annotated[
         float | None, typer.Option(help="With --wait: give up after this many seconds.")
     ] = None,
+    target: AttachedTargets = None,
     base_url: BaseUrl = None,
     as_json: AsJson = False,
 ) -> None:
     """Bring back what is done. Safe to run at any time, also twice at once."""
-    with open_manager(db, base_url=base_url) as manager:
+    with open_manager(db, base_url=base_url, targets=target) as manager:
         statuses = manager.sync_status()
         if wait:
             manager.wait(timeout=timeout, progress=errors.is_terminal and not as_json)
@@ -153,7 +156,7 @@ def show_stats(stats: QueueStats) -> None:
     if stats.stale:
         rows.insert(-1, ("stale (by the vector of an older text)", f"{stats.stale:,}"))
     show_table("Chunks", ("", ""), rows)
-    say(*map(passed_over_since, stats.passed_over))
+    say(*map(passed_over_since, stats.passed_over), *map(target_state, stats.targets))
     if stats.open_jobs:
         show_jobs(stats.open_jobs)
     say(

@@ -12,6 +12,7 @@ import typer
 from semantic_core.batches import Watch, WatchOptions, WatchRound
 from semantic_core.cli.options import (
     DEFAULT_DB,
+    AttachedTargets,
     BaseUrl,
     Db,
     MaxCost,
@@ -35,12 +36,17 @@ def watch(
     every: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks.")] = 60,
     max_cost: MaxCost = None,
     monthly_budget: MonthlyBudget = None,
+    target: AttachedTargets = None,
     base_url: BaseUrl = None,
 ) -> None:
     """Flush and sync in a loop until it is stopped. Several may run at once."""
     options = WatchOptions(min_size=min_size, max_age=max_age, interval=every, max_cost=max_cost)
     with open_manager(
-        db, collection=collection, base_url=base_url, monthly_budget=monthly_budget
+        db,
+        collection=collection,
+        base_url=base_url,
+        monthly_budget=monthly_budget,
+        targets=target,
     ) as manager:
         watching = Watch(manager, options)
         say(f"Watching {db}; Ctrl-C stops it.")

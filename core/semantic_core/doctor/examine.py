@@ -17,6 +17,7 @@ from semantic_core.doctor.rows import (
     wrong_counts,
 )
 from semantic_core.doctor.sample import sampled_vectors
+from semantic_core.doctor.targets import targets
 from semantic_core.domain.errors import DatabaseCorruptError, ProviderError
 
 
@@ -60,6 +61,7 @@ def _findings(manager: BatchManager, *, fix: bool, sample: int) -> Iterator[Find
         return
     yield from _at_provider(manager, fix=fix)
     yield from sampled_vectors(manager, texts=sample)
+    yield from targets(manager.store, fix=fix)
     yield from waiting_jobs(manager)
 
 

@@ -37,6 +37,7 @@ class Trouble(StrEnum):
     EXPIRING_RESULT = "results about to be removed"
     WRONG_VECTOR = "vector of another text"
     SPOT_CHECK = "spot check"
+    TARGET = "chunk that a target lost"
     NOT_LOOKED = "not looked at"
 
 
@@ -106,6 +107,8 @@ _WORDS = {
     "{names}. Delete such chunks with purge=True and save them again, which pays for them again; "
     "check more with a larger --sample.",
     Trouble.SPOT_CHECK: "{check}, and paid for.",
+    Trouble.TARGET: "{count:,} chunks are not found at the target {what}: {names}. Everything can "
+    "be delivered anew, which costs nothing; `semcore deliver --again` does so, too.",
     Trouble.NOT_LOOKED: "{what}",
 }
 

@@ -313,49 +313,6 @@ class PassedOver:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class QueueStats:
-    """What waits, what runs and what failed.
-
-    Attributes:
-        waiting: PENDING chunks that no job carries.
-        waiting_texts: distinct texts among them: what the next jobs would send.
-        backing_off: PENDING chunks that wait for their not-before time, within ``waiting``.
-        in_flight: PENDING chunks that a job carries.
-        ready: chunks with the vector of their text.
-        failed: chunks that will not get a vector without help.
-        stale: PENDING or FAILED chunks served by the vector of an older text.
-        oldest_waiting: epoch seconds when the oldest waiting chunk was saved, or None.
-        open_jobs: jobs that still hold claims, held ones included.
-        held_jobs: jobs that wait for a person.
-        overdue_jobs: jobs that the provider has had for longer than it aims at. They are neither
-            lost nor sent again.
-        expiring_jobs: jobs whose results are at the provider, not stored here, and will be
-            removed there within a day.
-        failures: FAILED chunks by error message, most frequent first.
-        next_try: epoch seconds when the first of those that back off is due, or None.
-        cautions: what is not known of a model that texts wait for: its price or its token limit.
-        passed_over: what the last flush to look at them did not send, and why.
-    """
-
-    waiting: int
-    waiting_texts: int
-    backing_off: int
-    in_flight: int
-    ready: int
-    failed: int
-    stale: int
-    oldest_waiting: float | None
-    open_jobs: tuple[BatchJob, ...]
-    held_jobs: tuple[BatchJob, ...]
-    overdue_jobs: tuple[BatchJob, ...] = ()
-    expiring_jobs: tuple[BatchJob, ...] = ()
-    failures: tuple[tuple[str, int], ...]
-    next_try: float | None = None
-    cautions: tuple[str, ...] = ()
-    passed_over: tuple[PassedOver, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class TargetStatus:
     """A vector store that a collection's vectors are delivered to, and what it lacks.
 
@@ -378,3 +335,48 @@ class TargetStatus:
     failed: int = 0
     last_error: str | None = None
     is_filling: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueStats:
+    """What waits, what runs and what failed.
+
+    Attributes:
+        waiting: PENDING chunks that no job carries.
+        waiting_texts: distinct texts among them: what the next jobs would send.
+        backing_off: PENDING chunks that wait for their not-before time, within ``waiting``.
+        in_flight: PENDING chunks that a job carries.
+        ready: chunks with the vector of their text.
+        failed: chunks that will not get a vector without help.
+        stale: PENDING or FAILED chunks served by the vector of an older text.
+        oldest_waiting: epoch seconds when the oldest waiting chunk was saved, or None.
+        open_jobs: jobs that still hold claims, held ones included.
+        held_jobs: jobs that wait for a person.
+        overdue_jobs: jobs that the provider has had for longer than it aims at. They are neither
+            lost nor sent again.
+        expiring_jobs: jobs whose results are at the provider, not stored here, and will be
+            removed there within a day.
+        failures: FAILED chunks by error message, most frequent first.
+        next_try: epoch seconds when the first of those that back off is due, or None.
+        cautions: what is not known of a model that texts wait for: its price or its token limit.
+        passed_over: what the last flush to look at them did not send, and why.
+        targets: the vector stores that vectors are delivered to, and what each lacks.
+    """
+
+    waiting: int
+    waiting_texts: int
+    backing_off: int
+    in_flight: int
+    ready: int
+    failed: int
+    stale: int
+    oldest_waiting: float | None
+    open_jobs: tuple[BatchJob, ...]
+    held_jobs: tuple[BatchJob, ...]
+    overdue_jobs: tuple[BatchJob, ...] = ()
+    expiring_jobs: tuple[BatchJob, ...] = ()
+    failures: tuple[tuple[str, int], ...]
+    next_try: float | None = None
+    cautions: tuple[str, ...] = ()
+    passed_over: tuple[PassedOver, ...] = ()
+    targets: tuple[TargetStatus, ...] = ()

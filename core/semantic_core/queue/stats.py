@@ -9,7 +9,7 @@ from operator import itemgetter
 from semantic_core.database.conditions import IS_FAILED, WAITS
 from semantic_core.database.port import Connection
 from semantic_core.domain.statuses import EmbeddingStatus, HoldReason
-from semantic_core.domain.types import BatchJob, PassedOver, QueueStats
+from semantic_core.domain.types import BatchJob, PassedOver, QueueStats, TargetStatus
 from semantic_core.providers.facts import LIMITS
 from semantic_core.queue.budget import LONGEST_PAUSE
 from semantic_core.queue.counts import read_counts
@@ -65,6 +65,33 @@ def read_stats(connection: Connection, *, collection_id: int | None, now: float)
         failures=tuple(failures),
         next_try=next_try,
         passed_over=tuple(_passed_over(connection, collection_id)),
+        targets=read_targets(connection, collection_id),
+    )
+
+
+def read_targets(
+    connection: Connection, collection_id: int | None = None
+) -> tuple[TargetStatus, ...]:
+    """Return the targets of one collection, or of all, with what they lack, by name."""
+    rows = connection.execute(
+        "SELECT t.name, t.kind, k.name, count(o.seq), min(o.noted_at), count(o.error), "
+        "coalesce(t.error, max(o.error)), t.filled_pk IS NOT NULL FROM targets t "
+        "JOIN collections k ON k.id = t.collection_id LEFT JOIN outbox o ON o.target_id = t.id "
+        f"WHERE {_SCOPE} GROUP BY t.id, t.name, t.kind, k.name, t.error, t.filled_pk ORDER BY t.name",
+        {"collection": collection_id},
+    )
+    return tuple(
+        TargetStatus(
+            name=name,
+            kind=kind,
+            collection=collection,
+            waiting=waiting,
+            oldest=oldest,
+            failed=failed,
+            last_error=error,
+            is_filling=bool(is_filling),
+        )
+        for name, kind, collection, waiting, oldest, failed, error, is_filling in rows
     )
 
 

@@ -11,6 +11,7 @@ from semantic_core.domain.clock import Clock
 from semantic_core.domain.errors import ConfigurationError, InvalidInputError
 from semantic_core.domain.types import TargetStatus
 from semantic_core.domain.validation import check_text
+from semantic_core.queue.stats import read_targets
 from semantic_core.store.collections import DEFAULT_COLLECTION, open_collection
 
 
@@ -70,6 +71,11 @@ class Delivery:
             id=target_id, name=name, collection=collection, target=target
         )
 
+    @property
+    def attached(self) -> tuple[AttachedTarget, ...]:
+        """The targets that are attached in this process."""
+        return tuple(self._attached.values())
+
     def deliver(self) -> tuple[TargetStatus, ...]:
         """Tell each attached target what is due; return what all targets lack afterwards.
 
@@ -79,7 +85,7 @@ class Delivery:
         Raises:
             StorageError: the database could not be read or written; nothing is lost.
         """
-        for target in tuple(self._attached.values()):
+        for target in self.attached:
             DeliveryRun(self._database, self._clock, target).run()
         return self.targets()
 
@@ -120,31 +126,8 @@ class Delivery:
 
     def searched(self, collection: str) -> AttachedTarget | None:
         """Return the attached target that searches of a collection ask: the first."""
-        of_it = (one for one in self._attached.values() if one.collection == collection)
+        of_it = (one for one in self.attached if one.collection == collection)
         return next(of_it, None)
-
-
-def read_targets(connection: Connection) -> tuple[TargetStatus, ...]:
-    """Return every target with what it lacks, by name."""
-    rows = connection.execute(
-        "SELECT t.name, t.kind, k.name, count(o.seq), min(o.noted_at), count(o.error), "
-        "coalesce(t.error, max(o.error)), t.filled_pk IS NOT NULL FROM targets t "
-        "JOIN collections k ON k.id = t.collection_id LEFT JOIN outbox o ON o.target_id = t.id "
-        "GROUP BY t.id, t.name, t.kind, k.name, t.error, t.filled_pk ORDER BY t.name"
-    )
-    return tuple(
-        TargetStatus(
-            name=name,
-            kind=kind,
-            collection=collection,
-            waiting=waiting,
-            oldest=oldest,
-            failed=failed,
-            last_error=error,
-            is_filling=bool(is_filling),
-        )
-        for name, kind, collection, waiting, oldest, failed, error, is_filling in rows
-    )
 
 
 def _target_id(connection: Connection, name: str) -> int:

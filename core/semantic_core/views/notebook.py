@@ -20,6 +20,7 @@ from semantic_core.views.sentences import (
     part_estimated,
     passed_over_since,
     receipt_sentences,
+    target_state,
 )
 from semantic_core.views.wording import counted, moment, money, shorten
 
@@ -57,6 +58,10 @@ def show_queue(stats: QueueStats) -> str:
         first = moment(stats.next_try)
         parts.append(html.line(f"Of these later: {stats.backing_off:,}, the first from {first}."))
     parts += [_warning(passed_over_since(passed)) for passed in stats.passed_over[:MOST_ROWS]]
+    parts += [
+        (_warning if target.last_error else html.line)(target_state(target))
+        for target in stats.targets
+    ]
     if stats.stale:
         parts.append(html.line(f"Served by the vector of an older text: {stats.stale:,}."))
     parts += [html.warning(caution) for caution in stats.cautions]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from semantic_core.domain.receipts import Estimate, Receipt
-from semantic_core.domain.types import BatchJob, PassedOver
+from semantic_core.domain.types import BatchJob, PassedOver, TargetStatus
 from semantic_core.views.wording import counted, moment, money
 
 # Measured in tests/core/domain/test_pricing.py.
@@ -46,6 +46,19 @@ def passed_over(passed: PassedOver) -> str:
 def passed_over_since(passed: PassedOver) -> str:
     """Return the same, with the time it goes on."""
     return f"Skipped since {moment(passed.since)}: {passed_over(passed)}"
+
+
+def target_state(target: TargetStatus) -> str:
+    """Return what a vector store elsewhere lacks, and why."""
+    parts = [f"{counted(target.waiting, 'chunk')} to tell"]
+    if target.is_filling:
+        parts = ["being filled", *parts]
+    if target.oldest is not None:
+        parts.append(f"the oldest since {moment(target.oldest)}")
+    if target.failed:
+        parts.append(f"{target.failed:,} not taken")
+    said = f"Target {target.name} ({target.kind}), of {target.collection}: {', '.join(parts)}."
+    return f"{said} {target.last_error}" if target.last_error else said
 
 
 def overdue(job: BatchJob) -> str:

@@ -28,6 +28,7 @@ from semantic_core.domain.types import (
     SearchResult,
     SearchResults,
     StoredChunk,
+    TargetStatus,
 )
 from semantic_core.store import PeeweeVectorStore
 from semantic_core.views.notebook import MOST_ROWS, TEXT_WIDTH
@@ -106,6 +107,16 @@ STATS = QueueStats(
     next_try=NOW + 7200,
     cautions=("no price for a model",),
     passed_over=(PASSED,),
+    targets=(
+        TargetStatus(
+            name="docs",
+            kind="a store",
+            collection="x",
+            waiting=21,
+            failed=3,
+            last_error="it is down",
+        ),
+    ),
 )
 COVERAGE = Coverage(ready=6, stale=1, pending=2, failed=3)
 RESULTS = SearchResults((HIT,), COVERAGE, "no key")
