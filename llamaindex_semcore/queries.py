@@ -133,10 +133,8 @@ class QueryRun:
     def result(self) -> VectorStoreQueryResult:
         """Return the nodes found, with what they rest on in their metadata.
 
-        Raises:
-            SpecMismatchError: the query was embedded for another space than the collection's.
-            ProvenanceError: it was embedded at another endpoint than the database's vectors, and
-                has no words that could be asked for instead.
+        A query that was embedded for another space raises a SpecMismatchError, and one from another
+        endpoint, without words to ask for instead, a ProvenanceError.
         """
         self._check_space()
         found = self._ask()

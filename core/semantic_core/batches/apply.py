@@ -47,20 +47,14 @@ def apply_results(
     May be interrupted anywhere and run again: a vector that is stored stays as it is, and an
     item that is settled stays settled. Nothing remote is deleted here.
 
-    Args:
-        job: the job, under lease.
-        record: its row.
-        remote: as the provider describes it, with a result file.
-        ending: how it ended; None if nobody knows: then nothing is sent again.
-
     Returns:
         Whether the job is ended, completed or held; False where the file decides nothing: it is
-        empty, or nobody knows how the job ended and texts of it are, or may be, still open.
+        empty, or nobody knows how the job ended (``ending`` is None) and texts of it are, or may
+        be, still open.
 
     Raises:
         ProviderError: the download failed; the job stays as it is.
         StorageError: the disk or the database failed; pages already written stay.
-        TransitionError: another process took the job over.
     """
     context = job.context
     with _fetched(job, remote) as path:
@@ -165,8 +159,7 @@ def _known_texts(
 ) -> dict[bytes, int]:
     """Return the texts of a page that count, each with its estimated tokens.
 
-    They are those that this job really sent: nothing else is ever stored. What an adopted job was
-    sent is not known here.
+    Nothing is stored but what this job really sent; of an adopted job that is not known here.
     """
     lines = {key: line for line in page if (key := key_of(line))}
     with job.context.store.database.snapshot() as connection:

@@ -38,8 +38,7 @@ def recover(context: BatchContext) -> None:
     made. Nothing is released without one.
 
     Raises:
-        ProviderError: the listing failed or was incomplete. That is noted on the undecided jobs,
-            and nothing else was changed.
+        ProviderError: the listing failed or was incomplete, which is noted on the undecided jobs.
         StorageError: the database failed; what was decided before stays decided.
     """
     now = context.clock.now()

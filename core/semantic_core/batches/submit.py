@@ -64,9 +64,7 @@ def submit_one(context: BatchContext, run: FlushRun) -> str | None:
     """Claim, upload and create one job; return its id, or None if there is too little to send.
 
     A candidate that the provider refuses keeps no other from being sent. Its error is raised if
-    nothing else could go, and in the run in any case.
-
-    See ``BatchManager.flush_queue`` for the contract.
+    nothing else could go, and in the run in any case. See ``BatchManager.flush_queue``.
     """
     refused_before = len(run.refused)
     while (claimed := claim_next(context, run)) is not None:

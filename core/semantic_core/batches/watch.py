@@ -49,12 +49,9 @@ class WatchOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchRound:
-    """What one round did.
+    """What one round did: the ids of new jobs, the queue after it, and its trouble.
 
-    Attributes:
-        sent: ids of new jobs.
-        stats: the queue after it.
-        trouble: an error that may be gone in the next round, or None.
+    That is an error which may be gone in the next round, or None.
     """
 
     sent: tuple[str, ...]
@@ -63,12 +60,7 @@ class WatchRound:
 
 
 class Watch:
-    """Runs the queue of a manager until it is stopped. Several may run at once.
-
-    Args:
-        manager: whose queue.
-        options: when it sends.
-    """
+    """Runs the queue of a manager until it is stopped. Several may run at once."""
 
     def __init__(self, manager: BatchManager, options: WatchOptions | None = None) -> None:
         self._manager = manager
@@ -86,10 +78,7 @@ class Watch:
             self._pause.release()
 
     def run(self, report: Callable[[WatchRound], None]) -> None:
-        """Flush and sync until `stop`.
-
-        Args:
-            report: called after each round.
+        """Flush and sync until `stop`; ``report`` is called after each round.
 
         Raises:
             SemanticCoreError: an error that no later round can fix, such as a refused key.

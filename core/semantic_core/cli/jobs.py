@@ -108,11 +108,7 @@ def release(
 
 
 def _whole_id(manager: BatchManager, beginning: str) -> str:
-    """Return the id that begins so.
-
-    Raises:
-        BatchNotFoundError: none does, or several do.
-    """
+    """Return the id that begins so; a BatchNotFoundError where none does, or several do."""
     found = [job.id for job in manager.jobs() if job.id.startswith(beginning)]
     if len(found) != 1:
         raise BatchNotFoundError(

@@ -16,11 +16,7 @@ _PASSWORD = re.compile(r"(?<=//)([^/@:]*):[^?]*@|password=[^&\s]*")
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A path or a URL, as it was typed; shown without a password.
-
-    Attributes:
-        text: what was typed.
-    """
+    """A path or a URL, as it was typed; shown without a password."""
 
     text: str
 
@@ -35,11 +31,7 @@ class Target:
         return PeeweeVectorStore(self.text)
 
     def check_there(self) -> None:
-        """Only what saves may make a database: a mistyped path should not look like an empty one.
-
-        Raises:
-            typer.BadParameter: there is no such file.
-        """
+        """Refuse what is not there: a mistyped path should not look like an empty database."""
         if not is_on_server(self.text) and not Path(self.text).exists():
             raise typer.BadParameter(
                 f"there is no database at {self}. Nothing was made. Correct the path, or make one: "

@@ -159,11 +159,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Examination:
-    """Everything that was found.
-
-    Attributes:
-        findings: one for each kind of trouble, the gravest first.
-    """
+    """Everything that was found: one for each kind of trouble, the gravest first."""
 
     findings: tuple[Finding, ...] = ()
 

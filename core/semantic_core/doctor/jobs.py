@@ -50,11 +50,7 @@ def temporary_files(manager: BatchManager, *, fix: bool) -> Iterator[Finding]:
 
 
 def remote_jobs(context: BatchContext, *, fix: bool) -> Iterator[Finding]:
-    """Find jobs of ours that no row counts on, or that exist twice; adopt the former.
-
-    Raises:
-        ProviderError: the listing failed or was incomplete.
-    """
+    """Find jobs of ours that no row counts on, or that exist twice; adopt the former."""
     listing = list_provider(context)
     listed = [job for job in listing.jobs if is_ours(context, job) and not job.is_barren]
     names = {str(remote.display_name) for remote in listed}
@@ -79,11 +75,8 @@ def remote_jobs(context: BatchContext, *, fix: bool) -> Iterator[Finding]:
 def remote_files(context: BatchContext, *, fix: bool) -> Iterator[Finding]:
     """Find input files whose job has ended; remove them.
 
-    Files of jobs that no row knows are left alone: another copy of the database may be using
+    Files of jobs that no row knows are left alone, since another copy of the database may be using
     them. The provider removes them after two days.
-
-    Raises:
-        ProviderError: the listing failed.
     """
     files = context.provider.staged_files(context.prefix)
     with context.store.database.snapshot() as connection:

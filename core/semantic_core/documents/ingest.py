@@ -29,13 +29,9 @@ MOST_REJECTED = 100
 class Ingestion:
     """Splits documents and saves them page by page.
 
-    Args:
-        store: where to save.
-        collection: in which collection.
-        splitter: how documents become chunks.
-        embedder: embeds each page before it is saved; None leaves that to the batch queue.
-        raise_at_once: raise for a document that cannot be saved, instead of counting it.
-        replace_sources: at the end, remove what earlier calls saved under the same sources.
+    An ``embedder`` embeds each page before it is saved. A document that cannot be saved is raised
+    for at once, or counted. ``replace_sources`` removes, at the end, what earlier calls saved under
+    the same sources.
     """
 
     def __init__(

@@ -36,10 +36,7 @@ MOST_BYTES = 50_000_000
 class FileDocument:
     """A file as a document; it is read when its content is asked for, each time anew.
 
-    Attributes:
-        path: where it is.
-        metadata: empty.
-        unlisted: why a folder could not be listed; its content raises just that.
+    Where a folder could not be listed (``unlisted``), its content raises just that.
     """
 
     path: Path

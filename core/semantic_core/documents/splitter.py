@@ -37,13 +37,10 @@ _UNDERLINE = re.compile(r"""^(?P<style>[=\-~^"'*+#.:_`])(?P=style){2,}[ \t]*\r?$
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Piece:
-    """A part of a document.
+    """A part of a document, which begins at ``start``, without white space around it.
 
-    Attributes:
-        text: the part, without white space around it.
-        heading_path: the headings above it, outermost first. A heading that opens the
-            piece is in its text and therefore not here.
-        start: where it begins in the document, in characters.
+    ``heading_path`` are the headings above it, outermost first. A heading that opens the piece is
+    in its text and therefore not here.
     """
 
     text: str

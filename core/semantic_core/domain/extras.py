@@ -10,10 +10,9 @@ from semantic_core.domain.uninterrupted import uninterrupted
 
 
 def load_extra(module: str, *, extra: str, task: str) -> Any:
-    """Import a module of an extra; ``task``, what it is needed for, begins the message.
+    """Import a module of an extra, or raise `MissingExtraError`, which says what to install.
 
-    Raises:
-        MissingExtraError: it is not installed; the message says what to install.
+    ``task``, what it is needed for, begins the message.
     """
     try:
         return uninterrupted(lambda: import_module(module))

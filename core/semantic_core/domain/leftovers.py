@@ -29,11 +29,7 @@ def is_mine(descriptor: int, path: Path) -> bool:
 def new_file(path: Path) -> Iterator[int | None]:
     """Make a locked file that nobody else may read; it is gone afterwards if it has this name.
 
-    Yields:
-        Its descriptor, or None if the file exists, or another process just locked it.
-
-    Raises:
-        OSError: it cannot be made.
+    It gives the descriptor, or None if the file exists, or another process just locked it.
     """
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | CAREFUL, 0o600)
@@ -59,11 +55,7 @@ def sync(path: Path) -> None:
 
 
 def remove_abandoned(path: Path) -> None:
-    """Remove the file of a process that died; keep one that a running process writes.
-
-    Raises:
-        OSError: it cannot be opened or removed; where there is none, nothing is raised.
-    """
+    """Remove the file of a process that died, if there is one; keep that of a running process."""
     try:
         descriptor = os.open(path, os.O_RDWR | CAREFUL)
     except FileNotFoundError:

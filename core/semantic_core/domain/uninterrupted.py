@@ -11,14 +11,11 @@ T = TypeVar("T")
 
 
 def uninterrupted(work: Callable[[], T]) -> T:
-    """Do a piece of work to its end, even if an interrupt comes.
+    """Do a piece of work to its end, even if an interrupt comes; raise what the work raises.
 
     Python raises interrupts in the main thread only. An interrupt ends the waiting, and the work
     goes on to its end. This is mainly for first imports: a package whose import was interrupted
     cannot be imported again in the same process.
-
-    Raises:
-        BaseException: the error that the work raises.
     """
     if threading.current_thread() is not threading.main_thread():
         return work()
@@ -26,11 +23,7 @@ def uninterrupted(work: Callable[[], T]) -> T:
 
 
 def side_by_side(works: Sequence[Callable[[], T]]) -> list[T]:
-    """Do pieces of work, each in its own thread, and return their results in order.
-
-    Raises:
-        BaseException: the error of the first of them that raises one.
-    """
+    """Do pieces of work, each in its own thread; return their results, or raise the first error."""
     tasks = [_Task(work) for work in works]
     for task in tasks:
         # Not threading.Thread, whose start waits in steps that an interrupt can leave half done.

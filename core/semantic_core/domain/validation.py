@@ -34,8 +34,7 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 def whole_number(value: object, *, what: str = "limit", least: int = 0) -> int:
     """Return a number of things, of whatever type that counts (int, numpy's, an enum's).
 
-    Raises:
-        InvalidInputError: it is not a whole number, is negative, or more than 64 bits hold.
+    An InvalidInputError says that it is none, is too small, or more than 64 bits hold.
     """
     try:
         number = None if isinstance(value, bool) else operator.index(value)  # type: ignore[arg-type]  # what has none raises
@@ -64,11 +63,7 @@ def seconds(value: object, *, what: str) -> float:
 
 
 def listed(values: Iterable[T], *, what: str, of: type[T] | None = None) -> list[T]:
-    """Return several things as a list, each of the type ``of`` where that is given.
-
-    Raises:
-        InvalidInputError: it is one thing, or nothing that holds any.
-    """
+    """Return several things as a list, each of the type ``of``; an InvalidInputError for one."""
     is_one = isinstance(values, str | bytes | bytearray | Mapping) or not isinstance(
         values, Iterable
     )
@@ -148,12 +143,7 @@ def check_has_words(text: str, *, what: str) -> None:
 
 
 def check_vector(vector: VectorLike, *, dimensions: int | None, what: str) -> bytes:
-    """Return a vector as float32 little-endian bytes.
-
-    Args:
-        vector: a sequence of numbers, or an array, of shape (dimensions,).
-        dimensions: the size it must have, or None for any.
-        what: names it in errors.
+    """Return a sequence of numbers, of shape (dimensions,), as float32 little-endian bytes.
 
     Raises:
         InvalidVectorError: it has another size, holds what is not a finite float32, or is all zero.

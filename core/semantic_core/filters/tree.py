@@ -16,12 +16,7 @@ MOST_CONDITIONS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One operator on one key.
-
-    Attributes:
-        key: a top-level metadata key, any string.
-        operator: what is asked, or its value such as "eq".
-        value: what it is compared with; a list becomes a tuple.
+    """One operator (or its value, such as "eq") on one top-level key; a list becomes a tuple.
 
     Raises:
         InvalidFilterError: the operator is unknown, or the value does not fit it.
@@ -46,14 +41,7 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """Filters joined by one operator.
-
-    Attributes:
-        parts: one or more filters.
-
-    Raises:
-        InvalidFilterError: there are no parts, too many, or they are nested too deeply.
-    """
+    """Filters joined by one operator; an InvalidFilterError for none, or too many or deep ones."""
 
     parts: tuple[Filter, ...]
     levels: int = field(init=False, repr=False, compare=False)

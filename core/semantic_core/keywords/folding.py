@@ -42,11 +42,8 @@ def fold(text: str, *, accents: bool = False) -> str:
     """Return a text whose equal words are equal strings, with spaces between them.
 
     NFKC, full case folding, no invisible characters, no optional marks. Marks that make another
-    letter stay with theirs. Digits of every script become 0 to 9.
-
-    Args:
-        text: any text, lone surrogates included.
-        accents: whether Latin and Greek letters keep their accents, as a stemmer wants them.
+    letter stay with theirs. Digits of every script become 0 to 9. With ``accents`` Latin and Greek
+    letters keep theirs, as a stemmer wants them.
     """
     # Composed first, since a mark is optional on some letters and part of others. NFKC and case
     # folding are done by character, in the table: for a text they take five times as long.

@@ -24,12 +24,9 @@ _LONGEST = 32
 
 
 class IndexedWords(NamedTuple):
-    """What is indexed of one text, as words with spaces between them.
+    """What is indexed of one text, as words with spaces between them; ``more`` with less weight.
 
-    Attributes:
-        text: in place of the text; None where that is indexed as it is.
-        more: with less weight: its headings, and the parts of its identifiers; None if there are
-            none.
+    The text is None where that is indexed as it is; more are its headings, and parts of names.
     """
 
     text: str | None = None

@@ -21,12 +21,7 @@ _MOST_PARTS = 16
 
 @dataclass(frozen=True, slots=True)
 class Phrase:
-    """Words of the index that stand side by side.
-
-    Attributes:
-        words: which.
-        is_prefix: whether the last one is only the beginning of a word.
-    """
+    """Words of the index that stand side by side; of a prefix the last is a word's beginning."""
 
     words: tuple[str, ...]
     is_prefix: bool = False
@@ -59,12 +54,8 @@ def ask(text: str, *languages: tuple[str, ...]) -> Question:
     A text in double quotes as a whole is one phrase. A short run of a script without spaces is
     one, too. A longer run asks for each of its pairs of characters, and if it is the whole
     question, texts that hold it as it stands come first. Words joined by signs, as in
-    ``postgresql.conf``, ask for each of them and for all side by side.
-
-    Args:
-        text: any text.
-        languages: those of words in Latin letters, English if none are given; several sets where
-            texts may be indexed by any of them.
+    ``postgresql.conf``, ask for each of them and for all side by side. There are several sets of
+    languages where texts may be indexed by any of them.
     """
     sets = languages or (DEFAULT_LANGUAGES,)
     stripped = text.strip()

@@ -39,11 +39,7 @@ _BY_SCRIPT = {
 
 
 def check_languages(languages: Iterable[str]) -> tuple[str, ...]:
-    """Return languages, each once, in their order.
-
-    Raises:
-        InvalidInputError: one is not known, or there is none.
-    """
+    """Return languages, each once, in their order; an InvalidInputError where one is unknown."""
     asked = (languages,) if isinstance(languages, str) else tuple(dict.fromkeys(languages))
     known = {ENGLISH, *LANGUAGES}
     wrong = [name for name in asked if name not in known]
@@ -64,11 +60,8 @@ def read_languages(text: str) -> tuple[str, ...]:
 def stems(word: str, languages: tuple[str, ...]) -> tuple[str, ...]:
     """Return the different forms under which a word is indexed, the one used in phrases first.
 
-    English words are left as they are: the database stems them.
-
-    Args:
-        word: a run of a script with spaces, folded with accents.
-        languages: those of words in Latin letters.
+    The word is a run of a script with spaces, folded with accents. English words are left as they
+    are: the database stems them.
     """
     bare = unaccented(word)
     name = _BY_SCRIPT.get(script(word[0]))

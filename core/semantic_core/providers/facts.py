@@ -62,11 +62,9 @@ def caution(model: str, *, prices: PriceTable, now: float) -> str | None:
 
 
 def check_length(text: str, spec: EmbeddingSpec, *, what: str) -> None:
-    """Check that a text can fit the model's limit.
+    """Raise `TextTooLongError` for more UTF-8 bytes than the tokens of the model can hold.
 
-    Raises:
-        TextTooLongError: it has more UTF-8 bytes than that many tokens can hold; whether what
-            is shorter fits is the provider's call.
+    Whether what is shorter fits is the provider's call.
     """
     facts = model_facts(spec.model)
     limit = facts.byte_limit

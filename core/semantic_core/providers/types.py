@@ -26,12 +26,7 @@ class RemoteState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmbeddingRequest:
-    """One text to embed.
-
-    Attributes:
-        key: the content hash in hex; comes back with the result.
-        text: the exact text to embed, templates already applied.
-    """
+    """One text to embed, templates applied, under its content hash in hex, which comes back."""
 
     key: str
     text: str
@@ -95,11 +90,7 @@ class RemoteJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobListing:
-    """What one complete listing of the provider's jobs showed, of those that were asked for.
-
-    Attributes:
-        date: when the provider answered, by its own clock, in epoch seconds; None if not said.
-    """
+    """What one complete listing of the provider's jobs showed, and when by its own clock."""
 
     jobs: tuple[RemoteJob, ...]
     date: float | None = None

@@ -54,12 +54,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CeilingBounds:
-    """Between what a ceiling moves.
-
-    Attributes:
-        first_tokens: of a key and model of which nothing is known.
-        most: what is never passed.
-    """
+    """What a ceiling begins with, where nothing is known of a key and model, and never passes."""
 
     first_tokens: int
     most: Load

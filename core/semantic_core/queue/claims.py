@@ -24,13 +24,7 @@ from semantic_core.queue.vectors import serve_vectors
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimLimits:
-    """What one job may carry at most.
-
-    Attributes:
-        requests: distinct texts.
-        source_bytes: UTF-8 bytes of them.
-        tokens: estimated tokens of them.
-    """
+    """What one job may carry at most: distinct texts, their UTF-8 bytes, their estimated tokens."""
 
     requests: int
     source_bytes: int
@@ -42,10 +36,7 @@ class Waiting:
     """The distinct texts that one job would take.
 
     Attributes:
-        space_id: their vector space.
-        spec: how they become vectors.
-        hashes: which texts.
-        text_tokens: estimated tokens of each of them, in the same order.
+        text_tokens: estimated tokens of each of them, in the order of the hashes.
         source_bytes: UTF-8 bytes of them.
         is_full: more are waiting, but a limit of the job is reached.
     """
@@ -79,10 +70,7 @@ _DUE = (
 class Candidate:
     """A vector space with due texts: what one job may carry.
 
-    Attributes:
-        space_id: the space.
-        spec: how its texts become vectors.
-        collection_ids: its collections with due texts, the one with the oldest first.
+    Of its collections with due texts the one with the oldest comes first.
     """
 
     space_id: int
@@ -200,10 +188,7 @@ def fill_job(
 
 
 def oldest_due(connection: Connection, candidate: Candidate, *, now: float) -> float:
-    """Return since when the oldest due chunk of a candidate waits, in epoch seconds.
-
-    It reads all of them: for a candidate with few.
-    """
+    """Return since when the oldest due chunk of a candidate waits; it reads all of them."""
     return min(
         float(row[0])
         for collection_id in candidate.collection_ids

@@ -25,14 +25,9 @@ _MAY_HAVE_COST = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WaitingTokens:
-    """What waits under one model.
+    """What waits under one model, with estimated tokens.
 
-    Attributes:
-        model: model id.
-        chunks: waiting chunks.
-        texts: distinct texts among them.
-        tokens: estimated tokens of the distinct texts.
-        repeated_tokens: estimated tokens of the repetitions, which are not sent.
+    Those of the distinct texts, and ``repeated_tokens``, which are not sent.
     """
 
     model: str
@@ -44,11 +39,9 @@ class WaitingTokens:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpentTokens:
-    """Tokens of one job.
+    """Tokens of one job: as the provider counted them, else as estimated.
 
     Attributes:
-        model: model id.
-        tokens: as the provider counted them, else as estimated.
         uncounted: those of them that are estimated.
         is_known: its results are here, so that these are the texts that were embedded.
         price: what it is billed by, as recorded with the job; None if none was known then.

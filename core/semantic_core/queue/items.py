@@ -23,12 +23,9 @@ class Outcome:
     """How one open item ends without a vector.
 
     Attributes:
-        content_hash: whose item.
-        state: failed, missing or released.
         use: what it takes from the retry budget.
         error: the reason, in the provider's words where there are any.
-        not_before: epoch seconds before which it is not sent again, or None for the budget's
-            own delay.
+        not_before: epoch seconds before which it is not sent again; None for the budget's delay.
     """
 
     content_hash: bytes
@@ -110,10 +107,7 @@ def settle_items(
     """End open items without a vector; their chunks go back to the queue or to FAILED.
 
     A text that another job at the provider was sent, too, waits for that one instead. An item that
-    is no longer open is left alone, so settling twice changes nothing.
-
-    Returns:
-        How many items were settled.
+    is no longer open is left alone, so settling twice changes nothing. Returns how many were.
     """
     # Of two outcomes for one text the first counts.
     by_hash = {outcome.content_hash: outcome for outcome in reversed(outcomes)}

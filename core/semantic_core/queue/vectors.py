@@ -92,8 +92,7 @@ def _wanting(connection: Connection, content_hashes: Sequence[bytes]) -> list[_W
 def _serve(connection: Connection, wanting: Sequence[_Wanting], *, now: float) -> int:
     """Give chunks the stored vector of the text they have now.
 
-    Matched by hash alone: a chunk whose text changed meanwhile wants another hash and stays
-    as it is, and a vector nobody wants any more only waits in the cache.
+    Matched by hash alone: a chunk whose text changed meanwhile wants another, and stays as it is.
     """
     if not wanting:
         return 0

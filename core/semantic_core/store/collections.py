@@ -26,14 +26,11 @@ class Collection:
     """A collection as it is stored.
 
     Attributes:
-        id: its row.
-        name: its name.
         spec: how its texts become vectors; an external one has its dimensions here as soon as
             the first vector fixed them.
         space_id: the row of its vector space.
         languages: those of its words in Latin letters, for the keyword index.
-        former_languages: those of what `BaseVectorStore.reindex` did not come to yet; None where
-            none is under way.
+        former_languages: those of what `BaseVectorStore.reindex` did not come to yet, or None.
     """
 
     id: int
@@ -45,22 +42,14 @@ class Collection:
 
 
 def check_name(name: str) -> None:
-    """Check that a collection can have this name.
-
-    Raises:
-        InvalidInputError: it is blank, or cannot be stored.
-    """
+    """Check that a collection can have this name, or raise `InvalidInputError`."""
     check_text(name, what="A collection's name")
     if not name.strip():
         raise InvalidInputError("A collection's name is blank. Give it a name.")
 
 
 def find_collection(connection: Connection, name: str) -> Collection | None:
-    """Return a collection, or None if there is none of this name.
-
-    Raises:
-        InvalidInputError: the name is blank, or cannot be stored.
-    """
+    """Return a collection, or None if there is none; an InvalidInputError for no possible name."""
     check_name(name)
     row = connection.execute(
         "SELECT c.id, c.spec, c.space_id, s.dimensions, c.languages, c.former_languages "
@@ -92,11 +81,7 @@ def asked_languages(connection: Connection, collection_id: int) -> list[tuple[st
 
 
 def get_collection(connection: Connection, name: str) -> Collection:
-    """Return a collection.
-
-    Raises:
-        UnknownCollectionError: there is none of this name.
-    """
+    """Return a collection, or raise `UnknownCollectionError`."""
     collection = find_collection(connection, name)
     if collection is None:
         raise UnknownCollectionError(
@@ -113,13 +98,10 @@ def read_collections(connection: Connection) -> list[Collection]:
 
 
 def collection_id(connection: Connection, name: str) -> int:
-    """Return the id of a collection, for what is asked about it.
+    """Return the id of a collection, for what is asked about it, or raise `UnknownCollectionError`.
 
     The default one of a database that nothing was saved into yet has an id that no row has: it is
     empty, and no typing error.
-
-    Raises:
-        UnknownCollectionError: there is none of this name.
     """
     if name == DEFAULT_COLLECTION and find_collection(connection, name) is None:
         return _OF_NO_ROW
@@ -146,16 +128,10 @@ def open_collection(
 ) -> Collection:
     """Return a collection, created with the spec (or the default one) if there is none.
 
-    Args:
-        connection: within a write transaction.
-        name: which one.
-        spec: what it has, or gets; None takes what is there.
-        languages: those of a new one; None for the default.
-        now: epoch seconds.
+    ``spec`` None takes what is there; the languages are those of a new one.
 
     Raises:
         SpecMismatchError: it has another spec; the message names both.
-        InvalidInputError: the name is blank.
     """
     found = find_collection(connection, name)
     if found is None:
@@ -170,11 +146,7 @@ def open_collection(
 
 
 def check_spec(collection: Collection, spec: EmbeddingSpec) -> None:
-    """Check that a collection has this spec.
-
-    Raises:
-        SpecMismatchError: it has another one; the message names both.
-    """
+    """Check that a collection has this spec, or raise `SpecMismatchError`, which names both."""
     asked = spec
     if spec.is_external and spec.dimensions is None:
         asked = replace(spec, dimensions=collection.spec.dimensions)
@@ -193,11 +165,7 @@ def check_spec(collection: Collection, spec: EmbeddingSpec) -> None:
 def check_asked(
     collection: Collection, spec: EmbeddingSpec | None, languages: tuple[str, ...] | None
 ) -> None:
-    """Check what a collection is opened with; it keeps its languages whatever is asked for.
-
-    Raises:
-        SpecMismatchError: it has another spec.
-    """
+    """Check what a collection is opened with; it keeps its languages whatever is asked for."""
     if spec is not None:
         check_spec(collection, spec)
     if languages not in (None, collection.languages):

@@ -15,11 +15,7 @@ _IS_BOUND = (
 
 
 def fix_provenance(connection: Connection, provenance: str, name: str) -> None:
-    """Bind the database to an endpoint at its first use; later only check.
-
-    Raises:
-        ProvenanceError: it is bound to another one.
-    """
+    """Bind the database to an endpoint at its first use; later only check it as below."""
     check_provenance(connection, provenance, name)
     connection.execute(
         "INSERT INTO meta (key, value) VALUES ('provenance', ?) "

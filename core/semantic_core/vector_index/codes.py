@@ -36,15 +36,7 @@ class Codes:
     """The codes of the rows 0, 1, 2, …, stored word by word.
 
     Word by word, so that numpy works through long contiguous arrays: row by row is three times
-    slower.
-
-    Args:
-        mean: of the vectors, shape (dimensions,).
-        base: codes of the first rows, shape (words, n); never written to.
-
-    Attributes:
-        mean: as given.
-        count: rows coded.
+    slower. A ``base`` of shape (words, n) has the first rows, and is never written to.
     """
 
     def __init__(self, mean: Floats, base: Words | None = None) -> None:
@@ -68,13 +60,7 @@ class Codes:
         self.count += len(vectors)
 
     def distances(self, query: Floats, count: int, *, is_shared: bool = False) -> Distances:
-        """Return how many bits of each of the first ``count`` codes differ from the query's code.
-
-        Args:
-            query: shape (dimensions,).
-            count: codes to compare.
-            is_shared: whether other threads search meanwhile.
-        """
+        """Return how many bits of each of the first ``count`` codes differ from a query's code."""
         code = self._encode(query[None, :])[:, 0]
         base = self._base.shape[1]
         distances = np.empty(count, dtype=np.uint16)

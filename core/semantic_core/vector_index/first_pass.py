@@ -83,12 +83,8 @@ class FirstPass:
     ) -> Rows:
         """Return the ``depth`` best rows by estimate, and any that equal the last, ascending.
 
-        Args:
-            matrix: the coded one.
-            query: as the matrix holds its rows.
-            depth: fewer than the rows to choose from.
-            rows: the rows to choose from, none of them dead; None for all that are not dead.
-            is_shared: whether other threads search meanwhile.
+        They are chosen from ``rows``, none of them dead, or else from all that are not; there are
+        more than ``depth`` of them. ``is_shared`` says that other threads search meanwhile.
         """
         distances = self.codes.distances(query, matrix.count, is_shared=is_shared)
         if rows is not None:

@@ -12,10 +12,7 @@ class IdMap:
 
     A run is never changed, only merged, and only with one that is not much longer: adding costs
     O(log n) per row in total, and there are at most O(log n) runs. Dead rows are dropped when
-    their run is merged.
-
-    Args:
-        ids: ids of the rows 0, 1, 2, …, ascending.
+    their run is merged. The ids of the first rows are ascending.
     """
 
     def __init__(self, ids: Ids) -> None:

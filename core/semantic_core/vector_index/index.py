@@ -35,12 +35,7 @@ _SCORED = 256
 
 
 class Hits(NamedTuple):
-    """The nearest vectors, nearest first.
-
-    Attributes:
-        ids: their ids, shape (n,).
-        scores: their cosines to the query, shape (n,).
-    """
+    """The nearest vectors, nearest first: ids and cosines to the query, both of shape (n,)."""
 
     ids: Ids
     scores: Floats
@@ -64,15 +59,7 @@ class VectorIndex:
     Any number of threads may search one at once, as long as none of them puts or removes. To change
     an index that others search, change a `branch` of it. A search answers the same whatever the
     index has been through: rows, order of arrival, mapped or not, one query or many make no
-    difference to a score.
-
-    Args:
-        dimensions: length of every vector.
-
-    Attributes:
-        dimensions: as given.
-        matrix: the rows, of length 1.
-        changed: vectors put or removed since the index was made or opened.
+    difference to a score. ``changed`` counts vectors put or removed since it was made or opened.
     """
 
     def __init__(self, dimensions: int) -> None:
@@ -107,17 +94,11 @@ class VectorIndex:
     # --- writing -------------------------------------------------------------------------
 
     def put(self, ids: Sequence[int] | Ids, vectors: Floats) -> None:
-        """Add or replace vectors; of an id that appears twice, the last vector counts.
+        """Add or replace vectors, shape (len(ids), dimensions); of an id given twice the last one.
 
-        A vector that cannot be compared (not finite, or of no direction) leaves its
-        id without any: the store refuses such vectors, and one bad row must not end search.
-
-        Args:
-            ids: one a vector.
-            vectors: shape (len(ids), dimensions).
-
-        Raises:
-            ValueError: the shapes do not fit.
+        A vector that cannot be compared (not finite, or of no direction) leaves its id without
+        any: the store refuses such vectors, and one bad row must not end search. Other shapes
+        raise a ValueError.
         """
         named = np.asarray(ids, dtype=np.int64)
         if vectors.shape != (len(named), self.dimensions):

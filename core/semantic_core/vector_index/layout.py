@@ -49,14 +49,7 @@ class UnusableError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """Whose vectors a saved index holds.
-
-    Attributes:
-        database: uuid of the database.
-        collection: which one within it.
-        space: names the vector space; any text.
-        dimensions: length of every vector.
-    """
+    """Whose vectors a saved index holds; ``space`` names the vector space, in any text."""
 
     database: UUID
     collection: int
@@ -65,12 +58,10 @@ class Identity:
 
 
 class Moment(NamedTuple):
-    """A point in the history of a database: the last change there was.
+    """A point in the history of a database: the last change there was; ``seq`` 0 is before any.
 
-    Attributes:
-        seq: its sequence number; 0 before the first one.
-        mark: what tells it from another change of this number. A restored backup counts on from
-            where it was, and gives the same numbers out again.
+    The mark tells it from another change of this number. A restored backup counts on from where it
+    was, and gives the same numbers out again.
     """
 
     seq: int
@@ -176,11 +167,7 @@ class Header(NamedTuple):
         return digest.digest()
 
     def check(self, page: bytes, content: mmap.mmap) -> None:
-        """Compare the checksum in the first page.
-
-        Raises:
-            UnusableError: something was changed.
-        """
+        """Compare the checksum in the first page, or raise `UnusableError`."""
         written = page[_PACKED.size : _PACKED.size + _DIGEST_SIZE]
         padding = page[_PACKED.size + _DIGEST_SIZE :]
         if written != self.digest(content) or padding.strip(b"\0"):

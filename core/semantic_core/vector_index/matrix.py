@@ -28,14 +28,8 @@ _THREADED = 2**24
 class Matrix:
     """Rows of float32 under ids. A row is never changed: it is added, and some day dead.
 
-    Args:
-        dimensions: length of a row.
-        ids: ids of the base, ascending.
-        vectors: the base, of shape (len(ids), dimensions); never written to.
-
-    Attributes:
-        count: rows, dead ones included.
-        dead_count: the dead ones.
+    The base of shape (len(ids), dimensions), whose ids ascend, is never written to. ``count``
+    includes the ``dead_count`` dead rows.
     """
 
     def __init__(
@@ -111,14 +105,9 @@ class Matrix:
             yield max(start, base), self._tail[max(start - base, 0) : self.count - base]
 
     def products(self, queries: Floats, *, is_shared: bool = False) -> Floats:
-        """Return the inner products of queries with every row.
+        """Return the inner products of queries with every row, dead ones too: shape (m, count).
 
-        Args:
-            queries: shape (m, dimensions).
-            is_shared: whether other threads multiply meanwhile.
-
-        Returns:
-            Shape (m, count); dead rows are included.
+        ``is_shared`` says that other threads multiply meanwhile.
         """
         products = np.empty((len(queries), self.count), dtype=np.float32)
         for start, part in self.parts():

@@ -35,9 +35,8 @@ _WRITTEN = 1024
 class Sidecar:
     """The saved index of one collection. Any number of processes may open and save it at once.
 
-    Args:
-        path: the file; where its folder cannot be written, there is no cache.
-        identity: whose vectors it holds. A file of anyone else's is ignored, then replaced.
+    A file of anyone else's is ignored, then replaced; where its folder cannot be written, there is
+    no cache.
     """
 
     def __init__(self, path: Path, identity: Identity) -> None:
@@ -50,13 +49,9 @@ class Sidecar:
         """Return the saved index and the moment it was saved at, or None.
 
         It costs one pass over the file, for its checksum. The index keeps the file mapped, even
-        when the file is replaced. Whether the moment is one of this database's own past is for
-        the caller to judge: a backup may have been restored.
-
-        Args:
-            oldest: the least sequence number after which every change is still known. A file
-                from before is of no use, which is nothing to report.
-            newest: the last sequence number there is; a file beyond it is of another past.
+        when the file is replaced. A file from before ``oldest``, after which every change is still
+        known, is of no use, which is nothing to report; one beyond ``newest`` is of another past.
+        Whether the moment is one of this database's own past is for the caller to judge.
         """
         with self._noting():
             remove_abandoned(self._new_path)
@@ -76,14 +71,7 @@ class Sidecar:
         """Write the index as of a moment, and put it in place of the old file in one step.
 
         A crash at any moment leaves the old file or the new one. While another process saves,
-        nothing is done.
-
-        Args:
-            index: must not change meanwhile.
-            moment: the last change in it.
-
-        Returns:
-            Whether it was written.
+        nothing is done. The index must not change meanwhile. Returns whether it was written.
         """
         with self._noting():
             return _replace(self.path, self._new_path, self.identity, index, moment)

@@ -50,9 +50,7 @@ _CANDIDATES = 4
 class CheckedText:
     """How a stored vector compares with the live one of its text.
 
-    Attributes:
-        cosine: of the two.
-        nearest: cosine of the live one with the nearest vector of another text, or None.
+    ``nearest`` is the cosine of the live one with the nearest vector of another text, or None.
     """
 
     cosine: float
@@ -96,9 +94,7 @@ def passes_check(job: LeasedJob, path: Path, specs: Sequence[EmbeddingSpec]) -> 
     """Check a few results of a job before any is stored; hold the job where one is wrong.
 
     Does nothing unless `BatchConfig.spot_check` asks for it, or where the job has passed already.
-
-    Returns:
-        Whether the results may be trusted.
+    Returns whether the results may be trusted.
 
     Raises:
         ProviderError: the live call failed; the job stays as it is, and the next sync checks it.

@@ -31,10 +31,8 @@ _log = logging.getLogger(__name__)
 class BatchContext:
     """What working on any job needs.
 
-    Attributes:
-        keyring: its default key pays for spot checks.
-        fingerprint: names the batch key without giving it away.
-        prefix: how the display names of this database's jobs begin.
+    The default key of ``keyring`` pays for spot checks, ``fingerprint`` names the batch key, and
+    with ``prefix`` the display names of this database's jobs begin.
     """
 
     store: BaseVectorStore
@@ -104,11 +102,7 @@ class LeasedJob:
 
     @certain_exit
     def transaction(self) -> Generator[Connection]:
-        """Open a write transaction fenced by the lease, which it extends.
-
-        Raises:
-            TransitionError: another process took the job over.
-        """
+        """Open a write transaction fenced by the lease, which it extends; see `jobs.keep_lease`."""
         now = self.context.clock.now()
         until = now + self.context.config.lease
         with self.context.store.database.transaction() as connection:
@@ -117,11 +111,7 @@ class LeasedJob:
         self._kept_at = now
 
     def keep(self) -> None:
-        """Extend the lease once a good part of it is over; for long work that writes nothing.
-
-        Raises:
-            TransitionError: another process took the job over.
-        """
+        """Extend the lease once a good part of it is over; for long work that writes nothing."""
         if self.context.clock.now() - self._kept_at >= self.context.config.lease / 3:
             with self.transaction():
                 pass
@@ -132,13 +122,7 @@ class LeasedJob:
             return JobRecord.read(connection, self.id)
 
     def spec(self) -> EmbeddingSpec:
-        """Return the spec the job was submitted with.
-
-        Where that is damaged, a collection of the same vector space has the same.
-
-        Raises:
-            DatabaseCorruptError: none of them can be read.
-        """
+        """Return the spec the job was submitted with; see `job_spec`."""
         with self.context.store.database.snapshot() as connection:
             return job_spec(connection, self.id)
 

@@ -32,10 +32,8 @@ RELEASE = "release(batch_id, accept_rebilling=True) sends its texts again."
 class Ending:
     """How the provider ended a job: what becomes of the texts that its results do not serve.
 
-    Attributes:
-        reason: why it ended; None where it calls the job succeeded, wholly or in part.
-        use: what that takes from the retry budget of each such text.
-        error: the same in words.
+    ``reason`` is None where it calls the job succeeded, wholly or in part. ``use`` is what the end
+    takes from the retry budget of each such text.
     """
 
     reason: FailureReason | None

@@ -110,12 +110,7 @@ def seen_absent(before: str | None, now: Reading) -> Absence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """What a listing showed.
-
-    Attributes:
-        jobs: every job whose name has this database's prefix, or whose input file is one of ours.
-        taken: when it was asked for.
-    """
+    """The listed jobs whose name or input file is one of ours, and when they were asked for."""
 
     jobs: tuple[RemoteJob, ...]
     taken: Reading

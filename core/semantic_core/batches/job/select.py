@@ -68,12 +68,9 @@ class FlushRun:
 
 
 def claim_next(context: BatchContext, run: FlushRun) -> tuple[LeasedJob, int] | None:
-    """Claim the texts of the first candidate that passes; None if none does.
+    """Claim the texts of the first candidate that passes; return the job and their space, or None.
 
-    What is skipped is noted with its reason, in the same transaction.
-
-    Returns:
-        The job, under lease, and the space of its texts.
+    The job is under lease. What is skipped is noted with its reason, in the same transaction.
     """
     now = context.clock.now()
     job_id, token = str(uuid.uuid4()), uuid.uuid4().hex
@@ -129,10 +126,8 @@ def _look(
 ) -> Waiting | str | None:
     """Return what a job of this candidate would carry, or why it is not sent now.
 
-    None where no text of it has a try left.
-
-    Raises:
-        BudgetExceededError: not even its first text can be afforded.
+    None where no text of it has a try left. If not even its first text can be afforded, it raises
+    a BudgetExceededError.
     """
     config = context.config
     room = _room(connection, context, candidate, now)
@@ -170,12 +165,9 @@ def _is_too_small(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Room:
-    """What the next job may carry beside those that are open.
+    """What the next job may carry beside those that are open, and why a larger one is not sent.
 
-    Attributes:
-        limits: what it may carry at most.
-        tokens: what the ceiling leaves; None where no job of this key and model is open.
-        full: why a job over that is not sent.
+    ``tokens`` is what the ceiling leaves; None where no job of this key and model is open.
     """
 
     limits: ClaimLimits

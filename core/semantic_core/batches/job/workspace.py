@@ -87,11 +87,7 @@ class Workspace:
                 ) from error
 
     def _check_private(self) -> None:
-        """Check that nobody else can put something in the place of our files, or look at them.
-
-        Raises:
-            StorageError: somebody else made the folder, or may write into it.
-        """
+        """Check that nobody else can put something in the place of our files, or look at them."""
         status = self.folder.lstat()
         is_folder = stat.S_ISDIR(status.st_mode)
         if not is_folder or status.st_uid != os.geteuid() or status.st_mode & 0o022:

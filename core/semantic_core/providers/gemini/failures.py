@@ -74,11 +74,9 @@ _SECONDS = re.compile(r"(\d{1,6}(?:\.\d{1,9})?)s?", re.ASCII)
 
 
 def refusal_of(response: httpx2.Response, key: str = "key") -> ProviderError | None:
-    """Return what is wrong with an answer, or None.
+    """Return what is wrong with an answer, or None; the body of one that is not 2xx has been read.
 
-    Args:
-        response: the answer; the body of one that is not 2xx has been read.
-        key: what the key that was sent is called: there are two, and one may be good.
+    ``key`` is what the key that was sent is called: there are two, and one may be good.
     """
     if response.is_success:
         # Without this header the SDK would sleep and send the piece again by itself.

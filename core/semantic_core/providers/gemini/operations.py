@@ -34,9 +34,7 @@ _PREFIXES = ("BATCH_STATE_", "JOB_STATE_")
 def read_operation(operation: object) -> RemoteJob:
     """Read one Operation of the Batch API; whatever may be missing in it may be missing.
 
-    Raises:
-        ProviderProtocolError: it is not an object, or names itself or its result file in a way that
-            no URL may hold.
+    A ProviderProtocolError is raised for what is no object, or names what no URL may hold.
     """
     if not isinstance(operation, dict):
         raise ProviderProtocolError(

@@ -24,10 +24,7 @@ def request_encoder(spec: EmbeddingSpec) -> Callable[[EmbeddingRequest], bytes]:
     r"""Return a function from a request to its line of an input file, ``\n`` included.
 
     It raises BlankTextError where there is nothing to embed, and InvalidTextError for a text
-    without a UTF-8 form.
-
-    Raises:
-        NotBatchableError: the spec belongs to a foreign embedder.
+    without a UTF-8 form. A spec of a foreign embedder raises NotBatchableError.
     """
     if spec.is_external:
         raise NotBatchableError

@@ -44,10 +44,8 @@ def upload(
 ) -> Staged:
     """Upload an input file, from its start again if it breaks off, and check what arrived.
 
-    ``keep`` is called before each piece; what it raises ends the upload.
-
-    Raises:
-        ProviderError: the provider refused it, or the last try failed. Nothing was billed.
+    ``keep`` is called before each piece; what it raises ends the upload. A `ProviderError` says
+    that the provider refused it, or the last try failed. Nothing was billed.
     """
     clock = connection.access.clock
     file = _UPLOADS.run(lambda: _upload_once(connection, spooled, display_name, keep), clock=clock)

@@ -14,13 +14,10 @@ from semantic_core.providers.wire.secret import Secret
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """One key at one server.
+    """One key at one server, the only one that is sent anything.
 
     Attributes:
-        url: scheme, host and port of the only server that is sent anything.
         timeout: seconds to wait for a connection, and for each piece of an answer.
-        key: sent with each request.
-        key_header: the header it is sent in.
         key_name: what errors call it: a user may have several.
         refusal: what is wrong with an answer, or None; asked for each, and the body of one that
             is not 2xx has been read.

@@ -35,19 +35,12 @@ def download(
     size: int | None,
     keep: Callable[[], None],
 ) -> None:
-    """Stream a remote file to disk.
+    """Stream a remote file to disk, over whatever is at the destination.
 
     It grows under a temporary name beside the destination (``<destination>.<random>.part``),
     is synced, and takes its name in one step; the temporary file is gone however this ends,
-    short of a kill.
-
-    Args:
-        http: how the provider is asked.
-        url: of the bytes.
-        destination: path of the file; whatever is there is replaced.
-        what: names the remote file in errors.
-        size: bytes it must have, where the provider said so.
-        keep: called after each piece; what it raises ends the download.
+    short of a kill. ``size`` is what it must have in bytes, where the provider said so, and
+    ``keep`` is called after each piece; what it raises ends the download.
 
     Raises:
         RemoteNotFoundError: the file is gone.

@@ -21,15 +21,11 @@ class PrivateFile:
     """A new file of mode 0600, open for writing; a context manager.
 
     It is removed again if the block fails. Only what the disk says becomes a StorageError: an
-    error of the code that produces the bytes passes through.
-
-    Args:
-        path: must not exist, not even as a symbolic link.
-        what: names it in errors.
+    error of the code that produces the bytes passes through. ``what`` names it in errors.
 
     Raises:
-        StorageError: the file exists (and stays as it is), or cannot be written; `StorageFullError`
-            where the disk is full. Nothing is left behind. So for every method.
+        StorageError: the path exists, as a link say (and stays as it is), or cannot be written;
+            `StorageFullError` where the disk is full. Nothing is left behind.
     """
 
     def __init__(self, path: Path, *, what: str) -> None:

@@ -16,10 +16,7 @@ T = TypeVar("T")
 class RetryPolicy:
     """How often a call is tried, and how long is waited in between. Times are seconds.
 
-    Attributes:
-        attempts: tries in all.
-        first_wait: wait after the first failure; it doubles each time.
-        longest_wait: no wait is longer. A provider that asks for more gets no other try now.
+    The wait doubles each time. A provider that asks for more than the longest gets no other try.
     """
 
     attempts: int
@@ -29,11 +26,8 @@ class RetryPolicy:
     def run(self, call: Callable[[], T], *, clock: Clock) -> T:
         """Return what ``call`` returns, trying again while the provider is busy or unreachable.
 
-        A wait that the provider asks for is kept.
-
-        Raises:
-            Exception: whatever the last try raised; anything but a `RateLimitError` and a
-                `ProviderUnavailableError` at once.
+        A wait that the provider asks for is kept. What the last try raised is raised; so is at once
+        anything but a `RateLimitError` and a `ProviderUnavailableError`.
         """
         for attempt in range(self.attempts - 1):
             try:

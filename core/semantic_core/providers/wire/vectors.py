@@ -10,13 +10,10 @@ from semantic_core.domain.validation import check_vector
 
 
 def to_vector(values: VectorLike, *, spec: EmbeddingSpec, what: str) -> Vector:
-    """Check one embedding and return it as float32 of shape (dimensions,).
+    """Return one embedding as float32 of shape (dimensions,), or raise `InvalidVectorError`.
 
     Only the largest size of ``gemini-embedding-001`` comes with length 1; every vector of a
     normalized spec is brought to length 1 here, so that cosine is a dot product.
-
-    Raises:
-        InvalidVectorError: another size, no numbers, not finite as float32, or all zero.
     """
     checked = check_vector(values, dimensions=spec.dimensions, what=what)
     vector = np.frombuffer(checked, dtype="<f4")

@@ -52,12 +52,8 @@ _FAR_BEHIND = KEPT // 2
 class _Cached:
     """An index in memory, which is never changed: searches of other threads are under way in it.
 
-    Attributes:
-        collection: whose.
-        index: the vectors as of ``moment``.
-        moment: the last change in it.
-        saved_seq: the last change in the file it was opened from, or None if it was read from
-            the rows.
+    ``moment`` is the last change in it, and ``saved_seq`` the last one in the file that it was
+    opened from, or None if it was read from the rows.
     """
 
     collection: SearchedCollection
@@ -93,9 +89,8 @@ class MappedVectors:
     def current(self, connection: Connection, collection: SearchedCollection) -> VectorIndex | None:
         """Return the index as of this snapshot, or None for a space without any vector yet.
 
-        The snapshot has to begin under the lock, or another thread could bring the index to a
-        later state than the snapshot's. What is returned stays as it is, so that searches run side
-        by side.
+        The snapshot has to begin under the lock, or another thread could bring the index to a later
+        state than that. What is returned stays as it is, so that searches run side by side.
         """
         dimensions = collection.spec.dimensions
         if dimensions is None:

@@ -40,17 +40,10 @@ def by_both(
 ) -> list[Ranked]:
     """Rank by ``alpha / (60 + vector rank) + (1 - alpha) / (60 + keyword rank)``, ranks from 1.
 
-    Args:
-        vector_pks: rows, nearest first.
-        keyword_pks: rows, best first.
-        waiting: those of them that have no vector: their keyword rank replaces the missing
-            one, or they could collect only one of two shares.
-        alpha: weight of the vector list.
-        limit: how many at most.
-
-    Returns:
-        The best. Equal sums keep the order of the keyword list, then of the vector list. Where
-        nothing was found by vector it is the keyword list.
+    Both lists are best first. For rows that are ``waiting`` for a vector their keyword rank
+    replaces the missing one, or they could collect only one of two shares. Equal sums keep the
+    order of the keyword list, then of the vector list. Where nothing was found by vector it is the
+    keyword list.
     """
     if not vector_pks:
         return by_keyword(keyword_pks[:limit])
@@ -71,14 +64,9 @@ def by_vector(
 ) -> list[Ranked]:
     """Rank by vector, with keyword hits that have no vector yet fused in by reciprocal rank.
 
-    Args:
-        vectors: (row, cosine), nearest first.
-        waiting: (row, rank from 1 in the whole keyword list) of rows without a vector.
-        limit: how many at most.
-
-    Returns:
-        Ties go to the keyword hit. Scores never rise down the list: a keyword hit has the cosine
-        of the vector hit above it, or 1 if there is none.
+    The former are (row, cosine), nearest first, the latter (row, rank from 1 in the whole keyword
+    list). Ties go to the keyword hit. Scores never rise down the list: a keyword hit has the cosine
+    of the vector hit above it, or 1 if there is none.
     """
     # No row is in both lists, so the order of reciprocal ranks is the order of ranks.
     fused = [(rank, 0, pk) for pk, rank in waiting]

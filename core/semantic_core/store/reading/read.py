@@ -26,12 +26,7 @@ def choose(
     ids: Sequence[str] | None = None,
     document_ids: Sequence[str] | None = None,
 ) -> Where:
-    """Return which chunks all of these choose together.
-
-    Raises:
-        InvalidFilterError: the filter has an unknown operator or a value that does not fit.
-        InvalidInputError: ids or document ids that are no list of strings.
-    """
+    """Return which chunks all of these choose together, or raise an `InvalidInputError`."""
     return Where(
         collection_id=collection_id,
         ids=None if ids is None else tuple(checked_names(ids, what="ids")),
@@ -45,11 +40,7 @@ def choose(
 
 
 def checked_names(names: Iterable[str], *, what: str) -> list[str]:
-    """Return the ids that can be stored at all.
-
-    Raises:
-        InvalidInputError: it is one string, or holds something that is no string.
-    """
+    """Return the ids that can be stored at all, or an error for what is no list of strings."""
     if isinstance(names, str):
         raise InvalidInputError(f"{what} is one string: {names!r}. Pass a list: [{names!r}].")
     checked = listed(names, what=what)

@@ -58,10 +58,6 @@ class Query:
     """A checked search.
 
     Attributes:
-        text: words to look for, or None.
-        vector: where to look, or None.
-        limit: how many hits at most.
-        mode: what to rank by.
         where: which chunks may be returned.
         alpha: weight of the vector list in hybrid mode.
         fill_pending: whether keyword hits without a vector join a vector search.
@@ -109,11 +105,7 @@ def check_query(
     alpha: float = 1.0,
     pending: str = "skip",
 ) -> Query:
-    """Check the arguments of a search; see ``BaseVectorStore.search``.
-
-    Raises:
-        InvalidInputError: an argument that cannot be used; the subclass says which.
-    """
+    """Check the arguments of a search; see ``BaseVectorStore.search``, which names the errors."""
     try:
         chosen = SearchMode(mode)
     except ValueError as error:
@@ -139,11 +131,7 @@ def look(
 ) -> tuple[Collection | None, Nearest | None]:
     """Return a collection and, if asked, what finds its vectors.
 
-    Args:
-        connection: a snapshot in which nothing was read yet, and in which all the search reads.
-        vectors: those of the store.
-        name: of the collection.
-        by_vector: whether vectors are compared at all.
+    ``connection`` is a snapshot in which nothing was read yet, and in which all the search reads.
     """
     check_name(name)
     if not by_vector:
@@ -267,11 +255,7 @@ def _without_vector(connection: Connection, pks: list[int]) -> set[int]:
 
 
 def checked_vector(vector: VectorLike, collection: Collection) -> Vector:
-    """Return a query's vector as float32.
-
-    Raises:
-        InvalidVectorError: it does not fit the collection.
-    """
+    """Return a query's vector as float32, or raise `InvalidVectorError` where it does not fit."""
     try:
         data = check_vector(vector, dimensions=collection.spec.dimensions, what="the query")
     except InvalidVectorError as error:

@@ -13,11 +13,8 @@ from semantic_core.domain.certain_exit import certain_exit
 class Turns:
     """Lets so many threads in; the others wait, in the order they came.
 
-    More threads than cores only hand Python's global lock to each other: eight of them on two cores
-    get half the searches done that two do.
-
-    Args:
-        count: threads at once; by default the cores that this process may use.
+    By default as many as this process may use cores: more only hand Python's global lock to each
+    other, and eight threads on two cores get half the searches done that two do.
     """
 
     def __init__(self, count: int | None = None) -> None:

@@ -19,12 +19,7 @@ _UNUSED = "NOT EXISTS (SELECT 1 FROM chunks WHERE vector_key = embeddings.key)"
 
 @dataclass(slots=True)
 class Deleted:
-    """What was deleted.
-
-    Attributes:
-        chunks: how many chunks.
-        document_ids: the documents that they belonged to.
-    """
+    """How many chunks were deleted, and the documents that they belonged to."""
 
     chunks: int = 0
     document_ids: set[str] = field(default_factory=set)
@@ -39,18 +34,10 @@ def delete_chunks(
     now: float,
     is_alone: bool = True,
 ) -> Deleted:
-    """Delete the chunks that meet a condition.
+    """Delete the chunks that meet a condition on ``chunks AS c``, within a transaction.
 
-    Args:
-        database: whose indexes they leave.
-        connection: within a transaction of it.
-        chosen: a condition on ``chunks AS c``.
-        purge: also delete the vectors that no other chunk uses.
-        now: epoch seconds.
-        is_alone: whether nobody else saves meanwhile.
-
-    Raises:
-        MustBeAloneError: there are chunks to delete, while others save.
+    ``purge`` deletes the vectors, too, that no other chunk uses. A MustBeAloneError is raised where
+    there are chunks to delete while others save (``is_alone`` is not so).
     """
     rows = connection.execute(f"SELECT c.pk FROM chunks c WHERE {chosen.sql}", chosen.values)
     pks = [pk for (pk,) in rows]

@@ -23,11 +23,7 @@ from semantic_core.store.writing.save import save_rows
 
 
 def check_documents(documents: Sequence[SplitDocument]) -> list[tuple[str | None, bytes, str]]:
-    """Check what is recorded of documents; return (source, content hash, metadata) of each.
-
-    Raises:
-        InvalidInputError: the subclass for the first document that cannot be recorded.
-    """
+    """Check what is recorded of documents; return (source, content hash, metadata) of each."""
     seen: set[str] = set()
     rows = []
     for entry in documents:
@@ -98,8 +94,7 @@ def _record(
 ) -> int:
     """Record checked documents and delete chunks they no longer have; return how many went.
 
-    Raises:
-        MustBeAloneError: there are chunks to delete, while others save.
+    For that it must be alone, see `delete_chunks`.
     """
     connection.executemany(
         "INSERT INTO documents (collection_id, document_id, source, content_hash, metadata, "
@@ -134,19 +129,10 @@ def delete_sources(
     until: float,
     now: float,
 ) -> int:
-    """Delete the documents of these sources, in one transaction; their vectors stay as cache.
+    """Delete the documents of these sources, in one transaction; return how many chunks went.
 
-    Args:
-        database: where they are.
-        sources: where the documents came from.
-        collection: where to look; one that does not exist has none.
-        keep: tells of a document's id whether it stays.
-        until: epoch seconds; documents that were first saved later stay, since another process
-            has saved them meanwhile.
-        now: epoch seconds.
-
-    Returns:
-        How many chunks were deleted.
+    Their vectors stay as cache. ``keep`` tells of a document's id whether it stays. Documents that
+    were first saved after ``until`` stay, since another process has saved them meanwhile.
     """
     if not sources:
         return 0

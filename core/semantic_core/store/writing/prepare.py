@@ -70,17 +70,7 @@ class PreparedChunk:
 def prepare_chunks(
     chunks: Iterable[Chunk], spec: EmbeddingSpec, *, keep_refused: bool = False
 ) -> list[PreparedChunk]:
-    """Check chunks and compute their hashes; nothing is written.
-
-    Args:
-        chunks: what is to be saved.
-        spec: how their texts become vectors.
-        keep_refused: see ``BaseVectorStore.save``.
-
-    Raises:
-        InvalidInputError: the subclass for the first chunk that cannot be saved.
-        NotBatchableError: a chunk without a vector for an external space.
-    """
+    """Check chunks and compute their hashes; nothing is written. See ``BaseVectorStore.save``."""
     hasher = spec.hasher()
     batch = listed(chunks, what="chunks", of=Chunk)
     given_sizes = [len(chunk.vector) for chunk in batch if isinstance(chunk.vector, Sized)]

@@ -24,14 +24,8 @@ def reindex(
 ) -> int:
     """Give a collection other languages; one that is under way is brought to its end first.
 
-    Args:
-        database: where it is; each page is a transaction of its own.
-        name: which collection.
-        languages: checked ones.
-        progress: is given after each page how many chunks are done.
-
-    Returns:
-        How many chunks were indexed anew.
+    Each page is a transaction of its own, after which ``progress`` is given how many chunks are
+    done. Returns how many were.
     """
     done, has_begun = 0, False
     while True:
