@@ -1,7 +1,5 @@
 """LangChain documents as chunks, and chunks as LangChain documents."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any

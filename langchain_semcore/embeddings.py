@@ -1,7 +1,5 @@
 """DeferredEmbeddings: queries are embedded now, documents later and at half the price."""
 
-from __future__ import annotations
-
 from typing import Any, NoReturn, Self
 
 from langchain_core.embeddings import Embeddings

@@ -1,7 +1,5 @@
 """PaidEmbeddings: for other vector stores, the vectors that are paid for, and never a new one."""
 
-from __future__ import annotations
-
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Sequence

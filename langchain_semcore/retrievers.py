@@ -1,7 +1,5 @@
 """SemcoreRetriever: by meaning and by keyword alike, and it says what each hit rests on."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Searcher: one collection, searched by text and by vector, in the core's own terms."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Mapping
 from typing import Any

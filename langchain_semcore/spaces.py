@@ -1,7 +1,5 @@
 """Which vector space an Embeddings belongs to."""
 
-from __future__ import annotations
-
 from langchain_core.embeddings import Embeddings
 
 from langchain_semcore.embeddings import DeferredEmbeddings

@@ -1,7 +1,5 @@
 """LangChainTarget: any LangChain vector store as one that gets vectors which were paid for."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 

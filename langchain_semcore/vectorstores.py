@@ -1,7 +1,5 @@
 """SemcoreVectorStore: a LangChain vector store that is filled at once and embedded later."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial

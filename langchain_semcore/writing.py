@@ -1,7 +1,5 @@
 """Saving chunks, with the vectors that an Embeddings makes at once."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """SemcoreVectorStore: a LlamaIndex vector store whose vectors may come later."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 from collections.abc import Sequence

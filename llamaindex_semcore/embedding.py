@@ -1,7 +1,5 @@
 """DeferredEmbedding: documents are embedded later, at half the price; queries at once."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from collections.abc import Callable, Sequence

@@ -1,7 +1,5 @@
 """LlamaIndex's metadata filters as the core's."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from llama_index.core.vector_stores.types import FilterCondition, MetadataFilter, MetadataFilters

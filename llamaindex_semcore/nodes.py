@@ -1,7 +1,5 @@
 """LlamaIndex nodes as chunks, and chunks as nodes again, exactly as they were."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

@@ -4,8 +4,6 @@ Nothing has to be written to keep what is in the database. But `StorageContext.p
 every vector store a path, and the user expects to find the store again by that path.
 """
 
-from __future__ import annotations
-
 import json
 import os
 from pathlib import Path

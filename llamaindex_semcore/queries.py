@@ -1,7 +1,5 @@
 """LlamaIndex's query modes as searches of the core."""
 
-from __future__ import annotations
-
 import logging
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, Self

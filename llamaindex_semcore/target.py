@@ -1,7 +1,5 @@
 """LlamaIndexTarget: any LlamaIndex vector store as one that gets vectors which were paid for."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What stands for a vector in LlamaIndex: a placeholder, or a query's with what it was made with."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any, NoReturn, Self
 

@@ -1,7 +1,5 @@
 """SemanticCore: ingest, search, delete and stats for plain Python."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable, Mapping, Sequence, Sized
 from typing import Any, Protocol, Self

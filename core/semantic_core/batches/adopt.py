@@ -4,8 +4,6 @@ Either a row is lacking, after a restored backup, say: it gets one. Or its row w
 belief that the job was never created: that is taken back. Sending their texts again would pay twice.
 """
 
-from __future__ import annotations
-
 import logging
 import uuid
 

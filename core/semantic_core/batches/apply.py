@@ -1,7 +1,5 @@
 """Applying a job's results: by content hash, in bounded transactions, never by position."""
 
-from __future__ import annotations
-
 import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence

@@ -5,8 +5,6 @@ long as the provider keeps results: an older copy of the database that is restor
 vectors from there, instead of paying for them again.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterable
 

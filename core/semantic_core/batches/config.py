@@ -1,7 +1,5 @@
 """BatchConfig: the limits and delays of batching."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 from semantic_core.domain.errors import ConfigurationError

@@ -1,7 +1,5 @@
 """BatchManager: sends what waits, brings back what is done, and tells where everything is."""
 
-from __future__ import annotations
-
 import logging
 import math
 from dataclasses import replace

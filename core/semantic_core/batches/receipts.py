@@ -1,7 +1,5 @@
 """Estimates of what waits, and receipts of what was sent."""
 
-from __future__ import annotations
-
 from collections import Counter
 from datetime import UTC, datetime
 

@@ -6,8 +6,6 @@ A row that does not is released at once where its own create call was never sent
 of `Absence` where it may have been.
 """
 
-from __future__ import annotations
-
 import logging
 
 from semantic_core.batches.adopt import adopt_unknown_jobs, reopen_late_jobs

@@ -1,7 +1,5 @@
 """What a person decides about one job: cancel it, or give it up."""
 
-from __future__ import annotations
-
 from collections.abc import Generator
 
 from semantic_core.batches.job.context import BatchContext, LeasedJob

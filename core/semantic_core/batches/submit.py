@@ -5,8 +5,6 @@ order: commit the claim; upload; commit ``creating``; send the create call once;
 provider's job id. A crash at any point leaves a row that says what may have happened.
 """
 
-from __future__ import annotations
-
 import logging
 from dataclasses import replace
 from itertools import chain

@@ -1,7 +1,5 @@
 """Moving one job on, whatever step an earlier process left it at."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Mapping
 

@@ -1,7 +1,5 @@
 """Flushing and syncing in a loop, for those who do not want a crontab line."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """The ``semcore`` command: its subcommands, and what its exit codes mean."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

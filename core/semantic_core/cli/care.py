@@ -1,7 +1,5 @@
 """Commands that look after a database: backup, reindex and doctor."""
 
-from __future__ import annotations
-
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated

@@ -1,7 +1,5 @@
 """Commands on texts: ingest and search."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import Annotated

@@ -1,7 +1,5 @@
 """Commands on delivery: what other vector stores lack, and telling them."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer

@@ -4,8 +4,6 @@ It may be killed at any moment: run again, it goes on with the same database, an
 embedded twice.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import shlex

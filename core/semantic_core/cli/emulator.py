@@ -1,7 +1,5 @@
 """The emulator command: a stand-in for Google on this machine."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

@@ -1,7 +1,5 @@
 """Commands on single jobs and on what failed."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer

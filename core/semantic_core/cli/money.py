@@ -1,7 +1,5 @@
 """Commands on money: what it will cost, and what it did."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated

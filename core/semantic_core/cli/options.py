@@ -1,7 +1,5 @@
 """Options that several commands share, and the objects they open."""
 
-from __future__ import annotations
-
 import importlib
 import sys
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,5 @@
 """What the terminal shows: one console for people, one line of JSON for scripts."""
 
-from __future__ import annotations
-
 import dataclasses
 import io
 import json

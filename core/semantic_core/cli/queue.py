@@ -1,7 +1,5 @@
 """Commands on the batch queue: flush, sync, status."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Sequence
 from dataclasses import asdict

@@ -1,7 +1,5 @@
 """Which database a command works on."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The watch command: flush and sync in a loop."""
 
-from __future__ import annotations
-
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """The tables of delivery as Peewee models: other vector stores, and what each is still to be told."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from peewee import (

@@ -1,7 +1,5 @@
 """Which database is meant, and its schema."""
 
-from __future__ import annotations
-
 import os
 from typing import Any, cast
 

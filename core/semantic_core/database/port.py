@@ -1,7 +1,5 @@
 """What everything above asks of a connection to a database."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 

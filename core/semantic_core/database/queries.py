@@ -1,7 +1,5 @@
 """Running what Peewee wrote, and reading one column."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Iterator
 from typing import Any

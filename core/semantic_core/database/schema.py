@@ -1,7 +1,5 @@
 """What a database is opened with, which version its schema has, and the names in its meta table."""
 
-from __future__ import annotations
-
 import secrets
 import uuid
 from dataclasses import dataclass

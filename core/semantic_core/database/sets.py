@@ -1,7 +1,5 @@
 """Statements over sets: the same text whatever the number of values, and few of them."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any

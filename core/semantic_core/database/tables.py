@@ -4,8 +4,6 @@ They are built for one database, so that two stores never share one. What only S
 ``database/sqlite/tables.py``.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any

@@ -1,7 +1,5 @@
 """Which words of a question are looked for, whichever database counted them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 

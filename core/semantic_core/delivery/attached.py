@@ -1,7 +1,5 @@
 """A target that is attached in this process: its row, and its errors with a name."""
 
-from __future__ import annotations
-
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any

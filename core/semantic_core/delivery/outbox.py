@@ -1,7 +1,5 @@
 """What a target is still to be told: one row a chunk, with the newest wish."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Self

@@ -1,7 +1,5 @@
 """What chunks, and the stores that they are delivered to, are called."""
 
-from __future__ import annotations
-
 import uuid
 from collections.abc import Sequence
 

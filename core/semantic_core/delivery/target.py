@@ -1,7 +1,5 @@
 """The port of delivery: what a vector store must do to get a collection's vectors."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol

@@ -4,8 +4,6 @@ That order is idempotent in every store whose delete works, whatever it does wit
 already. So a page that a crash left anywhere simply comes again.
 """
 
-from __future__ import annotations
-
 import logging
 import uuid
 from collections.abc import Callable, Sequence

@@ -1,7 +1,5 @@
 """The examination as a whole: from the file up to the provider."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from semantic_core.batches import BatchManager

@@ -1,7 +1,5 @@
 """What an examination finds, as frozen values."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum

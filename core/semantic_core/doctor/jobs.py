@@ -1,7 +1,5 @@
 """Jobs and their files: as recorded, on this disk, and at the provider."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from semantic_core.batches import BatchManager

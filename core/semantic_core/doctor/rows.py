@@ -1,7 +1,5 @@
 """Checks of a database's rows and files, and repairs of what follows from other rows."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from functools import partial
 

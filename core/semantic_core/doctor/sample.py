@@ -1,7 +1,5 @@
 """Stored vectors against their texts, by a sample that is embedded live again. It is paid for."""
 
-from __future__ import annotations
-
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass

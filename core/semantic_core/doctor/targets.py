@@ -1,7 +1,5 @@
 """Targets that are attached here against the rows, by a sample that is asked for by its vectors."""
 
-from __future__ import annotations
-
 import secrets
 from collections.abc import Iterator
 

@@ -1,7 +1,5 @@
 """The bytes of a text file as text: by its mark, as it declares, as UTF-8, else as it looks."""
 
-from __future__ import annotations
-
 import codecs
 import re
 from collections.abc import Iterator

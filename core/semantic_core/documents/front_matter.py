@@ -1,7 +1,5 @@
 """Front matter: the YAML above a Markdown text, which is its metadata."""
 
-from __future__ import annotations
-
 import json
 import re
 from typing import Any

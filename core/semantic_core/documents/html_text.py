@@ -1,7 +1,5 @@
 """The text of an HTML page, as Markdown."""
 
-from __future__ import annotations
-
 import re
 from html.parser import HTMLParser
 

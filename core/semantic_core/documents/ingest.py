@@ -1,7 +1,5 @@
 """One ingest: documents in, pages of chunks saved, in bounded memory."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace

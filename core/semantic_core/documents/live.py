@@ -1,7 +1,5 @@
 """Live embedding of what is saved: the expensive way to a vector, for those who cannot wait."""
 
-from __future__ import annotations
-
 import logging
 import uuid
 from collections.abc import Generator, Iterable

@@ -1,7 +1,5 @@
 """The ids and sources that the documents of one call name."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterator
 from typing import Self

@@ -1,7 +1,5 @@
 """Readers: text files and folders of them, and Python's own language reference, as documents."""
 
-from __future__ import annotations
-
 import importlib
 import logging
 import os

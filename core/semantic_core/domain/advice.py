@@ -1,7 +1,5 @@
 """What the end or the state of a batch job means for its texts and the bill, and what to do."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from semantic_core.domain.statuses import FailureReason, JobStatus, JobStep

@@ -7,8 +7,6 @@ open, until the traceback is freed. Jupyter keeps the last traceback, so every o
 process would wait.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager
 from functools import partial, wraps

@@ -1,7 +1,5 @@
 """The source of time. It is injected everywhere, so that tests set the time instead of waiting."""
 
-from __future__ import annotations
-
 import time
 import uuid
 from functools import cache

@@ -3,8 +3,6 @@
 A class's docstring is its default message: what happened and what to do next.
 """
 
-from __future__ import annotations
-
 import inspect
 from typing import Self
 

@@ -1,7 +1,5 @@
 """Packages that only some users need: imported when they are, named where they are missing."""
 
-from __future__ import annotations
-
 from importlib import import_module
 from typing import Any
 

@@ -4,8 +4,6 @@ Every recovery point of the submit protocol, of applying results, of cleaning up
 and of writing the index has one, so that tests can enumerate them and stop there.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from enum import StrEnum
 

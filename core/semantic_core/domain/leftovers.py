@@ -1,7 +1,5 @@
 """Temporary files, which nobody needs once the process that made them was killed."""
 
-from __future__ import annotations
-
 import fcntl
 import os
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """A chunk's metadata as JSON text: checked on the way in, exactly the same on the way out."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Mapping

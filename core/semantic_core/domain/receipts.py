@@ -1,7 +1,5 @@
 """The cost before and after: an estimate, a receipt."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from semantic_core.domain.pricing import Cost

@@ -1,7 +1,5 @@
 """EmbeddingSpec: everything that decides what a vector means, and the names derived from it."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Every state that a row can have. The tables repeat them as CHECK constraints."""
 
-from __future__ import annotations
-
 from enum import StrEnum
 from typing import Self
 

@@ -1,7 +1,5 @@
 """The frozen values that the packages exchange."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self, overload

@@ -1,7 +1,5 @@
 """Work in other threads, where no interrupt can stop it in the middle."""
 
-from __future__ import annotations
-
 import _thread
 import threading
 from collections.abc import Callable, Sequence

@@ -4,8 +4,6 @@ Who asks with them filters what comes back once more. They differ from ours in w
 missing key, of a list, and of 1, 1.0, True and "1"; what is known of each was tried on it.
 """
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Callable, Collection, Sequence

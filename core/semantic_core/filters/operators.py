@@ -1,7 +1,5 @@
 """The operators of a filter, and the values that each takes."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Collection, Mapping
 from enum import StrEnum

@@ -1,7 +1,5 @@
 """Parse a filter that is written as a dict, in the dialect of LangChain."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from itertools import islice, repeat
 from reprlib import repr as short

@@ -1,7 +1,5 @@
 """Folding: all spellings of a character become one, and what is no letter or digit a space."""
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from functools import cache

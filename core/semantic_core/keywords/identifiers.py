@@ -1,7 +1,5 @@
 """Identifiers: the parts of ``camelCase``, and names that end in a sign (``C++``, ``C#``)."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from functools import lru_cache

@@ -1,7 +1,5 @@
 """What of a text is indexed."""
 
-from __future__ import annotations
-
 import re
 from bisect import bisect_right
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Where in a text the words of a question stand, for highlights."""
 
-from __future__ import annotations
-
 import unicodedata
 from collections.abc import Iterable, Iterator
 from functools import cache, lru_cache

@@ -1,7 +1,5 @@
 """What a question asks of the index, whichever database keeps it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from semantic_core.keywords.folding import fold

@@ -1,7 +1,5 @@
 """Runs of one script: where a word ends, and what of it is indexed where no spaces tell."""
 
-from __future__ import annotations
-
 import re
 import unicodedata
 

@@ -1,7 +1,5 @@
 """Stems: what the forms of one word have in common, by script or by language."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Iterable
 

@@ -1,7 +1,5 @@
 """What the providers say of their models and limits, without a key or a connection."""
 
-from __future__ import annotations
-
 from semantic_core.domain.errors import TextTooLongError
 from semantic_core.domain.pricing import PriceTable
 from semantic_core.domain.spec import EmbeddingSpec

@@ -4,8 +4,6 @@ A provider is a folder beside this file that implements `BatchProvider` and `Emb
 above knows which one it speaks to.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol, Self

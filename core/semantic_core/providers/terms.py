@@ -1,7 +1,5 @@
 """On what terms a provider embeds: its limits, and what it says of a model."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 

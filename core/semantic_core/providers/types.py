@@ -1,7 +1,5 @@
 """What goes to a provider and what it answers, as frozen values."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from enum import StrEnum
 

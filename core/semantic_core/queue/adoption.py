@@ -1,7 +1,5 @@
 """Jobs at the provider that no row here counts on: a backup was restored, or one was listed late."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 
 from peewee import SQL

@@ -1,7 +1,5 @@
 """How often one text may be tried, so that no fault becomes an endless bill."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from dataclasses import dataclass
 

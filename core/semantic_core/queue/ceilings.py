@@ -4,8 +4,6 @@ How many tokens and jobs a project may have open depends on project, tier and mo
 no program: what a project takes is found out by trying.
 """
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass
 from typing import NamedTuple, Self
 

@@ -1,7 +1,5 @@
 """Which serving vectors came, went or were replaced: for every process's index, and for targets."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from semantic_core.database import among

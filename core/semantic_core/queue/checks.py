@@ -1,7 +1,5 @@
 """Spot checks: what was embedded live once more to see whether stored vectors can be trusted."""
 
-from __future__ import annotations
-
 from semantic_core.database.port import Connection
 from semantic_core.database.queries import run
 from semantic_core.database.tables import TABLES

@@ -1,7 +1,5 @@
 """Rows of chunks as values."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from semantic_core.domain.errors import DatabaseCorruptError

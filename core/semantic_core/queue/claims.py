@@ -1,7 +1,5 @@
 """Giving texts to a job: the claim, and the texts it carries."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any

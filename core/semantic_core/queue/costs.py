@@ -1,7 +1,5 @@
 """What was spent and what would be: tokens counted over jobs and over what waits."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 

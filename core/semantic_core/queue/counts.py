@@ -3,8 +3,6 @@
 Whatever inserts, deletes or moves chunks says so here, in the same transaction.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from typing import NamedTuple
 

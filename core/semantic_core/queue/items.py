@@ -4,8 +4,6 @@ SQL over sets: a result file settles thousands of texts, and statement by statem
 to six times the work on PostgreSQL.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Job rows as values, whatever their columns contain: one damaged row hides no other."""
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import math

@@ -1,7 +1,5 @@
 """The batch job: who works on it (lease), and each step of its way (guarded UPDATEs)."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Self, TypeVar

@@ -4,8 +4,6 @@ No job takes a text while it lasts, and no second live call. It ends with the ca
 lease: after a crash one request may be billed again, which is why a job's claim is never freed so.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from semantic_core.database import HASHES, hash_set

@@ -1,7 +1,5 @@
 """What a person asks for: FAILED to PENDING, and an end to waiting for a time."""
 
-from __future__ import annotations
-
 from semantic_core.database.conditions import IS_FAILED, USES_BUDGET, WAITS
 from semantic_core.database.port import Connection
 from semantic_core.database.queries import first_value

@@ -1,7 +1,5 @@
 """Counting the queue: what is READY is a number kept; only what waits or failed is looked at."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from itertools import groupby
 from operator import itemgetter

@@ -1,7 +1,5 @@
 """Stored vectors: a chunk becomes READY when its vector arrives, and drops its older one."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """BaseVectorStore: the contract that everything above a store relies on."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Self

@@ -1,7 +1,5 @@
 """Collections: named sets of chunks, each owning its EmbeddingSpec."""
 
-from __future__ import annotations
-
 import difflib
 import logging
 from dataclasses import dataclass, fields, replace

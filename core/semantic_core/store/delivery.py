@@ -1,7 +1,5 @@
 """Delivery: the targets of a store, those attached in this process, and what each lacks."""
 
-from __future__ import annotations
-
 from semantic_core.database.port import Connection
 from semantic_core.database.strategies import Database
 from semantic_core.delivery.attached import AttachedTarget

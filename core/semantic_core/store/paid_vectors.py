@@ -1,7 +1,5 @@
 """The vectors that texts have in the cache already: what was paid for once is there for any use."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

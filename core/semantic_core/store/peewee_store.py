@@ -1,7 +1,5 @@
 """PeeweeVectorStore: the store on SQLite. What its methods do stands at `BaseVectorStore`."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy

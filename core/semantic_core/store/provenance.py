@@ -1,7 +1,5 @@
 """Which provider endpoint a database's vectors come from."""
 
-from __future__ import annotations
-
 from semantic_core.database.port import Connection
 from semantic_core.database.queries import first_value
 from semantic_core.database.schema import read_meta

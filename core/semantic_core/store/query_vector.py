@@ -1,7 +1,5 @@
 """The vector of a query, or why it has none: a search can answer by keyword instead."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable
 

@@ -8,8 +8,6 @@ is needed: embeddings of some models all point in nearly the same direction, so 
 would be equal.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import numpy.typing as npt
 

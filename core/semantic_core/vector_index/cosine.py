@@ -1,7 +1,5 @@
 """The cosine of two vectors, as an inner product of vectors of length 1."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from semantic_core.vector_index.arrays import Flags, Floats

@@ -1,7 +1,5 @@
 """The index: put, remove, search. Exact, or with a first pass over codes where that is faster."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from copy import copy
 from threading import Lock

@@ -5,8 +5,6 @@ bytes on: the ids (int64, ascending); where there is a first pass, its mean (flo
 the vectors (float32). No Python object is ever stored: reading a planted file cannot run code.
 """
 
-from __future__ import annotations
-
 import hashlib
 import mmap
 import os

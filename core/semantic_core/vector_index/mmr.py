@@ -1,7 +1,5 @@
 """Maximal marginal relevance: hits near the query that differ from each other."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

@@ -5,8 +5,6 @@ the log says so once. It is replaced whole, by rename, and never changed in plac
 process that has the old file mapped keeps it.
 """
 
-from __future__ import annotations
-
 import logging
 import mmap
 import os

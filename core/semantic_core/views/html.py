@@ -5,8 +5,6 @@ that it looks right on light and on dark pages. Styles are set on the elements: 
 not trusted loses style sheets, and GitHub loses all styles, where the tables remain.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum

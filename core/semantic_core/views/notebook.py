@@ -1,7 +1,5 @@
 """What a notebook shows of each value. The values know nothing of it: see `hook_in`."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 from semantic_core.domain.receipts import Estimate, Receipt

@@ -1,7 +1,5 @@
 """Progress of long work: reported to a callable, or shown as a bar where one is asked for."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any

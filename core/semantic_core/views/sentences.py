@@ -1,7 +1,5 @@
 """What is said of jobs, the queue and money: once, for the terminal and the notebook."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 from semantic_core.domain.receipts import Estimate, Receipt

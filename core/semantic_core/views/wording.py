@@ -1,7 +1,5 @@
 """How numbers, moments and texts are written for people, in a terminal and in a notebook."""
 
-from __future__ import annotations
-
 import re
 from datetime import UTC, datetime
 

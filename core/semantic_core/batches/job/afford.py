@@ -1,7 +1,5 @@
 """How much the next job may cost, so that no budget is passed."""
 
-from __future__ import annotations
-
 from semantic_core.batches.config import BatchConfig
 from semantic_core.batches.receipts import spent_this_month
 from semantic_core.database.port import Connection

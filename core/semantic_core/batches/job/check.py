@@ -4,8 +4,6 @@ A result is put back by its key. Should the provider give an answer under anothe
 are well formed, and nothing else can tell.
 """
 
-from __future__ import annotations
-
 import hashlib
 import heapq
 import logging

@@ -1,7 +1,5 @@
 """What all work on batch jobs shares, and the lease under which one job is worked on."""
 
-from __future__ import annotations
-
 import logging
 import uuid
 from collections.abc import Generator, Sequence

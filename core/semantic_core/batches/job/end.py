@@ -4,8 +4,6 @@ The texts of a job that ends go back to the queue or to FAILED, then it ends. A 
 a person and keeps its claims: nothing is sent again.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Asking the provider about a submitted job, and doing what its answer asks for."""
 
-from __future__ import annotations
-
 import logging
 
 from semantic_core.batches.apply import apply_results

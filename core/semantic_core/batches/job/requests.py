@@ -1,7 +1,5 @@
 """The texts of a job as the lines of one input file, which has a largest size."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from semantic_core.batches.job.context import LeasedJob

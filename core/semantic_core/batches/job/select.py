@@ -4,8 +4,6 @@ A candidate is a vector space with due texts. Whatever keeps one of them from be
 texts, a budget, a quota) stops that one only, and is noted for status.
 """
 
-from __future__ import annotations
-
 import logging
 import uuid
 from dataclasses import dataclass, field, replace

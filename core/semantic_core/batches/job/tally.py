@@ -1,7 +1,5 @@
 """What a result file held and cost, and whether it is to be trusted."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 from semantic_core.batches.job.end import Ending

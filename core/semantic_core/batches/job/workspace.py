@@ -1,7 +1,5 @@
 """Where a job's temporary files live: beside the database, private, gone when they are used."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import os

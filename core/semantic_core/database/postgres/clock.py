@@ -1,7 +1,5 @@
 """The server's clock."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Self
 

@@ -4,8 +4,6 @@ What is written once for both databases stays once. Where PostgreSQL has no func
 `schema.FUNCTIONS` makes one; where a word differs, it is replaced here, once a statement.
 """
 
-from __future__ import annotations
-
 import itertools
 import re
 from collections.abc import Iterable

@@ -1,7 +1,5 @@
 """PostgresDatabase: connections as they are needed, transactions under a lock, typed errors."""
 
-from __future__ import annotations
-
 import os
 import threading
 from collections import deque

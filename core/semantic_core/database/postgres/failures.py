@@ -1,7 +1,5 @@
 """PostgreSQL's errors as semcore's."""
 
-from __future__ import annotations
-
 import psycopg
 from psycopg import errors
 

@@ -4,8 +4,6 @@ What an index can answer is asked with ``@>``, which looks for a value at a key,
 a key, by type and value: 1 and 1.0 are one number to it, 1 and true are two things.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Sequence
 from functools import partial

@@ -1,7 +1,5 @@
 """Lower case as Python has it: PostgreSQL's depends on how a database was made."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from functools import cache
 from itertools import chain

@@ -1,7 +1,5 @@
 """The schema on PostgreSQL: the tables of the models, what it alone has, and functions of SQLite."""
 
-from __future__ import annotations
-
 import peewee
 
 from semantic_core.database.port import Connection

@@ -4,8 +4,6 @@ PostgreSQL's own parser has no part in it: it takes ``postgresql.conf``, a path 
 word.
 """
 
-from __future__ import annotations
-
 from itertools import accumulate
 
 from semantic_core.keywords import IndexedWords, Phrase, stem

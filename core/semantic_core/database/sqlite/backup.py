@@ -1,7 +1,5 @@
 """A copy of the whole database while others work on it."""
 
-from __future__ import annotations
-
 import os
 import sqlite3
 from collections.abc import Callable, Iterator

@@ -9,8 +9,6 @@ Nothing here waits for another thread but a fork, and that not for long: an inte
 anywhere, and the thread that it ends must not leave others waiting.
 """
 
-from __future__ import annotations
-
 import os
 import sqlite3
 import threading

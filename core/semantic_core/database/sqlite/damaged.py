@@ -1,7 +1,5 @@
 """Reading what is damaged."""
 
-from __future__ import annotations
-
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """Database: one connection a thread, transactions, typed errors."""
 
-from __future__ import annotations
-
 import logging
 import os
 import sqlite3

@@ -1,7 +1,5 @@
 """Which SQLite there must be: Python brings its own, or takes the system's, however old that is."""
 
-from __future__ import annotations
-
 import sqlite3
 from collections.abc import Collection
 from contextlib import closing

@@ -1,7 +1,5 @@
 """SQLite's errors as semcore's."""
 
-from __future__ import annotations
-
 import errno
 import os
 import sqlite3

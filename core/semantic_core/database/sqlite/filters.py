@@ -1,7 +1,5 @@
 """A filter tree as a SQL condition for SQLite."""
 
-from __future__ import annotations
-
 import json
 import re
 import sqlite3

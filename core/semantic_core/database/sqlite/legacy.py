@@ -1,7 +1,5 @@
 """Taking over a database from before batching: documents and chunks with inline vectors."""
 
-from __future__ import annotations
-
 import datetime as dt
 import hashlib
 import json

@@ -3,8 +3,6 @@
 SQLite goes on writing to a file that has no name any more, and calls that success.
 """
 
-from __future__ import annotations
-
 import os
 import sqlite3
 from contextlib import closing

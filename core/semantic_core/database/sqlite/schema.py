@@ -1,7 +1,5 @@
 """The schema and its history: an append-only list of migrations, run in one transaction."""
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Callable

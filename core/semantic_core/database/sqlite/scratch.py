@@ -1,7 +1,5 @@
 """Rows that one call keeps for itself, in bounded memory."""
 
-from __future__ import annotations
-
 import sqlite3
 import tempfile
 from pathlib import Path

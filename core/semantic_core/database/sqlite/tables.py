@@ -1,7 +1,5 @@
 """The tables that only SQLite has, and so no model: the log of changes, the index of metadata."""
 
-from __future__ import annotations
-
 OWN_TABLES = {
     # The mark tells a change from that of the same number in the lost future of a restored backup.
     "changes": """CREATE TABLE changes (

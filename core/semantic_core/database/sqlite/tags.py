@@ -3,8 +3,6 @@
 What they cannot answer (text beyond `LONGEST`, lists, patterns, negations) is asked of the metadata itself.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Sequence

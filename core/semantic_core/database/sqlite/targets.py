@@ -1,7 +1,5 @@
 """What a user may call a database: a path, a URL, a URI, a ready peewee database."""
 
-from __future__ import annotations
-
 import glob
 import os
 import stat

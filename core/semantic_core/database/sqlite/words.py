@@ -1,7 +1,5 @@
 """The words of chunks whose text is not indexed as it stands; see ``chunk_words``."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 
 from semantic_core.database.port import Connection

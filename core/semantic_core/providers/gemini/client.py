@@ -1,7 +1,5 @@
 """GeminiBatchClient: Google's Batch API for embeddings, one call a method."""
 
-from __future__ import annotations
-
 import logging
 import warnings
 from collections.abc import Callable, Container, Iterable, Iterator

@@ -1,7 +1,5 @@
 """GeminiEmbedder: live embedding of queries, and of documents that cannot wait."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial

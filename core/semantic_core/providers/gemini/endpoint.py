@@ -1,7 +1,5 @@
 """The address of the Gemini API: Google itself, or a replacement such as the emulator."""
 
-from __future__ import annotations
-
 import ipaddress
 import math
 import os

@@ -6,8 +6,6 @@ for a file or job that this key's project does not have: only what does not spea
 as the second.
 """
 
-from __future__ import annotations
-
 import difflib
 import re
 from typing import Any

@@ -1,7 +1,5 @@
 """Fields of the provider's JSON, whatever an answer holds in their place."""
 
-from __future__ import annotations
-
 from typing import Any
 
 

@@ -1,7 +1,5 @@
 """The API keys, and nothing that could let one slip out."""
 
-from __future__ import annotations
-
 import os
 import warnings
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """The provider's errors for one text: what they say, and whether trying again may help."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, Self
 

@@ -1,7 +1,5 @@
 """Listing what is stored at the provider, page by page."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from typing import Any
 

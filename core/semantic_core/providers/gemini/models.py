@@ -1,7 +1,5 @@
 """What Google says of its embedding models and of its Batch API: dated tables."""
 
-from __future__ import annotations
-
 from datetime import date
 
 from semantic_core.domain.clock import HOUR

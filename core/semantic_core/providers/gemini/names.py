@@ -1,7 +1,5 @@
 """Names of files and jobs at the provider. No other text ever becomes part of a URL."""
 
-from __future__ import annotations
-
 import re
 
 from semantic_core.domain.errors import InvalidInputError

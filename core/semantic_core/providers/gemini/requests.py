@@ -1,7 +1,5 @@
 """The input file of a batch job: one JSON line a text."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import orjson

@@ -1,7 +1,5 @@
 """The result file of a batch job: lines in any order, each one checked before it is trusted."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

@@ -1,7 +1,5 @@
 """Texts over a model's limit: refused, or embedded only in part, which is as good as not at all."""
 
-from __future__ import annotations
-
 import re
 
 from semantic_core.domain.spec import EmbeddingSpec

@@ -1,7 +1,5 @@
 """One key at one server: what every connection to a provider is made of."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

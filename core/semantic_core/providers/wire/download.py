@@ -1,7 +1,5 @@
 """Bringing a result file to disk: complete and under its name, or not at all."""
 
-from __future__ import annotations
-
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import closing

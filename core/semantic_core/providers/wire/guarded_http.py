@@ -1,7 +1,5 @@
 """The HTTP client for one endpoint: what it never does, and how it hides the key."""
 
-from __future__ import annotations
-
 import ssl
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar

@@ -1,7 +1,5 @@
 """A file that holds the user's text or vectors: made by us alone, readable by nobody else."""
 
-from __future__ import annotations
-
 import errno
 import os
 from collections.abc import Iterator

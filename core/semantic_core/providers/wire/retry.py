@@ -1,7 +1,5 @@
 """Trying again what costs nothing to try again. Creating a job never goes through here."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar

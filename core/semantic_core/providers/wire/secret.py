@@ -1,7 +1,5 @@
 """A key that nothing shows by accident."""
 
-from __future__ import annotations
-
 import hashlib
 import hmac
 from typing import Never

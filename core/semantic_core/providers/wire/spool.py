@@ -1,7 +1,5 @@
 """An input file on this disk, on its way to a provider."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass

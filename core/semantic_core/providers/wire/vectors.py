@@ -1,7 +1,5 @@
 """From the provider's numbers to a vector that can be trusted."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from semantic_core.domain.spec import EmbeddingSpec

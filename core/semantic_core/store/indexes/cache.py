@@ -4,8 +4,6 @@ The rows are the truth. An index is read from them once, saved beside the databa
 on mapped and brought up to date; whatever is wrong with the saved one, the rows are read again.
 """
 
-from __future__ import annotations
-
 import contextlib
 import glob
 import logging

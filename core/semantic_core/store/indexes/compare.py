@@ -1,7 +1,5 @@
 """Whether an index says what the rows say."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from semantic_core.database.port import Connection

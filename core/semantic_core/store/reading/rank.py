@@ -1,7 +1,5 @@
 """Fusing ranked lists. Pure functions on row keys and scores."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Reading chunks, their vectors and their counts, and the conditions that choose rows."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 
 import numpy as np

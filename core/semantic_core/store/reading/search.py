@@ -1,7 +1,5 @@
 """One search, within one snapshot: choose rows, ask both indexes, fuse, fetch the hits."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial

@@ -1,7 +1,5 @@
 """As many searches at once as there are cores to run them."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Generator
 from itertools import islice

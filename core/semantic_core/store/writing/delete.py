@@ -1,7 +1,5 @@
 """Deleting chunks: row, text, full-text and index entry at once; the paid vector stays cached."""
 
-from __future__ import annotations
-
 from collections import Counter
 from dataclasses import dataclass, field
 

@@ -1,7 +1,5 @@
 """Documents: which chunks they have now, so that the ones of an earlier version go."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 

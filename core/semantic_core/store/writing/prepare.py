@@ -1,7 +1,5 @@
 """Checking what is to be saved: everything, before anything is written."""
 
-from __future__ import annotations
-
 import logging
 import uuid
 from collections.abc import Callable, Iterable, Sized

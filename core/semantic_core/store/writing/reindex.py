@@ -4,8 +4,6 @@ Where it is stands in the database, so that whoever asks again goes on from ther
 words are asked in both ways, see `asked_languages`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 

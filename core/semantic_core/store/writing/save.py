@@ -1,7 +1,5 @@
 """Saving checked chunks: what is new, what changed, what stays, and what each waits for."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace

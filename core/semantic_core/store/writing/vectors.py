@@ -1,7 +1,5 @@
 """Back-filling: pages of vectors, each written in one bounded transaction."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from reprlib import repr as short
 
