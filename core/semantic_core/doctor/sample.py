@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,8 +18,7 @@ from semantic_core.domain.types import Vector
 from semantic_core.providers.wire.vectors import normalize
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Sampled:
+class _Sampled(NamedTuple):
     """A stored vector, and a chunk that it serves."""
 
     collection: str
@@ -70,14 +69,9 @@ def _sample(connection: Connection, texts: int) -> Iterator[_Sampled]:
         )
     ]
     for collection, spec, chunk_id, content_hash, source, vector in rows[:texts]:
-        yield _Sampled(
-            collection=collection,
-            spec=EmbeddingSpec.from_json(spec),
-            chunk_id=chunk_id,
-            content_hash=content_hash.hex(),
-            source=source,
-            vector=normalize(np.frombuffer(vector, dtype="<f4")),
-        )
+        unit = normalize(np.frombuffer(vector, dtype="<f4"))
+        parsed = EmbeddingSpec.from_json(spec)
+        yield _Sampled(collection, parsed, chunk_id, content_hash.hex(), source, unit)
 
 
 def _check(context: BatchContext, group: list[_Sampled]) -> list[tuple[_Sampled, CheckedText]]:

@@ -2,9 +2,8 @@
 
 import logging
 import uuid
-from collections.abc import Generator, Iterable
-from dataclasses import replace
-from typing import Self
+from collections.abc import Callable, Generator, Iterable
+from dataclasses import dataclass, replace
 
 from semantic_core.domain.certain_exit import certain_exit
 from semantic_core.domain.errors import StorageError, TransitionError
@@ -108,10 +107,11 @@ def embed_missing(
     while left:
         busy: list[bytes] = []
         for group in pages(left, embedder.group_size):
-            with LiveClaim.take(store, group, spec=spec, lease=embedder.longest_call) as ours:
+            with _claimed(store, group, spec=spec, lease=embedder.longest_call) as ours:
                 busy += [key for key in group if key not in ours.hashes]
                 try:
-                    refused |= _embed(ours, {key: texts[key] for key in ours.hashes}, embedder)
+                    mine = {key: texts[key] for key in ours.hashes}
+                    refused |= _embed(store, mine, spec=spec, embedder=embedder, keep=ours.keep)
                 except TransitionError as error:
                     _log.info("%s", error)
                     busy += ours.hashes
@@ -122,83 +122,62 @@ def embed_missing(
     return refused
 
 
-class LiveClaim:
-    """Texts that this call alone embeds, until it frees them or its lease is over.
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """Texts that this call alone embeds: ``keep`` proves it before a request, or raises."""
+
+    hashes: list[bytes]
+    keep: Callable[[], None]
+
+
+@certain_exit
+def _claimed(
+    store: BaseVectorStore, group: list[bytes], *, spec: EmbeddingSpec, lease: float
+) -> Generator[_Claim]:
+    """Claim those texts of a group that nobody else embeds, and free them at the end.
 
     The lease is the longest time from one request to the next, in seconds.
     """
+    database, token, ours = store.database, uuid.uuid4().hex, list[bytes]()
 
-    def __init__(self, store: BaseVectorStore, *, spec: EmbeddingSpec, lease: float) -> None:
-        self.store = store
-        self.spec = spec
-        self.hashes: list[bytes] = []
-        self._lease = lease
-        self._token = uuid.uuid4().hex
+    def keep() -> None:
+        with database.transaction() as connection:
+            until = store.clock.now() + lease
+            keep_live(connection, token=token, count=len(ours), until=until)
 
-    @classmethod
-    @certain_exit
-    def take(
-        cls, store: BaseVectorStore, group: list[bytes], *, spec: EmbeddingSpec, lease: float
-    ) -> Generator[Self]:
-        """Claim those texts of a group that nobody else embeds, and free them at the end."""
-        claim = cls(store, spec=spec, lease=lease)
-        try:
-            with store.database.transaction() as connection:
-                now = store.clock.now()
-                claim.hashes = claim_live(
-                    connection,
-                    group,
-                    space_id=space_of(connection, spec),
-                    token=claim._token,
-                    now=now,
-                    until=now + claim._lease,
-                )
-            yield claim
-        finally:
-            if claim.hashes:
-                claim._free()
-
-    def _free(self) -> None:
-        # It raises nothing: what the work itself raised must reach the caller.
-        try:
-            with self.store.database.transaction() as connection:
-                free_live(connection, token=self._token)
-        except StorageError as error:
-            _log.warning("Texts stay reserved until their lease is over: %s", error)
-
-    def keep(self) -> None:
-        """Prove before a request that no other process took over, and extend the lease.
-
-        Raises:
-            TransitionError: another one did; nothing may be sent.
-        """
-        with self.store.database.transaction() as connection:
-            keep_live(
-                connection,
-                token=self._token,
-                count=len(self.hashes),
-                until=self.store.clock.now() + self._lease,
+    try:
+        with database.transaction() as connection:
+            now, space_id = store.clock.now(), space_of(connection, spec)
+            ours += claim_live(
+                connection, group, space_id=space_id, token=token, now=now, until=now + lease
             )
+        yield _Claim(ours, keep)
+    finally:
+        if ours:
+            # It raises nothing: what the work itself raised must reach the caller.
+            try:
+                with database.transaction() as connection:
+                    free_live(connection, token=token)
+            except StorageError as error:
+                _log.warning("Texts stay reserved until their lease is over: %s", error)
 
 
-def _embed(claim: LiveClaim, texts: dict[bytes, str], embedder: Embedder) -> dict[bytes, str]:
+def _embed(
+    store: BaseVectorStore,
+    texts: dict[bytes, str],
+    *,
+    spec: EmbeddingSpec,
+    embedder: Embedder,
+    keep: Callable[[], None],
+) -> dict[bytes, str]:
     """Embed claimed texts and store each answer; return which are too long, and why."""
-    store, keys = claim.store, list(texts)
+    keys = list(texts)
     refused: dict[bytes, str] = {}
-    for answered in embedder.embed_in_parts(
-        list(texts.values()), spec=claim.spec, before_each=claim.keep
-    ):
+    for answered in embedder.embed_in_parts(list(texts.values()), spec=spec, before_each=keep):
         outcomes = {keys[position]: outcome for position, outcome in answered.items()}
         failed = {key: reason for key, reason in outcomes.items() if isinstance(reason, str)}
-        store.bulk_update_vectors(
-            [
-                (key.hex(), vector)
-                for key, vector in outcomes.items()
-                if not isinstance(vector, str)
-            ],
-            spec=claim.spec,
-            origin=VectorOrigin.LIVE,
-        )
+        made = [(k.hex(), vector) for k, vector in outcomes.items() if not isinstance(vector, str)]
+        store.bulk_update_vectors(made, spec=spec, origin=VectorOrigin.LIVE)
         if failed:
             with store.database.transaction() as connection:
                 fail_chunks(connection, failed, now=store.clock.now())

@@ -106,8 +106,8 @@ def show_job(job: BatchJob) -> str:
                 ("tokens", tokens),
                 ("cost", None if job.token_count is None else job_cost(job)),
                 ("created", moment(job.created_at)),
-                ("submitted", _known_moment(job.submitted_at)),
-                ("ended at the provider", _known_moment(job.finished_at)),
+                ("submitted", job.submitted_at and moment(job.submitted_at)),
+                ("ended at the provider", job.finished_at and moment(job.finished_at)),
                 ("step", job.step),
                 ("provider's id", job.google_job_id and html.code(job.google_job_id)),
                 ("provider's state", job.provider_state),
@@ -249,10 +249,6 @@ def _message(text: str) -> Html:
 
 def _warning(text: str, tone: Tone = Tone.WAITING) -> Html:
     return html.warning(shorten(text, MESSAGE_WIDTH), tone)
-
-
-def _known_moment(epoch: float | None) -> str | None:
-    return None if epoch is None else moment(epoch)
 
 
 def _left_out(count: int, shown: int, what: str) -> list[Html]:

@@ -60,14 +60,12 @@ _WRONG = """SELECT count(*)
 
 
 class TextVectors:
-    """The words of ``chunks``, in the table ``fulltext``."""
+    """The words of ``chunks``, in the table ``fulltext``; see `Keywords`."""
 
     def remove(self, connection: Connection, pks: Sequence[int]) -> None:
-        """Take rows out; must come before their text changes or goes."""
         connection.execute("DELETE FROM fulltext WHERE chunk_pk = ANY(?)", (list(pks),))
 
     def add(self, connection: Connection, rows: Sequence[Said]) -> None:
-        """Put rows in, after their text was written."""
         words = _tsvectors(rows)
         connection.execute(
             _ADDED,
@@ -81,7 +79,6 @@ class TextVectors:
     def search(
         self, connection: Connection, question: Question, *, counted: Scope, returned: Scope
     ) -> FoundWords | None:
-        """Return what holds words of a question, or None if no row can; see `Keywords.search`."""
         choice = choose_words(
             question,
             total=counted.total,
@@ -92,7 +89,6 @@ class TextVectors:
         return FoundWords(connection, question, choice, _rows_of(returned), total=counted.total)
 
     def check(self, connection: Connection) -> None:
-        """Compare it with the texts; see `Keywords.check`."""
         wrong = 0
         for page in _all(connection):
             now, once = (
@@ -104,7 +100,6 @@ class TextVectors:
             raise DatabaseCorruptError.wrong_words(wrong)
 
     def rebuild(self, connection: Connection) -> None:
-        """Build the index anew from the texts."""
         connection.execute("DELETE FROM fulltext")
         for page in _all(connection):
             self.add(connection, [said for said, _ in page])
@@ -116,14 +111,9 @@ def _tsvectors(rows: Sequence[Said]) -> list[tuple[str, int]]:
 
 
 class FoundWords:
-    """The matches of chosen words, asked for one list after the other.
+    """The matches of chosen words, in rows that meet a condition on ``fulltext AS f``.
 
-    Args:
-        connection: within a transaction.
-        question: what is asked.
-        choice: which of its terms are looked for.
-        rows: a condition on ``fulltext AS f``: the rows that may be returned.
-        total: how many rows were counted.
+    What its methods return stands at `KeywordHits`. The total is of the rows that were counted.
     """
 
     def __init__(
@@ -143,7 +133,6 @@ class FoundWords:
         self._total = total
 
     def best(self, limit: int) -> list[int]:
-        """Return the row keys that match best, best first, equals oldest first."""
         ranking = self._choice.ranking
         sums = accumulate(self._choice.counts[place] for place in ranking)
         enough = 1 + next((n for n, rows in enumerate(sums) if rows >= _CANDIDATES), len(ranking))
@@ -156,7 +145,6 @@ class FoundWords:
         return list(dict.fromkeys([*first, *found]))[:limit]
 
     def rest(self, limit: int) -> Iterator[list[int]]:
-        """Yield row keys that come after those, one list for each page of words."""
         for places in self._choice.filling:
             yield first_column(
                 self._connection,
@@ -191,11 +179,9 @@ class FoundWords:
 
 
 def _score(term: Term, share: float) -> Sql:
-    """Return what a row has for a term; of its forms, the most frequent one counts.
+    """Return what a row has for a term, which so large a share of the rows holds.
 
-    Args:
-        term: of a question.
-        share: of the rows, how many hold it.
+    Of its forms the most frequent one counts.
     """
     parts: list[str] = []
     values: list[object] = [log1p(1 / share)]

@@ -43,7 +43,7 @@ _FEW = 10_000
 
 
 class JsonMetadata:
-    """The metadata of ``chunks``, which the database keeps in step by itself."""
+    """The metadata of ``chunks``, which the database keeps in step; see `MetadataIndex`."""
 
     def remove(self, connection: Connection, pks: Sequence[int]) -> None:
         """Do nothing: the database does it."""
@@ -52,11 +52,9 @@ class JsonMetadata:
         """Do nothing: the database does it."""
 
     def condition(self, where: Where) -> Sql:
-        """Return the condition on ``chunks AS c`` that chooses these chunks."""
         return condition_of(where, partial(compile_filter, column="c.filterable"))
 
     def rows(self, connection: Connection, where: Where) -> ChosenRows:
-        """Return these chunks for one search; nothing is read yet."""
         return ChosenRows(connection, where, self.condition(where))
 
     def check(self, connection: Connection) -> int:  # noqa: ARG002  # the protocol's
@@ -68,13 +66,7 @@ class JsonMetadata:
 
 
 class ChosenRows:
-    """The chunks that one search may return; see `semantic_core.database.strategies.Rows`.
-
-    Args:
-        connection: within a transaction.
-        where: which chunks.
-        condition: the same as SQL.
-    """
+    """The chunks that one search may return, by a condition in SQL; see `Rows`."""
 
     def __init__(self, connection: Connection, where: Where, condition: Sql) -> None:
         self._connection = connection
@@ -83,7 +75,6 @@ class ChosenRows:
 
     @cached_property
     def chosen(self) -> Ids | None:
-        """Their row keys, ascending; None for all of the collection."""
         return None if self._where.is_all else self._keys()
 
     def scopes(self, total: int, *, by_vector: bool) -> tuple[Scope, Scope]:

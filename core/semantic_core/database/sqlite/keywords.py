@@ -44,10 +44,9 @@ def create_index(connection: Connection) -> None:
 
 
 class FullText:
-    """The FTS5 index over the words of ``chunks``."""
+    """The FTS5 index over the words of ``chunks``; see `Keywords`."""
 
     def remove(self, connection: Connection, pks: Sequence[int]) -> None:
-        """Take rows out; must come before their text changes or goes."""
         rows = among("pk", pks)
         connection.execute(
             "INSERT INTO chunks_fts (chunks_fts, rowid, text, more) "
@@ -57,7 +56,6 @@ class FullText:
         remove_words(connection, pks)
 
     def add(self, connection: Connection, rows: Sequence[Said]) -> None:
-        """Put rows in, after their text was written."""
         add_words(connection, rows)
         added = among("pk", [row.pk for row in rows])
         connection.execute(
@@ -74,7 +72,6 @@ class FullText:
         counted: Scope,
         returned: Scope,
     ) -> FoundWords | None:
-        """Return what holds words of a question, or None if no row can; see `Keywords.search`."""
         terms = [_expression(term) for term in question.terms]
         asked = _rows_of(counted)
         choice = choose_words(
@@ -88,7 +85,6 @@ class FullText:
         return FoundWords(connection, question, choice, rows)
 
     def check(self, connection: Connection) -> None:
-        """Compare it with the texts; see `Keywords.check`."""
         # The 1 asks for a comparison with the content.
         connection.execute(
             "INSERT INTO chunks_fts (chunks_fts, rank) VALUES ('integrity-check', 1)"
@@ -97,20 +93,12 @@ class FullText:
             raise DatabaseCorruptError.wrong_words(count)
 
     def rebuild(self, connection: Connection) -> None:
-        """Build the index anew from the texts."""
         rebuild_words(connection)
         connection.execute("INSERT INTO chunks_fts (chunks_fts) VALUES ('rebuild')")
 
 
 class FoundWords:
-    """The matches of chosen words, asked for one list after the other.
-
-    Args:
-        connection: within a transaction.
-        question: what is asked.
-        choice: which of its terms are looked for.
-        rows: a condition on the index: the rows that may be returned.
-    """
+    """The matches of chosen words, in rows that meet a condition; see `KeywordHits`."""
 
     def __init__(
         self, connection: Connection, question: Question, choice: WordChoice, rows: Sql
@@ -122,7 +110,6 @@ class FoundWords:
         self._rows = rows
 
     def best(self, limit: int) -> list[int]:
-        """Return the row keys that match best by BM25, best first, equals oldest first."""
         found = self._find(self._any_of(self._choice.ranking), limit)
         if self._question.first is None:
             return found
@@ -130,7 +117,6 @@ class FoundWords:
         return list(dict.fromkeys([*first, *found]))[:limit]
 
     def rest(self, limit: int) -> Iterator[list[int]]:
-        """Yield row keys that come after those, one list for each page of words."""
         for places in self._choice.filling:
             yield self._find(self._any_of(places), limit)
 

@@ -17,10 +17,9 @@ from semantic_core.vector_index import Ids
 
 
 class TaggedMetadata:
-    """The metadata of ``chunks``, and the table ``tags`` made of them."""
+    """The metadata of ``chunks``, and the table ``tags`` made of them; see `MetadataIndex`."""
 
     def remove(self, connection: Connection, pks: Sequence[int]) -> None:
-        """Take rows out; must come before their metadata change or go."""
         rows = among("c.pk", pks)
         tags = connection.execute(TAGS.format(rows.sql), rows.values).fetchall()
         # One by one: as one statement SQLite would read every tag of the collection.
@@ -30,7 +29,6 @@ class TaggedMetadata:
         )
 
     def add(self, connection: Connection, pks: Sequence[int]) -> None:
-        """Put rows in, after their metadata were written."""
         rows = among("c.pk", pks)
         # In their own order they fill page after page, instead of being put in here and there.
         connection.execute(
@@ -38,11 +36,9 @@ class TaggedMetadata:
         )
 
     def condition(self, where: Where) -> Sql:
-        """Return the condition on ``chunks AS c`` that chooses these chunks."""
         return condition_of(where, partial(compile_filter, column="c.metadata"))
 
     def rows(self, connection: Connection, where: Where) -> ChosenRows:
-        """Return these chunks for one search; nothing is read yet."""
         return ChosenRows(connection, where, self.condition(where))
 
     def check(self, connection: Connection) -> int:
@@ -55,19 +51,12 @@ class TaggedMetadata:
         return sum(NO_TAG.search(str(key)) is None for (key,) in wrong)
 
     def rebuild(self, connection: Connection) -> None:
-        """Write all tags anew from the metadata."""
         connection.execute("DELETE FROM tags")
         connection.execute(f"INSERT INTO tags {ALL_TAGS} ORDER BY 1, 2, 3, 4")
 
 
 class ChosenRows:
-    """The chunks that one search may return; see `semantic_core.database.strategies.Rows`.
-
-    Args:
-        connection: within a transaction.
-        where: which chunks.
-        condition: the same as SQL.
-    """
+    """The chunks that one search may return, by a condition in SQL; see `Rows`."""
 
     def __init__(self, connection: Connection, where: Where, condition: Sql) -> None:
         self._connection = connection
@@ -80,7 +69,6 @@ class ChosenRows:
 
     @cached_property
     def chosen(self) -> Ids | None:
-        """Their row keys, ascending; None for all of the collection."""
         if self._where.is_all:
             return None
         tags, condition = self._tags, self._condition
@@ -98,7 +86,6 @@ class ChosenRows:
         )
 
     def scopes(self, total: int, *, by_vector: bool) -> tuple[Scope, Scope]:
-        """Return among which rows words are counted, and among which they are looked for."""
         # Tags that list rows, instead of leaving rows out of all.
         tags = None if self._tags is None or self._tags.is_rest else self._tags
         if self._where.is_all or self._where.is_named or (tags is not None and tags.is_exact):

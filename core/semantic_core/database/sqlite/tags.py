@@ -48,9 +48,9 @@ class TagQuery:
 
     Attributes:
         sql: yields one column, ``chunk_pk``, none twice.
-        values: bound in it.
         is_exact: whether it chooses just what the filter does, or more.
-        is_rest: whether it chooses what is left of the collection, by going through all of it.
+        is_rest: whether all rows but these are meant, by going through all of the collection; in
+            what `tag_query` returns, the SQL does so.
     """
 
     sql: str
@@ -62,29 +62,13 @@ class TagQuery:
 def tag_query(tree: Filter, *, collection_id: int) -> TagQuery | None:
     """Return what tags can tell about a filter, or None: nothing."""
     rows = _query(tree, collection_id)
-    if rows is None:
-        return None
-    if not rows.is_but:
-        return TagQuery(rows.sql, rows.values, rows.is_exact)
-    return TagQuery(
-        f"SELECT pk AS chunk_pk FROM chunks WHERE collection_id = ? AND pk NOT IN ({rows.sql})",
-        (collection_id, *rows.values),
-        rows.is_exact,
-        is_rest=True,
-    )
+    if rows is None or not rows.is_rest:
+        return rows
+    rest = f"SELECT pk AS chunk_pk FROM chunks WHERE collection_id = ? AND pk NOT IN ({rows.sql})"
+    return replace(rows, sql=rest, values=(collection_id, *rows.values))
 
 
-@dataclass(frozen=True, slots=True)
-class _Rows:
-    """These rows, or all rows but these: listing the others would read the whole collection."""
-
-    sql: str
-    values: tuple[object, ...]
-    is_exact: bool = True
-    is_but: bool = False
-
-
-def _query(tree: Filter, collection_id: int) -> _Rows | None:
+def _query(tree: Filter, collection_id: int) -> TagQuery | None:
     if isinstance(tree, Condition):
         tree = positive(tree)
     if isinstance(tree, Condition):
@@ -92,48 +76,47 @@ def _query(tree: Filter, collection_id: int) -> _Rows | None:
     if isinstance(tree, Not):
         rows = _query(tree.part, collection_id)
         # What is more than the filter chooses has less than it leaves for its opposite.
-        return replace(rows, is_but=not rows.is_but) if rows and rows.is_exact else None
+        return replace(rows, is_rest=not rows.is_rest) if rows and rows.is_exact else None
     parts = [_query(part, collection_id) for part in merged_parts(tree)]
     known = [part for part in parts if part is not None]
     is_whole = len(known) == len(parts)
     if not known or (isinstance(tree, Or) and not is_whole):
         return None
-    these = [part for part in known if not part.is_but]
-    but = [part for part in known if part.is_but]
+    these = [part for part in known if not part.is_rest]
+    but = [part for part in known if part.is_rest]
     # All of A but B: A, taken from it B. One of A and of all but B: all but what B has alone.
     kept, taken = (these, but) if isinstance(tree, And) else (but, these)
-    is_but = kept is but
+    is_rest = kept is but
     if not kept:
         # All of all but A and all but B: all but what is in one of them; and the other way round.
-        kept, taken, is_but = taken, [], isinstance(tree, And)
+        kept, taken, is_rest = taken, [], isinstance(tree, And)
         combined = _combine("UNION", kept)
     else:
         combined = _combine("INTERSECT", kept)
     if taken:
         combined = _combine("EXCEPT", [combined, _combine("UNION", taken)])
-    return replace(
-        combined, is_exact=is_whole and all(part.is_exact for part in known), is_but=is_but
-    )
+    is_exact = is_whole and all(part.is_exact for part in known)
+    return replace(combined, is_exact=is_exact, is_rest=is_rest)
 
 
-def _combine(word: str, parts: list[_Rows]) -> _Rows:
+def _combine(word: str, parts: list[TagQuery]) -> TagQuery:
     if len(parts) == 1:
         return parts[0]
     if len(parts) > _MOST_TERMS:
         starts = range(0, len(parts), _MOST_TERMS)
         parts = [_combine(word, parts[start : start + _MOST_TERMS]) for start in starts]
-    return _Rows(
+    return TagQuery(
         f" {word} ".join(f"SELECT chunk_pk FROM ({part.sql})" for part in parts),
         tuple(value for part in parts for value in part.values),
     )
 
 
-def _look_up(condition: Condition, collection_id: int) -> _Rows | None:
+def _look_up(condition: Condition, collection_id: int) -> TagQuery | None:
     test = None if NO_TAG.search(condition.key) else _test(condition.operator, condition.value)
     if test is None:
         return None
     sql, values = test
-    return _Rows(
+    return TagQuery(
         f"SELECT chunk_pk FROM tags WHERE collection_id = ? AND key = ? AND {sql}",
         (collection_id, condition.key, *values),
     )
