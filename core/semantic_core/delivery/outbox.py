@@ -7,11 +7,11 @@ from typing import Self
 import numpy as np
 
 from semantic_core.database import among
+from semantic_core.database.chunk_rows import COLUMNS, ChunkRow, stored_chunk
 from semantic_core.database.conditions import IS_SERVED
 from semantic_core.database.port import Connection
 from semantic_core.delivery.target import TargetItem
 from semantic_core.domain.pages import PAGE
-from semantic_core.queue.chunk_rows import COLUMNS, ChunkRow, stored_chunk
 
 # A row that fails alone is tried again after this many seconds, doubled each time up to a day.
 _FIRST_PAUSE = 60.0

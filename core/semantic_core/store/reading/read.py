@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from semantic_core.database import among
+from semantic_core.database.chunk_rows import SELECT_CHUNKS, ChunkRow, stored_chunk
 from semantic_core.database.port import Connection
 from semantic_core.database.strategies import Sql, Where
 from semantic_core.domain.errors import InvalidInputError
@@ -12,7 +13,6 @@ from semantic_core.domain.statuses import EmbeddingStatus
 from semantic_core.domain.types import Coverage, StoredChunk, Vector
 from semantic_core.domain.validation import is_storable, listed, whole_number
 from semantic_core.filters import parse_filter
-from semantic_core.queue.chunk_rows import SELECT_CHUNKS, ChunkRow, stored_chunk
 from semantic_core.queue.counts import read_counts
 from semantic_core.store.base import FilterLike
 
