@@ -15,11 +15,8 @@ from semantic_core.domain.extras import load_extra
 def open_database(target: str | os.PathLike[str] | peewee.Database | Database) -> Database:
     """Return the database of a path, a URL or a ready peewee database, or one that is open.
 
-    Nothing is written to it.
-
-    Raises:
-        UnsupportedDatabaseError: it is of a kind that cannot be used.
-        MissingExtraError: it is on PostgreSQL, and semcore[postgres] is not installed.
+    Nothing is written to it. It is an UnsupportedDatabaseError where it is of a kind that cannot
+    be used, and a MissingExtraError on PostgreSQL without semcore[postgres].
     """
     if isinstance(target, peewee.PostgresqlDatabase) or is_on_server(target):
         opened: Database = _postgres("database").PostgresDatabase(target)

@@ -39,10 +39,7 @@ def choose_words(
 ) -> WordChoice | None:
     """Return which words to look for, or None if no row holds one.
 
-    Args:
-        question: what is asked.
-        total: how many rows are asked.
-        count: returns how many of them hold each term, counted up to a bound.
+    ``total`` rows are asked, of which ``count`` returns how many hold each term, up to a bound.
     """
     if not question.terms or not total:
         return None

@@ -25,7 +25,6 @@ def take_front_matter(text: str, *, what: str) -> tuple[dict[str, Any], str]:
 
     Raises:
         InvalidMetadataError: it begins as a mapping does, and cannot be read as one.
-        MissingExtraError: there may be some, and the ``documents`` extra is not installed.
     """
     found = _BLOCK.match(text)
     if found is None:

@@ -25,11 +25,9 @@ _OPERATORS = {f"${operator}": operator for operator in Operator}
 def parse_filter(filters: Filter | Mapping[str, Any] | None) -> Filter | None:
     """Return a filter tree, or None where there is no condition (None, or an empty dict).
 
-    Args:
-        filters: a tree, or a dict of keys to values or to operators:
-            ``{"lang": "en", "year": {"$gte": 2020, "$lt": 2025}}``. All entries have to match.
-            ``$and`` and ``$or`` take a list of filters, ``$not`` one, or a list of which none
-            may match.
+    A dict has keys with values, or operators: ``{"lang": "en", "year": {"$gte": 2020}}``. All
+    entries have to match. ``$and`` and ``$or`` take a list of filters, ``$not`` one, or a list of
+    which none may match.
 
     Raises:
         InvalidFilterError: an unknown operator, a value that does not fit it, too many or too

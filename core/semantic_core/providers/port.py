@@ -102,12 +102,8 @@ class Embedder(Protocol):
 
         A text that is too long costs no other one its vector. Where the provider refuses a group
         for it, which costs nothing, the group is halved until that text is alone; one that may be
-        too long goes alone, since an answer counts the tokens of all its texts together.
-
-        Args:
-            texts: as in `embed_documents`.
-            spec: likewise.
-            before_each: called before each request is sent; what it raises passes through.
+        too long goes alone, since an answer counts the tokens of all its texts together. What
+        ``before_each`` request raises passes through.
 
         Yields:
             For each answered request: by position in ``texts``, the vector, float32 of shape
@@ -166,12 +162,9 @@ class BatchProvider(Protocol):
     ) -> Staged:
         """Bring an input file to the provider. Costs nothing; may be repeated.
 
-        Args:
-            lines: read once; may be of any length.
-            name: shown at the provider.
-            spool: path for the file on this disk, which must not exist; removed at the end,
-                however that comes.
-            keep: called from time to time; what it raises ends it.
+        The lines are read once, and may be of any length. The spool file on this disk must not
+        exist, and is removed at the end, however that comes. ``keep`` is called from time to time;
+        what it raises ends it.
 
         Raises:
             InvalidInputError: there are no lines.
@@ -179,16 +172,11 @@ class BatchProvider(Protocol):
         """
 
     def create(self, staged: Staged, /, *, spec: EmbeddingSpec, name: str) -> RemoteJob:
-        """Create a job of a staged file. From here on it is billed.
+        """Create a job of a staged file, under a name that no other job has. Now it is billed.
 
         Sends exactly one request, never a second: creating is not idempotent. After an error,
         ``error.is_definite`` tells whether the job surely does not exist. Where it is False, or
         the call was interrupted, it may: look for it with `jobs` before creating another.
-
-        Args:
-            staged: what `stage` gave.
-            spec: what its vectors are to be.
-            name: by which the job is found again; no other job has it.
 
         Raises:
             AuthError: definite; the key was refused.

@@ -19,12 +19,7 @@ _LOOKED_UP = 100
 
 
 def compile_filter(tree: Filter, *, column: str) -> Sql:
-    """Return a SQL condition that is true or false, never NULL.
-
-    Args:
-        tree: what to match.
-        column: SQL name of the column that holds the metadata as `metadata.TABLES` makes it.
-    """
+    """Return a SQL condition that is true or false, never NULL, on what `metadata.TABLES` makes."""
     if isinstance(tree, Condition):
         tree = positive(tree)
     if isinstance(tree, Condition):

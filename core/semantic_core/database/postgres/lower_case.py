@@ -15,13 +15,9 @@ _SMALL_SIGMAS = frozenset("\u03c2\u03c3")
 
 
 def lowered(text: Sql, wanted: str) -> Sql:
-    """Return ``str.lower()`` of a SQL text, as far as it matters to whoever looks for ``wanted``.
+    """Return ``str.lower()`` of a SQL text, as far as it matters to who looks for ``wanted`` in it.
 
-    Letters that ``wanted`` does not hold stay as they are: no search for it can tell.
-
-    Args:
-        text: the SQL text.
-        wanted: in lower case.
+    Letters that ``wanted``, in lower case, does not hold stay as they are: no search can tell.
     """
     letters = set(wanted)
     capitals = [pair for pair in _capitals() if pair[1] in letters]

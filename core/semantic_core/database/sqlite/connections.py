@@ -28,11 +28,9 @@ class Opened:
     """One connection, in the keeping of its thread or greenlet, and closed with it.
 
     Attributes:
-        connection: the connection.
         generation: how often all had been closed to fork before it was opened.
         log: device and inode of the log it writes to, or None before there was one.
         is_doubtful: whether an error ended its last transaction, which may have left a cursor.
-        is_set_up: whether it is ready for use.
     """
 
     # Closing is no method: an interrupt within one would be lost. `__del__` is that of the
@@ -56,10 +54,7 @@ class Opened:
 
 
 class Connections:
-    """Knows and closes connections.
-
-    Args:
-        are_ours: whether they may be closed here.
+    """Knows connections, and closes those that are ours.
 
     Attributes:
         generation: grows whenever they were closed to fork.
@@ -80,8 +75,7 @@ class Connections:
     def enter(self, use: object, path: Path) -> None:
         """Note a use, for which a fork waits until `leave`; while one waits, wait for it.
 
-        Raises:
-            StorageError: the process was forked while they could not be closed.
+        Where the process was forked while they could not be closed, it raises a StorageError.
         """
         if self.is_unsafe:
             raise StorageError(

@@ -18,8 +18,7 @@ _MODULES = ("fts5", "json_each")
 def check_engine() -> None:
     """Check that this Python's SQLite can do what is asked of it; cheap after the first time.
 
-    Raises:
-        UnsupportedDatabaseError: it is too old, or was built without a part that is needed.
+    One that is too old, or lacks a part that is needed, is an UnsupportedDatabaseError.
     """
     if reason := what_is_missing(sqlite3.sqlite_version_info, _modules()):
         raise UnsupportedDatabaseError(

@@ -18,13 +18,9 @@ _NO_PATH = re.compile(r'^$|["\\\x00-\x1f]')
 
 
 def compile_filter(tree: Filter, *, column: str) -> Sql:
-    """Return a SQL condition that is 0 or 1, never NULL.
+    """Return a SQL condition that is 0 or 1, never NULL, on a column of metadata as JSON.
 
     It runs on connections that went through `register_functions`.
-
-    Args:
-        tree: what to match.
-        column: SQL name of the column that holds the metadata as a JSON object.
     """
     if isinstance(tree, Condition):
         tree = positive(tree)

@@ -77,10 +77,7 @@ def move_legacy_rows(connection: Connection, legacy_spec: EmbeddingSpec | None, 
 
     Rows with a vector become READY, rows without PENDING, blank ones FAILED. Without
     ``legacy_spec`` nobody knows which model made the vectors: they become given vectors of an
-    external space.
-
-    Raises:
-        SpecMismatchError: the vectors have another size than ``legacy_spec``.
+    external space. Where they have another size than it says, it raises a SpecMismatchError.
     """
     dimensions = _dimensions(connection)
     spec = legacy_spec

@@ -14,11 +14,9 @@ from semantic_core.domain.errors import DatabaseCorruptError, DatabaseMovedError
 
 
 class Place:
-    """One database file by its path. Each check costs a few microseconds.
+    """One database file by its path, where a symbolic link is followed anew each time.
 
-    Args:
-        path: where it is; a symbolic link is followed anew each time.
-        has_log: whether its log is looked at, too: not where somebody else may end its use.
+    Each check costs a few microseconds. The log is not looked at where others may end its use.
     """
 
     def __init__(self, path: Path, *, has_log: bool) -> None:
@@ -31,8 +29,7 @@ class Place:
     def check_not_cut(self) -> None:
         """Check, before anything opens it, that it is no remains of a database.
 
-        Raises:
-            DatabaseCorruptError: there is a log with changes, and nothing that they belong to.
+        A log with changes, and nothing that they belong to, raises `DatabaseCorruptError`.
         """
         # The log first: a process that makes a database writes the file before there is a log.
         log = _status(self._log)
@@ -47,10 +44,7 @@ class Place:
             )
 
     def check(self, opened: Opened | None) -> None:
-        """Check that it is there, the same file as ever, and not cut.
-
-        Args:
-            opened: the connection that will use it, if there is one already.
+        """Check that it is there, the same file as ever, and not cut; nor is a connection's log.
 
         Raises:
             DatabaseMovedError: it is not, or its log is not.

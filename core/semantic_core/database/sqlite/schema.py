@@ -31,15 +31,7 @@ _FULL_TEXT = "chunks_fts"
 
 
 def ensure_schema(database: Database, options: SchemaOptions) -> None:
-    """Bring the database to the schema of this version, in one transaction. Idempotent.
-
-    Raises:
-        SchemaTooNewError: a newer semcore wrote it.
-        NotASemcoreDatabaseError: it holds other tables; nothing was changed in it.
-        DatabaseCorruptError: it has a trigger on a table of ours, or is damaged.
-        DatabaseReadOnlyError: it needs a migration and cannot be written.
-        SpecMismatchError: ``legacy_spec`` does not fit the vectors that are there.
-    """
+    """Bring the database to the schema of this version; see `ensure_schema_compatibility`."""
     with database.snapshot() as connection:
         tables = _tables(connection)
         version = _version(connection, tables, database.path)
@@ -54,11 +46,7 @@ def ensure_schema(database: Database, options: SchemaOptions) -> None:
 
 
 def _check_nothing_runs(connection: Connection, path: Path) -> None:
-    """Check that what is written to our tables runs nothing of somebody else's.
-
-    Raises:
-        DatabaseCorruptError: there is a trigger, or something else bears the name of a table.
-    """
+    """Raise `DatabaseCorruptError` where what is written to our tables runs something of others."""
     ours = json.dumps([*TABLES.names(), *OWN_TABLES, _FULL_TEXT, VIEW])
     found = connection.execute(
         "SELECT type, name, tbl_name FROM sqlite_master WHERE "

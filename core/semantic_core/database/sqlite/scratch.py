@@ -11,11 +11,7 @@ from semantic_core.database.sqlite.failures import translated_errors
 class Scratch:
     """A database in a file without a name, which goes with its connection. For one thread.
 
-    Args:
-        tables: the statements that create its tables.
-
-    Raises:
-        StorageError: there is no room for it.
+    Where there is no room for its tables, a StorageError says so.
     """
 
     def __init__(self, tables: str) -> None:

@@ -19,11 +19,9 @@ from semantic_core.domain.errors import (
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a database is.
+    """Where a database is: its file, absolute, and the options of a ``file:`` URI, if it is one.
 
-    Attributes:
-        path: its file, absolute: a thread may connect after the process changed its folder.
-        query: the options of a ``file:`` URI, or None for a path.
+    Absolute, since a thread may connect after the process changed its folder.
     """
 
     path: Path
@@ -45,8 +43,7 @@ class Target:
 def read_target(target: str | os.PathLike[str]) -> Target:
     """Return where a path, a ``sqlite:///`` URL or a ``file:`` URI points.
 
-    Raises:
-        UnsupportedDatabaseError: it is in memory, or no SQLite database.
+    What is in memory, or no SQLite database, is an UnsupportedDatabaseError; so it is below.
     """
     try:
         text = os.fsdecode(target)
@@ -68,11 +65,7 @@ def read_target(target: str | os.PathLike[str]) -> Target:
 
 
 def path_of(database: peewee.Database) -> Path:
-    """Return the file of a ready peewee database.
-
-    Raises:
-        UnsupportedDatabaseError: it is in memory, not initialised, or no SQLite database.
-    """
+    """Return the file of a ready peewee database."""
     if not isinstance(database, peewee.SqliteDatabase):
         raise UnsupportedDatabaseError(
             f"{type(database).__name__} is not supported. Pass a SQLite path or database."
@@ -87,9 +80,7 @@ def path_of(database: peewee.Database) -> Path:
 def make_private_file(target: Target) -> None:
     """Create a new database file that only its owner can read: it will hold the user's text.
 
-    Raises:
-        UnsupportedDatabaseError: its folder does not exist, or it is a folder itself.
-        DatabaseReadOnlyError: it cannot be created.
+    A folder that does not exist, or one itself, is an UnsupportedDatabaseError.
     """
     if not target.may_be_created:
         return
