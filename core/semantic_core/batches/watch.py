@@ -78,8 +78,7 @@ class Watch:
     def run(self, report: Callable[[WatchRound], None]) -> None:
         """Flush and sync until `stop`; ``report`` is called after each round.
 
-        Raises:
-            SemanticCoreError: an error that no later round can fix, such as a refused key.
+        It ends with an error that no later round can fix, such as a refused key.
         """
         while not self._is_stopped:
             report(self.round())

@@ -83,11 +83,7 @@ def open_core(
     base_url: str | None = None,
     is_new_fine: bool = False,
 ) -> Iterator[SemanticCore]:
-    """Open the core on a database, with keys from the environment.
-
-    Raises:
-        UnknownCollectionError: there is no such collection, and a new one is not wanted.
-    """
+    """Open the core on a database, with keys from the environment; ingest may make a collection."""
     keyring = GoogleKeyring.from_env()
     if not is_new_fine:
         db.check_there()

@@ -33,9 +33,7 @@ def write_version(connection: Connection, version: int) -> None:
 def check_version(recorded: str | None, *, newest: int, name: str) -> int:
     """Return the version that a database of semcore's has noted for its schema.
 
-    Raises:
-        DatabaseCorruptError: none is noted.
-        SchemaTooNewError: a newer semcore wrote it.
+    None is damage, and one of a newer semcore a SchemaTooNewError.
     """
     if recorded is None:
         raise DatabaseCorruptError(
@@ -73,11 +71,7 @@ def read_meta(connection: Connection, key: str) -> str | None:
 
 
 def database_uuid(connection: Connection) -> uuid.UUID:
-    """Return the name of this database that no other has, but its copies.
-
-    Raises:
-        DatabaseCorruptError: it has none any more.
-    """
+    """Return the name of this database that no other has, but its copies."""
     try:
         return uuid.UUID(read_meta(connection, "database_uuid"))
     except (TypeError, ValueError) as error:

@@ -116,11 +116,9 @@ class Finding:
     """One thing that was found.
 
     Attributes:
-        trouble: what kind of thing.
         message: what it is, of what, and what to do.
         count: of how many things.
         is_fixable: whether fixing it can neither lose nor cost anything.
-        is_fixed: whether it was fixed just now.
     """
 
     trouble: Trouble

@@ -104,8 +104,7 @@ def read_documents(paths: Iterable[str | os.PathLike[str]]) -> Iterator[FileDocu
 def pydoc_topics() -> Iterator[Document]:
     """Yield Python's language reference, which is part of every CPython: about 460 kB of prose.
 
-    Raises:
-        InvalidInputError: this Python was packaged without it.
+    Where this Python was packaged without it, an InvalidInputError says so.
     """
     name = "pydoc_data.topics"
     try:

@@ -57,8 +57,7 @@ class Piece:
 class Splitter:
     """Cuts text at headings, and what is left too long at paragraphs, sentences or words.
 
-    Attributes:
-        max_chars: most characters in the text of a piece; fewer where a spec takes fewer.
+    A piece has at most ``max_chars`` characters of text; fewer where a spec takes fewer.
     """
 
     max_chars: int = DEFAULT_CHARS

@@ -63,8 +63,6 @@ class Ceiling:
     """What the open jobs of one key and model may carry together, the next one included.
 
     Attributes:
-        requests: distinct texts.
-        tokens: estimated tokens.
         open_jobs: nothing is sent while so many are open; 0 for no such wait.
         not_before: epoch seconds before which nothing is sent, or None.
         message: what was refused and what is tried next, where nothing was taken since.

@@ -80,10 +80,8 @@ def _is_uuid(text: str) -> bool:
 def job_spec(connection: Connection, job_id: str) -> EmbeddingSpec:
     """Return the spec of a job, from its row or from a collection of its vector space.
 
-    Only a spec of that space counts: under another one its vectors would serve other texts.
-
-    Raises:
-        DatabaseCorruptError: none can be read.
+    Only a spec of that space counts: under another one its vectors would serve other texts. Where
+    none can be read, it raises a DatabaseCorruptError.
     """
     with any_text(connection):
         rows = connection.execute(

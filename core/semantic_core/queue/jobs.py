@@ -56,11 +56,7 @@ class JobRecord(BatchJob):
 
     @classmethod
     def read(cls, connection: Connection, job_id: str) -> Self:
-        """Read one job.
-
-        Raises:
-            BatchNotFoundError: there is none with this id.
-        """
+        """Read one job, or raise `BatchNotFoundError`."""
         for job in _read(connection, cls, "WHERE id = ?", (job_id,)):
             return replace(job, unreadable=tuple(n for n in job.unreadable if n in NEEDED))
         raise BatchNotFoundError(
@@ -202,8 +198,7 @@ def take_lease(
 def keep_lease(connection: Connection, job_id: str, *, token: str, until: float) -> None:
     """Prove that the lease is still ours, and extend it: the fence of every later write.
 
-    Raises:
-        TransitionError: another worker took the job over.
+    Where another worker took the job over, it raises a TransitionError.
     """
     if not _update(connection, job_id, _Job.lease_token == token, lease_until=until):
         raise TransitionError(
@@ -281,11 +276,7 @@ def fail_job(
     reason: FailureReason,
     error: str,
 ) -> None:
-    """End a job FAILED. Its items must be settled already.
-
-    Raises:
-        TransitionError: as `move`, or it still carries open items.
-    """
+    """End a job FAILED. Its items must be settled already: that, too, is a `TransitionError`."""
     if count_open(connection, job_id):
         raise TransitionError(
             f"Batch job {job_id} still carries texts and cannot end.", batch_id=job_id

@@ -50,11 +50,7 @@ def claim_live(
 
 
 def keep_live(connection: Connection, *, token: str, count: int, until: float) -> None:
-    """Prove that all claims under a token are still ours, and extend them.
-
-    Raises:
-        TransitionError: some are not: this process slept past its lease.
-    """
+    """Prove that the claims under a token are still ours and extend them, or raise an error."""
     kept = _Claim.update(lease_until=until).where(_Claim.lease_token == token)
     if run(connection, kept).rowcount != count:
         raise TransitionError(

@@ -23,13 +23,10 @@ def fix_provenance(connection: Connection, provenance: str, name: str) -> None:
 
 
 def check_provenance(connection: Connection, provenance: str, name: str) -> None:
-    """Check that the database may be used with an endpoint.
+    """Check that the database may be used with an endpoint, or raise `ProvenanceError`.
 
     It is bound once it has a vector of another one, or may have sent it a text: a try without a
     key or a connection binds nothing.
-
-    Raises:
-        ProvenanceError: it is bound to another one.
     """
     known = read_meta(connection, "provenance")
     if known in (None, provenance) or not first_value(connection, _IS_BOUND):

@@ -14,9 +14,7 @@ def affordable_tokens(
     """Return how many tokens the next job may hold, or None where nothing limits them.
 
     Asked within the transaction that claims, so that two flushes cannot spend the same money.
-
-    Raises:
-        BudgetExceededError: nothing is left, or the model's price is not known.
+    Where nothing is left, or the model's price is not known, it raises a BudgetExceededError.
     """
     if max_cost is None and config.monthly_budget_usd is None:
         return None
@@ -52,9 +50,7 @@ def price_of_check(
 
     Asked within the transaction that records it. What was set aside when a job was claimed is
     not refused now: its results are paid for, and the provider keeps them for two days only.
-
-    Raises:
-        BudgetExceededError: it would pass the monthly budget, or there is one and no price.
+    Anything else that would pass the monthly budget raises a BudgetExceededError.
     """
     cost = config.prices.cost(model, tokens)
     live = None if cost is None else cost.live_usd

@@ -135,7 +135,6 @@ def embed_again(
 
     Raises:
         BudgetExceededError: it is of no job, and would pass the monthly budget.
-        ProviderError: the call failed.
     """
     estimate = token_estimator(spec)
     tokens = sum(estimate(text.encode()) for text in texts)

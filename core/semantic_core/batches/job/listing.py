@@ -17,14 +17,12 @@ LISTINGS_NEEDED = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """One moment, as each clock within reach tells it.
+    """One moment, as each clock within reach tells it, in seconds.
 
     Attributes:
-        wall: epoch seconds by the machine's clock, which anybody may set.
-        monotonic: seconds by the clock that nobody sets.
-        boot: what ``monotonic`` counts from.
-        provider: epoch seconds by the provider's ``Date`` header, in whole seconds; None if it
-            did not say.
+        wall: by the machine's clock, which anybody may set.
+        monotonic: by the clock that nobody sets, counted from ``boot``.
+        provider: by the provider's ``Date`` header; None if it did not say.
     """
 
     wall: float
@@ -128,11 +126,7 @@ class Listing:
 
 
 def list_provider(context: BatchContext) -> Listing:
-    """List the provider's jobs, all pages.
-
-    Raises:
-        ProviderError: the listing failed or was incomplete: it says nothing of any job.
-    """
+    """List the provider's jobs, all pages; an incomplete listing says nothing, and is an error."""
     taken = Reading.take(context.clock)
     with context.store.database.snapshot() as connection:
         # What is older is over, and so are its results: nothing could be taken any more.

@@ -26,8 +26,7 @@ _log = logging.getLogger(__name__)
 def poll(job: LeasedJob, record: JobRecord) -> None:
     """Poll a job that has a remote id, and apply, end or hold it as its state asks.
 
-    Raises:
-        ProviderError: no usable answer; the job stays as it is.
+    Without a usable answer, which is a ProviderError, the job stays as it is.
     """
     if _rests(job, record):
         return

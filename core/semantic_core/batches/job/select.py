@@ -232,9 +232,7 @@ def _storable(connection: Connection, context: BatchContext, candidate: Candidat
 def check_batchable(store: BaseVectorStore, name: str | None) -> None:
     """Check that the provider can make the vectors of a collection; None means all.
 
-    Raises:
-        UnknownCollectionError: there is none of this name.
-        NotBatchableError: it belongs to a foreign embedder.
+    It is a NotBatchableError where the collection belongs to a foreign embedder.
     """
     if name is None:
         return

@@ -28,11 +28,8 @@ class Workspace:
     def file(self, job_id: str, purpose: str) -> Iterator[Path]:
         """Give a path for a temporary file, which is removed at the end, and all beside it.
 
-        What an earlier process left of the job, which may be incomplete, is removed first.
-
-        Raises:
-            TransitionError: the file disappeared, since another process took the job over.
-            StorageError: the disk refused a folder.
+        What an earlier process left of the job, which may be incomplete, is removed first. A file
+        that disappears is a TransitionError: another process took the job over.
         """
         self.forget(job_id)
         folder = self._make_folder(job_id)

@@ -39,11 +39,7 @@ _PARTS = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"|::|:([a-z_]\w*)|\?|%")
 
 
 class PostgresConnection:
-    """Runs statements in the transaction of one thread.
-
-    Args:
-        raw: in a transaction.
-    """
+    """Runs statements in the transaction of one thread, in which the raw connection is."""
 
     def __init__(self, raw: psycopg.Connection[Any]) -> None:
         self.raw = raw

@@ -29,7 +29,6 @@ class LineError:
         is_transient: sending the text again may help. True for what is not known here: a text
             has a budget, so a wrong guess costs a few tries and no more.
         is_quota: the provider had no room, which says nothing about the text.
-        is_too_long: the model does not take a text of this length, now or later.
     """
 
     words: str

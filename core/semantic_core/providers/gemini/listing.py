@@ -20,8 +20,7 @@ ReadPage = Callable[[dict[str, str]], dict[str, Any]]
 def read_operations(read: ReadPage) -> Iterator[dict[str, Any]]:
     """Yield every operation of the job listing, whose pages ``read`` gives for a query.
 
-    Raises:
-        ProviderProtocolError: a page may hide jobs, so that none can be said to be absent.
+    A page that may hide jobs, so that none can be said to be absent, is a ProviderProtocolError.
     """
     for page in _pages(read):
         operations = page.get("operations", [])

@@ -22,9 +22,7 @@ class SpooledFile:
 def write_lines(lines: Iterable[bytes], destination: Path) -> SpooledFile:
     """Write an input file in one streaming pass: new, of mode 0600, gone again if it fails.
 
-    Raises:
-        InvalidInputError: there are no lines.
-        StorageError: the file exists or cannot be written.
+    No lines are an InvalidInputError, and what the disk refuses a StorageError.
     """
     digest = hashlib.sha256()
     request_count = byte_count = 0

@@ -47,10 +47,8 @@ class Content(NamedTuple):
 class PreparedChunk:
     """One checked chunk, and where it ends up.
 
-    Attributes:
-        is_new_id: the id was made here, so no chunk has it yet.
-        given: the caller's vector as float32 little-endian bytes, or None.
-        refusal: why it is saved as FAILED, or None.
+    ``is_new_id`` says that no chunk has it yet, since it was made here. ``given`` is the caller's
+    vector as float32 little-endian bytes, and ``refusal`` why it is saved as FAILED.
     """
 
     chunk_id: str

@@ -62,8 +62,7 @@ def save_rows(
 ) -> SaveReport:
     """Write prepared chunks; the caller's transaction makes it all or nothing.
 
-    Raises:
-        MustBeAloneError: a chunk lets go of its vector, while others save.
+    Where a chunk lets go of its vector while others save, it raises a MustBeAloneError.
     """
     if not is_alone:
         # What is decided of a row stands in it, and the work may have to be done again.

@@ -101,11 +101,7 @@ def known_vectors(connection: Connection, content_hashes: Sequence[str]) -> set[
 
 
 def space_of(connection: Connection, spec: EmbeddingSpec) -> int:
-    """Return the vector space of a spec.
-
-    Raises:
-        UnknownCollectionError: no collection has it.
-    """
+    """Return the vector space of a spec; where no collection has it, an UnknownCollectionError."""
     row = connection.execute(
         "SELECT id FROM spaces WHERE digest = ?", (spec.space_digest,)
     ).fetchone()
