@@ -50,6 +50,7 @@ from semantic_core.domain.errors import (
     SpecMismatchError,
     StorageError,
     StorageFullError,
+    StoreMovedError,
     SubmissionUncertainError,
     TargetError,
     TextTooLongError,
@@ -122,6 +123,7 @@ from semantic_core.store import (
 )
 from semantic_core.store.paid_vectors import paid_vectors
 from semantic_core.store.query_vector import query_vector
+from semantic_core.store.writing.copy_store import copy_store
 from semantic_core.vector_index.mmr import cosines, diversify, maximal_marginal_relevance
 from semantic_core.views.notebook import hook_in as _hook_in
 
@@ -222,6 +224,7 @@ __all__ = [
     "Splitter",
     "StorageError",
     "StorageFullError",
+    "StoreMovedError",
     "StoredChunk",
     "SubmissionUncertainError",
     "SystemClock",
@@ -241,6 +244,7 @@ __all__ = [
     "WatchOptions",
     "WatchRound",
     "__version__",
+    "copy_store",
     "cosines",
     "diversify",
     "estimate_tokens",

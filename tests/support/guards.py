@@ -1587,6 +1587,63 @@ _DATABASE = (
     ),
 )
 
+# --- two databases ------------------------------------------------------------------------
+
+_MOVED = "tests/core/store/test_copy.py::test_"
+
+_COPY = (
+    Guard(
+        keeps="a file that was moved, or is not whole, is not written",
+        function="database.Database._transaction",
+        statement="check_marks(opened.connection, self.name)",
+        without="",
+        tests=(
+            f"{_MOVED}the_source_takes_and_sends_nothing_more_and_is_searched_on[sqlite-postgres]",
+        ),
+    ),
+    Guard(
+        keeps="a database on a server that was moved, or is not whole, is not written",
+        function="database.PostgresDatabase._transaction",
+        statement="check_marks(current, self.name)",
+        without="",
+        tests=(
+            f"{_MOVED}the_source_takes_and_sends_nothing_more_and_is_searched_on[postgres-sqlite]",
+        ),
+    ),
+    Guard(
+        keeps="of two databases with the same texts one sends",
+        function="store.copy_store",
+        statement="_mark_source(source, target.database)",
+        without="",
+        tests=(
+            f"{_MOVED}stopped_after_every_step_it_goes_on_and_never_may_both_send[sqlite-postgres]",
+        ),
+    ),
+    Guard(
+        keeps="nobody is asked by a database that was moved",
+        function="batches.BatchManager.context",
+        statement="check_marks(connection, self.store.database.name)",
+        without="",
+        tests=(
+            f"{_MOVED}the_source_takes_and_sends_nothing_more_and_is_searched_on[sqlite-postgres]",
+        ),
+    ),
+    Guard(
+        keeps="a database is moved to one place",
+        function="store._leads_to",
+        statement="check_marks(here, name)",
+        without="",
+        tests=(f"{_MOVED}it_moves_on_to_a_third_place",),
+    ),
+    Guard(
+        keeps="what a live call has paid for is not left behind",
+        function="store._mark_source",
+        statement="until is not None and until > source.clock.now()",
+        without="False",
+        tests=(f"{_MOVED}what_is_being_embedded_live_is_waited_for[sqlite-postgres]",),
+    ),
+)
+
 # --- documents ---------------------------------------------------------------------------
 
 _READING = (
@@ -1648,5 +1705,6 @@ GUARDS: tuple[Guard, ...] = (
     *_CHECKING,
     *_LIVE,
     *_DATABASE,
+    *_COPY,
     *_READING,
 )

@@ -14,6 +14,7 @@ from semantic_core.batches.recover import recover
 from semantic_core.batches.steer import cancel_job, release_job
 from semantic_core.batches.submit import submit_one
 from semantic_core.batches.sync import sync_adopted, sync_database
+from semantic_core.database.marks import check_marks
 from semantic_core.database.port import Connection
 from semantic_core.domain.clock import Clock
 from semantic_core.domain.errors import (
@@ -355,9 +356,12 @@ class BatchManager:
         """Return what the work needs.
 
         Raises:
+            StoreMovedError: it is done in another database.
             MissingBatchKeyError: batching works only with a batch key.
             MissingDefaultKeyError: a spot check is asked for, and there is no key for it.
         """
+        with self.store.database.snapshot() as connection:
+            check_marks(connection, self.store.database.name)
         self.keyring.get_batch_key()
         if self.config.spot_check:
             self.keyring.get_default_key()

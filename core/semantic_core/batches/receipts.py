@@ -3,6 +3,7 @@
 from collections import Counter
 from datetime import UTC, datetime
 
+from semantic_core.database.marks import refusal
 from semantic_core.database.port import Connection
 from semantic_core.domain.pricing import Cost, PriceTable
 from semantic_core.domain.receipts import Estimate, Receipt
@@ -35,10 +36,11 @@ def estimate_waiting(
 def read_cautions(
     connection: Connection, *, collection_id: int | None, prices: PriceTable, now: float
 ) -> tuple[str, ...]:
-    """Return a warning for each model that texts wait for and that has one: a sentence each."""
+    """Return what keeps texts from being sent, or is not known of their models."""
     models = waiting_models(connection, collection_id=collection_id)
     cautions = [caution(model, prices=prices, now=now) for model in models]
-    return tuple(filter(None, cautions))
+    moved = refusal(connection, "This database")
+    return tuple(filter(None, [*cautions, str(moved) if moved else None]))
 
 
 def write_receipt(

@@ -1,4 +1,4 @@
-"""Commands that look after a database: backup, reindex and doctor."""
+"""Commands that look after a database: backup, copy, reindex and doctor."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,8 +18,10 @@ from semantic_core.cli.options import (
     open_manager,
 )
 from semantic_core.cli.output import FAILED, errors, print_json, say
+from semantic_core.cli.target import Target, read_target
 from semantic_core.doctor import examine
 from semantic_core.store import DEFAULT_COLLECTION
+from semantic_core.store.writing.copy_store import copy_store
 from semantic_core.views.progress import open_bar
 from semantic_core.views.wording import counted
 
@@ -36,6 +38,39 @@ def backup(
     with db.open() as store:
         store.backup(target, overwrite=overwrite)
     say(f"Saved a copy of {db} as {target} ({target.stat().st_size:,} bytes).")
+
+
+def copy(
+    old: Annotated[
+        Target, typer.Argument(parser=read_target, metavar="OLD", help="The database to move.")
+    ],
+    new: Annotated[
+        Target,
+        typer.Argument(
+            parser=read_target, metavar="NEW", help="Where it goes: a file, or postgresql://..."
+        ),
+    ],
+) -> None:
+    """Move a database into a file or onto a PostgreSQL server. Needs no key.
+
+    Everything goes along, open jobs as well, and nothing is paid for again. The old one is marked:
+    it can be searched, but takes and sends nothing more. After an interrupt the same command goes
+    on where it was.
+    """
+    old.check_there("OLD")
+    with ExitStack() as opened:
+        source, target = opened.enter_context(old.open()), opened.enter_context(new.open())
+        bar = None
+        if errors.is_terminal:
+            bar = opened.enter_context(open_bar("copied", unit="rows"))
+        chunks = copy_store(
+            source, target, progress=None if bar is None else lambda count: bar(count, None)
+        )
+    say(
+        f"{new} has everything of {old}: {counted(chunks, 'chunk')}. The old one can be searched, and "
+        "sends nothing more.",
+        f"Next: semcore status --db {new}",
+    )
 
 
 def reindex(

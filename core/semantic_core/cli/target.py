@@ -28,13 +28,13 @@ class Target:
         """Open the store on it; see `PeeweeVectorStore`."""
         return PeeweeVectorStore(self.text)
 
-    def check_there(self) -> None:
+    def check_there(self, hint: str = "--db") -> None:
         """Refuse what is not there: a mistyped path should not look like an empty database."""
         if not is_on_server(self.text) and not Path(self.text).exists():
             raise typer.BadParameter(
                 f"there is no database at {self}. Nothing was made. Correct the path, or make one: "
                 f"semcore ingest FOLDER --db {self}",
-                param_hint="--db",
+                param_hint=hint,
             )
 
 

@@ -271,11 +271,18 @@ class Database(Protocol):
     def metadata(self) -> MetadataIndex:
         """Which chunks have which metadata."""
 
-    def transaction(self) -> AbstractContextManager[Connection]:
+    def transaction(self, *, ignores_marks: bool = False) -> AbstractContextManager[Connection]:
         """Open a write transaction; what it wrote is on disk when it ends.
 
         Nobody else moves states or saves meanwhile.
+
+        Args:
+            ignores_marks: write although it was moved or is not whole: for who moves it, or makes
+                its tables.
         """
+
+    def number_on(self, connection: Connection) -> None:
+        """Give the next rows keys beyond those that are there, after rows came with their keys."""
 
     def save(self, work: Callable[[Connection, bool], T]) -> T:
         """Do work that only adds chunks, in a write transaction; others may save meanwhile.

@@ -16,7 +16,7 @@ from semantic_core.doctor.rows import (
 )
 from semantic_core.doctor.sample import sampled_vectors
 from semantic_core.doctor.targets import targets
-from semantic_core.domain.errors import DatabaseCorruptError, ProviderError
+from semantic_core.domain.errors import DatabaseCorruptError, ProviderError, StoreMovedError
 
 
 def examine(manager: BatchManager, *, fix: bool = False, sample: int = 0) -> Examination:
@@ -83,5 +83,5 @@ def _at_provider(manager: BatchManager, *, fix: bool) -> Iterator[Finding]:
         context = manager.context()
         yield from remote_jobs(context, fix=fix)
         yield from remote_files(context, fix=fix)
-    except ProviderError as error:
+    except (ProviderError, StoreMovedError) as error:
         yield Finding.of(Trouble.NOT_LOOKED, what=f"The provider could not be asked: {error}")

@@ -10,7 +10,11 @@ from semantic_core.database.queries import first_column, first_value
 from semantic_core.database.strategies import Database
 from semantic_core.doctor.findings import Finding, Trouble
 from semantic_core.domain.clock import HOUR
-from semantic_core.domain.errors import DatabaseCorruptError, DatabaseReadOnlyError
+from semantic_core.domain.errors import (
+    DatabaseCorruptError,
+    DatabaseReadOnlyError,
+    StoreMovedError,
+)
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.queue.counts import recount
 from semantic_core.queue.jobs import far_leases
@@ -156,7 +160,7 @@ def full_text(database: Database, *, fix: bool) -> Iterator[Finding]:
     try:
         with database.transaction() as connection:
             database.keywords.check(connection)
-    except DatabaseReadOnlyError as error:
+    except (DatabaseReadOnlyError, StoreMovedError) as error:
         yield Finding.of(Trouble.NOT_LOOKED, what=f"The full-text index: {error}")
     except DatabaseCorruptError:
         if fix:

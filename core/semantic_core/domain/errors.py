@@ -183,6 +183,13 @@ class DatabaseReadOnlyError(StorageError):
     """The database cannot be written. Check the permissions of the file and of its folder."""
 
 
+class StoreMovedError(StorageError):
+    """The store was copied to another database, and everything goes on there.
+
+    Nothing was changed or sent. Open the other database; this one can still be searched.
+    """
+
+
 class DatabaseBusyError(StorageError):
     """Another process kept the database locked for too long. Nothing was changed; try again."""
 

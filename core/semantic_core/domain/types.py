@@ -356,7 +356,8 @@ class QueueStats:
             removed there within a day.
         failures: FAILED chunks by error message, most frequent first.
         next_try: epoch seconds when the first of those that back off is due, or None.
-        cautions: what is not known of a model that texts wait for: its price or its token limit.
+        cautions: what is not known of a model that texts wait for, its price or its token limit;
+            and that nothing is sent from here, since the database was moved.
         passed_over: what the last flush to look at them did not send, and why.
         targets: the vector stores that vectors are delivered to, and what each lacks.
     """

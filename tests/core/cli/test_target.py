@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from batch_emulator import Emulator
 from semantic_core.cli.app import app
 from semantic_core.cli.target import Target
-from semantic_core.domain.errors import UnsupportedDatabaseError
+from semantic_core.domain.errors import StoreMovedError, UnsupportedDatabaseError
 from support.keys import canary
 
 PASSWORD = "s3cret-of-the-database"
@@ -45,6 +45,37 @@ def test_a_folder_goes_its_whole_way_on_a_server(
     assert PASSWORD not in "".join(shown)
     result = CliRunner().invoke(app, ["backup", str(tmp_path / "copy.db"), "--db", postgres_url])
     assert isinstance(result.exception, UnsupportedDatabaseError)
+
+
+@pytest.mark.postgres
+def test_a_file_moves_onto_a_server_and_another_file(tmp_path: Path, postgres_url: str) -> None:
+    old, third = str(tmp_path / "notes.db"), str(tmp_path / "third.db")
+    url = postgres_url.replace("postgres@", f"postgres:{PASSWORD}@")
+    (tmp_path / "cats.txt").write_text("The cat sat on the mat.\n")
+    shown = []
+    for command in (
+        ["ingest", str(tmp_path), "--db", old],
+        ["copy", old, url],
+        ["copy", old, url],
+        ["search", "cat", "--db", old],
+        ["doctor", "--db", old],
+        ["copy", url, third],
+        ["search", "cat", "--db", third],
+        ["status", "--db", url],
+    ):
+        result = CliRunner().invoke(app, command)
+        assert result.exit_code == 0, (command, result.output, result.exception)
+        shown.append(result.output)
+    assert "has everything of" in shown[1]
+    assert "cats.txt" in shown[6]
+    assert "was moved to" in shown[7]
+    assert PASSWORD not in "".join(shown)
+    result = CliRunner().invoke(app, ["ingest", str(tmp_path), "--db", url])
+    assert isinstance(result.exception, StoreMovedError)
+    assert PASSWORD not in str(result.exception)
+    result = CliRunner().invoke(app, ["copy", str(tmp_path / "typo.db"), third])
+    assert result.exit_code == 2
+    assert not (tmp_path / "typo.db").exists()
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import TransactionStatus
 
+from semantic_core.database.marks import check_marks
 from semantic_core.database.port import Connection, MustBeAloneError
 from semantic_core.database.postgres.clock import ServerClock
 from semantic_core.database.postgres.connection import (
@@ -28,7 +29,7 @@ from semantic_core.database.postgres.keywords import TextVectors
 from semantic_core.database.postgres.metadata import JsonMetadata
 from semantic_core.database.schema import database_uuid
 from semantic_core.database.strategies import Keywords, MetadataIndex
-from semantic_core.database.tables import SCHEMA
+from semantic_core.database.tables import SCHEMA, TABLES
 from semantic_core.domain.certain_exit import certain_exit
 from semantic_core.domain.clock import Clock
 from semantic_core.domain.errors import (
@@ -143,13 +144,14 @@ class PostgresDatabase:
     def look_around(self) -> None:
         """Do nothing: the server guards its files."""
 
-    def transaction(self) -> AbstractContextManager[Connection]:
+    def transaction(self, *, ignores_marks: bool = False) -> AbstractContextManager[Connection]:
         """Open a write transaction that is alone; commit at the end, roll back on any error.
 
         Raises:
+            StoreMovedError: the database was moved, or is not whole yet.
             StorageError: the subclass that says why the database could not do it.
         """
-        return self._transaction(_Kind.MOVE)
+        return self._transaction(_Kind.MOVE, ignores_marks=ignores_marks)
 
     def snapshot(self) -> AbstractContextManager[Connection]:
         """Open a read transaction, in which every statement sees the same state.
@@ -159,12 +161,23 @@ class PostgresDatabase:
         Raises:
             StorageError: the subclass that says why the database could not do it.
         """
-        return self._transaction(_Kind.READ)
+        return self._transaction(_Kind.READ, ignores_marks=True)
+
+    def number_on(self, connection: Connection) -> None:
+        """Bring the sequences of the tables to their largest keys."""
+        for model in TABLES.all():
+            key = model._meta.primary_key  # noqa: SLF001  # peewee's documented place for it
+            if isinstance(key, peewee.BigAutoField):
+                name, table = key.column_name, model._meta.table_name  # noqa: SLF001
+                connection.execute(
+                    f"SELECT setval(pg_get_serial_sequence('{SCHEMA}.{table}', '{name}'), "
+                    f"max({name})) FROM {table}"
+                )
 
     def save(self, work: Callable[[Connection, bool], T]) -> T:
         """Do what only adds, beside others who do; see `Database.save`."""
         try:
-            with self._transaction(_Kind.SAVE) as connection:
+            with self._transaction(_Kind.SAVE, ignores_marks=False) as connection:
                 return work(connection, False)
         except MustBeAloneError:
             pass
@@ -177,7 +190,7 @@ class PostgresDatabase:
             return work(connection, True)
 
     @certain_exit
-    def _transaction(self, kind: _Kind) -> Generator[Connection]:
+    def _transaction(self, kind: _Kind, *, ignores_marks: bool) -> Generator[Connection]:
         # One generator with one `try`, since an interrupt may come between any two context managers.
         current = getattr(self._local, "current", None)
         raw: psycopg.Connection[Any] | None = None
@@ -187,6 +200,8 @@ class PostgresDatabase:
                 self._local.current = current = PostgresConnection(raw)
             elif kind is not _Kind.READ:
                 raise StorageError.within_transaction(self.name)
+            if not ignores_marks:
+                check_marks(current, self.name)
             yield current
             if raw is not None:
                 self._commit(raw, xid)

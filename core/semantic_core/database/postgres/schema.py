@@ -84,7 +84,7 @@ def ensure_schema(database: PostgresDatabase) -> None:
         _check_server(connection, database.name)
         if _version(connection, database.name) == VERSION:
             return
-    with database.transaction() as connection:
+    with database.transaction(ignores_marks=True) as connection:
         # Read again under the lock: another process may have made it meanwhile.
         if _version(connection, database.name) == 0:
             _make(connection)

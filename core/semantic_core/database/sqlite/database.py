@@ -11,6 +11,7 @@ from typing import Self, TypeVar
 
 import peewee
 
+from semantic_core.database.marks import check_marks
 from semantic_core.database.port import Connection
 from semantic_core.database.sqlite.backup import back_up, remove_left_copies
 from semantic_core.database.sqlite.connections import Connections, Opened
@@ -146,15 +147,18 @@ class Database:
             finally:
                 self._connections.leave(use)
 
-    def transaction(self) -> AbstractContextManager[sqlite3.Connection]:
+    def transaction(
+        self, *, ignores_marks: bool = False
+    ) -> AbstractContextManager[sqlite3.Connection]:
         """Open a write transaction (BEGIN IMMEDIATE); commit at the end, roll back on any error.
 
         What it wrote is on disk when it ends, so it cannot be part of another transaction.
 
         Raises:
+            StoreMovedError: the database was moved, or is not whole yet.
             StorageError: the subclass that says why the database could not do it.
         """
-        return self._transaction("IMMEDIATE")
+        return self._transaction("IMMEDIATE", ignores_marks=ignores_marks)
 
     def snapshot(self) -> AbstractContextManager[sqlite3.Connection]:
         """Open a read transaction, in which every statement sees the same state.
@@ -171,12 +175,17 @@ class Database:
         with self.transaction() as connection:
             return work(connection, True)  # a Callable has no keywords
 
+    def number_on(self, connection: Connection) -> None:
+        """Do nothing: SQLite counts on from the largest key."""
+
     def clock(self) -> Clock:
         """Return the machine's clock: all who work on a file are on one machine."""
         return SystemClock()
 
     @certain_exit
-    def _transaction(self, kind: str) -> Generator[sqlite3.Connection]:
+    def _transaction(
+        self, kind: str, *, ignores_marks: bool = True
+    ) -> Generator[sqlite3.Connection]:
         # One generator with one `try`, since an interrupt may come between any two context managers.
         use = object()
         opened: Opened | None = None
@@ -192,6 +201,8 @@ class Database:
                     begun.execute(f"BEGIN {kind}")
                 elif kind == "IMMEDIATE":
                     raise StorageError.within_transaction(self.path)  # noqa: TRY301  # where every step is undone
+                if not ignores_marks:
+                    check_marks(opened.connection, self.name)
                 yield opened.connection
                 if begun is not None:
                     begun.execute("COMMIT")

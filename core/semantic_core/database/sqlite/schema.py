@@ -65,7 +65,7 @@ def _check_nothing_runs(connection: Connection, path: Path) -> None:
 
 
 def _migrate(database: Database, options: SchemaOptions) -> None:
-    with database.transaction() as connection:
+    with database.transaction(ignores_marks=True) as connection:
         # Read again under the write lock: another process may have migrated meanwhile.
         version = _version(connection, _tables(connection), database.path)
         for migrate in MIGRATIONS[version:]:

@@ -11,6 +11,7 @@ import textwrap
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import peewee
@@ -44,14 +45,14 @@ def database_path(tmp_path: Path) -> Path:
 def database(database_path: Path) -> Iterator[Database]:
     opened = Database(database_path, busy_timeout=0.05)
     opened.use_write_ahead_log()
-    with opened.transaction() as connection:
+    with opened.transaction(ignores_marks=True) as connection:
         connection.execute("CREATE TABLE notes (pk INTEGER PRIMARY KEY, text TEXT UNIQUE)")
     yield opened
     opened.close()
 
 
 def add(database: Database, text: str) -> None:
-    with database.transaction() as connection:
+    with database.transaction(ignores_marks=True) as connection:
         connection.execute("INSERT INTO notes (text) VALUES (?)", (text,))
 
 
@@ -177,7 +178,7 @@ def test_paths_urls_and_uris_name_the_same_file(
     database = Database(target.format(folder=tmp_path))
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    with database.transaction() as connection:
+    with database.transaction(ignores_marks=True) as connection:
         connection.execute("CREATE TABLE notes (pk INTEGER PRIMARY KEY, text TEXT)")
     in_thread(lambda: add(database, "hello"))
     database.close()
@@ -191,7 +192,7 @@ def test_a_new_file_is_for_its_owner_only(target: str, database_path: Path) -> N
     """It will hold the user's text; and so will the files that SQLite puts beside it."""
     database = Database(target.format(path=database_path))
     database.use_write_ahead_log()
-    with database.transaction() as connection:
+    with database.transaction(ignores_marks=True) as connection:
         connection.execute("CREATE TABLE notes (text TEXT)")
     modes = {
         path.name: stat.S_IMODE(path.stat().st_mode) for path in database_path.parent.iterdir()
@@ -336,7 +337,7 @@ def test_a_ready_database_in_a_transaction_is_refused(database_path: Path) -> No
     with (
         ready.atomic(),
         pytest.raises(StorageError, match="Call semcore outside of it"),
-        database.transaction(),
+        database.transaction(ignores_marks=True),
     ):
         pass
     ready.close()
@@ -347,7 +348,7 @@ def test_a_ready_database_in_a_transaction_is_refused(database_path: Path) -> No
 
 def test_a_transaction_is_all_or_nothing(database: Database) -> None:
     def interrupted() -> None:
-        with database.transaction() as connection:
+        with database.transaction(ignores_marks=True) as connection:
             connection.execute("INSERT INTO notes (text) VALUES ('lost')")
             raise KeyboardInterrupt
 
@@ -366,7 +367,7 @@ def test_what_the_rows_forbid_is_typed_and_changes_nothing(database: Database) -
 
 def test_a_transaction_takes_the_write_lock_at_once(database: Database) -> None:
     """So that what it read is still so when it writes."""
-    with database.transaction():
+    with database.transaction(ignores_marks=True):
         (answer,) = in_thread(lambda: add(database, "second"))
     assert isinstance(answer, DatabaseBusyError)
 
@@ -381,14 +382,15 @@ def test_a_snapshot_sees_one_state(database: Database) -> None:
 
 
 def test_a_transaction_within_another_is_refused(database: Database) -> None:
-    for outer in (database.snapshot, database.transaction):
+    alone = partial(database.transaction, ignores_marks=True)
+    for outer in (database.snapshot, alone):
         with outer(), pytest.raises(StorageError, match="is open in this thread"):
             add(database, "inner")
     assert texts(database.path) == []
 
 
 def test_a_snapshot_within_a_transaction_sees_what_it_wrote(database: Database) -> None:
-    with database.transaction() as connection:
+    with database.transaction(ignores_marks=True) as connection:
         connection.execute("INSERT INTO notes (text) VALUES ('outer')")
         with database.snapshot() as inner:
             assert inner.execute("SELECT text FROM notes").fetchall() == [("outer",)]
@@ -396,13 +398,13 @@ def test_a_snapshot_within_a_transaction_sees_what_it_wrote(database: Database) 
 
 
 def test_a_failed_commit_takes_everything_back(database: Database) -> None:
-    with database.transaction() as connection:
+    with database.transaction(ignores_marks=True) as connection:
         connection.execute(
             "CREATE TABLE tags (note INTEGER REFERENCES notes (pk) DEFERRABLE INITIALLY DEFERRED)"
         )
 
     def dangling() -> None:
-        with database.transaction() as connection:
+        with database.transaction(ignores_marks=True) as connection:
             connection.execute("INSERT INTO notes (text) VALUES ('lost')")
             connection.execute("INSERT INTO tags (note) VALUES (99)")
 
@@ -442,7 +444,7 @@ def test_a_file_without_a_log_is_used_as_it_is(database_path: Path) -> None:
     ready = peewee.SqliteDatabase(f"file:{database_path}?vfs=unix-dotfile", uri=True)
     database = Database(ready)
     database.use_write_ahead_log()
-    with database.transaction() as connection:
+    with database.transaction(ignores_marks=True) as connection:
         connection.execute("CREATE TABLE notes (text TEXT)")
     assert pragma(database.connection(), "journal_mode") == "delete"
     ready.close()
@@ -506,7 +508,7 @@ def test_a_file_of_another_kind_is_not_touched(database_path: Path) -> None:
 
 
 def test_a_damaged_file_is_told_from_an_empty_one(database: Database) -> None:
-    with database.transaction() as connection:
+    with database.transaction(ignores_marks=True) as connection:
         connection.executemany(
             "INSERT INTO notes (text) VALUES (?)", [(f"{n} " * 100,) for n in range(2000)]
         )
@@ -529,7 +531,7 @@ def test_a_full_disk_keeps_nothing_of_the_step(database: Database) -> None:
     connection.execute(f"PRAGMA max_page_count = {pragma(connection, 'page_count')}")
 
     def step() -> None:
-        with database.transaction():
+        with database.transaction(ignores_marks=True):
             connection.execute("INSERT INTO notes (text) VALUES ('small')")
             connection.executemany(
                 "INSERT INTO notes (text) VALUES (?)", [(f"{n}" * 9000,) for n in range(1, 50)]
@@ -649,7 +651,7 @@ def test_nothing_is_accepted_for_a_file_that_is_gone(
 
 def test_a_file_that_goes_away_within_a_transaction_is_noticed(database: Database) -> None:
     def step() -> None:
-        with database.transaction() as connection:
+        with database.transaction(ignores_marks=True) as connection:
             connection.execute("INSERT INTO notes (text) VALUES ('lost')")
             database.path.unlink()
 
@@ -677,7 +679,7 @@ def test_a_log_that_is_deleted_is_noticed_and_its_changes_are_kept(database: Dat
 
 
 def _fill(database: Database) -> None:
-    with database.transaction() as connection:
+    with database.transaction(ignores_marks=True) as connection:
         connection.executemany(
             "INSERT INTO notes (text) VALUES (?)", [(f"{n} " * 500,) for n in range(500)]
         )
@@ -807,7 +809,7 @@ SET_UP = """
     from semantic_core.domain.errors import StorageError
 
     def add(database, text):
-        with database.transaction() as connection:
+        with database.transaction(ignores_marks=True) as connection:
             connection.execute("INSERT INTO notes (text) VALUES (?)", (text,))
 
     def fork(work):
@@ -906,7 +908,7 @@ def test_a_fork_within_a_call_leaves_the_child_without_the_database(database: Da
             work(2)
         database.close()
 
-    with database.transaction() as connection:
+    with database.transaction(ignores_marks=True) as connection:
         connection.execute("INSERT INTO notes (text) VALUES ('parent')")
         wait_for(fork(lambda: work(1)))
         connection.execute("INSERT INTO notes (text) VALUES ('parent, after the child closed')")
@@ -926,7 +928,7 @@ def test_a_fork_waits_for_calls_in_other_threads(database: Database) -> None:
     started = threading.Event()
 
     def slow():
-        with database.transaction() as connection:
+        with database.transaction(ignores_marks=True) as connection:
             started.set()
             time.sleep(0.2)
             connection.execute("INSERT INTO notes (text) VALUES ('thread')")
