@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 # Private-use characters, which stand in no folded text: a tokenizer takes them for letters.
 _SIGNS = {"++": "\ue001", "#": "\ue002"}
@@ -16,52 +17,48 @@ _PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _LONGEST = 64
 _MOST_PARTS = 8
 
-_NAME = re.compile("[A-Za-z0-9]+")
-
 # So many characters are looked at together that they stay in the processor's cache.
-_SLICE = 1 << 15
+_SLICE = 1 << 17
 
 
 class Part(NamedTuple):
-    """A word within a name, as it is indexed, and where it stands in the text."""
+    """A word as it is indexed, and where it stands."""
 
     word: str
     start: int
     end: int
 
 
-def name_parts(text: str) -> Iterator[Part]:
-    """Yield the parts of names such as ``camelCase`` and ``E1234``, but for single characters."""
-    end = 0
-    for place in _borders(text):
-        if place < end:
-            continue
-        start = place
-        while start > end and place - start <= _LONGEST and _NAME.match(text[start - 1]):
-            start -= 1
-        name = _NAME.match(text, start)
-        if name is None:
-            continue
-        end = name.end()
-        if end - start <= _LONGEST:
-            for word, begins, ends in _parts(name[0]):
-                yield Part(word, start + begins, start + ends)
-
-
-def _borders(text: str) -> Iterator[int]:
-    """Yield where a small letter is before a capital, or a letter before a digit.
+def name_parts(text: str) -> Iterator[tuple[int, tuple[Part, ...]]]:
+    """Yield where names such as ``camelCase`` and ``E1234`` begin, and the parts of each.
 
     Each text that is saved is looked through, so it is done by numpy: a pattern takes ten times
     as long.
     """
-    # "?" for what is not ASCII: as long as the text, so that places stay.
-    letters = np.frombuffer(text.encode("ascii", "replace"), dtype=np.uint8)
-    for start in range(0, len(text), _SLICE):
+    # "?" for what is not ASCII, so that places stay; a space at either end.
+    letters = np.frombuffer(f" {text} ".encode("ascii", "replace"), dtype=np.uint8)
+    borders = list(_borders(letters))
+    if not borders:
+        return
+    gaps = np.flatnonzero(((letters | 32) - 97 > 25) & (letters - 48 > 9))
+    after = np.unique(np.searchsorted(gaps, np.concatenate(borders)))
+    # One less than in the letters, which begin with a space.
+    starts, ends = gaps[after - 1], gaps[after] - 1
+    short = ends - starts <= _LONGEST
+    for start, end in zip(starts[short].tolist(), ends[short].tolist(), strict=True):
+        if parts := _parts(text[start:end]):
+            yield start, parts
+
+
+def _borders(letters: NDArray[np.uint8]) -> Iterator[NDArray[np.intp]]:
+    """Yield where a small letter is before a capital, or a letter before a digit."""
+    for start in range(0, len(letters), _SLICE):
         part = letters[start : start + _SLICE + 1]
         # Below zero a byte goes on from 255.
         capital, small, digit = part - 65 < 26, part - 97 < 26, part - 48 < 10
         border = small[:-1] & capital[1:] | (small | capital)[:-1] & digit[1:]
-        yield from (np.flatnonzero(border) + start).tolist()
+        if border.any():
+            yield np.flatnonzero(border) + start
 
 
 def signed_names(text: str) -> Iterator[Part]:
@@ -80,6 +77,7 @@ def signed_names(text: str) -> Iterator[Part]:
 
 @lru_cache(maxsize=1 << 14)
 def _parts(name: str) -> tuple[Part, ...]:
+    """Return the parts of a name but for single characters."""
     found = list(_PART.finditer(name))
     if len(found) > _MOST_PARTS:
         return ()

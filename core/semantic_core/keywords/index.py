@@ -78,9 +78,9 @@ def _words_of_names(page: Sequence[Said], headings: dict[int, str]) -> dict[int,
     joined = "\n".join(texts)
     ends = list(accumulate([len(text) + 1 for text in texts]))
     found: dict[int, list[str]] = {}
-    for part in name_parts(joined):
-        number = owners[bisect_right(ends, part.start)]
-        found.setdefault(number, []).append(part.word)
+    for start, parts in name_parts(joined):
+        number = owners[bisect_right(ends, start)]
+        found.setdefault(number, []).extend([part.word for part in parts])
     for number, words in found.items():
         text = " ".join(words)
         found[number] = [indexed_text(text, page[number].languages) or text]

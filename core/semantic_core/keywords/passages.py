@@ -38,8 +38,9 @@ def passages(question: Question, text: str) -> list[Passage]:
         words = list(_words(folded, places, languages))
         found += _side_by_side(words, phrases)
         words += [
-            _Word(_known(stems(part.word, languages)), part.start, part.end, part.end)
-            for part in name_parts(text)
+            _Word(_known(stems(word, languages)), start + begins, start + ends, start + ends)
+            for start, parts in name_parts(text)
+            for word, begins, ends in parts
         ]
         found += [(word.start, word.end) for word in words if not single.isdisjoint(word.forms)]
     found += [(name.start, name.end) for name in signed_names(text) if name.word in single]
