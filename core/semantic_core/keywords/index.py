@@ -76,9 +76,11 @@ def _words_of_names(page: Sequence[Said], headings: dict[int, str]) -> dict[int,
     texts = [said.text for said in page] + list(headings.values())
     owners = [*range(len(page)), *headings]
     joined = "\n".join(texts)
+    # Most texts are ASCII, and made into it in no time.
+    plain = "\n".join([text.encode("ascii", "replace").decode() for text in texts])
     ends = list(accumulate([len(text) + 1 for text in texts]))
     found: dict[int, list[str]] = {}
-    for start, parts in name_parts(joined):
+    for start, parts in name_parts(plain):
         number = owners[bisect_right(ends, start)]
         found.setdefault(number, []).extend([part.word for part in parts])
     for number, words in found.items():
