@@ -1,9 +1,8 @@
 """What of a text is indexed."""
 
-import re
 from bisect import bisect_right
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -12,7 +11,7 @@ from semantic_core.keywords.identifiers import name_parts, signed_names
 from semantic_core.keywords.scripts import bigrams, is_unspaced, runs
 from semantic_core.keywords.stems import DEFAULT_LANGUAGES, stems
 
-_FOREIGN = re.compile("[^\\x00-\\x7f]+")
+_ASCII = bytes(range(128))
 
 # Bytes for a character: with more of them it is no English.
 _MOST_FOREIGN = 1.15
@@ -101,11 +100,15 @@ def indexed_text(text: str, languages: tuple[str, ...] = DEFAULT_LANGUAGES) -> s
     is_english = languages == DEFAULT_LANGUAGES
     if is_english and text.isascii():
         return None
-    if is_english and len(text.encode(errors="replace")) < _MOST_FOREIGN * len(text):
-        # English with typographic quotes and accents: the rest of it is as it should be.
-        plain = _FOREIGN.sub(_folded, text)
-        if plain.isascii():
-            return plain
+    if is_english:
+        written = text.encode(errors="replace")
+        if len(written) < _MOST_FOREIGN * len(text):
+            # English with typographic quotes and accents: the rest of it is as it should be.
+            plain = text
+            for char in dict.fromkeys(written.translate(None, _ASCII).decode()):
+                plain = plain.replace(char, _fold_one(char))
+            if plain.isascii():
+                return plain
     folded = fold(text, accents=not is_english)
     words: list[str] = []
     others: list[str] = []
@@ -116,11 +119,7 @@ def indexed_text(text: str, languages: tuple[str, ...] = DEFAULT_LANGUAGES) -> s
     return " ".join(words + others)
 
 
-def _folded(match: re.Match[str]) -> str:
-    return _fold_few(match[0]) if len(match[0]) <= _LONGEST else fold(match[0])
-
-
-_fold_few = lru_cache(maxsize=1 << 12)(fold)
+_fold_one = cache(fold)
 
 
 @lru_cache(maxsize=1 << 16)
