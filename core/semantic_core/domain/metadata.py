@@ -5,8 +5,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
+
 from semantic_core.domain.errors import DatabaseCorruptError, InvalidMetadataError
-from semantic_core.domain.validation import check_text
+from semantic_core.domain.validation import check_text, is_storable
 
 # Metadata is read with every hit; what is larger than this belongs into the text or a file.
 MOST_BYTES = 1_048_576
@@ -14,8 +16,11 @@ MOST_BYTES = 1_048_576
 # SQLite's JSON functions stop at 1,000 levels, Python's own at its recursion limit.
 MOST_LEVELS = 64
 
-# Made once: json.dumps() makes an encoder for each call with options.
+# For what orjson does not write: whole numbers of more than 64 bits, and keys of the user's classes.
 _write = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
+# What is checked, then keys and places down to one value; spelled out only for an error.
+_Path = tuple[object, ...]
 
 
 RESULT_KEY = "_semcore"
@@ -67,14 +72,17 @@ def dump_metadata(metadata: Mapping[str, Any], *, what: str = "the metadata") ->
     """
     if not isinstance(metadata, dict):
         metadata = copy_metadata(metadata, what=what)
-    _check(metadata, what, what, 0)
+    _check(metadata, (what,), 0)
     try:
-        text = _write(metadata)
-    except ValueError as error:  # a whole number of thousands of digits
-        raise InvalidMetadataError(f"{what} cannot be written as JSON: {error}.") from error
-    if len(text) > MOST_BYTES or len(text.encode()) > MOST_BYTES:
+        data = orjson.dumps(metadata)
+    except orjson.JSONEncodeError:
+        try:
+            data = _write(metadata).encode()
+        except ValueError as error:  # a whole number of thousands of digits
+            raise InvalidMetadataError(f"{what} cannot be written as JSON: {error}.") from error
+    if len(data) > MOST_BYTES:
         raise _too_large(what)
-    return text
+    return data.decode()
 
 
 def load_metadata(text: str) -> dict[str, Any]:
@@ -86,46 +94,53 @@ def load_metadata(text: str) -> dict[str, Any]:
     return value
 
 
-def _check(value: object, path: str, what: str, level: int) -> None:
+def _check(value: object, path: _Path, level: int) -> None:
     """Check one value. Subclasses, such as enums and numpy's float64, come back as plain equals."""
     if isinstance(value, str):
-        check_text(value, what=path, kind=InvalidMetadataError)
+        if not is_storable(value):
+            check_text(value, what=_spelled(path), kind=InvalidMetadataError)
     elif value is None or isinstance(value, int):
         return
     elif isinstance(value, float):
         if not math.isfinite(value):
             raise InvalidMetadataError(
-                f"{path} is {value}, which JSON does not have. Leave it out, or use None. "
-                "Nothing was saved."
+                f"{_spelled(path)} is {value}, which JSON does not have. Leave it out, or use "
+                "None. Nothing was saved."
             )
     elif isinstance(value, dict | list):
-        _check_items(value, path, what, level + 1)
+        _check_items(value, path, level + 1)
     else:
         raise InvalidMetadataError(
-            f"{path} is a {type(value).__name__}, which JSON does not have. Use str, int, float, "
-            "bool, None, list or dict. Nothing was saved."
+            f"{_spelled(path)} is a {type(value).__name__}, which JSON does not have. Use str, "
+            "int, float, bool, None, list or dict. Nothing was saved."
         )
 
 
-def _check_items(values: dict[Any, Any] | list[Any], path: str, what: str, level: int) -> None:
+def _check_items(values: dict[Any, Any] | list[Any], path: _Path, level: int) -> None:
     if level > MOST_LEVELS:
         raise InvalidMetadataError(
-            f"{what} is nested more than {MOST_LEVELS} levels deep. Flatten it. Nothing was saved."
+            f"{path[0]} is nested more than {MOST_LEVELS} levels deep. Flatten it. "
+            "Nothing was saved."
         )
     if len(values) > MOST_BYTES:  # before each of its items is looked at
-        raise _too_large(what)
+        raise _too_large(str(path[0]))
     if isinstance(values, list):
         for position, inner in enumerate(values):
-            _check(inner, f"{path}[{position}]", what, level)
+            _check(inner, (*path, position), level)
         return
     for key, inner in values.items():
         if not isinstance(key, str):
             raise InvalidMetadataError(
-                f"{path} has the key {key!r}, which is not a string. Use str({key!r}). "
+                f"{_spelled(path)} has the key {key!r}, which is not a string. Use str({key!r}). "
                 "Nothing was saved."
             )
-        check_text(key, what=f"a key of {path}", kind=InvalidMetadataError)
-        _check(inner, f"{path}[{key!r}]", what, level)
+        if not is_storable(key):
+            check_text(key, what=f"a key of {_spelled(path)}", kind=InvalidMetadataError)
+        _check(inner, (*path, key), level)
+
+
+def _spelled(path: _Path) -> str:
+    return str(path[0]) + "".join(f"[{part!r}]" for part in path[1:])
 
 
 def _too_large(what: str) -> InvalidMetadataError:

@@ -76,7 +76,7 @@ def prepare_chunks(
     kept: list[str] = []
     for position, chunk in enumerate(batch):
         try:
-            rows.append(_prepare(chunk, position, spec, hasher))
+            rows.append(_checked(chunk, position, spec, hasher))
         except _REFUSALS as error:
             reason = _reason(error, chunk, position, spec, has_fitting=has_fitting)
             if not keep_refused or reason is None:
@@ -87,7 +87,7 @@ def prepare_chunks(
                 embedding_status=EmbeddingStatus.FAILED,
                 error_message=reason,
             )
-            rows.append(_prepare(failed, position, spec, hasher))
+            rows.append(_checked(failed, position, spec, hasher))
             kept.append(reason)
     if kept:
         _log.warning(
@@ -139,11 +139,23 @@ def _what(chunk: Chunk, position: int) -> str:
     return f"chunk number {position}" if chunk.id is None else f"chunk {chunk.id!r}"
 
 
-def _prepare(
+def _checked(
     chunk: Chunk, position: int, spec: EmbeddingSpec, hasher: Callable[[str], bytes]
 ) -> PreparedChunk:
-    what = _what(chunk, position)
-    metadata = copy_metadata(chunk.metadata, what=f"the metadata of {what}")
+    """Return a chunk as it is saved, or raise an error that names it."""
+    try:
+        return _prepare(chunk, "the chunk", spec, hasher)
+    except SemanticCoreError:
+        # Names are made for errors alone: for each chunk they take as long as its checks.
+        what = _what(chunk, position)
+    return _prepare(chunk, what, spec, hasher)
+
+
+def _prepare(
+    chunk: Chunk, what: str, spec: EmbeddingSpec, hasher: Callable[[str], bytes]
+) -> PreparedChunk:
+    whose = f"the metadata of {what}"
+    metadata = copy_metadata(chunk.metadata, what=whose)
     source, status = _take_ours(chunk, metadata)
     for name, text in (("id", chunk.id), ("document_id", chunk.document_id)):
         if text is not None:
@@ -171,7 +183,7 @@ def _prepare(
         is_new_id=chunk.id is None,
         content=Content(
             text=chunk.text,
-            metadata=dump_metadata(metadata, what=f"the metadata of {what}"),
+            metadata=dump_metadata(metadata, what=whose),
             document_id=chunk.document_id,
             vector_source=None if source == chunk.text else source,
             payload=chunk.payload,
