@@ -56,6 +56,9 @@ __all__ = [  # pytest takes them from here
 
 # What is promised of the store, the queue and the batches is tried on each database.
 _DATABASES = ("sqlite", "postgres")
+# Where the server searches vectors itself, too.
+_PGVECTOR = "pgvector"
+_INDEXED = "core/store/reading/test_search.py"
 _ON_BOTH = (
     "core/delivery/",
     "core/queue/",
@@ -75,6 +78,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         and test.get_closest_marker("sqlite_only") is None
     ):
         kinds = [pytest.param(kind, marks=getattr(pytest.mark, kind)) for kind in _DATABASES]
+        if test.path.as_posix().endswith(_INDEXED):
+            kinds.append(pytest.param(_PGVECTOR, marks=pytest.mark.postgres))
         metafunc.parametrize("database_target", kinds, indirect=True)
 
 
@@ -105,7 +110,7 @@ def database_path(tmp_path: Path) -> Path:
 @pytest.fixture
 def database_target(database_path: Path, request: pytest.FixtureRequest) -> Path | str:
     """Where the database of a test is: a file, or a URL."""
-    if getattr(request, "param", _DATABASES[0]) == "postgres":
+    if getattr(request, "param", _DATABASES[0]) in ("postgres", _PGVECTOR):
         url: str = request.getfixturevalue("postgres_url")
         return url
     return database_path

@@ -1585,6 +1585,34 @@ _DATABASE = (
         without="",
         tests=("tests/core/domain/test_certain_exit.py",),
     ),
+    Guard(
+        keeps="a vector of another content is no longer searched by the server",
+        function="database._make_table",
+        sql="DELETE FROM {table} v USING noted WHERE v.pk = noted.chunk_pk; ",
+        without="",
+        tests=("tests/core/database/postgres/test_vectors.py",),
+    ),
+    Guard(
+        keeps="no vector is searched for in an index that is not whole",
+        function="database.PgVectors.nearest",
+        sql=" AND i.indisvalid",
+        without="",
+        tests=("tests/core/database/postgres/test_vectors.py",),
+    ),
+    Guard(
+        keeps="a scan on the server that ended early is no answer",
+        function="database.TableSearch._in_graph",
+        statement="len(hits.ids) == limit",
+        without="True",
+        tests=("tests/core/database/postgres/test_vectors.py",),
+    ),
+    Guard(
+        keeps="what the server rounds away is compared again",
+        function="database.TableSearch._in_all",
+        statement="2 * _ROUNDING + rank_error(len(vector))",
+        without="0.0",
+        tests=("tests/core/database/postgres/test_vectors.py",),
+    ),
 )
 
 # --- two databases ------------------------------------------------------------------------

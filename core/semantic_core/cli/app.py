@@ -44,8 +44,8 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
     *(corpus.ingest, corpus.search, queue.flush, queue.sync, queue.status, watch.watch),
     *(delivery.targets, delivery.deliver),
     *(jobs.jobs, jobs.failed, jobs.retry, jobs.cancel, jobs.release),
-    *(money.estimate, money.receipt, care.backup, care.copy, care.reindex, care.doctor),
-    *(demo.demo, emulator.emulator),
+    *(money.estimate, money.receipt, care.backup, care.copy, care.reindex, care.index),
+    *(care.doctor, demo.demo, emulator.emulator),
 )
 
 app = typer.Typer(

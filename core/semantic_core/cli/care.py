@@ -1,4 +1,4 @@
-"""Commands that look after a database: backup, copy, reindex and doctor."""
+"""Commands that look after a database: backup, copy, reindex, index and doctor."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -97,6 +97,34 @@ def reindex(
             progress=None if bar is None else lambda count: bar(count, None),
         )
     say(f"Indexed {counted(done, 'chunk')} of {collection!r} anew, in {', '.join(names)}.")
+
+
+def index(
+    collection: Annotated[str, typer.Argument(help="Which collection.")] = DEFAULT_COLLECTION,
+    db: Db = DEFAULT_DB,
+    drop: Annotated[
+        bool, typer.Option("--drop", help="Take it back: each machine searches by itself again.")
+    ] = False,
+) -> None:
+    """Let a PostgreSQL server search the vectors of a collection. Needs no key.
+
+    The server needs pgvector 0.8 or newer. Search goes on meanwhile. After an interrupt the same
+    command goes on where it was.
+    """
+    db.check_there()
+    with ExitStack() as opened:
+        store = opened.enter_context(db.open())
+        if drop:
+            store.drop_index(collection)
+            say(f"Each machine searches the vectors of {collection!r} by itself.")
+            return
+        bar = None
+        if errors.is_terminal:
+            bar = opened.enter_context(open_bar("put in, then the index is built", unit="vectors"))
+        done = store.index(
+            collection, progress=None if bar is None else lambda count: bar(count, None)
+        )
+    say(f"Put {counted(done, 'vector')} in: the server searches {collection!r} from now on.")
 
 
 def doctor(

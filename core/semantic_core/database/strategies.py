@@ -188,6 +188,22 @@ class Nearest(Protocol):
         """
 
 
+class VectorTables(Protocol):
+    """Vectors that the database itself searches, of those collections for which it was asked to."""
+
+    def nearest(self, connection: Connection, collection: SearchedCollection) -> Nearest | None:
+        """Return what finds the vectors of a collection in a snapshot; None if not the database."""
+
+    def make(self, collection: SearchedCollection, progress: Callable[[int], object] | None) -> int:
+        """Make the index of a collection; return how many vectors this call has put in."""
+
+    def drop(self, collection: SearchedCollection) -> None:
+        """Remove the index of a collection, if there is one."""
+
+    def differing(self, connection: Connection, collection: SearchedCollection) -> list[int]:
+        """Return the row keys of chunks of which the index has another vector than the rows."""
+
+
 class VectorSearch(Protocol):
     """Finds the nearest vectors. All that it keeps can be thrown away: the rows are the truth."""
 
@@ -270,6 +286,10 @@ class Database(Protocol):
     @property
     def metadata(self) -> MetadataIndex:
         """Which chunks have which metadata."""
+
+    @property
+    def vectors(self) -> VectorTables | None:
+        """The vectors that it searches itself; None if it cannot."""
 
     def transaction(self, *, ignores_marks: bool = False) -> AbstractContextManager[Connection]:
         """Open a write transaction; what it wrote is on disk when it ends.

@@ -18,6 +18,7 @@ class Trouble(StrEnum):
     TAGS = "metadata index"
     COUNTS = "counts"
     VECTOR_INDEX = "vector index"
+    LARGE_INDEX = "vector index of many vectors"
     FREE_VECTOR = "vector that is stored but not used"
     STUCK_CLAIM = "claim of an ended job"
     FAR_LEASE = "lease that ends too late"
@@ -42,6 +43,7 @@ class Trouble(StrEnum):
 # What ends or goes on by itself: nothing is wrong yet.
 _NOTES = frozenset(
     {
+        Trouble.LARGE_INDEX,
         Trouble.REMOTE_FILE,
         Trouble.UNCERTAIN_JOB,
         Trouble.LEFT_JOB,
@@ -65,6 +67,8 @@ _WORDS = {
     "numbers. They can be counted again.",
     Trouble.VECTOR_INDEX: "The vector index differs from the rows for {count:,} chunks. It can be "
     "dropped: the next search reads the rows.",
+    Trouble.LARGE_INDEX: "Collection {name!r} has {count:,} vectors, which each machine that searches "
+    "reads whole. The server can search them: `semcore index {name}`, see the guide to PostgreSQL.",
     Trouble.FREE_VECTOR: "The vectors of {count:,} waiting texts are stored already, and would be "
     "paid for again. They can be used at once.",
     Trouble.STUCK_CLAIM: "{count:,} claims are held by batch jobs that have ended, so these texts "

@@ -16,7 +16,7 @@ from semantic_core.domain.errors import (
     StoreMovedError,
 )
 from semantic_core.domain.spec import EmbeddingSpec
-from semantic_core.queue.counts import recount
+from semantic_core.queue.counts import read_served, recount
 from semantic_core.queue.jobs import far_leases
 from semantic_core.queue.retries import count_failed_chunks, count_pauses, end_pauses
 from semantic_core.queue.vectors import serve_vectors
@@ -25,6 +25,9 @@ from semantic_core.views.wording import counted
 
 # No lease is meant to last so long: the clock was wrong when it was taken.
 LONGEST_LEASE = 86_400.0
+
+# A server that can search them itself is faster from about here on.
+MANY_VECTORS = 1_000_000
 
 # What semcore itself never writes. Each gives one number.
 _CONTRADICTIONS = {
@@ -175,6 +178,14 @@ def vector_index(store: BaseVectorStore, *, fix: bool) -> Iterator[Finding]:
         if fix:
             store.rebuild_indexes()
         yield Finding.of(Trouble.VECTOR_INDEX, differing, is_fixed=fix)
+    tables = store.database.vectors
+    if tables is None:
+        return
+    with store.database.snapshot() as connection:
+        for one in store.collections():
+            served = read_served(connection, one.id)
+            if served > MANY_VECTORS and tables.nearest(connection, one) is None:
+                yield Finding.of(Trouble.LARGE_INDEX, served, name=one.name)
 
 
 def pauses(database: Database, *, fix: bool, now: float, beyond: float) -> Iterator[Finding]:

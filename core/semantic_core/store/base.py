@@ -22,6 +22,7 @@ from semantic_core.filters import Filter
 from semantic_core.keywords import check_languages
 from semantic_core.store.collections import DEFAULT_COLLECTION, Collection
 from semantic_core.store.delivery import Delivery
+from semantic_core.store.indexes.server import drop_index, index
 from semantic_core.store.writing.reindex import reindex
 
 FilterLike = Filter | Mapping[str, Any] | None
@@ -92,16 +93,37 @@ class BaseVectorStore(ABC):
         Args:
             name: which collection.
             languages: those of words in Latin letters, as in `collection`.
-            progress: is given after each page how many chunks this call has indexed.
+            progress: is told after each page how many chunks this call has indexed.
 
         Returns:
-            How many chunks this call has indexed.
+            That number.
 
         Raises:
             UnknownCollectionError: there is no such collection; it names those there are.
             InvalidInputError: there is no stemmer for a language.
         """
         return reindex(self.database, name, check_languages(languages), progress)
+
+    def index(
+        self, name: str = DEFAULT_COLLECTION, *, progress: Callable[[int], object] | None = None
+    ) -> int:
+        """Let a PostgreSQL server with pgvector 0.8 or newer search a collection's vectors.
+
+        From the end of this on every process searches there. Others go on meanwhile, and after an
+        interrupt the same call does. No vector is paid for; `drop_index` takes it back.
+
+        Returns:
+            How many vectors this call has put in; ``progress`` is told after each page.
+
+        Raises:
+            UnsupportedDatabaseError: there is no such server, or its user may not use pgvector.
+            InvalidInputError: there is no vector yet, or they have more than 4,000 dimensions.
+        """
+        return index(self.database, name, progress)
+
+    def drop_index(self, name: str = DEFAULT_COLLECTION) -> None:
+        """Take back what `index` did: each machine searches an index file of its own again."""
+        drop_index(self.database, name)
 
     @abstractmethod
     def collections(self) -> list[Collection]:
@@ -299,7 +321,7 @@ class BaseVectorStore(ABC):
     ) -> list[SearchResults]:
         """Search by several vectors at once, within one snapshot, several times as fast as one by one.
 
-        Chunks without a vector are not found. 32 vectors or more are always searched for exactly.
+        Chunks without a vector are not found. An index file is asked for 32 or more exactly.
 
         Args:
             vectors: the queries', each of shape (dimensions,).
@@ -359,21 +381,15 @@ class BaseVectorStore(ABC):
 
     @abstractmethod
     def refresh_indexes(self) -> None:
-        """Bring the vector indexes in memory up to date now, so that no search has to.
-
-        Changes nothing in the database. Where nothing was searched yet there is nothing to do.
-        """
+        """Bring the vector indexes in memory up to date now, so that no search has to."""
 
     @abstractmethod
     def compare_indexes(self) -> int:
-        """Return for how many chunks vector search has another vector than the rows.
-
-        Reads every vector, and changes nothing.
-        """
+        """Return for how many chunks vector search has another vector than the rows; reads all."""
 
     @abstractmethod
     def rebuild_indexes(self) -> None:
-        """Throw the vector indexes away, in memory and on disk; the next search reads the rows."""
+        """Throw the vector indexes of this machine away, and mend those that `index` has made."""
 
     @abstractmethod
     def close(self) -> None:

@@ -43,6 +43,7 @@ from semantic_core.store.collections import (
 )
 from semantic_core.store.delivery import Delivery
 from semantic_core.store.indexes.cache import MappedVectors
+from semantic_core.store.indexes.server import mend
 from semantic_core.store.provenance import check_provenance, fix_provenance
 from semantic_core.store.reading.read import (
     checked_names,
@@ -388,6 +389,8 @@ class PeeweeVectorStore(BaseVectorStore):
 
     def rebuild_indexes(self) -> None:
         self._vectors.throw_away()
+        for one in self.collections():
+            mend(self.database, one)
 
     def _spec(self, collection: str) -> EmbeddingSpec:
         found = self.find(collection)

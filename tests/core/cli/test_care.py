@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 
 from batch_emulator import Emulator
 from semantic_core.cli.app import app
-from semantic_core.domain.errors import SemanticCoreError
+from semantic_core.domain.errors import SemanticCoreError, UnsupportedDatabaseError
 from semantic_core.domain.types import Chunk
 from semantic_core.store import PeeweeVectorStore
 from support.keys import canary
@@ -97,7 +97,9 @@ def test_a_sample_is_embedded_again_and_told(
     assert "would pass monthly_budget_usd" in result.output
 
 
-@pytest.mark.parametrize("command", [["doctor"], ["backup", "copy.db"], ["reindex", "de"]])
+@pytest.mark.parametrize(
+    "command", [["doctor"], ["backup", "copy.db"], ["reindex", "de"], ["index"]]
+)
 def test_a_database_that_is_not_there_is_not_made(tmp_path: Path, command: list[str]) -> None:
     missing = tmp_path / "typo.db"
     result = run(missing, *command)
@@ -114,6 +116,12 @@ def test_backup_copies_and_does_not_overwrite(database: Path, tmp_path: Path) ->
     with pytest.raises(SemanticCoreError, match="exists"):
         run(database, "backup", str(copy))
     assert run(database, "backup", str(copy), "--overwrite").exit_code == 0
+
+
+def test_a_file_has_no_index_on_a_server(database: Path) -> None:
+    with pytest.raises(UnsupportedDatabaseError, match="keep the store on a PostgreSQL server"):
+        run(database, "index")
+    assert "by itself" in run(database, "index", "--drop").output
 
 
 def test_reindex_changes_the_languages_of_a_collection(tmp_path: Path) -> None:

@@ -34,6 +34,9 @@ def test_a_folder_goes_its_whole_way_on_a_server(
         ["status"],
         ["receipt"],
         ["reindex", "en,de"],
+        ["index"],
+        ["search", "animal on a rug"],
+        ["index", "default", "--drop"],
         ["doctor"],
     ):
         url = postgres_url.replace("postgres@", f"postgres:{PASSWORD}@")
@@ -42,6 +45,9 @@ def test_a_folder_goes_its_whole_way_on_a_server(
         shown.append(result.output)
     assert "[keyword" in shown[1]
     assert "[vector" in shown[4] or "[both" in shown[4]
+    assert "Put 1 vector in: the server searches 'default'" in shown[8]
+    assert shown[9] == shown[4]
+    assert "by itself" in shown[10]
     assert PASSWORD not in "".join(shown)
     result = CliRunner().invoke(app, ["backup", str(tmp_path / "copy.db"), "--db", postgres_url])
     assert isinstance(result.exception, UnsupportedDatabaseError)

@@ -27,8 +27,9 @@ from semantic_core.database.postgres.connection import (
 from semantic_core.database.postgres.failures import RIVALRY, typed
 from semantic_core.database.postgres.keywords import TextVectors
 from semantic_core.database.postgres.metadata import JsonMetadata
+from semantic_core.database.postgres.vectors import PgVectors
 from semantic_core.database.schema import database_uuid
-from semantic_core.database.strategies import Keywords, MetadataIndex
+from semantic_core.database.strategies import Keywords, MetadataIndex, VectorTables
 from semantic_core.database.tables import SCHEMA, TABLES
 from semantic_core.domain.certain_exit import certain_exit
 from semantic_core.domain.clock import Clock
@@ -103,6 +104,9 @@ class PostgresDatabase:
         settings = {key: value for key, value in self._settings.items() if key != "dbname"}
         self.peewee = peewee.PostgresqlDatabase(
             self._settings.get("dbname"), prefer_psycopg3=True, **settings
+        )
+        self.vectors: VectorTables | None = PgVectors(
+            self, partial(psycopg.connect, **self._settings, autocommit=True)
         )
         self._local = threading.local()
         self._is_closed = False

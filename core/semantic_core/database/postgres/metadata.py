@@ -41,6 +41,9 @@ TABLES = {
 # Of so few rows, words are counted by reading them.
 _FEW = 10_000
 
+# So many vectors are all compared: what a filter leaves of an HNSW scan is too little then.
+FEW = 20_000
+
 
 class JsonMetadata:
     """The metadata of ``chunks``, which the database keeps in step; see `MetadataIndex`."""
@@ -71,29 +74,43 @@ class ChosenRows:
     def __init__(self, connection: Connection, where: Where, condition: Sql) -> None:
         self._connection = connection
         self._where = where
-        self._condition = condition
+        self.condition = condition
+
+    @property
+    def are_all(self) -> bool:
+        """Whether every chunk of the collection is meant."""
+        return self._where.is_all
 
     @cached_property
     def chosen(self) -> Ids | None:
         return None if self._where.is_all else self._keys()
 
-    def scopes(self, total: int, *, by_vector: bool) -> tuple[Scope, Scope]:
+    @cached_property
+    def few(self) -> Ids | None:
+        """Their row keys, ascending, if they are at most 20,000; None for more, and for all."""
+        if self._where.is_all:
+            return None
+        known = vars(self).get("chosen")
+        keys = self._keys(limit=FEW + 1) if known is None else known
+        return keys if len(keys) <= FEW else None
+
+    def scopes(self, total: int, *, by_vector: bool) -> tuple[Scope, Scope]:  # noqa: ARG002  # the protocol's
         """Return among which rows words are counted, and among which they are looked for.
 
-        What a filter leaves is read to its end only if vectors are compared, or if it is little.
+        What a filter leaves is read to its end only if it is little.
         """
         of_collection = Sql("f.collection_id = ?", (self._where.collection_id,))
         asked = Scope(total=total, condition=of_collection)
         if self._where.is_all:
             return asked, asked
-        keys = self.chosen if by_vector else self._keys(limit=_FEW + 1)
+        keys = self.few
         if keys is not None and len(keys) <= _FEW:
             few = Scope(total=len(keys), keys=keys)
             return few, few
         condition = Sql(
             f"{of_collection.sql} AND EXISTS "
-            f"(SELECT FROM chunks c WHERE c.pk = f.chunk_pk AND {self._condition.sql})",
-            of_collection.values + self._condition.values,
+            f"(SELECT FROM chunks c WHERE c.pk = f.chunk_pk AND {self.condition.sql})",
+            of_collection.values + self.condition.values,
         )
         return asked, Scope(total=total, condition=condition)
 
@@ -101,8 +118,8 @@ class ChosenRows:
         # As bytes, which numpy takes: a Python object for each of thousands of rows takes longer.
         (listed,) = self._connection.execute(
             "SELECT string_agg(int8send(pk), '') FROM (SELECT c.pk FROM chunks c "
-            f"WHERE {self._condition.sql} LIMIT ?) AS chosen",
-            (*self._condition.values, limit),
+            f"WHERE {self.condition.sql} LIMIT ?) AS chosen",
+            (*self.condition.values, limit),
         ).fetchone()
         keys = np.frombuffer(listed or b"", dtype=">i8").astype(np.int64)
         keys.sort()

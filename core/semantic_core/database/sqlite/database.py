@@ -27,7 +27,7 @@ from semantic_core.database.sqlite.targets import (
     path_of,
     read_target,
 )
-from semantic_core.database.strategies import Keywords, MetadataIndex
+from semantic_core.database.strategies import Keywords, MetadataIndex, VectorTables
 from semantic_core.domain.certain_exit import certain_exit
 from semantic_core.domain.clock import Clock, SystemClock
 from semantic_core.domain.errors import StorageError
@@ -74,6 +74,7 @@ class Database:
 
     keywords: Keywords = FullText()
     metadata: MetadataIndex = TaggedMetadata()
+    vectors: VectorTables | None = None
 
     def __init__(
         self,

@@ -129,6 +129,10 @@ class MappedVectors:
 
     def at(self, connection: Connection, collection: SearchedCollection) -> Nearest:
         """Return what finds vectors as they are in this snapshot; see `VectorSearch.at`."""
+        tables = self._database.vectors
+        if tables is not None and (found := tables.nearest(connection, collection)) is not None:
+            self._cached.pop(collection.id, None)
+            return found
         return partial(self._nearest, self.current(connection, collection))
 
     def _nearest(
@@ -155,7 +159,10 @@ class MappedVectors:
 
         Reads every vector. What was saved on disk is what is compared, brought up to date.
         """
+        tables = self._database.vectors
         with self._database.snapshot() as connection:
+            if tables is not None and tables.nearest(connection, collection) is not None:
+                return len(tables.differing(connection, collection))
             with self.lock(collection.name):
                 index = self.current(connection, collection)
             return 0 if index is None else count_differences(connection, index, collection.id)

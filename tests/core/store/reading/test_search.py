@@ -21,8 +21,10 @@ from support.filter_oracle import matches
 
 
 @pytest.fixture(autouse=True)
-def collection(store: PeeweeVectorStore) -> None:
+def collection(store: PeeweeVectorStore, request: pytest.FixtureRequest) -> None:
     store.collection(spec=SPEC)
+    if "pgvector" in request.node.nodeid:
+        store.index()
 
 
 def _ids(results: SearchResults) -> list[str]:
