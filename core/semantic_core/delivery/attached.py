@@ -10,6 +10,8 @@ from semantic_core.domain.errors import InvalidFilterError, TargetError
 from semantic_core.domain.types import Vector
 from semantic_core.filters import Filter
 
+_NOTED = "Nothing is lost: what it was not told stays noted here, and goes with a later deliver()."
+
 # Of what a store says: it may quote a whole request.
 _MOST_SAID = 300
 
@@ -32,25 +34,25 @@ class AttachedTarget:
 
     def put(self, items: Sequence[TargetItem]) -> None:
         """Add chunks, or raise `TargetError`."""
-        with self._named_errors(f"take {len(items)} chunks"):
+        with self._named_errors(f"take {len(items)} chunks", _NOTED):
             self.target.put(items)
 
     def delete(self, ids: Sequence[str]) -> None:
         """Delete chunks, or raise `TargetError`."""
-        with self._named_errors(f"delete {len(ids)} chunks"):
+        with self._named_errors(f"delete {len(ids)} chunks", _NOTED):
             self.target.delete(ids)
 
     def nearest(
         self, vector: Vector, *, limit: int, filters: Filter | None, target_filter: Any
     ) -> Sequence[str]:
         """Return the ids of the nearest chunks, or raise `TargetError`."""
-        with self._named_errors("search"):
+        with self._named_errors("search", "Meanwhile searches go by keyword."):
             return self.target.nearest(
                 vector, limit=limit, filters=filters, target_filter=target_filter
             )
 
     @certain_exit
-    def _named_errors(self, what: str) -> Generator[None]:
+    def _named_errors(self, what: str, meaning: str) -> Generator[None]:
         try:
             yield
         except InvalidFilterError:
@@ -58,6 +60,5 @@ class AttachedTarget:
         except Exception as error:
             said = f"{type(error).__name__}: {error}"[:_MOST_SAID]
             raise TargetError(
-                f"The target {self.name!r} could not {what} ({said}). Nothing is lost: what it was "
-                "not told stays noted here, and goes with a later deliver()."
+                f"The target {self.name!r} could not {what} ({said}). {meaning}"
             ) from error

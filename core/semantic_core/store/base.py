@@ -283,8 +283,11 @@ class BaseVectorStore(ABC):
         alpha: float = 0.5,
         pending: str = "keyword",
         exact: bool = False,
+        target_filter: Any = None,
     ) -> SearchResults:
         """Search by text, by vector, or both, within one snapshot.
+
+        Where a target is attached to the collection, it is asked for the nearest vectors.
 
         Args:
             text: words to look for; a query in double quotes as a whole is a phrase.
@@ -302,6 +305,8 @@ class BaseVectorStore(ABC):
                 are among the best keyword hits; ``skip`` leaves them out.
             exact: compare every vector. By default a first pass over more than 20,000 may miss a
                 neighbour (fewer than one in a thousand on real text); scores are true either way.
+                No target is asked.
+            target_filter: the same as ``filters``, in the language of the target's own store.
 
         Raises:
             InvalidInputError: an argument that cannot be used; the subclass says which.

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
 from functools import partial
-from typing import Self
+from typing import Any, Self
 
 import peewee
 
@@ -36,7 +36,6 @@ from semantic_core.store.collections import (
     Collection,
     check_asked,
     collection_id,
-    describe_missing,
     find_collection,
     open_collection,
     read_collections,
@@ -52,13 +51,8 @@ from semantic_core.store.reading.read import (
     read_coverage,
     read_vectors,
 )
-from semantic_core.store.reading.search import (
-    check_query,
-    checked_vector,
-    look,
-    search,
-    search_many,
-)
+from semantic_core.store.reading.search import check_query
+from semantic_core.store.reading.searcher import Searcher
 from semantic_core.store.writing.delete import delete_chunks, prune_vectors
 from semantic_core.store.writing.documents import drop_documents, save_documents
 from semantic_core.store.writing.prepare import prepare_chunks
@@ -102,6 +96,7 @@ class PeeweeVectorStore(BaseVectorStore):
         self.tables = build_tables(self.database.peewee)
         self.delivery = Delivery(self.database, self.clock)
         self._vectors: VectorSearch = MappedVectors(self.database)
+        self._searcher = Searcher(self.database, self._vectors, self.delivery)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.database.name!r})"
@@ -295,31 +290,25 @@ class PeeweeVectorStore(BaseVectorStore):
         alpha: float = 0.5,
         pending: str = "keyword",
         exact: bool = False,
+        target_filter: Any = None,
     ) -> SearchResults:
-        limit = whole_number(limit)
         by_vector = vector is not None and mode != SearchMode.KEYWORD
-        with self._vectors.turn():
-            with self.database.snapshot() as connection:
-                target, nearest = look(connection, self._vectors, collection, by_vector=by_vector)
-                if target is None:
-                    return SearchResults(degraded=describe_missing(connection, collection))
-                query = check_query(
-                    target,
-                    text=text,
-                    vector=vector,
-                    limit=limit,
-                    mode=mode,
-                    filters=filters,
-                    ids=ids,
-                    document_ids=document_ids,
-                    alpha=alpha,
-                    pending=pending,
-                    exact=exact,
-                )
-                results = search(self.database, connection, query, nearest)
-            if by_vector:
-                self._vectors.searched(target)
-            return results
+        check = partial(
+            check_query,
+            text=text,
+            vector=vector,
+            limit=whole_number(limit),
+            mode=mode,
+            filters=filters,
+            ids=ids,
+            document_ids=document_ids,
+            alpha=alpha,
+            pending=pending,
+            exact=exact,
+        )
+        return self._searcher.search(
+            collection, check, by_vector=by_vector, target_filter=target_filter
+        )
 
     def search_many(
         self,
@@ -332,25 +321,15 @@ class PeeweeVectorStore(BaseVectorStore):
         document_ids: Sequence[str] | None = None,
         exact: bool = False,
     ) -> list[SearchResults]:
-        limit, vectors = whole_number(limit), listed(vectors, what="vectors")
-        with self._vectors.turn():
-            with self.database.snapshot() as connection:
-                target, nearest = look(connection, self._vectors, collection, by_vector=True)
-                if target is None or nearest is None:
-                    missing = SearchResults(degraded=describe_missing(connection, collection))
-                    return [missing] * len(vectors)
-                query = check_query(
-                    target,
-                    limit=limit,
-                    filters=filters,
-                    ids=ids,
-                    document_ids=document_ids,
-                    exact=exact,
-                )
-                queries = [checked_vector(vector, target) for vector in vectors]
-                results = search_many(self.database, connection, query, nearest, queries)
-            self._vectors.searched(target)
-            return results
+        check = partial(
+            check_query,
+            limit=whole_number(limit),
+            filters=filters,
+            ids=ids,
+            document_ids=document_ids,
+            exact=exact,
+        )
+        return self._searcher.search_many(collection, check, listed(vectors, what="vectors"))
 
     def has_vectors(self, collection: str = DEFAULT_COLLECTION) -> bool:
         with self.database.snapshot() as connection:

@@ -60,6 +60,7 @@ class Query:
         alpha: weight of the vector list in hybrid mode.
         fill_pending: whether keyword hits without a vector join a vector search.
         exact: whether vectors are compared without a first pass that may miss one.
+        lagging_target: the row of the target that is asked for vectors and does not have all.
     """
 
     text: str | None
@@ -70,6 +71,7 @@ class Query:
     alpha: float
     fill_pending: bool
     exact: bool
+    lagging_target: int | None = None
 
     @property
     def is_by_vector(self) -> bool:
@@ -213,7 +215,8 @@ def _rank(
 ) -> tuple[list[Ranked], Explanation]:
     """Return the hits, and which words they were ranked by."""
     # With a vector for every chunk there is nobody to look for by words.
-    joins = query.fill_pending and coverage.by_vector < 1.0
+    lacks_vectors = coverage.by_vector < 1.0 or query.lagging_target is not None
+    joins = query.fill_pending and lacks_vectors
     is_plain = query.is_by_vector and not query.is_fused
     found, explanation = None, Explanation()
     if query.text is not None and query.limit and (joins or not is_plain):
@@ -225,7 +228,8 @@ def _rank(
     if found is None:
         return by_vector(nearest, [], limit=query.limit), explanation
     best = found.best(query.depth)
-    waiting = _without_vector(connection, best) if query.is_by_vector else set()
+    waiting = _without_vector(connection, query, best) if query.is_by_vector else set()
+    waiting -= {pk for pk, _ in nearest}
     if not query.is_by_vector:
         ranked = by_keyword(best)
     elif query.is_fused:
@@ -238,16 +242,19 @@ def _rank(
     rest = found.rest(query.limit)
     while len(ranked) < query.limit and (more := next(rest, None)) is not None:
         if is_plain:
-            bare = _without_vector(connection, more)
+            bare = _without_vector(connection, query, more)
             more = [pk for pk in more if pk in bare]
         ranked = filled(ranked, more, limit=query.limit)
     return ranked, explanation
 
 
-def _without_vector(connection: Connection, pks: list[int]) -> set[int]:
-    chosen = among("pk", pks)
+def _without_vector(connection: Connection, query: Query, pks: list[int]) -> set[int]:
+    """Return the rows without a vector, or with one that the target asked may not have yet."""
+    chosen = among("c.pk", pks)
     rows = connection.execute(
-        f"SELECT pk FROM chunks WHERE vector_key IS NULL AND {chosen.sql}", chosen.values
+        f"SELECT c.pk FROM chunks c WHERE {chosen.sql} AND (c.vector_key IS NULL OR EXISTS "
+        "(SELECT 1 FROM outbox WHERE target_id = ? AND chunk_id = c.chunk_id))",
+        (*chosen.values, query.lagging_target),
     )
     return {pk for (pk,) in rows}
 

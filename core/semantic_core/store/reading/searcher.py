@@ -1,0 +1,164 @@
+"""One search after the other, here or through the target that is attached to the collection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from semantic_core.database.port import Connection
+from semantic_core.database.strategies import Database, Nearest, Rows, VectorSearch
+from semantic_core.delivery.attached import AttachedTarget
+from semantic_core.domain.errors import TargetError
+from semantic_core.domain.types import SearchResults, Vector, VectorLike
+from semantic_core.store.collections import Collection, describe_missing, find_collection
+from semantic_core.store.delivery import Delivery
+from semantic_core.store.reading.read import checked_names
+from semantic_core.store.reading.search import Query, checked_vector, look, search, search_many
+from semantic_core.vector_index import NO_HITS, Hits, VectorIndex
+
+# A target may name chunks that are gone, or that its filter should have left out: it is asked for
+# more, and for four times as many until enough of them are left.
+_SPARE = 20
+_MOST_ASKED = 10_000
+
+Check = Callable[[Collection], Query]
+"""Checks a query against the collection that it is for."""
+
+
+class Searcher:
+    """Answers searches of a database.
+
+    Args:
+        database: where the rows are.
+        vectors: what compares vectors here.
+        delivery: which targets can be asked in place of it.
+    """
+
+    def __init__(self, database: Database, vectors: VectorSearch, delivery: Delivery) -> None:
+        self._database = database
+        self._vectors = vectors
+        self._delivery = delivery
+
+    def search(
+        self, name: str, check: Check, *, by_vector: bool, target_filter: Any = None
+    ) -> SearchResults:
+        """Answer one query; see ``BaseVectorStore.search``."""
+        target = self._delivery.searched(name) if by_vector else None
+        found = None if target is None else self._through(target, check, target_filter)
+        if found is not None:
+            return found
+        with self._vectors.turn():
+            with self._database.snapshot() as connection:
+                collection, nearest = look(connection, self._vectors, name, by_vector=by_vector)
+                if collection is None:
+                    return SearchResults(degraded=describe_missing(connection, name))
+                results = search(self._database, connection, check(collection), nearest)
+            if by_vector:
+                self._vectors.searched(collection)
+            return results
+
+    def search_many(
+        self, name: str, check: Check, vectors: Sequence[VectorLike]
+    ) -> list[SearchResults]:
+        """Answer one query for several vectors; see ``BaseVectorStore.search_many``."""
+        with self._vectors.turn():
+            with self._database.snapshot() as connection:
+                collection, nearest = look(connection, self._vectors, name, by_vector=True)
+                if collection is None or nearest is None:
+                    missing = SearchResults(degraded=describe_missing(connection, name))
+                    return [missing] * len(vectors)
+                query = check(collection)
+                queries = [checked_vector(vector, collection) for vector in vectors]
+                results = search_many(self._database, connection, query, nearest, queries)
+            self._vectors.searched(collection)
+            return results
+
+    def _through(
+        self, target: AttachedTarget, check: Check, target_filter: Any
+    ) -> SearchResults | None:
+        """Answer by the vectors of a target; None where what is here has to answer.
+
+        That is for an exact search, for named chunks, and until the target was told everything
+        that there was before it.
+        """
+        with self._database.snapshot() as connection:
+            collection = find_collection(connection, target.collection)
+            if collection is None:
+                return None
+            query = check(collection)
+            filled_pk = connection.execute(
+                "SELECT filled_pk FROM targets WHERE id = ?", (target.id,)
+            ).fetchone()
+        vector, where = query.vector, query.where
+        if vector is None or query.exact or where.is_named or filled_pk != (None,):
+            return None
+        asked = query.depth + _SPARE
+        while True:
+            # No transaction is open while the target is asked.
+            try:
+                ids = target.nearest(
+                    vector, limit=asked, filters=where.filters, target_filter=target_filter
+                )
+            except TargetError as error:
+                with self._database.snapshot() as connection:
+                    wordless = replace(query, vector=None)
+                    return search(self._database, connection, wordless, None).because(str(error))
+            with self._database.snapshot() as connection:
+                hits = _here(self._database, connection, query, vector, ids)
+                results = search(
+                    self._database,
+                    connection,
+                    replace(query, lagging_target=_lagging(connection, target)),
+                    _given(hits),
+                )
+            is_enough = len(hits.ids) >= query.limit or len(ids) < asked
+            if is_enough or asked >= _MOST_ASKED:
+                return results
+            asked *= 4
+
+
+def _here(
+    database: Database, connection: Connection, query: Query, vector: Vector, ids: Sequence[str]
+) -> Hits:
+    """Return those of a target's hits that are here and match, by the cosines of the vectors here.
+
+    What a target calls a score may be a distance, and its vector an older one.
+    """
+    named = replace(query.where, ids=tuple(checked_names(ids, what="what a target found")))
+    chosen = database.metadata.condition(named)
+    rows = connection.execute(
+        "SELECT c.pk, e.vector FROM chunks c JOIN embeddings e ON e.key = c.vector_key "
+        f"WHERE {chosen.sql}",
+        chosen.values,
+    ).fetchall()
+    if not rows:
+        return NO_HITS
+    pks = np.array([pk for pk, _ in rows], dtype=np.int64)
+    stored = np.frombuffer(b"".join(data for _, data in rows), dtype="<f4")
+    index = VectorIndex(len(vector))
+    index.put(pks, stored.reshape(len(rows), -1))
+    return index.search(vector, limit=query.depth)
+
+
+def _given(hits: Hits) -> Nearest:
+    def nearest(
+        vectors: Sequence[Vector],  # noqa: ARG001  # what was asked for is found already
+        *,
+        limit: int,  # noqa: ARG001
+        rows: Rows,  # noqa: ARG001
+        exact: bool,  # noqa: ARG001
+    ) -> list[Hits]:
+        return [hits]
+
+    return nearest
+
+
+def _lagging(connection: Connection, target: AttachedTarget) -> int | None:
+    """Return the row of a target that is still to be told something, else None."""
+    row = connection.execute(
+        "SELECT target_id FROM outbox WHERE target_id = ? LIMIT 1", (target.id,)
+    ).fetchone()
+    return None if row is None else int(row[0])
