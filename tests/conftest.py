@@ -65,6 +65,7 @@ _ON_BOTH = (
     "core/store/",
     "core/batches/",
     "adapters/test_one_file.py",
+    "crash/test_delivery.py",
     "crash/test_processes.py",
 )
 

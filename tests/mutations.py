@@ -32,6 +32,7 @@ COPIED = ("core", "tests", "cassettes", "llamaindex_semcore", "langchain_semcore
 PLACES = {
     "batches": ("tests/core/batches",),
     "database": ("tests/core/database",),
+    "delivery": ("tests/core/delivery",),
     "documents": ("tests/core/documents",),
     "domain": ("tests/core/domain",),
     "providers": ("tests/core/providers",),

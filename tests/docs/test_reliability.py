@@ -19,7 +19,7 @@ PAGE = (ROOT / "docs" / "reliability.md").read_text()
 
 ROWS = [
     f"{letter}{number}"
-    for letter, last in (("A", 20), ("B", 19), ("C", 27), ("D", 15), ("E", 40), ("I", 10))
+    for letter, last in (("A", 20), ("B", 19), ("C", 27), ("D", 15), ("E", 40), ("F", 8), ("I", 10))
     for number in range(1, last + 1)
 ]
 
@@ -28,7 +28,7 @@ UNTESTED = {"E12"}
 
 LINES = {
     match[1]: match[2]
-    for match in re.finditer(r"^\| ([A-EI]\d+) \| [^|]+ \| (.+) \|$", PAGE, re.MULTILINE)
+    for match in re.finditer(r"^\| ([A-FI]\d+) \| [^|]+ \| (.+) \|$", PAGE, re.MULTILINE)
 }
 
 

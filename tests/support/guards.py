@@ -1721,6 +1721,164 @@ _READING = (
     ),
 )
 
+# --- delivery ----------------------------------------------------------------------------
+
+_DELIVERY = (
+    Guard(
+        keeps="a target is told of a vector that came",
+        function="queue._serve",
+        statement="note_wishes(connection, first, may_be_there=False, now=now)",
+        without="",
+        tests=(
+            "tests/core/delivery/test_delivery.py::test_a_target_gets_what_has_its_vector_and_loses_what_is_deleted",
+        ),
+    ),
+    Guard(
+        keeps="a target is told of a vector that was replaced",
+        function="queue._serve",
+        statement="note_wishes(connection, again, may_be_there=True, now=now)",
+        without="",
+        tests=(
+            "tests/core/delivery/test_delivery.py::test_a_stale_chunk_stays_as_it_was_until_its_vector_lands",
+        ),
+    ),
+    Guard(
+        keeps="a target is told of what was saved with its vector",
+        function="store._insert",
+        statement="note_wishes(connection, served, may_be_there=False, now=now)",
+        without="",
+        tests=(
+            "tests/core/delivery/test_delivery.py::test_a_chunk_that_was_deleted_and_added_again_is_told_as_it_is_now",
+        ),
+    ),
+    Guard(
+        keeps="a target is told of changed text and metadata",
+        function="store._update",
+        statement="note_wishes(connection, ready, may_be_there=True, now=now)",
+        without="",
+        tests=(
+            "tests/core/delivery/test_delivery.py::test_every_change_of_a_served_chunk_is_told_once",
+        ),
+    ),
+    Guard(
+        keeps="a target is told of what was deleted",
+        function="store._delete_page",
+        statement="note_wishes(connection, served_pks, may_be_there=True, now=now)",
+        without="",
+        tests=(
+            "tests/core/delivery/test_delivery.py::test_every_change_of_a_served_chunk_is_told_once",
+        ),
+    ),
+    Guard(
+        keeps="a target is told of a change during a delivery",
+        function="queue.note_wishes",
+        sql="SET seq = excluded.seq, tries = 0",
+        without="SET tries = 0",
+        tests=(
+            "tests/core/delivery/test_delivery.py::test_an_edit_during_a_delivery_is_told_afterwards",
+        ),
+    ),
+    Guard(
+        keeps="a target forgets no wish but those that were read",
+        function="delivery.forget_wishes",
+        statement='among("seq", [wish.seq for wish in wishes])',
+        without='among("chunk_id", [wish.chunk_id for wish in wishes])',
+        tests=(
+            "tests/core/delivery/test_delivery.py::test_an_edit_during_a_delivery_is_told_afterwards",
+        ),
+    ),
+    Guard(
+        keeps="a target gets no new text with an older vector",
+        function="delivery.read_wishes",
+        sql=" OR c.embedding_status = 'READY')",
+        without=" OR TRUE)",
+        tests=(
+            "tests/core/delivery/test_delivery.py::test_a_chunk_that_became_stale_before_it_was_told_waits",
+        ),
+    ),
+    Guard(
+        keeps="a target holds no chunk twice",
+        function="delivery.DeliveryRun._tell_at_once",
+        statement="self._target.delete(gone)",
+        without="pass",
+        tests=(
+            "tests/core/delivery/test_delivery.py::test_every_change_of_a_served_chunk_is_told_once",
+        ),
+    ),
+    Guard(
+        keeps="what a target may hold is noted before it gets it",
+        function="delivery._note",
+        statement="note_handing_over(connection, target_id, wishes)",
+        without="",
+        tests=(
+            "tests/core/delivery/test_delivery.py::test_an_error_of_delete_counts_once_a_page_was_taken",
+        ),
+    ),
+    Guard(
+        keeps="an error of a target's delete counts once a page was taken",
+        function="delivery.DeliveryRun._tell_at_once",
+        statement="not is_first",
+        without="False",
+        tests=(
+            "tests/core/delivery/test_delivery.py::test_an_error_of_delete_counts_once_a_page_was_taken",
+        ),
+    ),
+    Guard(
+        keeps="one process works on a target",
+        function="delivery.DeliveryRun.run",
+        sql="lease_token IS NULL OR",
+        without="TRUE OR",
+        tests=(
+            "tests/core/delivery/test_delivery.py::test_a_target_that_another_process_works_on_is_left_to_it",
+        ),
+    ),
+    Guard(
+        keeps="whoever lost a target forgets no wish",
+        function="delivery.DeliveryRun._write",
+        statement="not is_ours",
+        without="False",
+        tests=(
+            "tests/core/delivery/test_delivery.py::test_whoever_slept_too_long_lets_its_page_be_told_again",
+        ),
+    ),
+    Guard(
+        keeps="what a sleeper put into a target is told again",
+        function="delivery.DeliveryRun._tell_at_once",
+        statement="wish_again(connection, target_id, [wish.chunk_id for wish in wishes], now=now)",
+        without="pass",
+        tests=(
+            "tests/core/delivery/test_delivery.py::test_whoever_slept_too_long_lets_its_page_be_told_again",
+        ),
+    ),
+    Guard(
+        keeps="a target that is filled lacks nothing",
+        function="delivery.fill_page",
+        sql="AND pk > ?",
+        without="AND pk > ? + 1",
+        tests=(
+            "tests/core/delivery/test_delivery.py::test_a_new_target_is_filled_and_an_interrupted_filling_goes_on",
+        ),
+    ),
+    Guard(
+        keeps="what a target finds is filtered once more",
+        function="store._here",
+        statement='replace(query.where, ids=tuple(checked_names(ids, what="what a target found")))',
+        without='replace(query.where, filters=None, ids=tuple(checked_names(ids, what="what a target found")))',
+        tests=(
+            "tests/core/delivery/test_search.py::test_what_a_wide_filter_of_a_target_lets_through_is_left_out",
+        ),
+    ),
+    Guard(
+        keeps="what a target was not told is found by its words",
+        function="store._without_vector",
+        sql="WHERE target_id = ?",
+        without="WHERE target_id < ?",
+        tests=(
+            "tests/core/delivery/test_search.py::test_what_a_target_was_not_told_is_found_by_its_words",
+        ),
+    ),
+)
+
 GUARDS: tuple[Guard, ...] = (
     *_CLAIMS,
     *_ITEMS,
@@ -1735,4 +1893,5 @@ GUARDS: tuple[Guard, ...] = (
     *_DATABASE,
     *_COPY,
     *_READING,
+    *_DELIVERY,
 )
