@@ -1747,9 +1747,7 @@ _DELIVERY = (
         function="store._insert",
         statement="note_wishes(connection, served, may_be_there=False, now=now)",
         without="",
-        tests=(
-            "tests/core/delivery/test_delivery.py::test_a_chunk_that_was_deleted_and_added_again_is_told_as_it_is_now",
-        ),
+        tests=("tests/core/delivery/test_delivery.py::test_what_is_saved_with_its_vector_is_told",),
     ),
     Guard(
         keeps="a target is told of changed text and metadata",

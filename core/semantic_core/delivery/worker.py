@@ -82,7 +82,12 @@ class DeliveryRun:
                 self._tell(wishes)
         except TargetError as failure:
             error = str(failure)
-            _log.warning("%s", error)
+            # Without the store's own words, which may quote a text.
+            _log.warning(
+                "The target %r stopped taking chunks (%s). Nothing is lost; semcore targets says more.",
+                self._target.name,
+                type(failure.__cause__).__name__,
+            )
         except _TakenOverError:
             _log.info("The target %r was taken over by another process.", self._target.name)
         finally:

@@ -1,5 +1,7 @@
 """Delivery: the targets of a store, those attached in this process, and what each lacks."""
 
+from typing import Any
+
 from semantic_core.database.port import Connection
 from semantic_core.database.strategies import Database
 from semantic_core.delivery.attached import AttachedTarget
@@ -48,23 +50,24 @@ class Delivery:
         if not name.strip():
             raise InvalidInputError("A target's name is blank. Give it a name.")
         kind = target.kind
-        with self._database.transaction() as connection:
-            owner = open_collection(connection, collection, None, now=self._clock.now())
-            connection.execute(
-                "INSERT INTO targets (collection_id, name, kind) VALUES (?, ?, ?) "
-                "ON CONFLICT (name) DO NOTHING",
-                (owner.id, name, kind),
-            )
-            target_id, collection_id, known = connection.execute(
-                "SELECT id, collection_id, kind FROM targets WHERE name = ?", (name,)
-            ).fetchone()
-            if (collection_id, known) != (owner.id, kind):
-                of = "this collection" if collection_id == owner.id else "another collection"
-                raise ConfigurationError(
-                    f"The target {name!r} is {known} for {of}, not {kind} for {collection!r}. "
-                    "Nothing was changed. Give the new one another name, or let go of the old one "
-                    f"first: store.delivery.forget({name!r})."
+        with self._database.snapshot() as connection:
+            row = _row(connection, name)
+        if row is None:
+            with self._database.transaction() as connection:
+                owner = open_collection(connection, collection, None, now=self._clock.now())
+                connection.execute(
+                    "INSERT INTO targets (collection_id, name, kind) VALUES (?, ?, ?) "
+                    "ON CONFLICT (name) DO NOTHING",
+                    (owner.id, name, kind),
                 )
+                row = _row(connection, name)
+        target_id, *known = row
+        if known != [kind, collection]:
+            raise ConfigurationError(
+                f"The target {name!r} is {known[0]}, for the collection {known[1]!r}, and not "
+                f"{kind}, for {collection!r}. Nothing was changed. Give the new one another name, or "
+                f"let go of the old one first: store.delivery.forget({name!r})."
+            )
         self._attached[name] = AttachedTarget(
             id=target_id, name=name, collection=collection, target=target
         )
@@ -128,8 +131,16 @@ class Delivery:
         return next(of_it, None)
 
 
+def _row(connection: Connection, name: str) -> Any:
+    return connection.execute(
+        "SELECT t.id, t.kind, k.name FROM targets t JOIN collections k ON k.id = t.collection_id "
+        "WHERE t.name = ?",
+        (name,),
+    ).fetchone()
+
+
 def _target_id(connection: Connection, name: str) -> int:
-    row = connection.execute("SELECT id FROM targets WHERE name = ?", (name,)).fetchone()
+    row = _row(connection, name)
     if row is None:
         names = ", ".join(repr(one.name) for one in read_targets(connection)) or "none"
         raise InvalidInputError(f"There is no target {name!r} (there is: {names}).")

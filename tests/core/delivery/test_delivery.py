@@ -11,7 +11,7 @@ from semantic_core.domain.errors import ConfigurationError, InvalidInputError
 from semantic_core.domain.failpoints import FailPoint, arm, disarm
 from semantic_core.domain.types import Chunk, TargetStatus
 from semantic_core.store import PeeweeVectorStore
-from support.chunks import SPEC, chunks_of, embed, embed_all
+from support.chunks import SPEC, chunks_of, embed, embed_all, vector_of
 from support.clock import ManualClock
 from support.rows import run_sql
 from support.targets import FileTarget, outbox, source
@@ -50,6 +50,17 @@ def test_a_target_gets_what_has_its_vector_and_loses_what_is_deleted(
     _deliver(store)
     assert target.held() == source(store)
     assert [row[0] for row in target.held()] == ["b"]
+
+
+def test_what_is_saved_with_its_vector_is_told(
+    store: PeeweeVectorStore, target: FileTarget
+) -> None:
+    store.save([Chunk(id="given", text="a", vector=vector_of("a"))])
+    embed(store, "known before")
+    store.save(chunks_of(["known before"]))
+    assert outbox(store) == [("given", False), ("known before", False)]
+    _deliver(store)
+    assert target.held() == source(store)
 
 
 def test_every_change_of_a_served_chunk_is_told_once(
@@ -297,7 +308,7 @@ def test_a_name_belongs_to_one_store_until_it_is_let_go(
     other = FileTarget(tmp_path / "other.db")
     store.delivery.attach(other, name="one")
     store.collection("other", SPEC)
-    with pytest.raises(ConfigurationError, match="another collection"):
+    with pytest.raises(ConfigurationError, match="for the collection 'default', and not"):
         store.delivery.attach(other, name="one", collection="other")
     other.kind = "another"
     with pytest.raises(ConfigurationError, match=r"store\.delivery\.forget\('one'\)"):

@@ -1,7 +1,5 @@
 """One search after the other, here or through the target that is attached to the collection."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
