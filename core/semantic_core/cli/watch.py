@@ -40,11 +40,7 @@ def watch(
     """Flush and sync in a loop until it is stopped. Several may run at once."""
     options = WatchOptions(min_size=min_size, max_age=max_age, interval=every, max_cost=max_cost)
     with open_manager(
-        db,
-        collection=collection,
-        base_url=base_url,
-        monthly_budget=monthly_budget,
-        targets=target,
+        db, collection=collection, base_url=base_url, monthly_budget=monthly_budget, targets=target
     ) as manager:
         watching = Watch(manager, options)
         say(f"Watching {db}; Ctrl-C stops it.")

@@ -3,8 +3,6 @@
 Whoever writes reads them in the same transaction, so that never two databases send one text.
 """
 
-from __future__ import annotations
-
 from semantic_core.database.port import Connection
 from semantic_core.domain.errors import StoreMovedError
 

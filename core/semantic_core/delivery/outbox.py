@@ -63,8 +63,7 @@ def read_wishes(connection: Connection, target_id: int, *, now: float) -> list[W
             item=None
             if vector is None
             else TargetItem(
-                chunk=stored_chunk(ChunkRow._make(chunk)),
-                vector=np.frombuffer(vector, dtype="<f4"),
+                chunk=stored_chunk(ChunkRow._make(chunk)), vector=np.frombuffer(vector, dtype="<f4")
             ),
         )
         for seq, chunk_id, may_be_there, tries, vector, *chunk in rows

@@ -4,10 +4,4 @@ from semantic_core.store.base import BaseVectorStore, FilterLike
 from semantic_core.store.collections import DEFAULT_COLLECTION, Collection
 from semantic_core.store.peewee_store import PeeweeVectorStore
 
-__all__ = [
-    "DEFAULT_COLLECTION",
-    "BaseVectorStore",
-    "Collection",
-    "FilterLike",
-    "PeeweeVectorStore",
-]
+__all__ = ["DEFAULT_COLLECTION", "BaseVectorStore", "Collection", "FilterLike", "PeeweeVectorStore"]

@@ -65,12 +65,7 @@ class FullText:
         )
 
     def search(
-        self,
-        connection: Connection,
-        question: Question,
-        *,
-        counted: Scope,
-        returned: Scope,
+        self, connection: Connection, question: Question, *, counted: Scope, returned: Scope
     ) -> FoundWords | None:
         terms = [_expression(term) for term in question.terms]
         asked = _rows_of(counted)

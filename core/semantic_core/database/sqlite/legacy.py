@@ -18,15 +18,7 @@ from semantic_core.domain.validation import has_words
 
 LEGACY_COLUMNS = {
     "documents": {"id", "content", "metadata", "created_at"},
-    "chunks": {
-        "id",
-        "document_id",
-        "chunk_index",
-        "content",
-        "metadata",
-        "vector",
-        "created_at",
-    },
+    "chunks": {"id", "document_id", "chunk_index", "content", "metadata", "vector", "created_at"},
 }
 
 LEGACY_SPACE = "legacy"

@@ -18,10 +18,7 @@ from semantic_core.database.sqlite.keywords import VIEW, VIEW_SQL, create_index
 from semantic_core.database.sqlite.legacy import is_legacy, move_legacy_rows, set_legacy_aside
 from semantic_core.database.sqlite.tables import OWN_TABLES
 from semantic_core.database.tables import TABLES, build_tables
-from semantic_core.domain.errors import (
-    DatabaseCorruptError,
-    NotASemcoreDatabaseError,
-)
+from semantic_core.domain.errors import DatabaseCorruptError, NotASemcoreDatabaseError
 from semantic_core.domain.failpoints import FailPoint, reach
 
 # Marks the file as ours in its header, so that no other database is ever taken for one.

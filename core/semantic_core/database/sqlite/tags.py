@@ -8,16 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from semantic_core.filters import (
-    And,
-    Condition,
-    Filter,
-    Not,
-    Operator,
-    Or,
-    merged_parts,
-    positive,
-)
+from semantic_core.filters import And, Condition, Filter, Not, Operator, Or, merged_parts, positive
 
 # Longer text is prose rather than a label.
 LONGEST = 64

@@ -5,8 +5,6 @@ target sends nothing until it has all rows, and the source never again. Where th
 the target, in the same transaction as the rows, so that whoever asks again goes on from there.
 """
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -136,10 +134,7 @@ def _mark_target(source: Database, target: Database) -> None:
 def _mark_source(source: BaseVectorStore, target: Database) -> None:
     """Let the source send nothing from now on."""
     database = source.database
-    with (
-        target.snapshot() as there,
-        database.transaction(ignores_marks=True) as here,
-    ):
+    with target.snapshot() as there, database.transaction(ignores_marks=True) as here:
         if _leads_to(here, database.name, there):
             return
         (until,) = here.execute("SELECT max(lease_until) FROM live_claims").fetchone()

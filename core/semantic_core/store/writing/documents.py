@@ -67,13 +67,7 @@ def save_documents(
             database, connection, rows, collection=target, now=now, is_alone=is_alone
         )
         removed = _record(
-            database,
-            connection,
-            documents,
-            checked,
-            collection=target,
-            now=now,
-            is_alone=is_alone,
+            database, connection, documents, checked, collection=target, now=now, is_alone=is_alone
         )
         return report, removed
 
