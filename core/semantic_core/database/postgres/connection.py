@@ -96,3 +96,8 @@ def adapt(connection: psycopg.Connection[Any]) -> None:
     """Let values of a connection be those that SQLite gives and takes."""
     connection.adapters.register_loader("numeric", _NumericLoader)
     connection.adapters.register_dumper(StrEnum, _StatusDumper)
+    # A pooler gives out a number of its own, and may run the next transaction in another session,
+    # which does not know what was prepared in this one.
+    row = connection.execute("SELECT pg_backend_pid()").fetchone()
+    if row is None or row[0] != connection.info.backend_pid:
+        connection.prepare_threshold = None

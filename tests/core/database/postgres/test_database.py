@@ -29,6 +29,7 @@ from semantic_core.store import PeeweeVectorStore
 from support.chunks import SPEC, chunks_of, embed, vector_of
 from support.invariants import check_invariants
 from support.jobs import claim_job
+from support.pooler import pooled
 from support.postgres_server import PostgresServer
 
 pytestmark = pytest.mark.postgres
@@ -331,3 +332,27 @@ def test_rows_that_may_not_fit_in_memory_stay_on_the_server(postgres_url: str) -
             assert connection.execute(opened).fetchone() == (1,)
             due.close()  # as a job does that is full
             assert connection.execute(opened).fetchone() == (0,)
+
+
+# --- poolers -----------------------------------------------------------------------------
+
+
+def test_behind_a_pooler_nothing_is_left_in_a_session_for_the_next_transaction(
+    postgres_url: str,
+) -> None:
+    """Which may run in another session: what was prepared in this one is not known there."""
+    with pooled(postgres_url) as url, PeeweeVectorStore(url) as store:
+        direct = PeeweeVectorStore(postgres_url)
+        with direct:
+            for opened, is_left in ((store, False), (direct, True)):
+                for number in range(7):
+                    opened.save(chunks_of([f"the cat {number}"]))
+                    opened.search(text="cat")
+                with opened.database.snapshot() as connection:
+                    left = connection.execute(
+                        "SELECT (SELECT count(*) FROM pg_prepared_statements), "
+                        "(SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' "
+                        "AND pid = pg_backend_pid())"
+                    ).fetchone()
+                assert (left[0] > 0) is is_left
+                assert left[1] == 0
