@@ -17,7 +17,7 @@ from psycopg import errors
 
 from semantic_core.database.conditions import IS_SERVED
 from semantic_core.database.port import Connection
-from semantic_core.database.postgres.connection import LOCK, PostgresConnection
+from semantic_core.database.postgres.connection import PostgresConnection
 from semantic_core.database.postgres.failures import typed
 from semantic_core.database.postgres.nearest import TableSearch, fits
 from semantic_core.database.strategies import Database, Nearest, SearchedCollection
@@ -152,7 +152,9 @@ class PgVectors:
         try:
             # Not in a transaction, for which the building itself would wait.
             with closing(self._connect()) as raw:
-                if not _value(raw, "SELECT pg_try_advisory_lock(%s, %s)", LOCK, -collection.id):
+                # Not by a lock of the session, which a connection pooler would keep.
+                building = "SELECT count(*) FROM pg_stat_progress_create_index WHERE relid = "
+                if _value(raw, f"{building} to_regclass(%s)", table):
                     raise DatabaseBusyError(
                         f"The index of collection {collection.name!r} is being built already, by "
                         "another process or by the server for one that was stopped. Search goes on "
@@ -176,6 +178,7 @@ class PgVectors:
                     f"CREATE INDEX CONCURRENTLY {table.partition('.')[2]}_near ON {table} "
                     f"USING hnsw (vector {schema}.halfvec_ip_ops)"
                 )
+                raw.execute("RESET maintenance_work_mem")
         except psycopg.Error as error:
             raise typed(error, self._database.name) from error
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,7 +14,6 @@ import psycopg
 import pytest
 
 from semantic_core.database.postgres import metadata, nearest
-from semantic_core.database.postgres.connection import LOCK
 from semantic_core.doctor import Trouble
 from semantic_core.doctor.rows import vector_index
 from semantic_core.domain.errors import (
@@ -302,12 +303,28 @@ def test_an_index_that_was_half_built_is_built_again(corpus: PeeweeVectorStore) 
 
 
 def test_two_do_not_build_one_index(corpus: PeeweeVectorStore, postgres_url: str) -> None:
-    with psycopg.connect(postgres_url, autocommit=True) as other:
-        other.execute("SELECT pg_advisory_lock(%s, -1)", (LOCK,))
-        with pytest.raises(DatabaseBusyError, match="being built already"):
-            corpus.index("large")
-    assert corpus.index("large") == 0
+    """The building waits for whoever reads since before it; so does nobody else."""
+    begun = threading.Event()
+    with (
+        PeeweeVectorStore(postgres_url) as reader,
+        PeeweeVectorStore(postgres_url) as other,
+        ThreadPoolExecutor(1) as threads,
+    ):
+        with reader.database.snapshot() as connection:
+            connection.execute("SELECT count(*) FROM chunks")
+            first = threads.submit(corpus.index, "large", progress=lambda _: begun.set())
+            assert begun.wait(30)
+            while run_sql(other, "SELECT count(*) FROM pg_stat_progress_create_index")[0] == (0,):
+                assert not first.done()
+            with pytest.raises(DatabaseBusyError, match="being built already"):
+                other.index("large")
+            other.save(
+                [Chunk(id="near", text="near", vector=vector_of("a", 24))], collection="large"
+            )
+            assert not _is_on_server(other)
+        assert first.result() == ROWS
     assert _is_on_server(corpus)
+    assert corpus.compare_indexes() == 0
 
 
 def test_it_can_be_taken_back(corpus: PeeweeVectorStore) -> None:
