@@ -66,7 +66,7 @@ e2e: .venv/.stamp ## test a few texts against Google's real Batch API; needs key
 	$(RUN) pytest -m e2e --force-enable-socket
 
 bench: .venv-bench/.stamp ## measure speed and quality beside the peers (DATA=folder)
-	@set -e; for name in ingest search threads langchain_add llamaindex_add backfill growth quality peers; do \
+	@set -e; for name in ingest search threads langchain_add llamaindex_add backfill growth quality peers pgvectorstores; do \
 		echo "== $$name"; .venv-bench/bin/python "benchmarks/$$name.py"; \
 	done
 
@@ -88,7 +88,7 @@ stale = $(if $(findstring |$(CURDIR)|$(if $(PYTHON),$(PYTHON)|),$(shell cat $(1)
 	$(call set-up,.[cli$(comma)documents$(comma)emulator])
 
 .venv-bench/.stamp: pyproject.toml constraints.txt benchmarks/requirements.txt $(call stale,.venv-bench)
-	$(call set-up,.[documents$(comma)llama-index$(comma)langchain],-r benchmarks/requirements.txt)
+	$(call set-up,.[documents$(comma)llama-index$(comma)langchain$(comma)postgres],-r benchmarks/requirements.txt)
 
 comma := ,
 

@@ -81,6 +81,15 @@ def test_peers_are_asked_the_same_and_answer_right(benchmarks: Path) -> None:
     assert "semcore" in (benchmarks / "results" / "peers.md").read_text("utf-8")
 
 
+@pytest.mark.postgres
+def test_pgvectorstores_finds_all_with_a_filter(benchmarks: Path, postgres_url: str) -> None:
+    options = ["--sizes", "300x32", "--only", "semcore", "--url", postgres_url]
+    assert "times less CPU" in _run(benchmarks, "pgvectorstores", *options)
+    kept = json.loads((benchmarks / "results" / "pgvectorstores.json").read_text("utf-8"))
+    (row,) = kept["rows"]
+    assert (row["rows"], row["recall"], row["filtered_recall"]) == (300, 1.0, 1.0)
+
+
 def test_languages_reads_manual_pages(benchmarks: Path, tmp_path: Path) -> None:
     """Of made pages: the real ones are fetched."""
     pages = tmp_path / "pages" / "usr" / "share" / "man"

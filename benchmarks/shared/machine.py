@@ -31,6 +31,9 @@ PACKAGES = (
     "usearch",
     "llama-index-core",
     "langchain-core",
+    "langchain-postgres",
+    "llama-index-vector-stores-postgres",
+    "psycopg",
 )
 
 
