@@ -93,14 +93,10 @@ class BaseVectorStore(ABC):
         Args:
             name: which collection.
             languages: those of words in Latin letters, as in `collection`.
-            progress: is told after each page how many chunks this call has indexed.
-
-        Returns:
-            That number.
+            progress: is told after each page how many chunks this call has indexed; so is the caller.
 
         Raises:
-            UnknownCollectionError: there is no such collection; it names those there are.
-            InvalidInputError: there is no stemmer for a language.
+            UnknownCollectionError, InvalidInputError: no such collection; no stemmer for a language.
         """
         return reindex(self.database, name, check_languages(languages), progress)
 
