@@ -73,9 +73,32 @@ def test_deleted_and_changed_chunks_are_shown_as_they_are_here(
     assert set(_ids(found)).isdisjoint(nearest[:3])
 
 
-def test_what_a_target_was_not_told_is_found_by_its_words(
+def test_what_a_target_was_not_told_is_compared_here(
     store: PeeweeVectorStore, target: FileTarget
 ) -> None:
+    store.save(chunks_of(["asked"]))
+    embed(store, "asked")
+    for mode in (SearchMode.HYBRID, SearchMode.VECTOR):
+        assert _search(store, "owl", mode=mode) == _search(store, "owl", mode=mode, exact=True)
+    assert _search(store, "owl", mode="vector")[0].chunk.id == "asked"
+
+
+def test_what_is_compared_here_does_not_stand_for_what_a_target_should_find(
+    store: PeeweeVectorStore, target: FileTarget
+) -> None:
+    """A target that filters nothing has the nearest match too far behind to name it at once."""
+    order = sorted(TEXTS, key=lambda text: -float(vector_of(text) @ vector_of("asked")))
+    store.save([Chunk(id=text, text=text, metadata={"word": "owl"}) for text in order[-9:]])
+    store.delivery.deliver()
+    store.save([Chunk(id=order[-1], text=order[-1], metadata={"word": "owl", "new": True})])
+    found = _search(store, "?", mode="vector", limit=1, filters={"word": "owl"})
+    assert _ids(found) == [order[-9]]
+
+
+def test_more_than_is_compared_here_is_found_by_its_words(
+    store: PeeweeVectorStore, target: FileTarget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("semantic_core.store.reading.searcher._COMPARED_HERE", 0)
     store.save(chunks_of(["a new owl"]))
     embed(store, "a new owl")
     for mode in SearchMode:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from semantic_core.database.port import Connection
+from semantic_core.database.queries import first_column
 from semantic_core.database.strategies import Database, Nearest, Rows, VectorSearch
 from semantic_core.delivery.attached import AttachedTarget
 from semantic_core.domain.errors import TargetError
@@ -21,6 +22,10 @@ from semantic_core.vector_index import NO_HITS, Hits, VectorIndex
 # more, and for four times as many until enough of them are left.
 _SPARE = 20
 _MOST_ASKED = 10_000
+
+# Chunks that a target is still to be told of and that are compared here, the newest first: more
+# of them are found by their words.
+_COMPARED_HERE = 1_000
 
 Check = Callable[[Collection], Query]
 """Checks a query against the collection that it is for."""
@@ -105,40 +110,52 @@ class Searcher:
                     wordless = replace(query, vector=None)
                     return search(self._database, connection, wordless, None).because(str(error))
             with self._database.snapshot() as connection:
-                hits = _here(self._database, connection, query, vector, ids)
+                hits, survived = _here(self._database, connection, query, target, ids)
                 results = search(
                     self._database,
                     connection,
                     replace(query, lagging_target=_lagging(connection, target)),
                     _given(hits),
                 )
-            is_enough = len(hits.ids) >= query.limit or len(ids) < asked
+            is_enough = survived >= query.limit or len(ids) < asked
             if is_enough or asked >= _MOST_ASKED:
                 return results
             asked *= 4
 
 
 def _here(
-    database: Database, connection: Connection, query: Query, vector: Vector, ids: Sequence[str]
-) -> Hits:
-    """Return those of a target's hits that are here and match, by the cosines of the vectors here.
+    database: Database,
+    connection: Connection,
+    query: Query,
+    target: AttachedTarget,
+    ids: Sequence[str],
+) -> tuple[Hits, int]:
+    """Return what a target found and what it was not told yet, by the cosines of the vectors here.
 
-    What a target calls a score may be a distance, and its vector an older one.
+    What a target calls a score may be a distance, and its vector an older one. The number is that
+    of its hits that are here and match.
     """
-    named = replace(query.where, ids=tuple(checked_names(ids, what="what a target found")))
+    found = checked_names(ids, what="what a target found")
+    untold = first_column(
+        connection,
+        "SELECT chunk_id FROM outbox WHERE target_id = ? ORDER BY seq DESC LIMIT ?",
+        (target.id, _COMPARED_HERE),
+    )
+    named = replace(query.where, ids=(*found, *untold))
     chosen = database.metadata.condition(named)
     rows = connection.execute(
-        "SELECT c.pk, e.vector FROM chunks c JOIN embeddings e ON e.key = c.vector_key "
+        "SELECT c.pk, e.vector, c.chunk_id FROM chunks c JOIN embeddings e ON e.key = c.vector_key "
         f"WHERE {chosen.sql}",
         chosen.values,
     ).fetchall()
-    if not rows:
-        return NO_HITS
-    pks = np.array([pk for pk, _ in rows], dtype=np.int64)
-    stored = np.frombuffer(b"".join(data for _, data in rows), dtype="<f4")
-    index = VectorIndex(len(vector))
+    if query.vector is None or not rows:
+        return NO_HITS, 0
+    pks = np.array([pk for pk, _, _ in rows], dtype=np.int64)
+    stored = np.frombuffer(b"".join(data for _, data, _ in rows), dtype="<f4")
+    index = VectorIndex(len(query.vector))
     index.put(pks, stored.reshape(len(rows), -1))
-    return index.search(vector, limit=query.depth)
+    survived = len({name for _, _, name in rows}.intersection(found))
+    return index.search(query.vector, limit=query.depth), survived
 
 
 def _given(hits: Hits) -> Nearest:
@@ -155,8 +172,9 @@ def _given(hits: Hits) -> Nearest:
 
 
 def _lagging(connection: Connection, target: AttachedTarget) -> int | None:
-    """Return the row of a target that is still to be told something, else None."""
+    """Return the row of a target that is to be told of more than is compared here, else None."""
     row = connection.execute(
-        "SELECT target_id FROM outbox WHERE target_id = ? LIMIT 1", (target.id,)
+        "SELECT target_id FROM outbox WHERE target_id = ? LIMIT 1 OFFSET ?",
+        (target.id, _COMPARED_HERE),
     ).fetchone()
     return None if row is None else int(row[0])
