@@ -1877,6 +1877,91 @@ _DELIVERY = (
     ),
 )
 
+# --- database: PostgreSQL ----------------------------------------------------------------
+
+_LOCKS = "tests/core/database/postgres/test_locks.py"
+_POSTGRES = "tests/core/database/postgres/test_database.py"
+
+_SERVER = (
+    Guard(
+        keeps="who moves states waits for savers",
+        function="database.PostgresDatabase.transaction",
+        statement="_Kind.MOVE",
+        without="_Kind.SAVE",
+        tests=(_POSTGRES,),
+    ),
+    Guard(
+        keeps="a saver waits for who moves states",
+        function="database._Kind",
+        statement="MOVE.replace('advisory_xact_lock', 'advisory_xact_lock_shared')",
+        without="MOVE.replace('pg_advisory_xact_lock', 'concat')",
+        tests=(_POSTGRES,),
+    ),
+    Guard(
+        keeps="a claim is on the server's disk before anything is sent",
+        function="database._Kind",
+        sql="SET LOCAL synchronous_commit = on;",
+        without="",
+        tests=(_LOCKS,),
+    ),
+    Guard(
+        keeps="a search on PostgreSQL reads one state",
+        function="database._Kind",
+        sql="BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY;",
+        without="BEGIN READ ONLY;",
+        tests=(_LOCKS,),
+    ),
+    Guard(
+        keeps="a saver that meets another in the same rows begins again",
+        function="database.PostgresDatabase.save",
+        statement="not isinstance(error.__cause__, RIVALRY)",
+        without="True",
+        tests=(_POSTGRES,),
+    ),
+    Guard(
+        keeps="a commit that the server did not make is no success",
+        function="database.PostgresDatabase._commit",
+        statement="not self._is_committed(xid)",
+        without="False",
+        tests=(_POSTGRES,),
+    ),
+    Guard(
+        keeps="a vector is let go of by nobody while others save",
+        function="store.save_rows",
+        statement="if not is_alone and any(...): raise MustBeAloneError",
+        without="",
+        tests=(_LOCKS,),
+    ),
+    Guard(
+        keeps="a chunk is deleted by nobody while others save",
+        function="store.delete_chunks",
+        statement="if pks and not is_alone: raise MustBeAloneError",
+        without="",
+        tests=(_LOCKS,),
+    ),
+    Guard(
+        keeps="who saves a chunk again sees what another makes of it",
+        function="store._known",
+        sql=" {LOCKED}",
+        without="",
+        tests=(_LOCKS,),
+    ),
+    Guard(
+        keeps="no change of vectors gets an earlier number than one that was read",
+        function="database.CHANGES",
+        sql="PERFORM pg_advisory_xact_lock({LOCK}, 2);",
+        without="",
+        tests=(_POSTGRES,),
+    ),
+    Guard(
+        keeps="of several that make the schema one makes it",
+        function="database.postgres.schema.ensure_schema",
+        statement="_version(connection, database.name) == 0",
+        without="True",
+        tests=(_POSTGRES,),
+    ),
+)
+
 GUARDS: tuple[Guard, ...] = (
     *_CLAIMS,
     *_ITEMS,
@@ -1890,6 +1975,7 @@ GUARDS: tuple[Guard, ...] = (
     *_LIVE,
     *_DATABASE,
     *_COPY,
+    *_SERVER,
     *_READING,
     *_DELIVERY,
 )

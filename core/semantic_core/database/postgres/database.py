@@ -58,6 +58,9 @@ class _Kind(StrEnum):
     Whoever moves states (claims, applies, settles, deletes) is alone; savers go side by side. A
     saver that looks while another process applies would else see the text carried and no vector,
     and leave its chunk PENDING for a job that has ended. Each waits for the lock before it reads.
+
+    One lock for all vector spaces: most who move states know a job, and its space only once they
+    have read it. What it costs is that a saver waits for a page of vectors of another space.
     """
 
     # The claim, the intent to create and the job id decide about money: a crash of the server must

@@ -111,7 +111,7 @@ def test_no_chunk_waits_for_a_vector_that_is_stored(postgres_url: str) -> None:
 def test_savers_that_meet_in_the_same_rows_all_succeed(postgres_url: str) -> None:
     """Two insert the same id, or the same new collection; one of them begins again, alone."""
     with PeeweeVectorStore(postgres_url) as store:
-        start = threading.Barrier(4)
+        start = threading.Barrier(4, timeout=30)
 
         def save(number: int) -> None:
             for turn in range(10):
@@ -214,6 +214,25 @@ def test_a_commit_whose_answer_is_lost_counts_as_what_it_was(postgres_url: str) 
             store.database.save(fail)
         assert database._is_committed(done)
         assert not database._is_committed(undone[0])
+
+
+def test_a_commit_that_the_server_did_not_make_is_no_success(postgres_url: str) -> None:
+    """The connection is lost within COMMIT: only the server knows what became of it."""
+    _run(
+        postgres_url,
+        "CREATE FUNCTION cut() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END $$",
+    )
+    with PeeweeVectorStore(postgres_url) as store:
+        _run(
+            postgres_url,
+            "CREATE CONSTRAINT TRIGGER cut AFTER INSERT ON semcore.chunks "
+            "DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION cut()",
+        )
+        with pytest.raises(DatabaseUnavailableError):
+            store.save(chunks_of("a"))
+        _run(postgres_url, "DROP TRIGGER cut ON semcore.chunks")
+        assert store.stats().waiting == 0
 
 
 def test_connections_are_used_again_and_closed(postgres_url: str) -> None:
