@@ -58,6 +58,13 @@ def test_backfill_applies_every_result(benchmarks: Path) -> None:
     assert [row["results"] for row in rows] == [200, 400]
 
 
+@pytest.mark.postgres
+def test_postgres_compares_each_step(benchmarks: Path, postgres_url: str) -> None:
+    _run(benchmarks, "postgres", postgres_url, "1000")
+    rows = json.loads((benchmarks / "results" / "postgres.json").read_text("utf-8"))["rows"]
+    assert [row["step"] for row in rows] == ["save", "claim", "fill"]
+
+
 def test_growth_measures_and_draws(benchmarks: Path) -> None:
     _run(benchmarks, "growth", "5000")
     rows = json.loads((benchmarks / "results" / "growth.json").read_text("utf-8"))["rows"]

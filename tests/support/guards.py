@@ -657,7 +657,7 @@ _SUBMITTING = (
     Guard(
         keeps="a vector that came before its chunk is not pruned under it",
         function="queue.store_vectors",
-        statement="if stored < len(arrived): use_vectors(connection, wanted)",
+        statement="if len(stored) < len(arrived): use_vectors(connection, wanted)",
         without="",
     ),
     Guard(

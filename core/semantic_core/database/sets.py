@@ -109,19 +109,22 @@ def insert(
     columns: Sequence[str],
     rows: Sequence[Sequence[object]],
     *,
-    returning: str,
+    ending: str = "",
 ) -> list[Any]:
-    """Insert rows; return these columns of each, in no order.
+    """Insert rows; return what the statement's ending asks for with RETURNING, in no order.
 
-    As fast as ``executemany``, which returns nothing. Bare columns: where the key is NOT NULL,
-    SQLite 3.40 says of every other that it IS NOT NULL.
+    As fast as ``executemany``, which returns nothing. RETURNING takes bare columns: where the key
+    is NOT NULL, SQLite 3.40 says of every other that it IS NOT NULL.
     """
+    insert_columns = getattr(connection, "insert_columns", None)
+    if insert_columns is not None:
+        return [row for page in pages(rows) for row in insert_columns(table, columns, page, ending)]
     returned: list[Any] = []
     row = f"({', '.join('?' * len(columns))})"
     for page in pages(rows, _INSERTED):
         returned += connection.execute(
             f"INSERT INTO {table} ({', '.join(columns)}) VALUES {', '.join([row] * len(page))} "
-            f"RETURNING {returning}",
+            f"{ending}",
             [value for values in page for value in values],
         ).fetchall()
     return returned

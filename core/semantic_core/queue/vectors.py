@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from semantic_core.database import HASHES, hash_set
+from semantic_core.database import HASHES, hash_set, insert
 from semantic_core.database.conditions import WANTS
 from semantic_core.database.port import Connection
 from semantic_core.database.queries import json_set
@@ -48,9 +48,13 @@ def store_vectors(
     wanting = _wanting(connection, [vector.content_hash for vector in arrived])
     wanted = {chunk.content_hash for chunk in wanting}
     # Written once: setting unreferenced_since later would write every vector a second time.
-    stored = connection.executemany(
-        "INSERT INTO embeddings (key, space_id, vector, origin, token_count, created_at, "
-        "unreferenced_since) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING",
+    stored = insert(
+        connection,
+        "embeddings",
+        (
+            *("key", "space_id", "vector", "origin", "token_count", "created_at"),
+            "unreferenced_since",
+        ),
         [
             (
                 vector.content_hash,
@@ -63,8 +67,9 @@ def store_vectors(
             )
             for vector in arrived
         ],
-    ).rowcount
-    if stored < len(arrived):
+        ending="ON CONFLICT (key) DO NOTHING RETURNING id",
+    )
+    if len(stored) < len(arrived):
         use_vectors(connection, wanted)
     return _serve(connection, wanting, now=now)
 

@@ -121,10 +121,16 @@ def _store_given(
         )
     for row in rows:
         row.vector_key = given_vector_key(row.content_hash, row.given or b"")
-    connection.executemany(
-        "INSERT INTO embeddings (key, space_id, vector, origin, created_at) VALUES (?, ?, ?, ?, ?) "
-        "ON CONFLICT (key) DO NOTHING",
-        [(row.vector_key, collection.space_id, row.given, VectorOrigin.GIVEN, now) for row in rows],
+    insert(
+        connection,
+        "embeddings",
+        ("key", "space_id", "vector", "origin", "created_at"),
+        # In one order, or two savers on PostgreSQL could each wait for a key that the other has.
+        sorted(
+            (row.vector_key, collection.space_id, row.given, VectorOrigin.GIVEN, now)
+            for row in rows
+        ),
+        ending="ON CONFLICT (key) DO NOTHING",
     )
 
 
@@ -287,7 +293,7 @@ def _insert(
         "chunks",
         _INSERTED,
         [(*_written(row, now), now, collection.id, row.chunk_id) for row in rows],
-        returning="pk, chunk_id",
+        ending="RETURNING pk, chunk_id",
     )
     by_id = {row.chunk_id: row for row in rows}
     new = [(pk, by_id[name]) for pk, name in inserted]

@@ -24,7 +24,7 @@ def connection() -> Iterator[sqlite3.Connection]:
 def test_a_column_is_among_values_of_each_type(
     connection: sqlite3.Connection, values: list[int | str | bytes]
 ) -> None:
-    insert(connection, "t", ["value"], [[value] for value in values], returning="pk")
+    insert(connection, "t", ["value"], [[value] for value in values], ending="RETURNING pk")
     for wanted in (values, values[:1], []):
         chosen = among("value", wanted)
         found = connection.execute(
@@ -40,7 +40,7 @@ def test_a_column_is_among_values_of_each_type(
 @pytest.mark.parametrize("count", [0, 1, 100, 101, 250])
 def test_every_inserted_row_is_returned(connection: sqlite3.Connection, count: int) -> None:
     rows = [(n, None if n % 2 else "note") for n in range(count)]
-    returned = insert(connection, "t", ["value", "note"], rows, returning="pk, value, note")
+    returned = insert(connection, "t", ["value", "note"], rows, ending="RETURNING pk, value, note")
     assert sorted((value, note) for _, value, note in returned) == sorted(rows, key=lambda r: r[0])
     assert {pk for pk, _, _ in returned} == {
         pk for (pk,) in connection.execute("SELECT pk FROM t").fetchall()
