@@ -300,8 +300,7 @@ class BaseVectorStore(ABC):
             pending: ``keyword`` lets chunks without a vector into a vector search if they
                 are among the best keyword hits; ``skip`` leaves them out.
             exact: compare every vector. By default a first pass over more than 20,000 may miss a
-                neighbour (fewer than one in a thousand on real text); scores are true either way.
-                No target is asked.
+                neighbour (fewer than one in a thousand on real text). No target is asked.
             target_filter: the same as ``filters``, in the language of the target's own store.
 
         Raises:
@@ -394,7 +393,4 @@ class BaseVectorStore(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Close every connection this store opened, in whatever thread. Idempotent.
-
-        Where vectors changed much since the index was saved, it is saved first, for the next one.
-        """
+        """Save an index that changed much, and close every connection, of any thread. Idempotent."""
