@@ -77,12 +77,12 @@ class PostgresConnection:
 
     def stream(self, sql: str, parameters: Values = (), /) -> Iterable[Any]:
         """Run a statement whose rows may not all fit in memory."""
-        # Named, so that the server keeps the rows; each by another name, as several may be open.
-        cursor = self.raw.cursor(name=f"semcore_{next(_numbers)}")
-        cursor.itersize = _FETCHED
-        cursor.execute(translated(sql), parameters)
-        with cursor:
-            yield from cursor
+        # Named, so that the server keeps the rows; each by another name, as several may be open. The
+        # end of the transaction closes it: whoever reads on no more may be long past that.
+        name = f"semcore_{next(_numbers)}"
+        self.raw.execute(f"DECLARE {name} NO SCROLL CURSOR FOR {translated(sql)}", parameters)
+        while rows := self.raw.execute(f"FETCH {_FETCHED} FROM {name}").fetchall():
+            yield from rows
 
 
 @lru_cache(maxsize=1_000)

@@ -4,7 +4,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Generator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from enum import StrEnum
 from functools import cached_property, partial
 from pathlib import Path
@@ -305,7 +305,10 @@ class PostgresDatabase:
     def _give(self, raw: psycopg.Connection[Any]) -> None:
         """Keep a connection for the next use, if it is fit for one."""
         if raw.info.transaction_status in (TransactionStatus.INTRANS, TransactionStatus.INERROR):
-            raw.execute("ROLLBACK")
+            # Of a connection that was lost meanwhile the server has rolled it back, and what is being
+            # raised tells more.
+            with suppress(psycopg.OperationalError):
+                raw.execute("ROLLBACK")
         is_idle = raw.info.transaction_status is TransactionStatus.IDLE
         if is_idle and not self._is_closed and len(self._idle) < _KEPT:
             self._idle.append(raw)

@@ -30,7 +30,7 @@ from support.chunks import SPEC, chunks_of, embed, vector_of
 from support.invariants import check_invariants
 from support.jobs import claim_job
 from support.pooler import pooled
-from support.postgres_server import PostgresServer
+from support.postgres_server import PostgresServer, end_sessions
 
 pytestmark = pytest.mark.postgres
 
@@ -199,6 +199,18 @@ def test_a_connection_that_is_cut_leaves_nothing_half_done(postgres_url: str) ->
         assert store.meta("half") is None
 
 
+def test_a_connection_that_was_cut_hides_no_error(postgres_url: str) -> None:
+    with PeeweeVectorStore(postgres_url) as store:
+
+        def fail(*_: object) -> None:
+            end_sessions(postgres_url)
+            raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            store.database.save(fail)
+        assert store.save(chunks_of("a")).inserted == 1
+
+
 def test_a_commit_whose_answer_is_lost_counts_as_what_it_was(postgres_url: str) -> None:
     database = PostgresDatabase(postgres_url)
     with PeeweeVectorStore(database) as store:
@@ -347,10 +359,10 @@ def test_rows_that_may_not_fit_in_memory_stay_on_the_server(postgres_url: str) -
             (candidate,) = candidates(connection, collection=None, now=store.clock.now())
             due = _due_texts(connection, candidate, store.clock.now())
             next(due)
-            opened = "SELECT count(*) FROM pg_cursors"
-            assert connection.execute(opened).fetchone() == (1,)
-            due.close()  # as a job does that is full
-            assert connection.execute(opened).fetchone() == (0,)
+            assert connection.execute("SELECT count(*) FROM pg_cursors").fetchone()[0] > 0
+        with store.database.transaction() as connection:
+            due.close()  # of an earlier transaction: it must not disturb this one
+            assert connection.execute("SELECT count(*) FROM pg_cursors").fetchone() == (0,)
 
 
 # --- poolers -----------------------------------------------------------------------------
