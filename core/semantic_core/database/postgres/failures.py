@@ -26,7 +26,8 @@ _UNAVAILABLE = (
     DatabaseUnavailableError,
     (
         "{name} cannot be reached ({error}). Nothing of this step was kept, unless it was just being "
-        "committed; every step can be repeated without harm. Check that the server runs, and try again."
+        "committed; every step can be repeated without harm. Check that the server runs and has room for one "
+        "more connection, and try again."
     ),
 )
 # By SQLSTATE, or by its first two characters, which name the class:
@@ -55,10 +56,16 @@ _ERRORS: dict[str, tuple[type[SemanticCoreError], str]] = {
         "{name} does not exist. Nothing was changed. Create it (createdb), or check the URL.",
     ),
     "53300": _UNAVAILABLE,
-    "53100": (
+    "53": (
         StorageFullError,
-        "The server of {name} has no room left. Nothing of this step was kept; free some, call again.",
+        (
+            "The server of {name} has no room left ({error}). Nothing of this step was kept; free some, "
+            "call again."
+        ),
     ),
+    # A process that was suspended in a transaction kept others waiting.
+    "25P03": _UNAVAILABLE,
+    "25P04": _UNAVAILABLE,
     "25006": (
         DatabaseReadOnlyError,
         "{name} cannot be written: it is read only, or a standby. Connect to the primary server.",
