@@ -86,6 +86,11 @@ class PostgresServer:
         return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
 
     @property
+    def programs(self) -> Path:
+        """Where its programs are: pg_dump, psql and the like."""
+        return self._binaries
+
+    @property
     def pid(self) -> int:
         """Of the server's first process."""
         return int((self._data / "postmaster.pid").read_text().split("\n", 1)[0])

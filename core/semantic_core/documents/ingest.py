@@ -13,7 +13,7 @@ from semantic_core.domain.errors import BlankTextError, DuplicateIdError, Invali
 from semantic_core.domain.metadata import copy_metadata, dump_metadata
 from semantic_core.domain.reports import IngestReport, Rejected
 from semantic_core.domain.types import Chunk, Document, SplitDocument
-from semantic_core.domain.validation import check_text
+from semantic_core.domain.validation import check_id, check_text
 from semantic_core.providers.port import Embedder
 from semantic_core.store import BaseVectorStore
 from semantic_core.store.writing.documents import delete_sources
@@ -97,8 +97,10 @@ class Ingestion:
         document = replace(document, metadata=metadata)
         for field, value in (("id", document.id), ("source", document.source)):
             if value is not None:
-                check_text(value, what=f"the {field} of {name}")
+                check_id(value, what=f"the {field} of {name}")
         document_id = document.id or self._naming.make_id(document.content, document.source)
+        # Its chunks have this id and their number.
+        check_id(f"{document_id}#{2**31}", what=f"the id of {name}")
         chunks = tuple(
             Chunk(
                 id=f"{document_id}#{number}",

@@ -27,6 +27,9 @@ T = TypeVar("T")
 
 _MOST = 2**31 - 1
 
+# PostgreSQL indexes up to 2,704 bytes; a file must hold nothing that cannot be moved to a server.
+MOST_NAME_BYTES = 2_500
+
 # A surrogate outside a pair has no UTF-8 form; PostgreSQL cannot hold a NUL.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
@@ -107,6 +110,16 @@ def check_text(text: str, *, what: str, kind: type[InvalidInputError] = InvalidT
         raise kind(
             f"{what} has a {name} at character {found.start()}. Clean it, e.g. with "
             'text.encode("utf-8", "replace").decode().replace("\\0", ""). Nothing was saved.'
+        )
+
+
+def check_id(text: str, *, what: str) -> None:
+    """Check that a text can be an id, a source or the name of a collection."""
+    check_text(text, what=what)
+    if len(text) > MOST_NAME_BYTES // 4 and len(text.encode()) > MOST_NAME_BYTES:
+        raise InvalidInputError(
+            f"{what} takes more than {MOST_NAME_BYTES:,} bytes, which no server can index. Shorten "
+            "it, or use a hash of it. Nothing was saved."
         )
 
 

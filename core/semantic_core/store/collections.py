@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from semantic_core.database.port import Connection
 from semantic_core.domain.errors import InvalidInputError, SpecMismatchError, UnknownCollectionError
 from semantic_core.domain.spec import EmbeddingSpec
-from semantic_core.domain.validation import check_text
+from semantic_core.domain.validation import check_id
 from semantic_core.keywords import DEFAULT_LANGUAGES, read_languages
 
 _log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ class Collection:
 
 def check_name(name: str) -> None:
     """Check that a collection can have this name, or raise `InvalidInputError`."""
-    check_text(name, what="A collection's name")
+    check_id(name, what="A collection's name")
     if not name.strip():
         raise InvalidInputError("A collection's name is blank. Give it a name.")
 

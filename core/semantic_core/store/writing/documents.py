@@ -12,7 +12,7 @@ from semantic_core.domain.metadata import copy_metadata, dump_metadata
 from semantic_core.domain.reports import SaveReport
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.types import SplitDocument
-from semantic_core.domain.validation import check_text
+from semantic_core.domain.validation import check_id, check_text
 from semantic_core.store.collections import Collection, find_collection, open_collection
 from semantic_core.store.reading.read import choose
 from semantic_core.store.writing.delete import delete_chunks
@@ -26,10 +26,10 @@ def check_documents(documents: Sequence[SplitDocument]) -> list[tuple[str | None
     rows = []
     for entry in documents:
         what = f"document {entry.id!r}"
-        check_text(entry.id, what=f"the id of {what}")
+        check_id(entry.id, what=f"the id of {what}")
         check_text(entry.document.content, what=what)
         if entry.document.source is not None:
-            check_text(entry.document.source, what=f"the source of {what}")
+            check_id(entry.document.source, what=f"the source of {what}")
         if entry.id in seen:
             raise DuplicateIdError(
                 f"The {what} appears twice in one call. Give each its own id, or save them in two "

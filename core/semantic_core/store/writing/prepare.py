@@ -21,6 +21,7 @@ from semantic_core.domain.statuses import TOO_LONG, EmbeddingStatus
 from semantic_core.domain.types import Chunk
 from semantic_core.domain.validation import (
     check_has_words,
+    check_id,
     check_text,
     check_vector,
     listed,
@@ -159,7 +160,7 @@ def _prepare(
     source, status = _take_ours(chunk, metadata)
     for name, text in (("id", chunk.id), ("document_id", chunk.document_id)):
         if text is not None:
-            check_text(text, what=f"the {name} of {what}")
+            check_id(text, what=f"the {name} of {what}")
             if not text.strip():
                 raise InvalidInputError(
                     f"The {name} of {what} is blank. Give it one, or leave it out. "
