@@ -18,6 +18,7 @@ class ModelInfo:
         token_limit: input tokens it takes for one text.
         largest_dimensions: its biggest, and default, vector size.
         takes_task: whether it accepts ``taskType``.
+        takes_media: whether it embeds pictures and PDF pages, too.
         always_normalized: whether vectors below the biggest size have length 1 too.
         truncates: whether it embeds the beginning of a text over the limit, and counts the
             limit, instead of refusing it.
@@ -26,6 +27,7 @@ class ModelInfo:
     token_limit: int
     largest_dimensions: int = 3072
     takes_task: bool = True
+    takes_media: bool = False
     always_normalized: bool = False
     truncates: bool = False
 
@@ -41,7 +43,7 @@ class ModelInfo:
         return min(tokens, self.token_limit) if self.truncates else tokens
 
 
-_SECOND = ModelInfo(token_limit=8192, takes_task=False, always_normalized=True)
+_SECOND = ModelInfo(token_limit=8192, takes_task=False, takes_media=True, always_normalized=True)
 
 # https://ai.google.dev/gemini-api/docs/embeddings, read 2026-11.
 MODELS: Mapping[str, ModelInfo] = {

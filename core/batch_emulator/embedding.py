@@ -9,11 +9,14 @@ from __future__ import annotations
 import hashlib
 import math
 import re
+from collections.abc import Sequence
 from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
+from batch_emulator.media import MediaPart, picture_vector
 
 FloatVector = npt.NDArray[np.float32]
 
@@ -60,8 +63,9 @@ def fake_embed(
     dimensions: int = 3072,
     task_type: str | None = None,
     always_normalized: bool | None = None,
+    media: Sequence[MediaPart] = (),
 ) -> FloatVector:
-    """Return the vector the emulator gives this text: float32, finite, never zero.
+    """Return the vector the emulator gives this content: float32, finite, never zero.
 
     Vectors of another model or other dimensions are not comparable; the task type shifts a
     vector only slightly. As at Google, `gemini-embedding-001` gives unit length at 3072
@@ -73,13 +77,18 @@ def fake_embed(
         dimensions: length of the vector.
         task_type: such as ``RETRIEVAL_QUERY``, or None.
         always_normalized: override of what the model's name says.
+        media: pictures and pages beside the text; each weighs as much as it.
     """
-    features = _features_of(text, model)
-    places = features.hashes % np.uint32(dimensions)
-    counts = np.bincount(places, weights=features.weights, minlength=dimensions)
-    vector = np.asarray(counts, dtype=np.float64)
+    said = "\n".join([text, *(part.text for part in media if part.text)])
+    vector = picture_vector(media, model=model, dimensions=dimensions)
+    if said.strip() or not media:
+        features = _features_of(said, model)
+        places = features.hashes % np.uint32(dimensions)
+        counts = np.bincount(places, weights=features.weights, minlength=dimensions)
+        vector += counts * max(1, math.isqrt(int(vector @ vector) // max(1, int(counts @ counts))))
     # Keeps two texts of the same words apart, and any text away from zero.
-    vector += _noise_for(f"{model}\0{text}", dimensions)
+    identity = "\0".join([text, *(part.sha256 for part in media)])
+    vector += _noise_for(f"{model}\0{identity}", dimensions)
     if task_type:
         strength = max(1, 64 // math.isqrt(dimensions))
         vector += strength * _noise_for(f"task\0{task_type}", dimensions)

@@ -6,7 +6,6 @@ so that a restart, a killed process and a test's moving clock all see the same h
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 import threading
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from batch_emulator.faults import FaultBook
 from batch_emulator.files import PART_SIZE, Files, random_id
 from batch_emulator.inputs import InputLine, read_input
 from batch_emulator.journal import Journal, Operation
-from batch_emulator.ledger import Ledger, TextKey
+from batch_emulator.ledger import Ledger, TextKey, text_sha256
 from batch_emulator.replies import ApiError
 from batch_emulator.results import Runner
 from batch_emulator.state import State
@@ -93,7 +92,7 @@ class Jobs:
         lines = read_input(self._files.contents.read(source["content"]))
         info = self._config.models[model]
         keys = [_billing_key(line, model, info) for line in lines]
-        self._check_quotas(project, model, tokens=sum(tokens for _, tokens in keys))
+        self._check_quotas(project, model, tokens=sum(text + media for _, text, media in keys))
         now = self._clock.now()
         names = [display_name] if display_name else []
         effects = self._faults.take(
@@ -386,9 +385,8 @@ def _error_of(ending: EndJob) -> tuple[int, str] | None:
     return ending.code or code, ending.message or message
 
 
-def _billing_key(line: InputLine, model: str, info: ModelInfo) -> tuple[TextKey, int]:
+def _billing_key(line: InputLine, model: str, info: ModelInfo) -> tuple[TextKey, int, int]:
     request = line.request
-    text = request.embedded_text
-    digest = hashlib.sha256(text.encode()).hexdigest()
     dimensions = request.dimensions or info.largest_dimensions
-    return TextKey(digest, model, dimensions, request.task_type), count_tokens(text)
+    key = TextKey(text_sha256(request.identity), model, dimensions, request.task_type)
+    return key, count_tokens(request.embedded_text), request.media_tokens

@@ -32,7 +32,8 @@ class LedgerEntry:
     Attributes:
         project: whom the key belonged to.
         key: the text and its settings.
-        tokens: what it counts.
+        tokens: what its text counts.
+        media_tokens: what its pictures and pages count, which have a price of their own.
         job: remote name of the batch job, or None for a live call.
         line: line of the job's input file, from 0, or None.
         submitted_at: epoch seconds at which it was accepted.
@@ -43,6 +44,7 @@ class LedgerEntry:
     project: str
     key: TextKey
     tokens: int
+    media_tokens: int
     job: str | None
     line: int | None
     submitted_at: float
@@ -67,6 +69,7 @@ class Ledger:
                 project=row["project"],
                 key=TextKey(row["text_sha256"], row["model"], row["dimensions"], row["task_type"]),
                 tokens=row["tokens"],
+                media_tokens=row["media_tokens"],
                 job=row["job"],
                 line=row["line"],
                 submitted_at=row["submitted_at"],
@@ -111,8 +114,12 @@ class Ledger:
         return sum(count for key, count in self.billed().items() if key.text_sha256 == digest)
 
     def tokens(self, *, live: bool | None = None) -> int:
-        """Return the tokens paid for."""
+        """Return the tokens paid for: those of text."""
         return sum(entry.tokens for entry in self._paid(live=live))
+
+    def media_tokens(self, *, live: bool | None = None) -> int:
+        """Return the tokens paid for pictures and pages."""
+        return sum(entry.media_tokens for entry in self._paid(live=live))
 
     def creates(self) -> Counter[str | None]:
         """Return how many jobs were accepted under each display name."""
@@ -120,21 +127,22 @@ class Ledger:
 
     def submit(
         self,
-        keys: Iterable[tuple[TextKey, int]],
+        keys: Iterable[tuple[TextKey, int, int]],
         *,
         project: str,
         job: str | None,
         at: float,
     ) -> None:
-        """Enter texts with their token counts; those of a live call are billed at once."""
+        """Enter texts with their tokens and those of their media; those of a live call are billed at once."""
         billed_at = at if job is None else None
         with self._state.transaction() as connection:
             connection.executemany(
                 "INSERT INTO ledger (project, text_sha256, model, dimensions, task_type, tokens, "
-                "job, line, submitted_at, billed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "media_tokens, job, line, submitted_at, billed_at) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
-                    (project, *key, tokens, job, line if job else None, at, billed_at)
-                    for line, (key, tokens) in enumerate(keys)
+                    (project, *key, *counts, job, line if job else None, at, billed_at)
+                    for line, (key, *counts) in enumerate(keys)
                 ),
             )
 

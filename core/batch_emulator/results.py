@@ -56,6 +56,7 @@ def embed(request: EmbedRequest, *, model: str, info: ModelInfo) -> FloatVector:
         dimensions=request.dimensions or info.largest_dimensions,
         task_type=request.task_type,
         always_normalized=info.always_normalized,
+        media=request.media,
     )
 
 
@@ -138,10 +139,9 @@ class Runner:
             return ResultLine(number=number, data=data, is_billed=True, is_lost=True)
         other = self._swaps.get(number, number)
         vector = self._vector(other if other < len(self._lines) else number)
-        data, is_lost = (
-            _encode(_success(vector, self._info.tokens(text)), line),
-            number in self._swaps,
-        )
+        # No count was seen of a line with a picture.
+        tokens = None if line.request.media else self._info.tokens(text)
+        data, is_lost = _encode(_success(vector, tokens), line), number in self._swaps
         if isinstance(effect, DamageLines):
             data = self._damaged(effect.damage, number, vector, data)
             is_lost = effect.damage not in _HARMLESS

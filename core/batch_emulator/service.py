@@ -294,12 +294,13 @@ class Service:
             (
                 (
                     TextKey(
-                        text_sha256(request.embedded_text),
+                        text_sha256(request.identity),
                         call.name,
                         len(vector),
                         request.task_type,
                     ),
                     count_tokens(request.embedded_text),
+                    request.media_tokens,
                 )
                 for request, vector in zip(requests, vectors, strict=True)
             ),
@@ -307,7 +308,9 @@ class Service:
             job=None,
             at=self.clock.now(),
         )
-        tokens = sum(info.tokens(request.embedded_text) for request in requests)
+        tokens = sum(
+            info.tokens(request.embedded_text) + request.media_tokens for request in requests
+        )
         return Answer(
             body={
                 "embeddings": [{"values": vector} for vector in vectors],

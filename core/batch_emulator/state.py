@@ -14,7 +14,7 @@ from batch_emulator.errors import EmulatorError
 
 # Marks the file as an emulator's, so that no database of a user is ever written to by mistake.
 _APPLICATION_ID = 0x53454D55
-_VERSION = 1
+_VERSION = 2
 
 _TABLES = """
 CREATE TABLE files (
@@ -45,6 +45,7 @@ CREATE TABLE jobs (
 CREATE TABLE ledger (
     id INTEGER PRIMARY KEY, project TEXT NOT NULL, text_sha256 TEXT NOT NULL,
     model TEXT NOT NULL, dimensions INTEGER NOT NULL, task_type TEXT, tokens INTEGER NOT NULL,
+    media_tokens INTEGER NOT NULL,
     job TEXT, line INTEGER, submitted_at REAL NOT NULL, billed_at REAL,
     is_lost INTEGER NOT NULL DEFAULT 0
 ) STRICT;

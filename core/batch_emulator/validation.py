@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from batch_emulator.config import ModelInfo
+from batch_emulator.media import TOKENS_PER_PICTURE, MediaPart, objections, read_inline_data
 from batch_emulator.messages import (
     FieldError,
     Fields,
@@ -40,7 +41,7 @@ _FILE_ID = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmbedRequest:
-    """One text to embed, as a request asks for it."""
+    """One content to embed, as a request asks for it."""
 
     text: str
     model: str | None
@@ -48,11 +49,22 @@ class EmbedRequest:
     title: str | None
     dimensions: int | None
     parts: int
+    media: tuple[MediaPart, ...] = ()
 
     @property
     def embedded_text(self) -> str:
         """The text the vector stands for."""
         return f"{self.title}\n{self.text}" if self.title else self.text
+
+    @property
+    def identity(self) -> str:
+        """What the ledger knows it by: its text, and the digests of what is none."""
+        return "\0".join([self.embedded_text, *(part.sha256 for part in self.media)])
+
+    @property
+    def media_tokens(self) -> int:
+        """Tokens of its pictures and pages."""
+        return TOKENS_PER_PICTURE * sum(part.pages for part in self.media)
 
 
 def read_embed_request(value: Any, path: str) -> EmbedRequest:
@@ -70,12 +82,13 @@ def read_embed_request(value: Any, path: str) -> EmbedRequest:
     parts = found.get("content", {}).get("parts", [])
     task = found.get("taskType")
     return EmbedRequest(
-        text="\n".join(part.get("text", "") for part in parts),
+        text="\n".join(part["text"] for part in parts if "text" in part),
         model=found.get("model"),
         task_type=None if task == TASK_TYPES[0] else task,
         title=found.get("title") or None,
         dimensions=found.get("outputDimensionality") or None,
         parts=len(parts),
+        media=tuple(part["inlineData"] for part in parts if "inlineData" in part),
     )
 
 
@@ -89,7 +102,8 @@ def _objections(request: EmbedRequest, *, model: str, info: ModelInfo) -> Iterat
         yield f"The request's model {request.model} is not models/{model}, which the call names."
     if not request.parts:
         yield "content is required and must have at least one part."
-    if not request.text.strip():
+    yield from objections(request.media, model=model, takes_media=info.takes_media)
+    if not request.text.strip() and not request.media:
         yield "content is empty: there is no text to embed."
     if request.dimensions is not None and not 1 <= request.dimensions <= info.largest_dimensions:
         yield f"output_dimensionality must be between 1 and {info.largest_dimensions}."
@@ -97,7 +111,7 @@ def _objections(request: EmbedRequest, *, model: str, info: ModelInfo) -> Iterat
         yield f"task_type is not supported by models/{model}."
     if request.title is not None and request.task_type != "RETRIEVAL_DOCUMENT":
         yield "title is only supported with task_type RETRIEVAL_DOCUMENT."
-    tokens = info.tokens(request.embedded_text)
+    tokens = info.tokens(request.embedded_text) + request.media_tokens
     if tokens > info.token_limit:
         yield (
             f"The input token count ({tokens}) exceeds the maximum number of tokens allowed "
@@ -158,7 +172,7 @@ def _read_task(value: Any, path: str) -> str:
     return cast("str", value)
 
 
-_PART: Fields = {"text": read_text}
+_PART: Fields = {"text": read_text, "inlineData": read_inline_data}
 _CONTENT: Fields = {"parts": list_of(message_of(_PART)), "role": read_text}
 _EMBED_CONFIG: Fields = {
     "taskType": _read_task,
