@@ -33,6 +33,7 @@ from semantic_core import (
     GoogleKeyring,
     InvalidVectorError,
     PeeweeVectorStore,
+    takes_media,
 )
 
 
@@ -218,7 +219,7 @@ class SemcoreVectorStore(BasePydanticVectorStore):
             NotBatchableError: no node has an embedding, for an external spec.
             StorageError: the database could not be written.
         """
-        chunks = [to_chunk(node) for node in nodes]
+        chunks = [to_chunk(node, takes_media=takes_media(self.spec)) for node in nodes]
         for node in nodes:
             restore(node)
         self._create()

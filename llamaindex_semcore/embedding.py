@@ -3,11 +3,13 @@
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from io import BytesIO
 from typing import Any, Literal, Self
 
 from llama_index.core.base.embeddings.base import BaseEmbedding, Embedding, SimilarityMode, mean_agg
 from llama_index.core.bridge.pydantic import Field, PrivateAttr
-from llama_index.core.schema import BaseNode
+from llama_index.core.embeddings.multi_modal_base import MultiModalEmbedding
+from llama_index.core.schema import BaseNode, ImageType
 
 from llamaindex_semcore.vectors import (
     DeferredVectorError,
@@ -21,8 +23,10 @@ from semantic_core import (
     EmbeddingSpec,
     GeminiEmbedder,
     GoogleKeyring,
+    Media,
     NotBatchableError,
     SemanticCoreError,
+    query_media,
 )
 
 _log = logging.getLogger(__name__)
@@ -31,7 +35,7 @@ _log = logging.getLogger(__name__)
 _GROUP = 2048
 
 
-class DeferredEmbedding(BaseEmbedding):
+class DeferredEmbedding(MultiModalEmbedding):
     """Leaves documents to the Gemini Batch API, and embeds queries live.
 
     It goes wherever LlamaIndex takes an embed model: into ``VectorStoreIndex``, ``Settings``,
@@ -176,6 +180,12 @@ class DeferredEmbedding(BaseEmbedding):
     async def _aget_text_embeddings(self, texts: list[str]) -> list[Embedding]:
         return self._get_text_embeddings(texts)
 
+    def _get_image_embeddings(self, img_file_paths: list[ImageType]) -> list[Embedding]:
+        return [NoVector() for _ in img_file_paths]
+
+    async def _aget_image_embeddings(self, img_file_paths: list[ImageType]) -> list[Embedding]:
+        return self._get_image_embeddings(img_file_paths)
+
     # --- queries: embedded live ------------------------------------------------------------
 
     def _get_query_embedding(self, query: str) -> Embedding:
@@ -189,6 +199,19 @@ class DeferredEmbedding(BaseEmbedding):
         except SemanticCoreError as error:
             return self._degrade(error)
         return QueryVector(vector.tolist(), spec=self.spec, provenance=self._embedder.provenance)
+
+    def _get_image_embedding(self, img_file_path: ImageType) -> Embedding:
+        # LlamaIndex asks for pictures that are stored by the list, and for one alone to look for it.
+        try:
+            vector = self._embedder.embed_query(
+                "", spec=self.spec, media=query_media(_media(img_file_path), self.spec)
+            )
+        except SemanticCoreError as error:
+            return self._degrade(error)
+        return QueryVector(vector.tolist(), spec=self.spec, provenance=self._embedder.provenance)
+
+    async def _aget_image_embedding(self, img_file_path: ImageType) -> Embedding:
+        return await asyncio.to_thread(self._get_image_embedding, img_file_path)
 
     async def _aget_query_embedding(self, query: str) -> Embedding:
         if self._query_embed_model is None:
@@ -217,6 +240,10 @@ class DeferredEmbedding(BaseEmbedding):
         for name, value in (state["__pydantic_private__"] or {}).items():
             setattr(self, name, value)
         self._owns_embedder = True
+
+
+def _media(picture: ImageType) -> Media:
+    return Media(picture.getvalue() if isinstance(picture, BytesIO) else picture)
 
 
 def _restored(nodes: Sequence[BaseNode]) -> Sequence[BaseNode]:

@@ -1,5 +1,6 @@
 """LlamaIndex nodes as chunks, and chunks as nodes again, exactly as they were."""
 
+import base64
 import json
 from typing import Any
 
@@ -23,6 +24,7 @@ from semantic_core import (
     EmbeddingSpec,
     FoundMetadata,
     InvalidInputError,
+    Media,
     StoredChunk,
 )
 
@@ -53,11 +55,12 @@ def all_fit(chunks: list[Chunk], spec: EmbeddingSpec) -> bool:
     return spec.is_external or all(len(vector) == spec.dimensions for vector in given)
 
 
-def to_chunk(node: BaseNode) -> Chunk:
+def to_chunk(node: BaseNode, *, takes_media: bool = False) -> Chunk:
     """Return a node as the chunk to save.
 
     Its text is what keyword search sees, its EMBED-mode content is what is embedded. A node
-    without an embedding, or with the empty one of `DeferredEmbedding`, has no vector yet.
+    without an embedding, or with the empty one of `DeferredEmbedding`, has no vector yet. A
+    picture is embedded together with the text, where the model takes it.
 
     Raises:
         InvalidInputError: the node cannot be written as JSON.
@@ -76,6 +79,7 @@ def to_chunk(node: BaseNode) -> Chunk:
         vector_source=node.get_content(metadata_mode=MetadataMode.EMBED),
         vector=node.embedding or None,
         payload=_dump(node, has_text=bool(text)),
+        media=_picture(node) if takes_media else (),
     )
 
 
@@ -114,6 +118,22 @@ def _dump(node: BaseNode, *, has_text: bool) -> str:
     media = _bytes_of(node)
     tail = f',"{_BYTES}":{json.dumps(media)}' if media else ""
     return f'{{"{_KIND}":"{kind}","{_FIELDS}":{fields}{tail}}}'
+
+
+def _picture(node: BaseNode) -> tuple[Media, ...]:
+    """Return a node's picture: its bytes, or its path; a URL is not fetched."""
+    # An ImageNode has its own fields, an ImageDocument and a Node a resource.
+    resource = getattr(node, "image_resource", None)
+    data = getattr(node, "image", None) or getattr(resource, "data", None)
+    path = getattr(node, "image_path", None) or getattr(resource, "path", None)
+    if data:
+        try:
+            return (Media(base64.b64decode(data, validate=True)),)
+        except ValueError as error:
+            raise InvalidInputError(
+                f"The picture of node {node.node_id!r} is no base64. Nothing was saved."
+            ) from error
+    return (Media(path),) if path else ()
 
 
 def _bytes_of(node: BaseNode) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from semantic_core.database.schema import SchemaOptions
 from semantic_core.delivery.remote import CHUNK_ID_KEY, RemoteIds, is_of, store_kind
 from semantic_core.delivery.target import Target, TargetItem
 from semantic_core.documents.live import save_embedded
+from semantic_core.documents.media import query_media
 from semantic_core.documents.readers import pydoc_topics, read_documents
 from semantic_core.documents.splitter import Splitter
 from semantic_core.domain.clock import Clock, SystemClock
@@ -60,6 +61,7 @@ from semantic_core.domain.errors import (
     UnsupportedDatabaseError,
     WaitTimeoutError,
 )
+from semantic_core.domain.media import Media, StoredMedia
 from semantic_core.domain.metadata import RESULT_KEY, FoundMetadata
 from semantic_core.domain.pricing import Cost, Price, PriceTable, estimate_tokens
 from semantic_core.domain.receipts import Estimate, Receipt
@@ -107,7 +109,7 @@ from semantic_core.filters import (
     foreign_filter,
     parse_filter,
 )
-from semantic_core.providers.facts import DEFAULT_PRICES
+from semantic_core.providers.facts import DEFAULT_PRICES, takes_media
 from semantic_core.providers.gemini import (
     Endpoint,
     GeminiBatchClient,
@@ -187,6 +189,7 @@ __all__ = [
     "JobStep",
     "KeyringNotSerializableError",
     "Match",
+    "Media",
     "MissingBatchKeyError",
     "MissingDefaultKeyError",
     "MissingExtraError",
@@ -226,6 +229,7 @@ __all__ = [
     "StorageFullError",
     "StoreMovedError",
     "StoredChunk",
+    "StoredMedia",
     "SubmissionUncertainError",
     "SystemClock",
     "Target",
@@ -255,9 +259,11 @@ __all__ = [
     "paid_vectors",
     "parse_filter",
     "pydoc_topics",
+    "query_media",
     "query_vector",
     "read_documents",
     "save_embedded",
     "store_kind",
+    "takes_media",
     "whole_number",
 ]

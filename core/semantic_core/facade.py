@@ -5,8 +5,10 @@ from collections.abc import Iterable, Mapping, Sequence, Sized
 from typing import Any, Protocol, Self
 
 from semantic_core.documents.ingest import Ingestion
+from semantic_core.documents.media import query_media
 from semantic_core.documents.splitter import Splitter
 from semantic_core.domain.errors import IngestError, InvalidInputError, InvalidTextError
+from semantic_core.domain.media import Media
 from semantic_core.domain.reports import IngestReport
 from semantic_core.domain.statuses import SearchMode
 from semantic_core.domain.types import Document, QueueStats, SearchResults, TargetStatus
@@ -164,9 +166,10 @@ class SemanticCore:
 
     def search(
         self,
-        query: str,
+        query: str = "",
         limit: int = 10,
         *,
+        media: Media | Sequence[Media] = (),
         mode: SearchMode | str = SearchMode.HYBRID,
         filters: FilterLike = None,
         alpha: float = 0.5,
@@ -174,8 +177,9 @@ class SemanticCore:
         """Search by meaning and by keyword; works while chunks are still PENDING.
 
         Args:
-            query: what to look for.
+            query: what to look for; may be left out beside media.
             limit: how many hits at most.
+            media: pictures to look for, alone or with the query. They are sent, and billed, live.
             mode: ``hybrid``, ``vector`` or ``keyword``; only the last makes no live call.
             filters: metadata filter such as ``{"lang": "en", "year": {"$gte": 2020}}``.
             alpha: weight of meaning against keywords in hybrid mode, from 0 to 1.
@@ -192,17 +196,20 @@ class SemanticCore:
             raise InvalidTextError(f"The query is a {type(query).__name__}, not a string.")
         # Before the query is embedded, which costs money.
         limit, alpha = whole_number(limit), fraction(alpha, what="alpha")
+        found = self.store.find(self.collection)
+        looked = query_media(media, found.spec) if found is not None else ()
         vector, degraded = None, None
         if mode != SearchMode.KEYWORD:
             vector, degraded = query_vector(
                 self.store,
                 query,
                 collection=self.collection,
-                embed=lambda text, spec: self.embedder.embed_query(text, spec=spec),
+                embed=lambda text, spec: self.embedder.embed_query(text, spec=spec, media=looked),
+                has_media=bool(looked),
                 provenance=self.embedder.provenance,
             )
         results = self.store.search(
-            text=query,
+            text=query if query or not looked else None,
             vector=vector,
             collection=self.collection,
             limit=limit,

@@ -16,6 +16,7 @@ import numpy as np
 from batch_emulator import Emulator, Operation, TextKey, fake_embed, text_sha256
 from semantic_core.batches import BatchConfig
 from semantic_core.database import Database as SqliteDatabase
+from semantic_core.domain.media import load_media
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.statuses import BudgetUse, ItemState, JobStatus, JobStep, SearchMode
 from semantic_core.providers.wire.vectors import to_vector
@@ -305,10 +306,11 @@ def _check_hashes(connection: sqlite3.Connection) -> None:
         row[0]: EmbeddingSpec.from_json(row[1]).hasher()
         for row in connection.execute("SELECT id, spec FROM collections")
     }
-    for collection_id, source, content_hash in connection.execute(
-        "SELECT collection_id, coalesce(vector_source, text), content_hash FROM chunks"
+    for collection_id, source, media, content_hash in connection.execute(
+        "SELECT collection_id, coalesce(vector_source, text), media, content_hash FROM chunks"
     ):
-        assert hashers[collection_id](source) == content_hash, "a hash of another text"
+        found = hashers[collection_id](source, load_media(media))
+        assert found == content_hash, "a hash of another content"
 
 
 _MUST_BE_EMPTY = {

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from semantic_core.domain.errors import DatabaseCorruptError
+from semantic_core.domain.media import load_media
 from semantic_core.domain.metadata import load_metadata
 from semantic_core.domain.statuses import EmbeddingStatus
 from semantic_core.domain.types import StoredChunk
@@ -26,6 +27,7 @@ class ChunkRow(NamedTuple):
     error_message: str | None
     created_at: float
     updated_at: float
+    media: str | None
 
 
 _COMPUTED = {"collection": "k.name", "is_served": "c.vector_key IS NOT NULL"}
@@ -61,4 +63,5 @@ def stored_chunk(row: ChunkRow) -> StoredChunk:
         error_message=row.error_message,
         created_at=row.created_at,
         updated_at=row.updated_at,
+        media=load_media(row.media),
     )

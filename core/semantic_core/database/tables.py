@@ -5,7 +5,6 @@ They are built for one database, so that two stores never share one. What only S
 """
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 import peewee
@@ -22,6 +21,7 @@ from peewee import (
     TextField,
 )
 
+from semantic_core.database.columns import count, digest, one_of, yes_or_no
 from semantic_core.database.conditions import (
     IS_CARRIED,
     IS_FAILED,
@@ -33,6 +33,7 @@ from semantic_core.database.conditions import (
     WANTS,
 )
 from semantic_core.database.delivery_tables import add_delivery_tables
+from semantic_core.database.media_tables import add_media_table
 from semantic_core.domain.statuses import (
     BudgetUse,
     EmbeddingStatus,
@@ -61,6 +62,7 @@ class Tables:
     LiveClaimModel: Any
     ChunkModel: Any
     ChunkCountModel: Any
+    MediaModel: Any
     TargetModel: Any
     OutboxModel: Any
 
@@ -71,22 +73,6 @@ class Tables:
     def names(self) -> tuple[str, ...]:
         """Return the names of their tables, in the same order."""
         return tuple(model._meta.table_name for model in self.all())  # noqa: SLF001  # peewee's documented place for it
-
-
-def _one_of(column: str, states: type[StrEnum]) -> peewee.Node:
-    return Check(f"{column} IN ({', '.join(repr(state.value) for state in states)})")
-
-
-def _yes_or_no(column: str) -> peewee.Node:
-    return Check(f"{column} IN (FALSE, TRUE)")
-
-
-def _digest(column: str) -> peewee.Node:
-    return Check(f"length({column}) = 32")
-
-
-def _count() -> BigIntegerField:
-    return BigIntegerField(default=0, constraints=[SQL("DEFAULT 0")])
 
 
 def build_tables(database: peewee.Database) -> Tables:
@@ -118,7 +104,7 @@ def build_tables(database: peewee.Database) -> Tables:
         digest = TextField(unique=True)
         model = TextField()
         dimensions = BigIntegerField(null=True)
-        is_external = BooleanField(constraints=[_yes_or_no("is_external")])
+        is_external = BooleanField(constraints=[yes_or_no("is_external")])
         passed_over = TextField(null=True)
         passed_at = DoubleField(null=True)
 
@@ -170,10 +156,10 @@ def build_tables(database: peewee.Database) -> Tables:
 
         # A rowid table: with the hash as clustered key, inserts are five times slower.
         id = BigAutoField()
-        key = BlobField(unique=True, constraints=[_digest("key")])
+        key = BlobField(unique=True, constraints=[digest("key")])
         space = ForeignKeyField(SpaceModel, index=False)
         vector = BlobField()
-        origin = TextField(constraints=[_one_of("origin", VectorOrigin)])
+        origin = TextField(constraints=[one_of("origin", VectorOrigin)])
         token_count = BigIntegerField(null=True)
         created_at = DoubleField()
         unreferenced_since = DoubleField(null=True)
@@ -195,8 +181,8 @@ def build_tables(database: peewee.Database) -> Tables:
         id = TextField(unique=True)
         provider = TextField()
         google_job_id = TextField(null=True, unique=True)
-        status = TextField(constraints=[_one_of("status", JobStatus)])
-        step = TextField(constraints=[_one_of("step", JobStep)])
+        status = TextField(constraints=[one_of("status", JobStatus)])
+        step = TextField(constraints=[one_of("step", JobStep)])
         failure_reason = TextField(null=True)
         hold_reason = TextField(null=True)
         display_name = TextField(unique=True)
@@ -211,21 +197,21 @@ def build_tables(database: peewee.Database) -> Tables:
         byte_count = BigIntegerField()
         estimated_tokens = BigIntegerField()
         token_count = BigIntegerField(null=True)
-        uncounted_tokens = _count()
+        uncounted_tokens = count()
         cost_usd = DoubleField(null=True)
         live_price = DoubleField(null=True)
         batch_price = DoubleField(null=True)
-        done_count = _count()
-        failed_count = _count()
+        done_count = count()
+        failed_count = count()
         error_message = TextField(null=True)
         lease_token = TextField(null=True)
         lease_until = DoubleField(null=True)
         absence = TextField(null=True)
         cancel_requested_at = DoubleField(null=True)
         is_adopted = BooleanField(
-            default=False, constraints=[SQL("DEFAULT FALSE"), _yes_or_no("is_adopted")]
+            default=False, constraints=[SQL("DEFAULT FALSE"), yes_or_no("is_adopted")]
         )
-        cleanup_tries = _count()
+        cleanup_tries = count()
         created_at = DoubleField()
         uploaded_at = DoubleField(null=True)
         creating_at = DoubleField(null=True)
@@ -272,13 +258,13 @@ def build_tables(database: peewee.Database) -> Tables:
 
         id = BigAutoField()
         job = ForeignKeyField(BatchJobModel, column_name="job_pk", index=False)
-        content_hash = BlobField(constraints=[_digest("content_hash")])
-        state = TextField(constraints=[_one_of("state", ItemState)])
+        content_hash = BlobField(constraints=[digest("content_hash")])
+        state = TextField(constraints=[one_of("state", ItemState)])
         attempt = BigIntegerField()
         tokens = BigIntegerField()
         budget_use = TextField(
             default=BudgetUse.NOTHING,
-            constraints=[SQL("DEFAULT 'nothing'"), _one_of("budget_use", BudgetUse)],
+            constraints=[SQL("DEFAULT 'nothing'"), one_of("budget_use", BudgetUse)],
         )
         error = TextField(null=True)
 
@@ -305,7 +291,7 @@ def build_tables(database: peewee.Database) -> Tables:
         tokens = BigIntegerField()
         cost_usd = DoubleField(null=True)
         worst_cosine = DoubleField(null=True)
-        is_passed = BooleanField(null=True, constraints=[_yes_or_no("is_passed")])
+        is_passed = BooleanField(null=True, constraints=[yes_or_no("is_passed")])
         created_at = DoubleField()
 
         class Meta:
@@ -314,7 +300,7 @@ def build_tables(database: peewee.Database) -> Tables:
     class LiveClaimModel(Base):
         """A content hash that is being embedded live; freed by its lease."""
 
-        content_hash = BlobField(primary_key=True, constraints=[_digest("content_hash")])
+        content_hash = BlobField(primary_key=True, constraints=[digest("content_hash")])
         space = ForeignKeyField(SpaceModel, index=False)
         lease_token = TextField()
         lease_until = DoubleField()
@@ -335,7 +321,8 @@ def build_tables(database: peewee.Database) -> Tables:
         metadata = TextField()
         vector_source = TextField(null=True)
         payload = TextField(null=True)
-        content_hash = BlobField(constraints=[_digest("content_hash")])
+        media = TextField(null=True)
+        content_hash = BlobField(constraints=[digest("content_hash")])
         embedding = ForeignKeyField(
             EmbeddingModel,
             field="key",
@@ -344,7 +331,7 @@ def build_tables(database: peewee.Database) -> Tables:
             null=True,
             index=False,
         )
-        embedding_status = TextField(constraints=[_one_of("embedding_status", EmbeddingStatus)])
+        embedding_status = TextField(constraints=[one_of("embedding_status", EmbeddingStatus)])
         batch_job = ForeignKeyField(BatchJobModel, field="id", null=True, index=False)
         not_before = DoubleField(null=True)
         error_message = TextField(null=True)
@@ -379,8 +366,8 @@ def build_tables(database: peewee.Database) -> Tables:
         """
 
         collection = ForeignKeyField(CollectionModel, index=False)
-        embedding_status = TextField(constraints=[_one_of("embedding_status", EmbeddingStatus)])
-        is_served = BooleanField(constraints=[_yes_or_no("is_served")])
+        embedding_status = TextField(constraints=[one_of("embedding_status", EmbeddingStatus)])
+        is_served = BooleanField(constraints=[yes_or_no("is_served")])
         chunks = BigIntegerField()
 
         class Meta:
@@ -389,6 +376,7 @@ def build_tables(database: peewee.Database) -> Tables:
             without_rowid = is_sqlite
 
     add_delivery_tables(Base, CollectionModel, is_sqlite=is_sqlite)
+    add_media_table(Base)
     models = {model.__name__: model for model in Base.__subclasses__()}
     return Tables(*(models[name] for name in Tables.__slots__))
 

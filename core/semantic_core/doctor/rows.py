@@ -15,6 +15,7 @@ from semantic_core.domain.errors import (
     DatabaseReadOnlyError,
     StoreMovedError,
 )
+from semantic_core.domain.media import load_media
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.queue.counts import read_served, recount
 from semantic_core.queue.jobs import far_leases
@@ -113,9 +114,9 @@ def _changed_texts(connection: Connection) -> int:
     for collection_id, spec in connection.execute("SELECT id, spec FROM collections").fetchall():
         hash_of = EmbeddingSpec.from_json(spec).hasher()
         changed += sum(
-            not isinstance(source, str) or hash_of(source) != content_hash
-            for source, content_hash in connection.execute(
-                "SELECT coalesce(vector_source, text), content_hash FROM chunks "
+            not isinstance(source, str) or hash_of(source, load_media(media)) != content_hash
+            for source, media, content_hash in connection.execute(
+                "SELECT coalesce(vector_source, text), media, content_hash FROM chunks "
                 "WHERE collection_id = ?",
                 (collection_id,),
             )

@@ -7,6 +7,7 @@ from typing import Any
 
 from semantic_core.documents.front_matter import take_front_matter
 from semantic_core.documents.live import embed_missing, fail_if_too_long
+from semantic_core.documents.media import media_chunks, media_identity
 from semantic_core.documents.names import Naming
 from semantic_core.documents.splitter import Splitter
 from semantic_core.domain.errors import BlankTextError, DuplicateIdError, InvalidInputError
@@ -98,21 +99,30 @@ class Ingestion:
         for field, value in (("id", document.id), ("source", document.source)):
             if value is not None:
                 check_id(value, what=f"the {field} of {name}")
-        document_id = document.id or self._naming.make_id(document.content, document.source)
+        contents = document.content
+        if document.media:
+            contents += media_identity(document, what=name)
+        document_id = document.id or self._naming.make_id(contents, document.source)
         # Its chunks have this id and their number.
         check_id(f"{document_id}#{2**31}", what=f"the id of {name}")
-        chunks = tuple(
-            Chunk(
-                id=f"{document_id}#{number}",
-                document_id=document_id,
-                text=piece.text,
-                metadata=metadata,
-                vector_source=piece.vector_source,
+        if document.media:
+            chunks = tuple(
+                replace(piece, id=f"{document_id}#{number}", document_id=document_id)
+                for number, piece in enumerate(media_chunks(document, metadata, what=name))
             )
-            for number, piece in enumerate(
-                self._splitter.split(text, format=document.format, spec=self._spec)
+        else:
+            chunks = tuple(
+                Chunk(
+                    id=f"{document_id}#{number}",
+                    document_id=document_id,
+                    text=piece.text,
+                    metadata=metadata,
+                    vector_source=piece.vector_source,
+                )
+                for number, piece in enumerate(
+                    self._splitter.split(text, format=document.format, spec=self._spec)
+                )
             )
-        )
         if not chunks:
             raise BlankTextError(
                 f"{name} is blank: without a letter or a digit there is nothing to embed."
@@ -155,7 +165,13 @@ class Ingestion:
 
     def _embed(self, entries: list[SplitDocument], embedder: Embedder) -> list[SplitDocument]:
         """Embed what has no vector; return the documents, chunks that are too long as FAILED."""
-        sources = (chunk.vector_source or chunk.text for entry in entries for chunk in entry.chunks)
+        sources = (
+            chunk.vector_source or chunk.text
+            for entry in entries
+            for chunk in entry.chunks
+            # Pictures and pages wait for a batch.
+            if not chunk.media
+        )
         too_long = embed_missing(self._store, sources, spec=self._spec, embedder=embedder)
         if not too_long:
             return entries
@@ -213,6 +229,7 @@ def _as_document(item: Any, position: int) -> Document:
         id=getattr(item, "id", None),
         source=getattr(item, "source", None),
         format=getattr(item, "format", "text"),
+        media=getattr(item, "media", ()),
     )
 
 

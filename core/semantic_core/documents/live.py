@@ -37,7 +37,8 @@ def save_embedded(
 
     Everything is checked before anything is sent. A text whose vector is stored costs nothing;
     one that a batch job carries waits for it, PENDING; one that is too long for the model is
-    saved as FAILED. Chunks with a vector, and FAILED ones, are saved as they are.
+    saved as FAILED. Chunks with a vector, and FAILED ones, are saved as they are, and those with
+    media wait for a batch.
 
     Args:
         store: where to save.
@@ -59,7 +60,7 @@ def save_embedded(
     wanted = [
         row.content.vector_source or row.content.text
         for row in rows
-        if row.given is None and row.refusal is None
+        if row.given is None and row.refusal is None and row.content.media is None
     ]
     too_long = embed_missing(store, wanted, spec=spec, embedder=embedder)
     return store.save(

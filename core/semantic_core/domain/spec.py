@@ -2,16 +2,24 @@
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from semantic_core.domain.errors import ConfigurationError, DatabaseCorruptError, InvalidInputError
+from semantic_core.domain.media import StoredMedia
 
 PLACEHOLDER = "{text}"
 
 # The most dimensions: https://ai.google.dev/gemini-api/docs/embeddings, read 2026-11.
 _MOST_DIMENSIONS = {"gemini-embedding-001": 3072, "gemini-embedding-2": 3072}
+
+
+class Hasher(Protocol):
+    """Names contents: see `EmbeddingSpec.hasher`."""
+
+    def __call__(self, vector_source: str, media: Sequence[StoredMedia] = ..., /) -> bytes:
+        """Return the content hash."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,22 +127,31 @@ class EmbeddingSpec:
         return hashlib.sha256(json.dumps(side, sort_keys=True).encode()).hexdigest()
 
     def document_text(self, text: str) -> str:
-        """Return what is sent to embed this document text."""
+        """Return what is sent to embed this document text; nothing for a blank one, beside media."""
+        if not text.strip():
+            return ""
         return self.document_template.replace(PLACEHOLDER, text)
 
     def query_text(self, text: str) -> str:
         """Return what is sent to embed this query."""
         return self.query_template.replace(PLACEHOLDER, text)
 
-    def hasher(self) -> Callable[[str], bytes]:
-        """Return a function from a vector source to its content hash, 32 bytes, for this spec.
+    def hasher(self) -> Hasher:
+        """Return a function from a vector source, and media if there are any, to its content hash.
 
-        It raises InvalidInputError for a text with a lone surrogate, which has no UTF-8 form.
+        32 bytes, for this spec. It raises InvalidInputError for a text with a lone surrogate,
+        which has no UTF-8 form.
         """
         # The digest has a fixed length, so spec and text cannot run into each other.
         prefix = hashlib.sha256(f"semcore:1:{self.space_digest}:".encode())
 
-        def content_hash(vector_source: str) -> bytes:
+        def content_hash(vector_source: str, media: Sequence[StoredMedia] = ()) -> bytes:
+            if media:
+                # Of fixed length each, so that text and media cannot run into each other.
+                identities = "\0".join(part.identity for part in media)
+                return hashlib.sha256(
+                    f"semcore:2:{self.space_digest}:{content_hash(vector_source).hex()}:{identities}".encode()
+                ).digest()
             digest = prefix.copy()
             try:
                 digest.update(vector_source.encode())

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from semantic_core.domain.advice import job_advice
+from semantic_core.domain.media import Media, StoredMedia
 from semantic_core.domain.statuses import (
     EmbeddingStatus,
     FailureReason,
@@ -37,6 +38,8 @@ class Document:
             content if absent, so that an edited one is another document.
         source: where it came from, such as a path or URL; several documents may share one.
         format: ``text`` or ``markdown``: how it is split.
+        media: pictures that are embedded together with the content, which is not split then; and
+            PDFs, each page of which is a chunk.
     """
 
     content: str
@@ -44,6 +47,7 @@ class Document:
     id: str | None = None
     source: str | None = None
     format: str = "text"
+    media: Media | Sequence[Media] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +55,7 @@ class Chunk:
     """A piece of a document that gets one vector, as it is handed to ``store.save``.
 
     Attributes:
-        text: what is found and shown.
+        text: what is found and shown; may be empty beside media.
         metadata: plain JSON values. ``_vector_source`` is taken out of it, and
             ``embedding_status`` where its value is an EmbeddingStatus; a plain string stays.
         id: unique within the collection; made if absent.
@@ -61,6 +65,7 @@ class Chunk:
         payload: an adapter's own data; returned to it, never filtered on.
         embedding_status: FAILED stores the chunk without ever sending it.
         error_message: why it is FAILED.
+        media: pictures and PDF pages that make one vector together with the text.
     """
 
     text: str
@@ -72,6 +77,7 @@ class Chunk:
     payload: str | None = None
     embedding_status: EmbeddingStatus | None = None
     error_message: str | None = None
+    media: Media | Sequence[Media] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +113,7 @@ class StoredChunk:
     error_message: str | None
     created_at: float
     updated_at: float
+    media: tuple[StoredMedia, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

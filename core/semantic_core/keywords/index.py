@@ -4,8 +4,9 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from functools import cache, lru_cache
 from itertools import accumulate
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
+from semantic_core.domain.media import load_media
 from semantic_core.keywords.folding import fold
 from semantic_core.keywords.identifiers import name_parts, signed_names
 from semantic_core.keywords.scripts import bigrams, is_unspaced, runs
@@ -37,6 +38,22 @@ class Said(NamedTuple):
     text: str
     vector_source: str | None = None
     languages: tuple[str, ...] = DEFAULT_LANGUAGES
+
+    @classmethod
+    def of(
+        cls,
+        pk: int,
+        text: str,
+        vector_source: str | None,
+        media: str | None,
+        *,
+        languages: tuple[str, ...],
+    ) -> Self:
+        """Return what a chunk says; the names of its files are its headings, too."""
+        if media is not None:
+            names = [part.name for part in load_media(media) if part.name is not None]
+            vector_source = "\n\n".join([*names, vector_source or text])
+        return cls(pk, text, vector_source, languages)
 
     @property
     def headings(self) -> str | None:

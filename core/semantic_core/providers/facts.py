@@ -1,7 +1,10 @@
 """What the providers say of their models and limits, without a key or a connection."""
 
-from semantic_core.domain.errors import TextTooLongError
-from semantic_core.domain.pricing import PriceTable
+from collections.abc import Callable, Sequence
+
+from semantic_core.domain.errors import InvalidInputError, TextTooLongError
+from semantic_core.domain.media import StoredMedia, load_media
+from semantic_core.domain.pricing import PriceTable, token_estimator
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.providers.gemini.endpoint import way_back_to
 from semantic_core.providers.gemini.models import (
@@ -18,7 +21,10 @@ __all__ = [
     "LONGEST_LIMIT",
     "caution",
     "check_length",
+    "check_media",
+    "content_estimator",
     "model_facts",
+    "takes_media",
     "way_back_to",
 ]
 
@@ -57,6 +63,56 @@ def caution(model: str, *, prices: PriceTable, now: float) -> str | None:
         f"No {' and no '.join(missing)} is known for the model {model!r}: "
         f"{', and '.join(means[name] for name in missing)}. Check its spelling at {prices.source}."
     )
+
+
+def content_estimator(spec: EmbeddingSpec) -> Callable[[bytes, str | None], int]:
+    """Return a function from a vector source in UTF-8, and a chunk's media, to estimated tokens.
+
+    Pictures and pages count as the text that costs as much.
+    """
+    text_tokens, picture_tokens = token_estimator(spec), model_facts(spec.model).picture_tokens
+
+    def estimate(source: bytes, media: str | None) -> int:
+        if media is None:
+            return text_tokens(source)
+        pictures = picture_tokens * len(load_media(media))
+        return pictures + (text_tokens(source) if source.strip() else 0)
+
+    return estimate
+
+
+def takes_media(spec: EmbeddingSpec) -> bool:
+    """Return whether the model of a spec embeds pictures and pages, too."""
+    return not spec.is_external and bool(model_facts(spec.model).media_types)
+
+
+def check_media(parts: Sequence[StoredMedia], spec: EmbeddingSpec, *, what: str) -> None:
+    """Check that a model takes these pictures and pages.
+
+    Raises:
+        InvalidInputError: it takes none, not of this type, not so many, or not so large ones.
+    """
+    facts = model_facts(spec.model)
+    for part in parts:
+        if part.mime_type not in facts.media_types:
+            takes = (
+                f"takes {', '.join(facts.media_types)}" if facts.media_types else "takes only text"
+            )
+            raise InvalidInputError(
+                f"{what} has {part.mime_type}, and {spec.model} {takes}. Use a collection whose "
+                "model takes it, such as EmbeddingSpec.gemini_embedding_2(). Nothing was saved."
+            )
+        if part.page is None and part.size > facts.media_bytes:
+            raise InvalidInputError(
+                f"{what} has a picture of {part.size:,} bytes, and {spec.model} takes "
+                f"{facts.media_bytes:,}. Scale it down. Nothing was saved."
+            )
+    pages = sum(part.page is not None for part in parts)
+    if len(parts) > facts.most_pictures or pages > 1:
+        raise InvalidInputError(
+            f"{what} has {len(parts) - pages} pictures and {pages} pages. {spec.model} takes "
+            f"{facts.most_pictures} pictures, or a page with pictures, for one vector. Nothing was saved."
+        )
 
 
 def check_length(text: str, spec: EmbeddingSpec, *, what: str) -> None:

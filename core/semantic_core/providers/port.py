@@ -11,6 +11,7 @@ from typing import Protocol, Self
 import numpy as np
 import numpy.typing as npt
 
+from semantic_core.domain.media import MediaBytes
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.types import Vector
 from semantic_core.providers.terms import Limits, ModelFacts
@@ -57,8 +58,10 @@ class Embedder(Protocol):
     def provenance(self) -> str:
         """Names whose vectors these are, such as ``google``, or ``endpoint:<host>``."""
 
-    def embed_query(self, text: str, *, spec: EmbeddingSpec) -> Vector:
-        """Embed one query with the query task or template of the spec.
+    def embed_query(
+        self, text: str, *, spec: EmbeddingSpec, media: Sequence[MediaBytes] = ()
+    ) -> Vector:
+        """Embed one query, which may be pictures, or pictures with a text, with the query task or template of the spec.
 
         Tried twice within seconds: somebody is waiting.
 
@@ -67,7 +70,7 @@ class Embedder(Protocol):
 
         Raises:
             MissingDefaultKeyError: there is no default key.
-            InvalidInputError: the text is blank or cannot be sent.
+            InvalidInputError: the text is blank, without media, or cannot be sent.
             NotBatchableError: the spec belongs to a foreign embedder.
             ProviderError: the provider refused it, or did not answer in time.
         """

@@ -61,6 +61,10 @@ class ModelFacts:
         name: model id.
         price: what its tokens cost.
         token_limit: input tokens it takes for one text.
+        media_types: what else it takes beside text.
+        most_pictures: of one content.
+        media_bytes: largest picture or page.
+        picture_tokens: what a picture or page costs, in tokens of text at the model's price.
         shutdown: the first day (UTC) on which the provider does not serve it.
         successor: the model that the provider names in its place.
     """
@@ -68,6 +72,10 @@ class ModelFacts:
     name: str
     price: Price | None = None
     token_limit: int | None = None
+    media_types: tuple[str, ...] = ()
+    most_pictures: int = 0
+    media_bytes: int = 0
+    picture_tokens: int = 0
     shutdown: date | None = None
     successor: str | None = None
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from semantic_core.domain.media import MediaBytes
 from semantic_core.domain.statuses import TOO_LONG
 from semantic_core.domain.types import Vector
 
@@ -24,10 +25,17 @@ class RemoteState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmbeddingRequest:
-    """One text to embed, templates applied, under its content hash in hex, which comes back."""
+    """One content to embed.
+
+    Attributes:
+        key: the content hash in hex; comes back with the result.
+        text: the exact text to embed, templates already applied; empty beside media alone.
+        media: pictures and pages that make one vector with it.
+    """
 
     key: str
     text: str
+    media: tuple[MediaBytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

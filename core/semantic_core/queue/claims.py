@@ -11,9 +11,10 @@ from semantic_core.database.conditions import IS_CARRIED, OF_JOB, USES_BUDGET, W
 from semantic_core.database.port import Connection
 from semantic_core.database.queries import run, stream
 from semantic_core.database.tables import TABLES
-from semantic_core.domain.pricing import token_estimator
+from semantic_core.domain.media import sent_bytes
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.statuses import JobStatus, JobStep
+from semantic_core.providers.facts import content_estimator
 from semantic_core.queue.budget import LONGEST_PAUSE, RetryBudget, used_budgets
 from semantic_core.queue.items import fail_chunks
 from semantic_core.queue.live_claims import IS_EMBEDDED_LIVE
@@ -107,8 +108,8 @@ def candidates(connection: Connection, *, collection: str | None, now: float) ->
 
 def _due_texts(
     connection: Connection, candidate: Candidate, now: float
-) -> Generator[tuple[bytes, bytes, bool, bool]]:
-    """Yield (content hash, vector source in UTF-8, is its budget used, is its vector stored).
+) -> Generator[tuple[bytes, bytes, str | None, bool, bool]]:
+    """Yield (content hash, vector source in UTF-8, media, is its budget used, is its vector stored).
 
     What is being embedded live is left out: it waits on.
     """
@@ -117,7 +118,7 @@ def _due_texts(
             # A chunk saved while its text backs off elsewhere waits with it.
             yield from stream(
                 connection,
-                "SELECT content_hash, CAST(coalesce(vector_source, text) AS BLOB), "
+                "SELECT content_hash, CAST(coalesce(vector_source, text) AS BLOB), media, "
                 "EXISTS (SELECT 1 FROM batch_items i WHERE i.content_hash = c.content_hash "
                 f"AND {USES_BUDGET}), EXISTS (SELECT 1 FROM embeddings e WHERE e.key = c.content_hash) "
                 "FROM chunks c WHERE collection_id = :collection "
@@ -143,13 +144,13 @@ def fill_job(
     chunks become FAILED here. A text whose vector is stored is served by it: the cache is asked
     once more before money. The work is proportional to what one job takes.
     """
-    estimate = token_estimator(candidate.spec)
+    estimate = content_estimator(candidate.spec)
     hashes: dict[bytes, int] = {}
     spent: dict[bytes, None] = {}
     stored: dict[bytes, None] = {}
     source_bytes = tokens = 0
     is_full = False
-    for content_hash, source, has_uses, is_stored in _due_texts(connection, candidate, now):
+    for content_hash, source, media, has_uses, is_stored in _due_texts(connection, candidate, now):
         if content_hash in hashes or content_hash in spent:
             continue
         if is_stored:
@@ -158,7 +159,7 @@ def fill_job(
         if has_uses and budget.is_spent(used_budgets(connection, [content_hash])[content_hash]):
             spent[content_hash] = None
             continue
-        size, text_tokens = len(source), estimate(source)
+        size, text_tokens = len(source) + sent_bytes(media), estimate(source, media)
         # A single text over a limit still goes, alone: the provider decides about it.
         is_full = bool(hashes) and (
             len(hashes) >= limits.requests
@@ -250,14 +251,15 @@ def claim(connection: Connection, waiting: Waiting, job_id: str, **columns: Any)
 
 def claimed_texts(
     connection: Connection, job_id: str, *, after: int, limit: int
-) -> list[tuple[int, bytes, str | None]]:
-    """Return (item id, content hash, vector source) of open items after an item id.
+) -> list[tuple[int, bytes, str | None, str | None]]:
+    """Return (item id, content hash, vector source, media) of open items after an item id.
 
     The source is None where no chunk wants the hash any more: it was edited or deleted since.
     """
     return connection.execute(
         "SELECT i.id, i.content_hash, (SELECT coalesce(c.vector_source, c.text) FROM chunks c "
-        f"WHERE c.content_hash = i.content_hash AND {WANTS} LIMIT 1) "
+        f"WHERE c.content_hash = i.content_hash AND {WANTS} LIMIT 1), "
+        f"(SELECT c.media FROM chunks c WHERE c.content_hash = i.content_hash AND {WANTS} LIMIT 1) "
         f"FROM batch_items i WHERE {OF_JOB} AND {IS_CARRIED} AND i.id > :after "
         "ORDER BY i.id LIMIT :limit",
         {"job": job_id, "after": after, "limit": limit},

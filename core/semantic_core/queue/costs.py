@@ -7,12 +7,13 @@ from semantic_core.database import HASHES, any_text, hash_set
 from semantic_core.database.conditions import WAITS, WANTS
 from semantic_core.database.port import Connection
 from semantic_core.database.queries import first_column, first_value, stream
-from semantic_core.domain.pricing import Cost, Price, PriceTable, token_estimator, tokens_in
+from semantic_core.domain.pricing import Cost, Price, PriceTable, tokens_in
 from semantic_core.domain.spec import EmbeddingSpec
-from semantic_core.providers.facts import LONGEST_LIMIT, model_facts
+from semantic_core.providers.facts import LONGEST_LIMIT, content_estimator, model_facts
 from semantic_core.queue.job_rows import read_columns
 
-_SOURCE = "CAST(coalesce(k.vector_source, k.text) AS BLOB)"
+_TEXT = "CAST(coalesce(k.vector_source, k.text) AS BLOB)"
+_SOURCE = f"{_TEXT}, k.media"
 
 # A job that the provider refused, or that never reached it, cost nothing for sure.
 _MAY_HAVE_COST = (
@@ -91,7 +92,7 @@ def waiting_models(connection: Connection, *, collection_id: int | None) -> list
 def waiting_tokens(connection: Connection, *, collection_id: int | None) -> list[WaitingTokens]:
     """Estimate what waits, by model. The work is proportional to what waits."""
     found: dict[str, list[int]] = {}
-    estimators: dict[str, tuple[str, Callable[[bytes], int]]] = {}
+    estimators: dict[str, tuple[str, Callable[[bytes, str | None], int]]] = {}
     # The texts are read after the grouping, which would sort them, too.
     rows = stream(
         connection,
@@ -103,13 +104,13 @@ def waiting_tokens(connection: Connection, *, collection_id: int | None) -> list
         "JOIN chunks k ON k.pk = g.pk",
         {"collection": collection_id},
     )
-    for spec, chunks, source in rows:
+    for spec, chunks, source, media in rows:
         if spec not in estimators:
             parsed = EmbeddingSpec.from_json(spec)
-            estimators[spec] = (parsed.model, token_estimator(parsed))
+            estimators[spec] = (parsed.model, content_estimator(parsed))
         model, estimate = estimators[spec]
         sums = found.setdefault(model, [0, 0, 0, 0])
-        tokens = estimate(source)
+        tokens = estimate(source, media)
         for place, value in enumerate((chunks, 1, tokens, (chunks - 1) * tokens)):
             sums[place] += value
     return [
@@ -162,7 +163,7 @@ def reused_vectors(connection: Connection) -> tuple[int, int, int]:
         "WHERE k.vector_key IS NOT NULL GROUP BY k.vector_key HAVING count(*) > 1) "
         "SELECT coalesce(sum(more), 0), coalesce(sum(more * tokens), 0), NULL FROM shared "
         "WHERE tokens IS NOT NULL UNION ALL "
-        f"SELECT more, 0, {_SOURCE} FROM shared JOIN chunks k USING (pk) WHERE tokens IS NULL"
+        f"SELECT more, 0, {_TEXT} FROM shared JOIN chunks k USING (pk) WHERE tokens IS NULL"
     ):
         chunks += more
         saved += tokens
@@ -178,10 +179,10 @@ def mean_tokens(connection: Connection, space_id: int, spec: EmbeddingSpec) -> i
 
     Without any, the most that the model takes: nobody knows better.
     """
-    estimate = token_estimator(spec)
+    estimate = content_estimator(spec)
     sample = [
-        estimate(source)
-        for (source,) in connection.execute(
+        estimate(source, media)
+        for source, media in connection.execute(
             f"SELECT {_SOURCE} FROM chunks k JOIN collections c ON c.id = k.collection_id "
             "WHERE c.space_id = ? LIMIT 1000",
             (space_id,),
@@ -201,10 +202,10 @@ def token_guesser(
     """
     if not content_hashes:
         return lambda _: 0
-    estimate = token_estimator(spec)
+    estimate = content_estimator(spec)
     known = {
-        key: estimate(source)
-        for key, source in connection.execute(
+        key: estimate(source, media)
+        for key, source, media in connection.execute(
             f"SELECT k.content_hash, {_SOURCE} FROM chunks k "
             f"WHERE {WANTS} AND k.content_hash IN {HASHES} UNION ALL "
             f"SELECT k.vector_key, {_SOURCE} FROM chunks k "

@@ -6,6 +6,7 @@ from typing import Any, Self
 
 from semantic_core.database.strategies import Database
 from semantic_core.domain.clock import Clock
+from semantic_core.domain.media import StoredMedia
 from semantic_core.domain.reports import BulkReport, SaveReport
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.statuses import SearchMode, VectorOrigin
@@ -23,6 +24,7 @@ from semantic_core.keywords import check_languages
 from semantic_core.store.collections import DEFAULT_COLLECTION, Collection
 from semantic_core.store.delivery import Delivery
 from semantic_core.store.indexes.server import drop_index, index
+from semantic_core.store.writing.media import media_bytes
 from semantic_core.store.writing.reindex import reindex
 
 FilterLike = Filter | Mapping[str, Any] | None
@@ -47,8 +49,6 @@ class BaseVectorStore(ABC):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    # --- collections ---------------------------------------------------------------------
-
     @abstractmethod
     def find(self, name: str = DEFAULT_COLLECTION) -> Collection | None:
         """Return a collection, or None if there is none of this name. Never creates one."""
@@ -65,8 +65,7 @@ class BaseVectorStore(ABC):
 
         Args:
             name: which one.
-            spec: how its texts become vectors; None opens whatever is there, or creates it
-                with the default spec.
+            spec: how its texts become vectors; None takes what is there, or else the default.
             languages: those of words in Latin letters, such as ``("en", "de")``, so that a word
                 is found in every form; None for English. One that exists keeps what it has until
                 `reindex`. The letters of other scripts tell their language.
@@ -124,8 +123,6 @@ class BaseVectorStore(ABC):
     @abstractmethod
     def collections(self) -> list[Collection]:
         """Return every collection, by name."""
-
-    # --- writing ----------------------------------------------------------------------
 
     @abstractmethod
     def save(
@@ -193,12 +190,9 @@ class BaseVectorStore(ABC):
 
     @abstractmethod
     def clear(self, collection: str = DEFAULT_COLLECTION) -> int:
-        """Delete every chunk and document of a collection, in one transaction.
+        """Delete every chunk and document of a collection, in one transaction; return how many chunks.
 
         Provider vectors stay as cache, as after `delete`.
-
-        Returns:
-            How many chunks were deleted.
         """
 
     @abstractmethod
@@ -237,8 +231,6 @@ class BaseVectorStore(ABC):
             NotBatchableError: the spec is of a foreign embedder.
         """
 
-    # --- reading ----------------------------------------------------------------------
-
     @abstractmethod
     def get(self, ids: Sequence[str], *, collection: str = DEFAULT_COLLECTION) -> list[StoredChunk]:
         """Return the chunks with these ids, in the order asked; unknown ids are left out."""
@@ -263,6 +255,14 @@ class BaseVectorStore(ABC):
 
         Stale chunks have that of their older text; chunks without a vector are left out.
         """
+
+    def media(self, part: StoredMedia) -> bytes:
+        """Return the bytes of a picture or PDF: from the database, or read from its path anew.
+
+        Raises:
+            UnreadableFileError: they are gone: the file, or the chunk that had them.
+        """
+        return media_bytes(self.database, part)
 
     @abstractmethod
     def search(
@@ -339,8 +339,6 @@ class BaseVectorStore(ABC):
             InvalidInputError: an argument that cannot be used; the subclass says which.
         """
 
-    # --- what is known ----------------------------------------------------------------
-
     @abstractmethod
     def has_vectors(self, collection: str = DEFAULT_COLLECTION) -> bool:
         """Return whether a vector search of the collection could find anything."""
@@ -376,8 +374,6 @@ class BaseVectorStore(ABC):
         Raises:
             ProvenanceError: it holds vectors of another endpoint.
         """
-
-    # --- upkeep -----------------------------------------------------------------------
 
     @abstractmethod
     def refresh_indexes(self) -> None:

@@ -26,6 +26,7 @@ def query_vector(
     embed: Callable[[str, EmbeddingSpec], VectorLike],
     provenance: str | None,
     log_level: int = logging.INFO,
+    has_media: bool = False,
 ) -> tuple[VectorLike | None, str | None]:
     """Embed a query, unless no vector is stored that it could be compared with.
 
@@ -35,6 +36,7 @@ def query_vector(
         collection: its name; there may be none.
         embed: returns the vector of a query for the spec of the collection.
         provenance: whose vectors these are, or None where nobody can tell.
+        has_media: whether pictures are looked for, too, so that there need be no words.
         log_level: of the entry for an error. Use WARNING where an answer has no place for it.
 
     Returns:
@@ -47,7 +49,7 @@ def query_vector(
     if found is None or not store.has_vectors(collection):
         # A live call would only cost time and money.
         return None, f"no vector is stored yet: {_KEYWORD_ALONE}"
-    if not query.strip():
+    if not query.strip() and not has_media:
         return None, f"the query is blank: {_KEYWORD_ALONE}"
     try:
         # Before anything is sent: vectors of two endpoints cannot be compared.

@@ -4,6 +4,9 @@ from collections.abc import Iterator
 
 from semantic_core.batches.job.context import LeasedJob
 from semantic_core.batches.job.end import settle_open
+from semantic_core.batches.job.media import MediaChangedError, let_it_wait, load_bytes
+from semantic_core.domain.errors import InvalidInputError
+from semantic_core.domain.media import load_media
 from semantic_core.domain.pages import PAGE
 from semantic_core.domain.statuses import BudgetUse, ItemState
 from semantic_core.providers.types import EmbeddingRequest
@@ -24,19 +27,31 @@ def lines_of(job: LeasedJob) -> Iterator[bytes]:
     most = room = job.context.config.max_file_bytes
     after = 0
     while page := _read(job, after):
-        unwanted = [content_hash for _, content_hash, source in page if source is None]
+        unwanted = [content_hash for _, content_hash, source, _ in page if source is None]
         job.settle([Outcome(content_hash=key, state=ItemState.UNSENT) for key in unwanted])
-        for item, content_hash, source in page:
+        for item, content_hash, source, stored in page:
             if source is None:
                 continue
-            if hash_of(source) != content_hash:
+            parts = load_media(stored)
+            if hash_of(source, parts) != content_hash:
                 error = (
                     "its text was changed outside of semcore, or is damaged: save the chunk again"
                 )
                 _fail(job, content_hash, error)
                 continue
-            request = EmbeddingRequest(key=content_hash.hex(), text=spec.document_text(source))
-            line = encode(request)
+            try:
+                media = load_bytes(job, parts) if parts else ()
+            except MediaChangedError as changed:
+                let_it_wait(job, content_hash, spec, changed)
+                continue
+            except InvalidInputError as failure:
+                _fail(job, content_hash, str(failure))
+                continue
+            line = encode(
+                EmbeddingRequest(
+                    key=content_hash.hex(), text=spec.document_text(source), media=media
+                )
+            )
             size = len(line)
             if size > most:
                 error = f"too long: {size:,} bytes as a request, and an input file holds {most:,}"
@@ -53,7 +68,7 @@ def lines_of(job: LeasedJob) -> Iterator[bytes]:
         after = page[-1][0]
 
 
-def _read(job: LeasedJob, after: int) -> list[tuple[int, bytes, str | None]]:
+def _read(job: LeasedJob, after: int) -> list[tuple[int, bytes, str | None, str | None]]:
     with job.context.store.database.snapshot() as connection:
         return claimed_texts(connection, job.id, after=after, limit=PAGE)
 

@@ -47,7 +47,7 @@ _SHARES = """SELECT found.word, found.share
         AND found.word = ANY(?)"""
 
 
-_SAID = """SELECT c.pk, c.text, c.vector_source, k.languages, k.former_languages
+_SAID = """SELECT c.pk, c.text, c.vector_source, c.media, k.languages, k.former_languages
     FROM chunks c JOIN collections k ON k.id = c.collection_id
     WHERE c.pk > ? ORDER BY c.pk LIMIT ?"""
 
@@ -207,8 +207,8 @@ def _all(connection: Connection) -> Iterator[list[tuple[Said, Said]]]:
     last = -1
     while rows := connection.execute(_SAID, (last, PAGE)).fetchall():
         page = []
-        for pk, text, source, languages, former in rows:
-            said = Said(pk, text, source, read_languages(languages))
+        for *given, languages, former in rows:
+            said = Said.of(*given, languages=read_languages(languages))
             once = said if former is None else said._replace(languages=read_languages(former))
             page.append((said, once))
         yield page

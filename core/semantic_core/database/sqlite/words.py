@@ -43,11 +43,13 @@ def count_wrong_words(connection: Connection) -> int:
 
 def _all(connection: Connection) -> Iterator[tuple[IndexedWords, list[Said]]]:
     """Yield the words that are kept of each chunk, and what it says, also in former languages."""
-    for pk, text, source, languages, former, *kept in connection.execute(
-        "SELECT c.pk, c.text, c.vector_source, k.languages, k.former_languages, w.text, w.more "
+    for pk, text, source, media, languages, former, *kept in connection.execute(
+        "SELECT c.pk, c.text, c.vector_source, c.media, k.languages, k.former_languages, w.text, w.more "
         "FROM chunks c JOIN collections k ON k.id = c.collection_id "
         "LEFT JOIN chunk_words w ON w.chunk_pk = c.pk"
     ):
         ways = [languages] if former is None else [languages, former]
-        said = [Said(pk, text, source, read_languages(str(way))) for way in ways]
+        said = [
+            Said.of(pk, text, source, media, languages=read_languages(str(way))) for way in ways
+        ]
         yield IndexedWords(*kept), said

@@ -17,6 +17,7 @@ from semantic_core.domain.errors import (
     RequestRefusedError,
     TextTooLongError,
 )
+from semantic_core.domain.media import MediaBytes
 from semantic_core.domain.pages import pages
 from semantic_core.domain.pricing import token_estimator
 from semantic_core.domain.spec import EmbeddingSpec
@@ -89,11 +90,16 @@ class GeminiEmbedder(Embedder):
         # One request, with its name looked up and its answer in pieces, and the wait before it.
         return 3 * self.endpoint.timeout + LONGEST_WAIT
 
-    def embed_query(self, text: str, *, spec: EmbeddingSpec) -> Vector:
-        _check_texts([text], spec, what="The query", now=self._clock.now())
+    def embed_query(
+        self, text: str, *, spec: EmbeddingSpec, media: Sequence[MediaBytes] = ()
+    ) -> Vector:
+        texts = [] if media and not text.strip() else [text]
+        _check_texts(texts, spec, what="The query", now=self._clock.now())
+        parts: list[dict[str, Any]] = [{"text": spec.query_text(one)} for one in texts]
+        parts += [{"inline_data": {"mime_type": one.mime_type, "data": one.data}} for one in media]
         embed = partial(
             self._embed,
-            [spec.query_text(text)],
+            [{"parts": parts}],
             spec=spec,
             task=spec.query_task,
             timeout=min(self.endpoint.timeout, _LONGEST_QUERY),
@@ -127,7 +133,8 @@ class GeminiEmbedder(Embedder):
             part = parts.pop(0)
             embed = partial(
                 self._embed,
-                [spec.document_text(texts[position]) for position in part],
+                # Plain strings would become the parts of one content, and so one vector.
+                [{"parts": [{"text": spec.document_text(texts[position])}]} for position in part],
                 spec=spec,
                 task=spec.document_task,
                 timeout=self.endpoint.timeout,
@@ -179,16 +186,14 @@ class GeminiEmbedder(Embedder):
 
     def _embed(
         self,
-        texts: Sequence[str],
+        contents: Any,
         *,
         spec: EmbeddingSpec,
         task: str | None,
         timeout: float,
         before: Callable[[], None] | None = None,
     ) -> list[Vector | str]:
-        """Send one request; return for each text its vector, or why it is too long."""
-        # Plain strings would become the parts of one content, and so one vector.
-        contents: Any = [{"parts": [{"text": text}]} for text in texts]
+        """Send one request; return for each content its vector, or why it is too long."""
         config: Any = {
             "output_dimensionality": spec.dimensions,
             "task_type": task,
@@ -200,14 +205,14 @@ class GeminiEmbedder(Embedder):
         with sdk_errors("an embedding call"):
             answer = sdk.models.embed_content(model=spec.model, contents=contents, config=config)
         embeddings = answer.embeddings or []
-        if len(embeddings) != len(texts):
+        if len(embeddings) != len(contents):
             raise ProviderProtocolError(
-                f"The provider sent {len(embeddings)} vectors for {len(texts)} texts, so none can "
+                f"The provider sent {len(embeddings)} vectors for {len(contents)} texts, so none can "
                 "be told to be anyone's. None was used."
             )
         usage = answer.usage_metadata
         # The answer counts all of its texts together.
-        counted = usage.prompt_token_count if usage is not None and len(texts) == 1 else None
+        counted = usage.prompt_token_count if usage is not None and len(contents) == 1 else None
         try:
             return [
                 to_vector(embedding.values or [], spec=spec, what=f"text {position}")

@@ -13,7 +13,19 @@ _TABLE = (
     # https://ai.google.dev/gemini-api/docs/embeddings and .../pricing (the paid tier; the output
     # of embedding models is free), read 2026-11.
     ModelFacts(name="gemini-embedding-001", price=Price(live=0.15, batch=0.075), token_limit=2048),
-    ModelFacts(name="gemini-embedding-2", price=Price(live=0.20, batch=0.10), token_limit=8192),
+    ModelFacts(
+        name="gemini-embedding-2",
+        price=Price(live=0.20, batch=0.10),
+        token_limit=8192,
+        # The cookbook's Embeddings notebook: at most 6 images, PNG or JPEG. A request holds 20 MB,
+        # and base64 takes a third more (.../docs/image-understanding).
+        media_types=("image/png", "image/jpeg", "application/pdf"),
+        most_pictures=6,
+        media_bytes=14_000_000,
+        # 258 tokens (.../docs/tokens) at $0.45 and $0.225 a million, 2.25 times the price of text.
+        # Result lines with pictures were seen without a count, so this is all that is known.
+        picture_tokens=581,
+    ),
     # https://ai.google.dev/gemini-api/docs/deprecations, read 2026-11.
     ModelFacts(
         name="gemini-embedding-2-preview",

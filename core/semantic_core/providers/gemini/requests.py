@@ -1,5 +1,6 @@
 """The input file of a batch job: one JSON line a text."""
 
+from base64 import b64encode
 from collections.abc import Callable
 
 import orjson
@@ -30,10 +31,11 @@ def request_encoder(spec: EmbeddingSpec) -> Callable[[EmbeddingRequest], bytes]:
     if spec.document_task is not None:
         settings["taskType"] = spec.document_task
     # The settings' own opening brace would open a second object.
-    end = b"}]}," + orjson.dumps(settings)[1:] + b"}\n"
+    end = b"]}," + orjson.dumps(settings)[1:] + b"}\n"
 
     def encode(request: EmbeddingRequest) -> bytes:
-        check_not_blank(request.text, what=f"The text of request {request.key}")
+        if not request.media:
+            check_not_blank(request.text, what=f"The text of request {request.key}")
         try:
             key, text = orjson.dumps(request.key), orjson.dumps(request.text)
         except TypeError as error:
@@ -41,10 +43,15 @@ def request_encoder(spec: EmbeddingSpec) -> Callable[[EmbeddingRequest], bytes]:
                 f"The text of request {request.key!r} has a lone surrogate, so it has no UTF-8 "
                 "form. Clean it before sending."
             ) from error
-        line = b'{"key":%b,"request":{"content":{"parts":[{"text":%b%b' % (key, text, end)
-        if not line.isascii():
+        if not text.isascii():
             for character, escape in _LINE_ENDS.items():
-                line = line.replace(character, escape)
-        return line
+                text = text.replace(character, escape)
+        parts = [] if request.media and not request.text else [b'{"text":%b}' % text]
+        parts += [
+            b'{"inlineData":{"mimeType":"%b","data":"%b"}}'
+            % (part.mime_type.encode(), b64encode(part.data))
+            for part in request.media
+        ]
+        return b'{"key":%b,"request":{"content":{"parts":[%b%b' % (key, b",".join(parts), end)
 
     return encode

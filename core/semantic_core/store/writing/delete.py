@@ -11,6 +11,7 @@ from semantic_core.domain.statuses import EmbeddingStatus
 from semantic_core.queue.changes import note_changed, note_wishes
 from semantic_core.queue.counts import ChunkState, count_changes
 from semantic_core.queue.vectors import release_vectors
+from semantic_core.store.writing.media import drop_media
 
 _UNUSED = "NOT EXISTS (SELECT 1 FROM chunks WHERE vector_key = embeddings.key)"
 
@@ -52,7 +53,7 @@ def _delete_page(
 ) -> set[str]:
     page = among("pk", pks)
     rows = connection.execute(
-        "SELECT pk, collection_id, document_id, content_hash, vector_key, embedding_status "
+        "SELECT pk, collection_id, document_id, content_hash, vector_key, embedding_status, media "
         f"FROM chunks WHERE {page.sql}",
         page.values,
     ).fetchall()
@@ -63,11 +64,12 @@ def _delete_page(
     connection.execute(f"DELETE FROM chunks WHERE {page.sql}", page.values)
     note_changed(connection, [(row[1], row[0]) for row in rows if row[4] is not None])
     changes: Counter[ChunkState] = Counter()
-    for _, collection_id, _, _, vector_key, status in rows:
+    for _, collection_id, _, _, vector_key, status, _ in rows:
         changes[
             ChunkState(collection_id, EmbeddingStatus.read(status), vector_key is not None)
         ] -= 1
     count_changes(connection, changes)
+    drop_media(connection, [row[6] for row in rows if row[6] is not None])
     served = {row[4] for row in rows if row[4] is not None}
     release_vectors(connection, served, now=now)
     if purge:

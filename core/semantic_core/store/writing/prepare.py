@@ -2,7 +2,7 @@
 
 import logging
 import uuid
-from collections.abc import Callable, Iterable, Sized
+from collections.abc import Iterable, Mapping, Sized
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -15,8 +15,9 @@ from semantic_core.domain.errors import (
     SemanticCoreError,
     TextTooLongError,
 )
+from semantic_core.domain.media import StoredMedia, as_media, dump_media, stored_media
 from semantic_core.domain.metadata import copy_metadata, dump_metadata
-from semantic_core.domain.spec import EmbeddingSpec
+from semantic_core.domain.spec import EmbeddingSpec, Hasher
 from semantic_core.domain.statuses import TOO_LONG, EmbeddingStatus
 from semantic_core.domain.types import Chunk
 from semantic_core.domain.validation import (
@@ -26,7 +27,7 @@ from semantic_core.domain.validation import (
     check_vector,
     listed,
 )
-from semantic_core.providers.facts import check_length, model_facts
+from semantic_core.providers.facts import check_length, check_media, model_facts
 
 _log = logging.getLogger(__name__)
 
@@ -42,6 +43,7 @@ class Content(NamedTuple):
     document_id: str | None
     vector_source: str | None
     payload: str | None
+    media: str | None
 
 
 @dataclass(slots=True)
@@ -50,6 +52,7 @@ class PreparedChunk:
 
     ``is_new_id`` says that no chunk has it yet, since it was made here. ``given`` is the caller's
     vector as float32 little-endian bytes, and ``refusal`` why it is saved as FAILED.
+    ``media_bytes`` are pictures that were handed in as bytes, by digest.
     """
 
     chunk_id: str
@@ -58,6 +61,7 @@ class PreparedChunk:
     content_hash: bytes
     given: bytes | None
     refusal: str | None
+    media_bytes: Mapping[str, bytes] | None = None
     status: EmbeddingStatus = EmbeddingStatus.PENDING
     vector_key: bytes | None = None
     batch_job_id: str | None = None
@@ -140,9 +144,7 @@ def _what(chunk: Chunk, position: int) -> str:
     return f"chunk number {position}" if chunk.id is None else f"chunk {chunk.id!r}"
 
 
-def _checked(
-    chunk: Chunk, position: int, spec: EmbeddingSpec, hasher: Callable[[str], bytes]
-) -> PreparedChunk:
+def _checked(chunk: Chunk, position: int, spec: EmbeddingSpec, hasher: Hasher) -> PreparedChunk:
     """Return a chunk as it is saved, or raise an error that names it."""
     try:
         return _prepare(chunk, "the chunk", spec, hasher)
@@ -152,9 +154,7 @@ def _checked(
     return _prepare(chunk, what, spec, hasher)
 
 
-def _prepare(
-    chunk: Chunk, what: str, spec: EmbeddingSpec, hasher: Callable[[str], bytes]
-) -> PreparedChunk:
+def _prepare(chunk: Chunk, what: str, spec: EmbeddingSpec, hasher: Hasher) -> PreparedChunk:
     whose = f"the metadata of {what}"
     metadata = copy_metadata(chunk.metadata, what=whose)
     source, status = _take_ours(chunk, metadata)
@@ -173,12 +173,17 @@ def _prepare(
         check_text(chunk.payload, what=f"the payload of {what}")
     wanted = chunk.text if source is None else source
     given = refusal = None
+    media, media_bytes = _look_at_media(chunk, spec, what) if chunk.media else ((), None)
     if status is EmbeddingStatus.FAILED:
         refusal = _refusal(chunk, what)
     elif chunk.vector is not None:
         given = check_vector(chunk.vector, dimensions=spec.dimensions, what=what)
     else:
-        _check_embeddable(chunk.text, wanted, status, spec, what)
+        if not media:
+            check_has_words(chunk.text, what=what)
+            if wanted is not chunk.text:
+                check_has_words(wanted, what=f"the vector source of {what}")
+        _check_embeddable(wanted, status, spec, what)
     return PreparedChunk(
         chunk_id=uuid.uuid4().hex if chunk.id is None else chunk.id,
         is_new_id=chunk.id is None,
@@ -188,11 +193,24 @@ def _prepare(
             document_id=chunk.document_id,
             vector_source=None if source == chunk.text else source,
             payload=chunk.payload,
+            media=dump_media(media),
         ),
-        content_hash=hasher(wanted),
+        content_hash=hasher(wanted, media),
+        media_bytes=media_bytes,
         given=given,
         refusal=refusal,
     )
+
+
+def _look_at_media(
+    chunk: Chunk, spec: EmbeddingSpec, what: str
+) -> tuple[tuple[StoredMedia, ...], dict[str, bytes]]:
+    """Return what is stored of a chunk's media, and the bytes among it that have no path."""
+    looked = [stored_media(part, what=what) for part in as_media(chunk.media, what=what)]
+    parts = tuple(part for part, _ in looked)
+    if chunk.vector is None and not spec.is_external:
+        check_media(parts, spec, what=what)
+    return parts, {part.sha256: data for part, data in looked if data is not None}
 
 
 def _take_ours(chunk: Chunk, metadata: dict[str, Any]) -> tuple[str | None, EmbeddingStatus | None]:
@@ -222,12 +240,9 @@ def _refusal(chunk: Chunk, what: str) -> str:
 
 
 def _check_embeddable(
-    text: str, wanted: str, status: EmbeddingStatus | None, spec: EmbeddingSpec, what: str
+    wanted: str, status: EmbeddingStatus | None, spec: EmbeddingSpec, what: str
 ) -> None:
     """Check that a chunk without a vector can get one."""
-    check_has_words(text, what=what)
-    if wanted is not text:
-        check_has_words(wanted, what=f"the vector source of {what}")
     check_length(wanted, spec, what=what)
     if spec.is_external:
         raise NotBatchableError(

@@ -52,13 +52,13 @@ def _begin(
 
 def _index_page(database: Database, connection: Connection, collection: Collection) -> int:
     rows = connection.execute(
-        "SELECT pk, text, vector_source FROM chunks "
+        "SELECT pk, text, vector_source, media FROM chunks "
         # The plus keeps SQLite from an index by which it would sort the collection for each page.
         "WHERE +collection_id = ? AND pk > (SELECT reindexed_pk FROM collections WHERE id = ?) "
         "ORDER BY pk LIMIT ?",
         (collection.id, collection.id, PAGE),
     ).fetchall()
-    said = [Said(pk, text, source, collection.languages) for pk, text, source in rows]
+    said = [Said.of(*row, languages=collection.languages) for row in rows]
     database.keywords.remove(connection, [row.pk for row in said])
     database.keywords.add(connection, said)
     if len(rows) == PAGE:

@@ -18,6 +18,7 @@ from semantic_core.queue.counts import ChunkState, count_changes
 from semantic_core.queue.items import known_too_long
 from semantic_core.queue.vectors import release_vectors, use_vectors
 from semantic_core.store.collections import Collection, fix_dimensions, open_collection
+from semantic_core.store.writing.media import drop_media, keep_media
 from semantic_core.store.writing.prepare import Content, PreparedChunk
 
 # What a save decides of a chunk, in the order in which it is written.
@@ -86,6 +87,7 @@ def save_rows(
     _update(database, connection, updates, collection, now)
     _insert(database, connection, inserts, collection, now)
     _count(connection, inserts, updates, collection.id)
+    _keep_media(connection, inserts, updates)
     # A given vector goes with its last chunk, so none is ever there unused.
     taken_up = [row for row in [*inserts, *(row for _, row in moved)] if row.given is None]
     use_vectors(connection, {row.vector_key for row in taken_up if row.vector_key is not None})
@@ -248,6 +250,7 @@ def _update(
         for old, row in updates
         if row.content.text != old.content.text
         or row.content.vector_source != old.content.vector_source
+        or row.content.media != old.content.media
     }
     retagged = [old.pk for old, row in updates if row.content.metadata != old.content.metadata]
     if retold:
@@ -304,9 +307,30 @@ def _insert(
     note_wishes(connection, served, may_be_there=False, now=now)
 
 
+def _keep_media(
+    connection: Connection,
+    inserts: list[PreparedChunk],
+    updates: list[tuple[_Known, PreparedChunk]],
+) -> None:
+    with_media = [row for row in [*inserts, *(row for _, row in updates)] if row.content.media]
+    if with_media:
+        given = {
+            digest: data for row in with_media for digest, data in (row.media_bytes or {}).items()
+        }
+        keep_media(connection, given, [str(row.content.media) for row in with_media])
+    # Last: what a chunk had before may be what it has now.
+    drop_media(connection, [old.content.media for old, _ in updates if old.content.media])
+
+
 def _said(rows: Iterable[tuple[int, PreparedChunk]], collection: Collection) -> list[Said]:
     return [
-        Said(pk, row.content.text, row.content.vector_source, collection.languages)
+        Said.of(
+            pk,
+            row.content.text,
+            row.content.vector_source,
+            row.content.media,
+            languages=collection.languages,
+        )
         for pk, row in rows
     ]
 

@@ -1,0 +1,54 @@
+"""Pages of PDFs, cut by pypdf."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any
+
+from semantic_core.domain.errors import InvalidInputError
+from semantic_core.domain.extras import load_extra
+
+
+def page_of(data: bytes, number: int | None) -> bytes:
+    """Return a PDF of this page alone; without a number, what was given.
+
+    Raises:
+        InvalidInputError: it has no such page, or cannot be read.
+        MissingExtraError: pypdf is not installed.
+    """
+    if number is None:
+        return data
+    with _opened(data) as (pypdf, pages):
+        if number > len(pages):
+            raise InvalidInputError(f"the PDF has {len(pages)} pages, and page {number} was asked")
+        writer = pypdf.PdfWriter()
+        writer.add_page(pages[number - 1])
+        written = io.BytesIO()
+        writer.write(written)
+    return written.getvalue()
+
+
+def page_texts(data: bytes) -> list[str]:
+    """Return the text of each page; empty where a page has none.
+
+    Raises:
+        InvalidInputError: it has no pages, or cannot be read.
+        MissingExtraError: pypdf is not installed.
+    """
+    with _opened(data) as (_, pages):
+        texts = [str(page.extract_text()) for page in pages]
+    if not texts:
+        raise InvalidInputError("the PDF has no pages")
+    # What no database keeps: NUL, and halves of characters.
+    return [text.replace("\0", "").encode(errors="replace").decode() for text in texts]
+
+
+@contextmanager
+def _opened(data: bytes) -> Generator[tuple[Any, Any]]:
+    pypdf = load_extra("pypdf", extra="media", task="Reading a PDF")
+    try:
+        yield pypdf, pypdf.PdfReader(io.BytesIO(data)).pages
+    except (pypdf.errors.PyPdfError, LookupError, TypeError, AttributeError) as error:
+        raise InvalidInputError(f"the PDF cannot be read: {error}") from error

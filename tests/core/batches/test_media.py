@@ -1,0 +1,189 @@
+"""Pictures and pages from saving to search: claimed, read again, sent once, found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from semantic_core import Chunk, Document, EmbeddingSpec, Media, SemanticCore
+from semantic_core.domain.errors import InvalidInputError, UnreadableFileError
+from semantic_core.domain.statuses import EmbeddingStatus
+from support.pictures import pdf, picture
+from support.world import World
+
+SPEC = EmbeddingSpec.gemini_embedding_2(dimensions=256)
+READY, PENDING, FAILED = EmbeddingStatus.READY, EmbeddingStatus.PENDING, EmbeddingStatus.FAILED
+
+
+@pytest.fixture
+def media(world: World) -> World:
+    """A world whose default collection takes pictures."""
+    world.store.collection("default", SPEC)
+    return world
+
+
+def core_of(world: World) -> SemanticCore:
+    return SemanticCore(world.store, world.keyring(), embedder=world.embedder())
+
+
+def finish(world: World) -> None:
+    manager = world.manager()
+    while manager.flush_queue() is not None:
+        pass
+    world.clock.advance(3600)
+    manager.sync_status()
+
+
+def test_pictures_are_found_by_caption_at_once_then_by_text_and_by_picture(
+    media: World, tmp_path: Path
+) -> None:
+    path = tmp_path / "running_shoe.png"
+    path.write_bytes(picture(1))
+    core = core_of(media)
+    core.ingest(
+        [
+            Document(id="shoe", content="red canvas sneaker", media=Media(path)),
+            Document(id="lamp", content="brass desk lamp", media=[Media(picture(2))]),
+            Document(id="bare", content="", media=Media(picture(3, kind="JPEG"))),
+        ]
+    )
+    (hit, *_) = core.search("sneaker")
+    assert hit.chunk.document_id == "shoe"
+    assert core.search("running shoe", mode="keyword")[0].chunk.document_id == "shoe"
+    assert {chunk.status for chunk in media.store.chunks()} == {PENDING}
+
+    finish(media)
+
+    assert {chunk.status for chunk in media.store.chunks()} == {READY}
+    assert core.search("brass lamp", mode="vector")[0].chunk.document_id == "lamp"
+    for seed, name in ((1, "shoe"), (2, "lamp"), (3, "bare")):
+        found = core.search(media=Media(picture(seed, size=200)))
+        assert found.degraded is None
+        assert found[0].chunk.document_id == name
+    assert set(media.emulator.ledger.billed(live=False).values()) == {1}
+    assert media.emulator.ledger.media_tokens(live=False) == 3 * 258
+
+
+def test_each_page_of_a_pdf_is_a_chunk_with_its_number(media: World, tmp_path: Path) -> None:
+    path = tmp_path / "report.pdf"
+    path.write_bytes(pdf("annual turnover grew", "the weather was mild", "signed in Lisbon"))
+    core = core_of(media)
+    core.ingest(Document(id="report", content="", media=Media(path)))
+
+    (hit,) = core.search("Lisbon", mode="keyword")
+    assert (hit.chunk.id, hit.chunk.metadata) == ("report#2", {"page": 3})
+    finish(media)
+    assert core.search("mild weather", mode="vector")[0].chunk.metadata == {"page": 2}
+    assert media.emulator.ledger.media_tokens() == 3 * 258
+
+
+def test_the_same_picture_is_sent_once_and_text_keeps_its_hash(media: World) -> None:
+    plain = SPEC.hasher()("a caption")
+    media.store.save(
+        [
+            Chunk(id="a", text="a caption", media=Media(picture(1))),
+            Chunk(id="b", text="a caption", media=Media(picture(1))),
+            Chunk(id="c", text="a caption", media=Media(picture(2))),
+            Chunk(id="d", text="a caption"),
+        ]
+    )
+    hashes = {chunk.id: chunk.content_hash for chunk in media.store.chunks()}
+    assert hashes["d"] == plain.hex()
+    assert hashes["a"] == hashes["b"]
+    assert len(set(hashes.values())) == 3
+    finish(media)
+    assert len(media.emulator.ledger.billed()) == 3
+    vectors = media.store.vectors(["a", "b", "c", "d"])
+    assert np.array_equal(vectors["a"], vectors["b"])
+    assert not np.allclose(vectors["a"], vectors["d"])
+
+
+def test_bytes_stay_while_a_chunk_has_them(media: World) -> None:
+    media.store.save(
+        [
+            Chunk(id="a", text="", media=Media(picture(1))),
+            Chunk(id="b", text="", media=[Media(picture(1)), Media(picture(2))]),
+        ]
+    )
+    assert media.query("SELECT uses FROM media ORDER BY uses") == [(1,), (2,)]
+    media.store.save([Chunk(id="b", text="now a text")])
+    assert media.query("SELECT uses FROM media") == [(1,)]
+    media.store.delete(ids=["a"])
+    assert media.query("SELECT uses FROM media") == []
+
+
+def test_a_file_that_changed_meanwhile_waits_under_its_new_hash(
+    media: World, tmp_path: Path
+) -> None:
+    path = tmp_path / "shoe.png"
+    path.write_bytes(picture(1))
+    media.store.save([Chunk(id="a", text="shoe", media=Media(path)), Chunk(id="b", text="other")])
+    before = media.chunk("a").content_hash
+    path.write_bytes(picture(2))
+    manager = media.manager()
+    assert manager.flush_queue() is not None
+    chunk = media.chunk("a")
+    assert (chunk.status, chunk.batch_job_id) == (PENDING, None)
+    assert chunk.content_hash != before
+    assert chunk.media[0].sha256 != before
+    finish(media)
+    assert media.chunk("a").status is READY
+    found = core_of(media).search(media=Media(picture(2, size=90)))
+    assert found[0].chunk.id == "a"
+    assert len(media.emulator.ledger.billed(live=False)) == 2
+
+
+def test_a_file_that_is_gone_fails_with_its_path(media: World, tmp_path: Path) -> None:
+    path = tmp_path / "gone.png"
+    path.write_bytes(picture(1))
+    media.store.save([Chunk(id="a", text="shoe", media=Media(path)), Chunk(id="b", text="other")])
+    path.unlink()
+    assert media.manager().flush_queue() is not None
+    chunk = media.chunk("a")
+    assert chunk.status is FAILED
+    assert str(path) in str(chunk.error_message)
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (Media(b"GIF89a" + b"\0" * 20), "image/gif"),
+        (Media(b"ID3" + b"\0" * 20), "audio/mpeg"),
+        (Media(b"\0\0\0\x18ftypmp42"), "video/mp4"),
+        (Media(b"plain words"), "no picture and no PDF"),
+        (Media(picture(1), mime_type="image/jpeg"), "not 'image/jpeg'"),
+        (Media(pdf("a")), "page by page"),
+        (Media(picture(1), page=1), "only a PDF has pages"),
+        ([Media(picture(number)) for number in range(7)], "7 pictures"),
+        ("shoe.png", "Pass Media"),
+    ],
+)
+def test_what_the_model_does_not_take_is_refused_by_name(
+    media: World, given: object, says: str
+) -> None:
+    with pytest.raises(InvalidInputError, match=says):
+        media.store.save([Chunk(text="a", media=given)])  # type: ignore[arg-type]  # wrong on purpose
+    assert media.store.chunks() == []
+
+
+def test_a_text_model_takes_no_pictures(world: World) -> None:
+    with pytest.raises(InvalidInputError, match=r"gemini-embedding-001 takes only text"):
+        world.store.save([Chunk(text="a", media=Media(picture(1)))])
+
+
+def test_a_missing_file_is_refused_when_it_is_saved(media: World, tmp_path: Path) -> None:
+    with pytest.raises(UnreadableFileError, match=r"none\.png"):
+        media.store.save([Chunk(text="a", media=Media(tmp_path / "none.png"))])
+
+
+def test_pictures_are_in_the_estimate_and_in_the_receipt(media: World) -> None:
+    media.store.save([Chunk(text="", media=Media(picture(number))) for number in range(10)])
+    manager = media.manager()
+    cost = manager.estimate()
+    # 258 tokens at $0.225 a million, for each.
+    assert cost.batch_usd == pytest.approx(10 * 258 * 0.225e-6, rel=0.01)
+    finish(media)
+    (job,) = manager.jobs()
+    assert job.cost_usd == pytest.approx(cost.batch_usd)
