@@ -56,7 +56,5 @@ def lose_answer(world: World, manager: BatchManager, *, arrives: bool) -> None:
 @contextmanager
 def copied(world: World) -> Iterator[PeeweeVectorStore]:
     """Give a copy of the database as it is now, to be used as if it was restored later."""
-    copy = world.folder / "copy.db"
-    world.store.backup(copy)
-    with PeeweeVectorStore(copy, clock=world.clock) as store:
+    with PeeweeVectorStore(world.backup(), clock=world.clock) as store:
         yield store

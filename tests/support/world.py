@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import psycopg
 
 from batch_emulator import Emulator, EmulatorConfig
 from semantic_core.batches import BatchConfig, BatchManager
@@ -41,11 +44,37 @@ class World:
         self.target = target or self.path
         self.store = PeeweeVectorStore(self.target, clock=clock)
         self._clients: list[GeminiBatchClient | GeminiEmbedder] = []
+        self._numbers = itertools.count()
+        self._copies: list[str] = []
 
     def close(self) -> None:
         for client in self._clients:
             client.close()
         self.store.close()
+        for copy in self._copies:
+            self._administer(f"DROP DATABASE {copy} WITH (FORCE)")
+
+    def backup(self) -> Path | str:
+        """Copy the database as it is now, to be used as if it was restored later."""
+        if isinstance(self.target, Path):
+            path = self.folder / f"copy-{next(self._numbers)}.db"
+            self.store.backup(path)
+            return path
+        server, _, name = self.target.rpartition("/")
+        copy = f"{name}_{next(self._numbers)}"
+        self._administer(
+            # Nobody may be connected to what is copied; the store connects again by itself.
+            f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'",
+            f"CREATE DATABASE {copy} TEMPLATE {name}",
+        )
+        self._copies.append(copy)
+        return f"{server}/{copy}"
+
+    def _administer(self, *statements: str) -> None:
+        server = str(self.target).rpartition("/")[0]
+        with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
+            for statement in statements:
+                connection.execute(statement)
 
     def keyring(self, batch_key: str = BATCH_KEY) -> GoogleKeyring:
         return make_keyring(batch_key)

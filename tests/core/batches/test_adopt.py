@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -33,25 +32,14 @@ from support.world import BATCH_KEY, CONFIG, World, open_world
 READY, PENDING = EmbeddingStatus.READY, EmbeddingStatus.PENDING
 
 
-def backup(world: World) -> Path:
-    """Copy the database as a user would, with nobody writing."""
-    with world.store.database.transaction():
-        pass
-    world.store.database.connection().execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    copy = world.folder / "backup.db"
-    shutil.copy(world.path, copy)
-    return copy
-
-
-def restored(world: World, copy: Path) -> PeeweeVectorStore:
+def restored(world: World, copy: Path | str) -> PeeweeVectorStore:
     return PeeweeVectorStore(copy, clock=world.clock)
 
 
-@pytest.mark.sqlite_only("a backup is a copy of the file")
 def test_a_restored_backup_takes_the_results_instead_of_sending_again(world: World) -> None:
     """E14, B19"""
     world.save("one", "two")
-    copy = backup(world)
+    copy = world.backup()
     world.manager().flush_queue()
 
     with restored(world, copy) as store:
@@ -71,7 +59,7 @@ def test_nothing_is_sent_while_a_found_job_runs(tmp_path: Path) -> None:
     """B19: nobody knows its texts before it ends."""
     with open_world(tmp_path, pending_seconds=3600) as world:
         world.save("one")
-        copy = backup(world)
+        copy = world.backup()
         world.manager().flush_queue()
         with restored(world, copy) as store:
             manager = world.manager(store=store)
@@ -83,11 +71,10 @@ def test_nothing_is_sent_while_a_found_job_runs(tmp_path: Path) -> None:
         assert world.creates() == 1
 
 
-@pytest.mark.sqlite_only("a backup is a copy of the file")
 def test_the_remote_files_of_a_found_job_stay(world: World) -> None:
     """They may belong to another copy of the database, which still needs them."""
     world.save("one")
-    copy = backup(world)
+    copy = world.backup()
     world.manager().flush_queue()
     with restored(world, copy) as store:
         world.manager(store=store).sync_status()
@@ -101,7 +88,7 @@ def test_a_text_that_a_found_job_took_only_in_part_is_not_sent_again(tmp_path: P
     models = {"gemini-embedding-001": ModelInfo(token_limit=2048, truncates=True)}
     with open_world(tmp_path, models=models) as world:
         world.save("too many words " * 1000, "short")
-        taken = backup(world)
+        taken = world.backup()
         world.manager().flush_queue()
         with restored(world, taken) as copy:
             manager = world.manager(store=copy)
@@ -114,10 +101,9 @@ def test_a_text_that_a_found_job_took_only_in_part_is_not_sent_again(tmp_path: P
         assert not world.emulator.ledger.overbilled()
 
 
-@pytest.mark.sqlite_only("a backup is a copy of the file")
 def test_a_found_job_without_usable_results_frees_the_queue(world: World) -> None:
     world.save("one", "two")
-    copy = backup(world)
+    copy = world.backup()
     world.emulator.add_fault(FaultRule(effect=EndJob(state="BATCH_STATE_FAILED")))
     world.manager().flush_queue()
     world.emulator.jobs()
@@ -127,10 +113,9 @@ def test_a_found_job_without_usable_results_frees_the_queue(world: World) -> Non
         assert [job.id for job in manager.jobs()] == [sent]
 
 
-@pytest.mark.sqlite_only("a backup is a copy of the file")
 def test_lines_of_a_found_job_are_checked_like_any_other(world: World) -> None:
     world.save("one", "two")
-    copy = backup(world)
+    copy = world.backup()
     world.emulator.add_fault(FaultRule(effect=DamageLines(damage=Damage.WRONG_DIMENSION)))
     world.manager().flush_queue()
     with restored(world, copy) as store:
@@ -179,11 +164,10 @@ def test_a_name_that_only_begins_like_ours_is_nobodys_job(world: World, name: st
     assert len(world.manager().jobs()) == 1
 
 
-@pytest.mark.sqlite_only("a backup is a copy of the file")
 def test_a_backup_restored_after_the_original_finished_pays_nothing_again(world: World) -> None:
     """E14: the original took its results, removed its texts, and was lost."""
     world.save("one", "two")
-    copy = backup(world)
+    copy = world.backup()
     world.manager().flush_queue()
     world.manager().sync_status()
     assert world.emulator.calls(Operation.FILE_DELETE) != []
@@ -194,12 +178,11 @@ def test_a_backup_restored_after_the_original_finished_pays_nothing_again(world:
     assert world.creates() == 1
 
 
-@pytest.mark.sqlite_only("a backup is a copy of the file")
 def test_a_backup_with_a_job_in_flight_takes_what_the_original_took(world: World) -> None:
     """E14: its row is in the backup, its end is not."""
     world.save("one")
     world.manager().flush_queue()
-    copy = backup(world)
+    copy = world.backup()
     world.manager().sync_status()
     with restored(world, copy) as store:
         manager = world.manager(store=store)
@@ -243,11 +226,10 @@ def test_a_job_whose_results_are_not_stored_is_never_removed(world: World) -> No
     assert world.emulator.calls(Operation.DELETE) == []
 
 
-@pytest.mark.sqlite_only("a backup is a copy of the file")
 def test_two_vectors_for_one_text_of_a_found_job_are_both_left(world: World) -> None:
     """C13"""
     world.save("one", "two")
-    copy = backup(world)
+    copy = world.backup()
     world.emulator.add_fault(
         FaultRule(effect=DamageLines(damage=Damage.CONFLICT, lines=Lines(containing="one")))
     )
@@ -257,11 +239,10 @@ def test_two_vectors_for_one_text_of_a_found_job_are_both_left(world: World) -> 
         assert {chunk.id: chunk.status for chunk in store.chunks()} == {"c0": PENDING, "c1": READY}
 
 
-@pytest.mark.sqlite_only("a backup is a copy of the file")
 def test_only_wanted_vectors_of_a_found_job_are_stored(world: World) -> None:
     """Nobody knows the space that the others are of."""
     world.save("one", "two")
-    copy = backup(world)
+    copy = world.backup()
     world.manager().flush_queue()
     with restored(world, copy) as store:
         store.delete(ids=["c1"])
@@ -281,10 +262,9 @@ def test_a_known_job_is_no_find(world: World, caplog: pytest.LogCaptureFixture) 
     assert "unknown here" not in caplog.text
 
 
-@pytest.mark.sqlite_only("a backup is a copy of the file")
 def test_a_chunk_with_a_vector_takes_none_from_a_found_job(world: World) -> None:
     world.save("one", "two")
-    copy = backup(world)
+    copy = world.backup()
     world.manager().flush_queue()
     with restored(world, copy) as store:
         store.save([Chunk(id="c0", text="one", vector=[1.0] * 768)])
@@ -299,7 +279,7 @@ def test_a_found_job_that_is_lost_stops_nobody_for_ever(tmp_path: Path) -> None:
     """It is held, and a person was told; what waits goes on."""
     with open_world(tmp_path, pending_seconds=3600) as world:
         world.save("one")
-        copy = backup(world)
+        copy = world.backup()
         world.manager().flush_queue()
         with restored(world, copy) as store:
             manager = world.manager(store=store)

@@ -244,7 +244,6 @@ def test_whole_results_under_a_word_not_known_here_complete_the_job(world: World
 # --- jobs that nobody here knows ---------------------------------------------------------
 
 
-@pytest.mark.sqlite_only("a backup is a copy of the file")
 @pytest.mark.parametrize("file", FILES)
 @pytest.mark.parametrize("ending", ENDS[:-1])
 def test_a_found_job_is_decided_in_the_same_way(world: World, ending: str, file: str) -> None:
@@ -263,7 +262,6 @@ def test_a_found_job_is_decided_in_the_same_way(world: World, ending: str, file:
     assert {world.emulator.ledger.times_billed(text) for text in TEXTS} == {1}
 
 
-@pytest.mark.sqlite_only("a backup is a copy of the file")
 def test_a_found_job_with_fewer_lines_than_are_counted_stops_the_queue(world: World) -> None:
     """C10: nobody knows which text it lacks, so any that is sent may be paid for twice."""
     end_job(world, "PARTIALLY_SUCCEEDED", "all_lines")
@@ -283,7 +281,6 @@ def test_a_found_job_with_fewer_lines_than_are_counted_stops_the_queue(world: Wo
         check_all_ready(store)
 
 
-@pytest.mark.sqlite_only("a backup is a copy of the file")
 def test_a_found_job_that_may_still_run_is_waited_for(world: World) -> None:
     """C2, B19"""
     world.emulator.add_fault(FaultRule(effect=StickJob(state="BATCH_STATE_PONDERING")))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 import pytest
@@ -246,17 +246,18 @@ BEFORE_CREATE = [
 ]
 
 
-def copied_at(world: World, point: FailPoint) -> Path:
+def copied_at(world: World, point: FailPoint, *, refused: bool = False) -> Path | str:
     """Flush, and copy the database meanwhile."""
-    copy = world.folder / "copy.db"
+    copies: list[Path | str] = []
 
     def back_up() -> None:
         disarm()
-        world.store.backup(copy)
+        copies.append(world.backup())
 
-    with armed(point, back_up):
+    refusal = pytest.raises(Exception, match="invalid argument") if refused else nullcontext()
+    with armed(point, back_up), refusal:
         world.manager().flush_queue()
-    return copy
+    return copies[0]
 
 
 @pytest.mark.parametrize("is_done", [True, False])
@@ -299,18 +300,12 @@ def test_a_copy_in_place_of_the_database_is_noticed_by_a_running_manager(world: 
     assert world.creates() == 1
 
 
-@pytest.mark.sqlite_only("a backup is a copy of the file")
 @pytest.mark.parametrize("point", BEFORE_CREATE[:3])
 def test_what_was_never_sent_is_freed_by_one_listing(world: World, point: FailPoint) -> None:
     """A2: with the row's own key, and no other; without a listing not at all."""
     world.emulator.add_fault(FaultRule(operation=Operation.CREATE, effect=Reply(code=400)))
     world.save("one")
-    copy = world.folder / "copy.db"
-    with (
-        armed(point, lambda: world.store.backup(copy, overwrite=True) and None),
-        pytest.raises(Exception, match="invalid argument"),
-    ):
-        world.manager().flush_queue()
+    copy = copied_at(world, point, refused=True)
     world.clock.advance(CONFIG.lease + 1)
     with PeeweeVectorStore(copy, clock=world.clock) as store:
         manager = world.manager(store=store)
@@ -334,19 +329,13 @@ def test_what_was_never_sent_is_freed_by_one_listing(world: World, point: FailPo
     assert world.creates() == 1
 
 
-@pytest.mark.sqlite_only("a backup is a copy of the file")
 def test_a_rotated_key_decides_about_what_the_old_one_left(world: World) -> None:
     """B16: it is shown a job that the old one sent, so that it is of the same project."""
     world.store.save([Chunk(id="before", text="before")])
     world.manager().flush_queue()
     world.emulator.add_fault(FaultRule(operation=Operation.CREATE, effect=Reply(code=400)))
     world.save("one")
-    copy = world.folder / "copy.db"
-    with (
-        armed(FailPoint.UPLOAD_RECORDED, lambda: world.store.backup(copy, overwrite=True) and None),
-        pytest.raises(Exception, match="invalid argument"),
-    ):
-        world.manager().flush_queue()
+    copy = copied_at(world, FailPoint.UPLOAD_RECORDED, refused=True)
     world.clock.advance(CONFIG.lease + 1)
     with PeeweeVectorStore(copy, clock=world.clock) as store:
         manager = world.manager(store=store, batch_key=ROTATED_KEY)
@@ -356,7 +345,6 @@ def test_a_rotated_key_decides_about_what_the_old_one_left(world: World) -> None
     assert world.creates() == 2
 
 
-@pytest.mark.sqlite_only("a backup is a copy of the file")
 def test_a_job_is_not_cancelled_as_unsent_before_its_name_was_looked_for(world: World) -> None:
     """E14"""
     world.save("one")
@@ -369,7 +357,6 @@ def test_a_job_is_not_cancelled_as_unsent_before_its_name_was_looked_for(world: 
     assert world.creates() == 1
 
 
-@pytest.mark.sqlite_only("a backup is a copy of the file")
 def test_an_unsent_job_whose_key_is_gone_is_given_up_by_a_person(world: World) -> None:
     world.save("one")
     copy = copied_at(world, FailPoint.UPLOAD_RECORDED)

@@ -332,7 +332,6 @@ def test_a_job_sent_without_a_price_is_priced_by_todays_table(world: World) -> N
 # --- jobs that another copy of the database sent -----------------------------------------
 
 
-@pytest.mark.sqlite_only("a backup is a copy of the file")
 @pytest.mark.parametrize(
     ("rule", "tokens", "estimated"),
     [
@@ -346,8 +345,7 @@ def test_an_adopted_job_is_on_the_receipt_and_in_the_budget(
     world: World, rule: FaultRule | None, tokens: int, estimated: int
 ) -> None:
     world.save(text_of(30, "a"), text_of(50, "b"))
-    copy = world.folder / "copy.db"
-    world.store.backup(copy)
+    copy = world.backup()
     if rule is not None:
         world.emulator.add_fault(rule)
     world.manager().flush_queue()
@@ -365,11 +363,9 @@ def test_an_adopted_job_is_on_the_receipt_and_in_the_budget(
             manager.flush_queue()
 
 
-@pytest.mark.sqlite_only("a backup is a copy of the file")
 def test_a_text_of_an_adopted_job_that_nobody_knows_costs_the_average(world: World) -> None:
     world.save(text_of(30, "a"), text_of(50, "b"))
-    copy = world.folder / "copy.db"
-    world.store.backup(copy)
+    copy = world.backup()
     world.store.save([Chunk(id="new", text="a text that the copy does not have")])
     world.emulator.add_fault(uncounted())
     world.manager().flush_queue()
@@ -382,8 +378,7 @@ def test_a_text_of_an_adopted_job_that_nobody_knows_costs_the_average(world: Wor
 def test_a_found_job_that_still_runs_is_counted_by_estimate(tmp_path: Path) -> None:
     with open_world(tmp_path, pending_seconds=3600) as world:
         world.save(text_of(30, "a"), text_of(50, "b"))
-        copy = world.folder / "copy.db"
-        world.store.backup(copy)
+        copy = world.backup()
         world.manager().flush_queue()
         with PeeweeVectorStore(copy, clock=world.clock) as store:
             manager = world.manager(store=store)

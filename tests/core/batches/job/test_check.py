@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -182,12 +181,10 @@ def test_texts_that_are_gone_are_not_checked(world: World) -> None:
     assert world.query("SELECT texts FROM spot_checks") == [(1,)]
 
 
-@pytest.mark.sqlite_only("a backup is a copy of the file")
-def test_a_job_of_a_restored_copy_is_checked_as_well(world: World, tmp_path: Path) -> None:
+def test_a_job_of_a_restored_copy_is_checked_as_well(world: World) -> None:
     swap(world)
     world.save(*TEXTS[:2])
-    backup = tmp_path / "copy.db"
-    world.store.backup(backup)
+    backup = world.backup()
     world.manager().flush_queue()
     with type(world.store)(backup, clock=world.clock) as store:
         manager = world.manager(store=store, config=CHECKED)
