@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -44,6 +45,7 @@ from support.invariants import (
     check_quiet,
     check_vectors,
 )
+from support.postgres_server import PostgresServer
 from support.processes import Child, Python
 from support.world import World
 
@@ -75,7 +77,27 @@ def test_a_crowd_loses_nothing_and_pays_nothing_twice(
     tmp_path: Path, database_target: Path | str
 ) -> None:
     """A3, A4, D4, D6, E1: flushers, syncers, savers, searchers; killed, stopped, interrupted."""
-    database = database_target if isinstance(database_target, str) else None
+    work_in_a_crowd(tmp_path, database_target if isinstance(database_target, str) else None)
+
+
+@pytest.mark.postgres
+def test_a_crowd_goes_on_when_its_server_was_killed(
+    tmp_path: Path, own_postgres_server: PostgresServer
+) -> None:
+    """D5"""
+
+    def kill_the_server() -> None:
+        for _ in range(2):
+            time.sleep(CROWD_SECONDS / 3)
+            own_postgres_server.kill()
+            own_postgres_server.start()
+
+    work_in_a_crowd(tmp_path, own_postgres_server.url, meanwhile=kill_the_server)
+
+
+def work_in_a_crowd(
+    tmp_path: Path, database: str | None, meanwhile: Callable[[], None] = lambda: None
+) -> None:
     clock = SharedClock(tmp_path / "clock", ticks=True)
     settings = EmulatorConfig(pending_seconds=0.05, running_seconds=0.1, most_open_jobs=5)
     with Emulator(tmp_path / "emulator.db", clock=clock, config=settings) as emulator:
@@ -95,7 +117,9 @@ def test_a_crowd_loses_nothing_and_pays_nothing_twice(
             )
             crowd = Child("from support.crowd import serve\nserve(say, hear)")
             try:
-                outcome = json.loads(crowd.ask(json.dumps(asdict(order))))
+                crowd.say(json.dumps(asdict(order)))
+                meanwhile()
+                outcome = json.loads(crowd.hear())
             finally:
                 crowd.kill()
             assert outcome["failed"] == [], _logs(tmp_path, outcome["failed"])

@@ -16,10 +16,15 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from semantic_core.batches import BatchConfig
-from semantic_core.domain.errors import ProviderError, SubmissionUncertainError, TransitionError
+from semantic_core.domain.errors import (
+    DatabaseUnavailableError,
+    ProviderError,
+    SubmissionUncertainError,
+    TransitionError,
+)
 from semantic_core.domain.types import Chunk
 from support.chapters import Office
 
@@ -27,6 +32,8 @@ from support.chapters import Office
 # from there on only the provider could tell that it comes too late.
 CONFIG = BatchConfig(max_requests=3, lease=1.0, listing_grace=60.0, rate_limit_delay=0.2)
 LONGEST_STOP = 1.5 * CONFIG.lease
+
+T = TypeVar("T")
 
 # A saver is not: nobody could tell whether what it was just saving stands.
 INTERRUPTED = ("flusher", "syncer", "searcher")
@@ -169,10 +176,14 @@ def _work(order: dict[str, Any], folder: Path, role: str, number: int, deadline:
         with Office(
             folder, order["url"], database=order["database"], config=CONFIG, ticks=True
         ) as office:
+            _until_it_runs(lambda: office.store)
             step = _ROLES[role](office, rng, number)
             step = _interruptible(step) if role in INTERRUPTED else step
             while time.monotonic() < deadline:
-                done[step()] += 1
+                try:
+                    done[step()] += 1
+                except DatabaseUnavailableError:
+                    done["the server is down"] += 1
         (folder / f"{name}.done.json").write_text(json.dumps(done))
         code = 0
     except BaseException:  # noqa: BLE001  # told by the exit code, and in the log
@@ -181,6 +192,15 @@ def _work(order: dict[str, Any], folder: Path, role: str, number: int, deadline:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+def _until_it_runs(call: Callable[[], T]) -> T:
+    """Do what may be repeated until the server has done it."""
+    while True:
+        try:
+            return call()
+        except DatabaseUnavailableError:
+            time.sleep(0.05)
 
 
 def _interruptible(step: Callable[[], str]) -> Callable[[], str]:
@@ -243,14 +263,16 @@ def _saver(office: Office, rng: random.Random, number: int) -> Callable[[], str]
         time.sleep(rng.uniform(0, 0.02))
         ids = [f"{number}-{rng.randrange(40)}" for _ in range(rng.randrange(1, 5))]
         if rng.random() < 0.2:
-            office.store.delete(ids=ids)
+            _until_it_runs(lambda: office.store.delete(ids=ids))
             for chunk_id in ids:
                 standing.pop(chunk_id, None)
         else:
             chunks = {chunk_id: rng.choice(TEXTS) for chunk_id in ids}
-            office.store.save([Chunk(id=i, text=text) for i, text in chunks.items()])
+            saved = [Chunk(id=i, text=text) for i, text in chunks.items()]
+            _until_it_runs(lambda: office.store.save(saved))
             standing.update(chunks)
-            assert {chunk.id: chunk.text for chunk in office.store.get(list(chunks))} == chunks
+            found = _until_it_runs(lambda: office.store.get(list(chunks)))
+            assert {chunk.id: chunk.text for chunk in found} == chunks
         notes.write_text(json.dumps(standing))
         return "saved"
 
