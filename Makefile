@@ -31,7 +31,9 @@ test: check ## run every check and every test
 
 stress: .venv/.stamp ## crash at every failpoint, in every way and order, and break every guard, at length (an hour)
 	SEMCORE_TEST_STRESS=1 SEMCORE_TEST_DEMO_KILLS=40 SEMCORE_TEST_CROWD_SECONDS=60 \
-		SEMCORE_TEST_MACHINE_EXAMPLES=3000 $(RUN) pytest $(WORKERS) tests/crash
+		SEMCORE_TEST_MACHINE_EXAMPLES=3000 SEMCORE_TEST_MACHINES_CHUNKS=200000 \
+		$(RUN) pytest $(WORKERS) tests/crash
+	SEMCORE_TEST_POSTGRES_VERSION=16 $(RUN) pytest $(WORKERS) -m postgres
 	$(PY) tests/mutations.py
 
 check: .venv/.stamp ## run the checks that run no code: format, lint, types, imports, documentation

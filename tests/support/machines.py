@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import signal
 import sys
 import time
 import traceback
@@ -42,7 +43,7 @@ class Story:
         chunks: how many all of them ingest.
         page: documents that one ingests at a time.
         job: texts in one job.
-        kills: how many times one of them is killed.
+        kills: how many times one of them is killed: half of it at most while it ingests.
         pause: seconds between two kills, at most.
     """
 
@@ -127,19 +128,17 @@ def _tell(story: Story) -> Outcome:
                 machine = running.pop(pid)
                 if not (story.place(machine) / "done").exists():
                     outcome.failed.append(machine)
-        if (
-            running
-            and time.monotonic() > due
-            and outcome.killed + outcome.killed_later < story.kills
-        ):
+        if running and time.monotonic() > due:
             due = time.monotonic() + rng.uniform(0, story.pause)
-            pid = rng.choice(list(running))
-            os.kill(pid, 9)
-            os.waitpid(pid, 0)
-            machine = running.pop(pid)
+            pid, machine = rng.choice(list(running.items()))
             is_ingesting = story.ingested(machine) < story.pages
+            if (outcome.killed if is_ingesting else outcome.killed_later) >= story.kills // 2:
+                continue
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
             outcome.killed += is_ingesting
             outcome.killed_later += not is_ingesting
+            del running[pid]
             running[_started(story, machine)] = machine
     return outcome
 
