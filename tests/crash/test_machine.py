@@ -13,13 +13,21 @@ import os
 import sqlite3
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 
 from batch_emulator import (
     CutDownload,
@@ -42,7 +50,6 @@ from batch_emulator import (
     StickJob,
 )
 from semantic_core.batches import BatchConfig, BatchManager
-from semantic_core.database import Database
 from semantic_core.domain.errors import (
     DatabaseBusyError,
     ProviderError,
@@ -59,6 +66,7 @@ from semantic_core.providers.gemini import Endpoint, GeminiBatchClient
 from semantic_core.providers.gemini.keyring import GoogleKeyring
 from semantic_core.store import PeeweeVectorStore
 from support.clock import ManualClock, TrueClock
+from support.databases import open_patiently
 from support.invariants import (
     History,
     check_index,
@@ -68,6 +76,7 @@ from support.invariants import (
     check_vectors,
 )
 from support.memory import memory_folder
+from support.postgres_server import postgres_database
 from support.world import BATCH_KEY, OTHER_KEY, PROJECTS, ROTATED_KEY
 
 # `make stress` asks for more, and for other ones every time.
@@ -182,16 +191,16 @@ class TickingClock(ManualClock):
 class Client:
     """A process: a store and a key."""
 
-    def __init__(self, path: Path, emulator: Emulator, clock: ManualClock) -> None:
+    def __init__(self, target: Path | str, emulator: Emulator, clock: ManualClock) -> None:
         self._emulator = emulator
         self._clock = clock
-        self._path = path
+        self._target = target
         self._clients: dict[str, GeminiBatchClient] = {}
         self.key = BATCH_KEY
         self.store = self._open()
 
     def _open(self) -> PeeweeVectorStore:
-        return PeeweeVectorStore(Database(self._path, busy_timeout=0.05), clock=self._clock)
+        return PeeweeVectorStore(open_patiently(self._target, 0.05), clock=self._clock)
 
     def restart(self) -> None:
         self.store.close()
@@ -216,6 +225,9 @@ class Client:
 class Machine(RuleBasedStateMachine):
     """Two clients, a provider and a clock."""
 
+    # Makes a database on a server; without one, it is a file.
+    new_database: Callable[[], AbstractContextManager[str | None]] = nullcontext
+
     def __init__(self) -> None:
         super().__init__()
         self._folder = memory_folder()
@@ -234,7 +246,9 @@ class Machine(RuleBasedStateMachine):
                 most_open_jobs=2,
             ),
         ).start()
-        self.clients = [Client(folder / "world.db", self.emulator, self.clock) for _ in range(2)]
+        self._database = self.new_database()
+        target = self._database.__enter__() or folder / "world.db"
+        self.clients = [Client(target, self.emulator, self.clock) for _ in range(2)]
         self.clients[0].store.collection(spec=SPEC)
         self.history = History(CONFIG)
         self.saved: dict[str, str] = {}
@@ -450,6 +464,7 @@ class Machine(RuleBasedStateMachine):
             disarm()
             for client in self.clients:
                 client.close()
+            self._database.__exit__(None, None, None)
             self.emulator.stop()
             self._folder.cleanup()
 
@@ -502,6 +517,16 @@ Machine.TestCase.settings = settings(
 )
 
 TestMachine = Machine.TestCase
+
+
+@pytest.mark.postgres
+def test_machine_on_a_server(postgres_template: tuple[str, str]) -> None:
+    class OnServer(Machine):
+        new_database = partial(postgres_database, *postgres_template)
+
+    # Each example takes several times as long there.
+    short = settings(Machine.TestCase.settings, max_examples=EXAMPLES // 10 or 2)
+    run_state_machine_as_test(OnServer, settings=short)
 
 
 # --- stories that once ended badly -------------------------------------------------------
