@@ -184,6 +184,7 @@ class BatchManager:
         remote files of jobs whose results are stored. Doing it again changes nothing.
 
         A fault of one job is recorded on it (``error_message``) and does not stop the others.
+        At the end, targets that are attached to the store are told what they lack.
 
         Returns:
             The status of each job that was open at the start.
@@ -191,21 +192,19 @@ class BatchManager:
         Raises:
             MissingBatchKeyError: nothing was done.
             ProviderError: no job could be polled, all for the same cause.
-            StorageError: likewise: the disk is full, say. What is stored stays, and the rest
-                waits at the provider.
+            StorageError: likewise: the disk is full, say. The rest waits at the provider.
         """
-        statuses = sync_database(self.context())
+        try:
+            statuses = sync_database(self.context())
+        except ProviderError:
+            # What is stored already waits for no provider.
+            self.deliver()
+            raise
         self.deliver()
         return statuses
 
     def deliver(self) -> tuple[TargetStatus, ...]:
-        """Tell the vector stores that are attached in this process what they lack.
-
-        Needs no key and costs nothing. `sync_status` does it, too, after it has stored results.
-
-        Returns:
-            Every target that the database knows, with what it lacks now and why.
-        """
+        """Tell attached vector stores what they lack; return what each lacks then. Needs no key."""
         return self.store.delivery.deliver()
 
     def wait(self, timeout: float | None = None, *, progress: QueueProgress = None) -> QueueStats:
