@@ -30,8 +30,8 @@ def indexed(text: str, languages: tuple[str, ...] = ENGLISH, headings: str | Non
     """Return the words that a database has of a text, in lower case and unstemmed."""
     (words,) = indexed_words([said(text, headings, languages)])
     own = text if words.text is None else words.text
-    if own.isascii():  # English, which the database's tokenizer cuts
-        own = " ".join(re.findall("[a-z0-9]+", own.lower()))
+    # English is cut by the database's tokenizer.
+    own = " ".join(re.findall("[a-z0-9\x80-\U0010ffff]+", own.lower()))
     return f" {' '.join(own.split())} | {words.more or ''} "
 
 
@@ -65,7 +65,9 @@ def test_accented_english_is_left_to_the_tokenizer_too() -> None:
 
 
 def test_a_run_is_indexed_as_pairs_and_its_last_character() -> None:
-    assert words_of("东京都 x").text == "东京 京都 都 x"
+    assert indexed("东京都 x") == " 东京 京都 都 x |  "
+    assert indexed("“东京ー。」Python２ é") == " 东京 京ー ー python2 e |  "
+    assert indexed("东京ж京都") == " 东京 京 ж 京都 都 |  "
     assert characters("กี่ก") == ["กี่", "ก"]
     assert words_of("กี่ก").text == "กี่ก ก"
 
