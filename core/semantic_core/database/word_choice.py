@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from semantic_core.domain.pages import pages
 from semantic_core.domain.types import Explanation
-from semantic_core.keywords import Question
+from semantic_core.keywords import Question, passages
 
 # Each word of a search costs time in every row, and nobody types this many.
 MOST_WORDS = 128
@@ -62,5 +63,6 @@ def choose_words(
         too_many=written(telling[MOST_WORDS:]),
         too_common=written(common),
         unknown=written(place for place, rows in enumerate(counts) if not rows),
+        passages=partial(passages, question),
     )
     return WordChoice(ranking, filling, counts, explanation)

@@ -43,6 +43,8 @@ def fold(text: str, *, accents: bool = False) -> str:
     letter stay with theirs. Digits of every script become 0 to 9. With ``accents`` Latin and Greek
     letters keep theirs, as a stemmer wants them.
     """
+    if text.isascii():
+        return text.translate(_PLAIN)
     # Composed first, since a mark is optional on some letters and part of others. NFKC and case
     # folding are done by character, in the table: for a text they take five times as long.
     composed = unicodedata.normalize("NFC", _INVISIBLE.sub("", text))

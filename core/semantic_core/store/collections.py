@@ -66,18 +66,6 @@ def find_collection(connection: Connection, name: str) -> Collection | None:
     )
 
 
-def asked_languages(connection: Connection, collection_id: int) -> list[tuple[str, ...]]:
-    """Return the languages in which words are asked: two sets of them during a reindex.
-
-    Read in the snapshot that is searched, so that no chunk is missed for one that another process
-    has just begun.
-    """
-    rows = connection.execute(
-        "SELECT languages, former_languages FROM collections WHERE id = ?", (collection_id,)
-    )
-    return [read_languages(str(text)) for row in rows for text in row if text is not None]
-
-
 def get_collection(connection: Connection, name: str) -> Collection:
     """Return a collection, or raise `UnknownCollectionError`."""
     collection = find_collection(connection, name)

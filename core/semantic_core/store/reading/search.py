@@ -1,7 +1,7 @@
 """One search, within one snapshot: choose rows, ask both indexes, fuse, fetch the hits."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -32,7 +32,6 @@ from semantic_core.keywords import ask, passages
 from semantic_core.store.base import FilterLike
 from semantic_core.store.collections import (
     Collection,
-    asked_languages,
     check_name,
     find_collection,
 )
@@ -56,6 +55,7 @@ class Query:
     """A checked search.
 
     Attributes:
+        languages: in which words are asked: two sets of them during a reindex.
         where: which chunks may be returned.
         alpha: weight of the vector list in hybrid mode.
         fill_pending: whether keyword hits without a vector join a vector search.
@@ -67,6 +67,7 @@ class Query:
     vector: Vector | None
     limit: int
     mode: SearchMode
+    languages: tuple[tuple[str, ...], ...]
     where: Where
     alpha: float
     fill_pending: bool
@@ -119,6 +120,9 @@ def check_query(
         vector=None if vector is None else checked_vector(vector, collection),
         limit=whole_number(limit),
         mode=chosen,
+        # Read in the snapshot that is searched, so that no chunk is missed for a reindex that
+        # another process has just begun.
+        languages=tuple(filter(None, (collection.languages, collection.former_languages))),
         where=choose(collection.id, filters=filters, ids=ids, document_ids=document_ids),
         alpha=fraction(alpha, what="alpha"),
         fill_pending=pending == "keyword",
@@ -221,10 +225,13 @@ def _rank(
     found, explanation = None, Explanation()
     if query.text is not None and query.limit and (joins or not is_plain):
         counted, returned = rows.scopes(coverage.total, by_vector=query.is_by_vector)
-        question = ask(query.text, *asked_languages(connection, query.where.collection_id))
+        question = ask(query.text, *query.languages)
         found = database.keywords.search(connection, question, counted=counted, returned=returned)
-        explanation = Explanation(unknown=question.words) if found is None else found.explanation
-        explanation = replace(explanation, passages=partial(passages, question))
+        explanation = (
+            Explanation(unknown=question.words, passages=partial(passages, question))
+            if found is None
+            else found.explanation
+        )
     if found is None:
         return by_vector(nearest, [], limit=query.limit), explanation
     best = found.best(query.depth)

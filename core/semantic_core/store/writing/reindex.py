@@ -1,7 +1,7 @@
 """Indexing a collection's words anew in other languages, page by page.
 
 Where it is stands in the database, so that whoever asks again goes on from there. Until the end
-words are asked in both ways, see `asked_languages`.
+words are asked in both ways, see `Query`.
 """
 
 from collections.abc import Callable
