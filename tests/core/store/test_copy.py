@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from semantic_core import Document, SemanticCore
+from semantic_core import Document, Media, SemanticCore
 from semantic_core.database.tables import TABLES
 from semantic_core.domain.errors import (
     DatabaseBusyError,
@@ -26,9 +26,10 @@ from semantic_core.domain.types import Chunk
 from semantic_core.queue.live_claims import claim_live
 from semantic_core.store import PeeweeVectorStore
 from semantic_core.store.writing.copy_store import copy_store
-from support.chunks import SPEC, chunks_of, content_hash, embed, vector_of
+from support.chunks import OTHER_SPEC, SPEC, chunks_of, content_hash, embed, vector_of
 from support.clock import ManualClock
 from support.invariants import check_invariants, check_provider
+from support.pictures import picture
 from support.postgres_server import postgres_database
 from support.processes import Python
 from support.world import open_world
@@ -276,6 +277,25 @@ def test_what_is_done_is_not_done_again(
         steps: list[int] = []
         assert copy_store(one, other, progress=steps.append) == count - 1
         assert steps == []
+
+
+def test_pictures_go_along_and_are_found_by_their_names(
+    tmp_path: Path, across: tuple[Path | str, Path | str], clock: ManualClock
+) -> None:
+    one, other = open_pair(across, clock)
+    path = tmp_path / "sneaker.png"
+    path.write_bytes(picture(99))
+    with one, other:
+        one.collection("default", OTHER_SPEC)
+        # More than are held at once.
+        pictures = [Chunk(id=f"{n:02}", text="", media=Media(picture(n))) for n in range(21)]
+        one.save([*pictures, Chunk(id="file", text="red canvas", media=Media(path))])
+        expected = rows_of(one)
+        assert len(expected["media"]) == 21
+        copy_store(one, other)
+        assert rows_of(other) == expected
+        check_invariants(other)
+        assert [hit.chunk.id for hit in other.search(text="sneaker")] == ["file"]
 
 
 def test_new_rows_get_keys_of_their_own(

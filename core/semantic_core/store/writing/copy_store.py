@@ -42,6 +42,9 @@ _OWN = ("schema_version", "database_uuid", MOVED_TO, ARRIVING_FROM, ARRIVED_UP_T
 
 _CHUNKS = "chunks"
 
+# Rows of tables with pictures in them that are held at once.
+_PAGES = {"media": 10}
+
 
 def copy_store(
     source: BaseVectorStore,
@@ -166,7 +169,7 @@ def _copy_page(source: Database, target: Database, stands: str) -> int:
         rows = table.read(here, after)
         facts = here.execute("SELECT key, value FROM meta").fetchall()
     goes_on = None
-    if len(rows) == PAGE:
+    if len(rows) == table.page:
         goes_on = json.dumps([name, *table.key_of(rows[-1])])
     elif place + 1 < len(tables):
         goes_on = json.dumps([tables[place + 1].name])
@@ -203,7 +206,10 @@ def _follow(database: Database, connection: Connection, rows: Sequence[dict[str,
     database.keywords.add(
         connection,
         [
-            Said(row["pk"], row["text"], row["vector_source"], languages[row["collection_id"]])
+            Said.of(
+                *(row[name] for name in ("pk", "text", "vector_source", "media")),
+                languages=languages[row["collection_id"]],
+            )
             for row in rows
         ],
     )
@@ -261,13 +267,18 @@ class _Table:
             frozenset(one.column_name for one in fields if isinstance(one, peewee.BooleanField)),
         )
 
+    @property
+    def page(self) -> int:
+        """How many of its rows are held at once."""
+        return _PAGES.get(self.name, PAGE)
+
     def read(self, connection: Connection, after: Sequence[object]) -> list[Sequence[Any]]:
         """Return the rows that come after a key, or the first ones, a page at most."""
         key = ", ".join(self.key)
         beyond = f"WHERE ({key}) > ({', '.join('?' * len(after))})" if after else ""
         return connection.execute(
             f"SELECT {', '.join(self.columns)} FROM {self.name} {beyond} ORDER BY {key} LIMIT ?",
-            (*after, PAGE),
+            (*after, self.page),
         ).fetchall()
 
     def key_of(self, row: Sequence[Any]) -> list[Any]:
