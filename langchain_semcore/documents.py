@@ -14,6 +14,7 @@ from semantic_core import (
     SearchResult,
     StoredChunk,
     VectorLike,
+    text_ids,
 )
 
 # Where the core finds the exact text to embed, if it is not the page content.
@@ -32,6 +33,7 @@ def to_chunks(
         raise InvalidInputError(f"texts is one string: {texts[:40]!r}. Pass a list of strings.")
     contents = list(texts)
     check_length("metadatas", metadatas, len(contents))
+    ids = text_ids(ids)
     check_length("ids", ids, len(contents))
     return [
         _to_chunk(text, metadata, chunk_id)
@@ -53,13 +55,19 @@ def check_length(name: str, values: Sequence[Any] | None, count: int) -> None:
         )
 
 
-def refuse_options(call: str, options: Mapping[str, Any]) -> None:
+def refuse_options(call: str, options: Iterable[str]) -> None:
     """Refuse keyword arguments that nobody knows: a filter under another name would not filter."""
-    if options:
+    if names := sorted(options):
         raise InvalidInputError(
-            f"{call} does not know {', '.join(options)}. Leave it out; a metadata filter is "
+            f"{call} does not know {', '.join(names)}. Leave it out; a metadata filter is "
             "passed as `filter`."
         )
+
+
+def search_options(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options of a search that the core takes as they are; refuse any other."""
+    refuse_options("The search", options.keys() - {"target_filter"})
+    return options
 
 
 def with_vectors(chunks: Sequence[Chunk], vectors: Iterable[VectorLike]) -> list[Chunk]:

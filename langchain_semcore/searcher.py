@@ -54,15 +54,22 @@ class Searcher:
         *,
         mode: SearchMode | str = SearchMode.VECTOR,
         alpha: float = 0.5,
+        target_filter: Any = None,
     ) -> SearchResults:
         """Search for a text; where it cannot be embedded, by keyword, with the reason.
 
         By vector, chunks without one are fused in if they are among the best keyword hits.
         """
-        return self._by_text(query, limit, filter, mode=mode, alpha=alpha)[1]
+        options = {"alpha": alpha, "target_filter": target_filter}
+        return self._by_text(query, limit, filter, mode=mode, **options)[1]
 
     def by_vector(
-        self, vector: VectorLike, limit: int, filter: MetadataFilter = None
+        self,
+        vector: VectorLike,
+        limit: int,
+        filter: MetadataFilter = None,
+        *,
+        target_filter: Any = None,
     ) -> SearchResults:
         """Search by a vector and nothing else."""
         return _told(
@@ -71,6 +78,7 @@ class Searcher:
                 collection=self._collection,
                 limit=whole_number(limit, what="k"),
                 mode=SearchMode.VECTOR,
+                target_filter=target_filter,
                 **self._choose(filter),
             )
         )
@@ -106,6 +114,7 @@ class Searcher:
         *,
         mode: SearchMode | str = SearchMode.VECTOR,
         alpha: float = 0.5,
+        target_filter: Any = None,
     ) -> tuple[VectorLike | None, SearchResults]:
         """Return the query's vector, if it has one, and what was found."""
         if not isinstance(query, str):
@@ -131,6 +140,7 @@ class Searcher:
             limit=limit,
             mode=mode,
             alpha=alpha,
+            target_filter=target_filter,
             **choice,
         )
         return vector, _told(found.because(reason))

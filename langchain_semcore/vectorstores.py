@@ -12,6 +12,7 @@ from langchain_core.vectorstores import VectorStore
 
 from langchain_semcore.documents import (
     refuse_options,
+    search_options,
     to_chunks,
     to_document,
     to_documents,
@@ -34,6 +35,7 @@ from semantic_core import (
     GoogleKeyring,
     PeeweeVectorStore,
     VectorLike,
+    text_ids,
 )
 
 
@@ -123,8 +125,8 @@ class SemcoreVectorStore(VectorStore):
     Every search takes `k`, how many documents at most, and `filter`: a dict such as
     `{"lang": "en", "year": {"$gte": 2020}}` with the operators $eq, $ne, $gt, $gte, $lt, $lte,
     $in, $nin, $between, $exists, $like, $ilike, $and, $or and $not, or a function from a document
-    to True or False, which is asked of every document. It raises InvalidInputError for arguments
-    that cannot be used. `searcher` answers in the core's terms.
+    to True or False, which is asked of every document; and `target_filter`, the same in the language
+    of the store of `deliver_to`. `searcher` answers in the core's terms.
 
     Raises:
         SpecMismatchError: the collection exists with another spec.
@@ -298,8 +300,7 @@ class SemcoreVectorStore(VectorStore):
         self, query: str, k: int = 4, filter: MetadataFilter = None, **kwargs: Any
     ) -> list[Document]:
         """Return the documents most similar to a text; works while documents are PENDING."""
-        refuse_options("similarity_search()", kwargs)
-        return to_documents(self.searcher.by_text(query, k, filter))
+        return to_documents(self.searcher.by_text(query, k, filter, **search_options(kwargs)))
 
     def similarity_search_with_score(
         self, query: str, k: int = 4, filter: MetadataFilter = None, **kwargs: Any
@@ -309,22 +310,19 @@ class SemcoreVectorStore(VectorStore):
         Scores never rise down the list. A document without a vector was found by keyword and
         has no cosine: it has that of the one above it, and 1 where there is none.
         """
-        refuse_options("similarity_search_with_score()", kwargs)
-        return to_scored(self.searcher.by_text(query, k, filter))
+        return to_scored(self.searcher.by_text(query, k, filter, **search_options(kwargs)))
 
     def similarity_search_by_vector(
         self, embedding: VectorLike, k: int = 4, filter: MetadataFilter = None, **kwargs: Any
     ) -> list[Document]:
         """Return the documents most similar to a vector, by vector alone."""
-        refuse_options("similarity_search_by_vector()", kwargs)
-        return to_documents(self.searcher.by_vector(embedding, k, filter))
+        return to_documents(self.searcher.by_vector(embedding, k, filter, **search_options(kwargs)))
 
     def similarity_search_with_score_by_vector(
         self, embedding: VectorLike, k: int = 4, filter: MetadataFilter = None, **kwargs: Any
     ) -> list[tuple[Document, float]]:
         """Return the documents most similar to a vector with their cosine, by vector alone."""
-        refuse_options("similarity_search_with_score_by_vector()", kwargs)
-        return to_scored(self.searcher.by_vector(embedding, k, filter))
+        return to_scored(self.searcher.by_vector(embedding, k, filter, **search_options(kwargs)))
 
     async def asimilarity_search_with_score_by_vector(
         self, embedding: VectorLike, k: int = 4, **kwargs: Any
@@ -375,7 +373,10 @@ class SemcoreVectorStore(VectorStore):
 
     def get_by_ids(self, ids: Sequence[str], /) -> list[Document]:
         """Return the documents with these ids, in the order asked; unknown ids are left out."""
-        return [to_document(chunk) for chunk in self.store.get(ids, collection=self.collection)]
+        return [
+            to_document(chunk)
+            for chunk in self.store.get(text_ids(ids), collection=self.collection)
+        ]
 
     def delete(
         self,
@@ -392,5 +393,5 @@ class SemcoreVectorStore(VectorStore):
         if ids is None and filter is None:
             self.store.clear(self.collection)
         else:
-            self.store.delete(ids=ids, filters=filter, collection=self.collection)
+            self.store.delete(ids=text_ids(ids), filters=filter, collection=self.collection)
         return True

@@ -34,6 +34,7 @@ from semantic_core import (
     InvalidVectorError,
     PeeweeVectorStore,
     takes_media,
+    text_ids,
 )
 
 
@@ -247,7 +248,9 @@ class SemcoreVectorStore(BasePydanticVectorStore):
         Raises:
             InvalidInputError: neither is given (`clear` deletes every node).
         """
-        self._client.delete(ids=node_ids, filters=to_filter(filters), collection=self.collection)
+        self._client.delete(
+            ids=text_ids(node_ids), filters=to_filter(filters), collection=self.collection
+        )
 
     def clear(self) -> None:
         """Delete every node of the collection."""
@@ -265,6 +268,7 @@ class SemcoreVectorStore(BasePydanticVectorStore):
         Returns:
             In the order of ``node_ids``, or else the oldest first.
         """
+        node_ids = text_ids(node_ids)
         chunks = self._client.chunks(
             ids=node_ids, filters=to_filter(filters), collection=self.collection
         )
@@ -285,7 +289,7 @@ class SemcoreVectorStore(BasePydanticVectorStore):
 
         Args:
             query: of mode default, sparse, text_search, hybrid or mmr.
-            kwargs: ``pending``, ``exact``, ``mmr_threshold`` and ``mmr_prefetch_k``; see
+            kwargs: ``pending``, ``exact``, ``mmr_threshold``, ``mmr_prefetch_k`` and ``target_filter``; see
                 `QueryOptions`. A retriever passes them on from its ``vector_store_kwargs``.
 
         Raises:

@@ -62,12 +62,15 @@ class QueryOptions:
         exact: compare every vector, where a search of a large collection may otherwise miss one.
         mmr_threshold: 1 is the order by similarity, 0 all diversity; before the query's own.
         mmr_prefetch_k: how many nodes MMR chooses from.
+        target_filter: the MetadataFilters of the store of ``deliver_to``, where it has no such
+            filter as the query's, which is checked once more all the same.
     """
 
     pending: PendingRule
     exact: bool = False
     mmr_threshold: float | None = None
     mmr_prefetch_k: int | None = None
+    target_filter: Any = None
 
     @classmethod
     def read(cls, given: dict[str, Any], *, pending: PendingRule) -> Self:
@@ -213,6 +216,7 @@ class QueryRun:
             alpha=_DEFAULT_ALPHA if alpha is None else alpha,
             pending=self._options.pending,
             exact=self._options.exact,
+            target_filter=self._options.target_filter,
             **self._where,
         )
         if found.degraded is None or self._problem is None:

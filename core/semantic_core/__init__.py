@@ -5,7 +5,7 @@ from importlib.metadata import version as _version
 from semantic_core.batches import BatchConfig, BatchManager, Watch, WatchOptions, WatchRound
 from semantic_core.database import Database
 from semantic_core.database.schema import SchemaOptions
-from semantic_core.delivery.remote import CHUNK_ID_KEY, RemoteIds, is_of, store_kind
+from semantic_core.delivery.remote import CHUNK_ID_KEY, RemoteIds, is_of, store_kind, text_ids
 from semantic_core.delivery.target import Target, TargetItem
 from semantic_core.documents.live import save_embedded
 from semantic_core.documents.media import query_media
@@ -265,5 +265,6 @@ __all__ = [
     "save_embedded",
     "store_kind",
     "takes_media",
+    "text_ids",
     "whole_number",
 ]

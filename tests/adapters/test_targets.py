@@ -327,3 +327,32 @@ def test_a_store_is_attached_where_it_is_opened_and_not_where_it_is_copied(
         copied.close()
         store.delivery.deliver()
         assert set(real.held()) == {"a", "b"}
+
+
+def test_searches_ask_the_store_and_take_ids_and_filters_as_it_has_them(
+    store: PeeweeVectorStore, tmp_path: Path
+) -> None:
+    with real_store("langchain-qdrant", tmp_path, None) as real:
+        assert real.build is not None
+        documents = langchain_semcore.SemcoreVectorStore(store, spec=SPEC)
+        documents.deliver_to(real.build, name="qdrant")
+        ids = [1, uuid.UUID(UUID)]
+        metadata = [{"k": "aa"}, {"k": "ba"}]
+        documents.add_embeddings(["one", "two"], [unit("1"), unit("2")], metadata, ids=ids)
+        store.delivery.deliver()
+        assert set(real.held()) == {"1", UUID}
+        like = {"k": {"$like": "b%"}}
+        with pytest.raises(InvalidFilterError, match="target_filter"):
+            documents.similarity_search_by_vector(unit("1"), filter=like)
+        # Too wide: what comes is filtered once more.
+        (found,) = documents.similarity_search_by_vector(
+            unit("1"), filter=like, target_filter=models.Filter()
+        )
+        assert found.id == UUID
+        nodes = llamaindex_semcore.SemcoreVectorStore(store)
+        assert [node.id_ for node in nodes.get_nodes([1])] == ["1"]
+        documents.delete([1])
+        nodes.delete_nodes([uuid.UUID(UUID)])
+        assert documents.get_by_ids([1, uuid.UUID(UUID)]) == []
+        store.delivery.deliver()
+        assert real.held() == {}

@@ -26,7 +26,7 @@ SemanticCoreError SpecMismatchError Splitter StorageError StorageFullError Store
 SubmissionUncertainError SystemClock Target TargetError TargetItem TargetStatus TextTooLongError TransitionError UnknownCollectionError
 UnreadableFileError UnsupportedDatabaseError Vector VectorLike WaitTimeoutError Watch WatchOptions
 WatchRound __version__ copy_store cosines diversify estimate_tokens foreign_filter fraction is_of
-maximal_marginal_relevance paid_vectors parse_filter pydoc_topics query_media query_vector read_documents save_embedded store_kind takes_media whole_number
+maximal_marginal_relevance paid_vectors parse_filter pydoc_topics query_media query_vector read_documents save_embedded store_kind takes_media text_ids whole_number
 """
 
 

@@ -1,7 +1,8 @@
 """What chunks, and the stores that they are delivered to, are called."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 # Where a target's metadata have the id of the chunk: not every store gives ids back.
 CHUNK_ID_KEY = "_semcore_id"
@@ -32,6 +33,13 @@ class RemoteIds:
             else str(uuid.uuid5(uuid.NAMESPACE_URL, f"{self._place}/{chunk_id}"))
             for chunk_id in chunk_ids
         ]
+
+
+def text_ids(ids: Any) -> Any:
+    """Return ids as they are, but integers and UUIDs, which other stores have, as strings."""
+    if isinstance(ids, str) or not isinstance(ids, Iterable):
+        return ids
+    return [str(one) if isinstance(one, int | uuid.UUID) else one for one in ids]
 
 
 def is_of(store: object, package: str, name: str) -> bool:

@@ -513,7 +513,7 @@ REFUSED = [
     (["a", "b"], {"ids": ["1", "2", "3"]}, InvalidInputError, "ids has 3 items for 2 texts"),
     (["a", "b"], {"ids": ["1", "1"]}, DuplicateIdError, "'1'"),
     (["a", "b"], {"ids": ["1", ""]}, InvalidInputError, "blank"),
-    (["a", "b"], {"ids": ["1", 2]}, InvalidTextError, "int"),
+    (["a", "b"], {"ids": ["1", 2.0]}, InvalidTextError, "float"),
     (["a", "b\0"], {}, InvalidTextError, "NUL"),
     (["a", "\ud800"], {}, InvalidTextError, "surrogate"),
     (["a", None], {}, InvalidTextError, "NoneType"),
