@@ -59,12 +59,18 @@ def count_hits(stage: Stage, new_database: NewDatabase) -> Hits:
     return found
 
 
+# The same each time: what is counted for it is counted once.
+@cache
+def _on_server(server: str, template: str) -> NewDatabase:
+    return partial(postgres_database, server, template)
+
+
 @pytest.fixture(scope="module")
 def new_database(request: pytest.FixtureRequest) -> NewDatabase:
     """Makes a database on the server, or leaves it to a play to make a file."""
     if getattr(request, "param", "sqlite") == "sqlite":
         return nullcontext
-    return partial(postgres_database, *request.getfixturevalue("postgres_template"))
+    return _on_server(*request.getfixturevalue("postgres_template"))
 
 
 @pytest.fixture(scope="module")
