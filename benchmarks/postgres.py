@@ -30,7 +30,7 @@ from semantic_core.domain.clock import SystemClock
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.types import Chunk
 from semantic_core.queue.budget import RetryBudget
-from semantic_core.queue.claims import ClaimLimits, NewJob, candidates, claim, fill_job
+from semantic_core.queue.claims import ClaimLimits, candidates, claim, fill_job
 from semantic_core.store import PeeweeVectorStore
 from shared import machine, made
 
@@ -55,9 +55,10 @@ _CLAIM = """WITH due AS (
         SELECT pk, content_hash FROM chunks WHERE collection_id = 1
         AND embedding_status = 'PENDING' AND batch_job_id IS NULL AND not_before IS NULL
         ORDER BY pk LIMIT %(limit)s FOR UPDATE),
-    job AS (INSERT INTO batch_jobs (id, display_name, status, step, space_id, spec, model,
+    job AS (INSERT INTO batch_jobs (id, display_name, status, step, space_id, provider, spec, model,
         fingerprint, request_count, byte_count, estimated_tokens, created_at)
-        VALUES (%(id)s, %(id)s, 'CREATED', 'claimed', 1, '', '', '', 0, 0, 0, 0) RETURNING pk, id),
+        VALUES (%(id)s, %(id)s, 'CREATED', 'claimed', 1, '', '', '', '', 0, 0, 0, 0)
+        RETURNING pk, id),
     items AS (INSERT INTO batch_items (job_pk, content_hash, tokens, state, attempt)
         SELECT job.pk, due.content_hash, 200, 'open', 1 FROM due, job)
     UPDATE chunks SET batch_job_id = job.id FROM due, job WHERE chunks.pk = due.pk"""
@@ -226,15 +227,17 @@ def _claim(store: PeeweeVectorStore) -> None:
         )
         assert waiting is not None
         job = str(uuid.uuid4())
-        new = NewJob(
-            id=job,
+        claim(
+            connection,
+            waiting,
+            job,
             display_name=job,
+            provider="gemini",
             fingerprint="",
             lease_token="",
             lease_until=now,
             created_at=now,
         )
-        claim(connection, waiting, new)
 
 
 if __name__ == "__main__":
