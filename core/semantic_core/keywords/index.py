@@ -17,6 +17,12 @@ from semantic_core.keywords.stems import DEFAULT_LANGUAGES, stems
 
 _ASCII = bytes(range(128))
 
+# With a space for what is neither letter nor digit in ASCII: the fewer pieces differ, the fewer
+# are looked into.
+_SPACED = bytes(code if chr(code).isalnum() else ord(" ") for code in _ASCII) + bytes(
+    range(128, 256)
+)
+
 # Bytes for a character: with more of them it is no English.
 _MOST_FOREIGN = 1.15
 
@@ -126,8 +132,8 @@ def indexed_text(text: str, languages: tuple[str, ...] = DEFAULT_LANGUAGES) -> s
     is_english = languages == DEFAULT_LANGUAGES
     if is_english and text.isascii():
         return None
+    written = text.encode(errors="replace")
     if is_english:
-        written = text.encode(errors="replace")
         if len(written) < _MOST_FOREIGN * len(text):
             # English with typographic quotes and accents: the rest of it is as it should be.
             plain = text
@@ -138,7 +144,7 @@ def indexed_text(text: str, languages: tuple[str, ...] = DEFAULT_LANGUAGES) -> s
         if (paired := _with_pairs(text)) is not None:
             return paired
     known = _pieces(languages)
-    found = [known[piece] for piece in text.split()]
+    found = [known[piece] for piece in written.translate(_SPACED).decode().split()]
     return " ".join([words for words, _ in found if words] + [more for _, more in found if more])
 
 
