@@ -55,6 +55,14 @@ PROMISES = {
             r"Texts that wait to be paid for: 0\b",
         )
     ),
+    "langchain_qdrant.ipynb": Promise(
+        prints=(
+            r"0 points in Qdrant yet",
+            r"[1-9]\d* points in Qdrant, 0 wait",
+            r"house-rule",
+            r"1 point less in Qdrant",
+        )
+    ),
     "langchain_rag.ipynb": Promise(
         prints=(
             r"[1-9]\d* documents saved in",
