@@ -34,6 +34,7 @@ class InstantProvider:
         keys: the content hashes of the last upload, in order.
     """
 
+    name = "benchmark"
     provenance = "endpoint:benchmark"
 
     def __init__(self) -> None:
