@@ -134,11 +134,7 @@ class LlamaIndex:
         self.query(np.zeros(self._options["embed_dim"], dtype=np.float32) + 1, None)
 
     def query(self, vector: made.Floats, tenant: int | None) -> list[int]:
-        from llama_index.core.vector_stores import (
-            MetadataFilter,
-            MetadataFilters,
-            VectorStoreQuery,
-        )
+        from llama_index.core.vector_stores import MetadataFilter, MetadataFilters, VectorStoreQuery
 
         filters = MetadataFilters(filters=[MetadataFilter(key="tenant", value=tenant)])
         query = VectorStoreQuery(

@@ -90,9 +90,7 @@ def _fill(path: Path, corpus: real.Corpus) -> None:
 
 def _ways(store: PeeweeVectorStore, questions: list[real.Question]) -> dict[str, Ask]:
     embedding = langchain_semcore.DeferredEmbeddings(
-        GoogleKeyring(),
-        spec=store.collection().spec,
-        query_embeddings=Known(questions),
+        GoogleKeyring(), spec=store.collection().spec, query_embeddings=Known(questions)
     )
     chain = langchain_semcore.SemcoreVectorStore(store, embedding=embedding)
     retriever = langchain_semcore.SemcoreRetriever(vectorstore=chain, k=real.LIMIT)

@@ -236,10 +236,7 @@ def draw_states(coat: Coat) -> str:
     )
     drawing.arrow((610, 138), (610, 320))
     drawing.box(
-        (800, 236),
-        (260, 64),
-        ["held", "lost, damaged, expired, cancelled"],
-        colour=coat.bad,
+        (800, 236), (260, 64), ["held", "lost, damaged, expired, cancelled"], colour=coat.bad
     )
     drawing.arrow((725, 138), (725, 268), (800, 268), colour=coat.bad)
     drawing.text(735, 200, "in doubt", size=13, colour=coat.bad, anchor="start")

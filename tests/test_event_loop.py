@@ -42,10 +42,7 @@ class Desk:
         self.embedder = GeminiEmbedder(self.keyring, endpoint=endpoint)
         self.client = GeminiBatchClient.from_keyring(self.keyring, endpoint=endpoint)
         self.manager = BatchManager(
-            self.keyring,
-            self.store,
-            client=self.client,
-            config=BatchConfig(poll_interval=0.02),
+            self.keyring, self.store, client=self.client, config=BatchConfig(poll_interval=0.02)
         )
 
     def embed(self) -> None:

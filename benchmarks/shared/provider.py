@@ -82,9 +82,7 @@ class InstantProvider:
         with spool.open("wb") as file:
             file.writelines(lines)
         return Staged(
-            name=f"files/{name}",
-            request_count=len(self.keys),
-            byte_count=spool.stat().st_size,
+            name=f"files/{name}", request_count=len(self.keys), byte_count=spool.stat().st_size
         )
 
     def create(self, staged: Staged, *, spec: EmbeddingSpec, name: str) -> RemoteJob:

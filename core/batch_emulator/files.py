@@ -201,8 +201,7 @@ class Files:
         if row is None:
             file_id = name.removeprefix("files/")
             raise ApiError(
-                403,
-                f"You do not have permission to access the File {file_id} or it may not exist.",
+                403, f"You do not have permission to access the File {file_id} or it may not exist."
             )
         return row
 
@@ -280,8 +279,7 @@ class Files:
     def _check_size(self, size: int) -> None:
         if size > self._config.largest_file:
             raise ApiError(
-                400,
-                f"The file has {size} bytes; at most {self._config.largest_file} are allowed.",
+                400, f"The file has {size} bytes; at most {self._config.largest_file} are allowed."
             )
 
     def _holds(self, content: int, offset: int, data: bytes) -> bool:

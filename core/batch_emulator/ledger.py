@@ -126,12 +126,7 @@ class Ledger:
         return Counter(row["display_name"] for row in self._state.rows("SELECT * FROM jobs"))
 
     def submit(
-        self,
-        keys: Iterable[tuple[TextKey, int, int]],
-        *,
-        project: str,
-        job: str | None,
-        at: float,
+        self, keys: Iterable[tuple[TextKey, int, int]], *, project: str, job: str | None, at: float
     ) -> None:
         """Enter texts with their tokens and those of their media; those of a live call are billed at once."""
         billed_at = at if job is None else None

@@ -294,10 +294,7 @@ class Service:
             (
                 (
                     TextKey(
-                        text_sha256(request.identity),
-                        call.name,
-                        len(vector),
-                        request.task_type,
+                        text_sha256(request.identity), call.name, len(vector), request.task_type
                     ),
                     count_tokens(request.embedded_text),
                     request.media_tokens,

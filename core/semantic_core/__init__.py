@@ -117,12 +117,7 @@ from semantic_core.providers.gemini import (
     GoogleKeyring,
 )
 from semantic_core.queue.budget import RetryBudget
-from semantic_core.store import (
-    DEFAULT_COLLECTION,
-    BaseVectorStore,
-    Collection,
-    PeeweeVectorStore,
-)
+from semantic_core.store import DEFAULT_COLLECTION, BaseVectorStore, Collection, PeeweeVectorStore
 from semantic_core.store.paid_vectors import paid_vectors
 from semantic_core.store.query_vector import query_vector
 from semantic_core.store.writing.copy_store import copy_store

@@ -113,8 +113,7 @@ def test_a_new_database_is_empty_and_stays_so(store: PeeweeVectorStore, look: Lo
 
 
 @pytest.mark.parametrize(
-    "look",
-    [*SEARCHES.values(), *(look for name, look in QUESTIONS.items() if name != "retry")],
+    "look", [*SEARCHES.values(), *(look for name, look in QUESTIONS.items() if name != "retry")]
 )
 def test_what_cannot_be_written_can_be_looked_at(notes: PeeweeVectorStore, look: Look) -> None:
     with PeeweeVectorStore(f"file:{notes.database.path}?mode=ro") as reader:

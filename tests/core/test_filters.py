@@ -272,9 +272,7 @@ def test_numbers_bools_and_strings_are_three_things(table: Table) -> None:
     assert found(table, {"k": {"$gte": ""}}, *rows) == [3]
 
 
-def test_exists_asks_for_the_key_and_is_empty_for_its_content(
-    table: Table,
-) -> None:
+def test_exists_asks_for_the_key_and_is_empty_for_its_content(table: Table) -> None:
     rows: list[dict[str, Any]] = [{}, {"k": None}, {"k": ""}, {"k": []}, {"k": 0}, {"k": {}}]
     assert found(table, {"k": {"$exists": True}}, *rows) == [1, 2, 3, 4, 5]
     assert found(table, {"k": {"$exists": False}}, *rows) == [0]
@@ -513,9 +511,7 @@ def test_a_tree_refuses_what_the_dict_refuses() -> None:
         Not({"a": 1})  # type: ignore[arg-type]  # what is tested
 
 
-def test_enums_and_number_subclasses_count_as_their_values(
-    table: Table,
-) -> None:
+def test_enums_and_number_subclasses_count_as_their_values(table: Table) -> None:
     class Lang(StrEnum):
         ENGLISH = "en"
 

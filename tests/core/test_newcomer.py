@@ -91,10 +91,7 @@ class Newcomer:
 
     def embed_live(self) -> None:
         keyring = GoogleKeyring.from_env()
-        with (
-            PeeweeVectorStore(self.database) as store,
-            SemanticCore(store, keyring) as core,
-        ):
+        with PeeweeVectorStore(self.database) as store, SemanticCore(store, keyring) as core:
             core.ingest(Document(content="It rains."), mode="sync")
 
     def open(self) -> None:

@@ -9,10 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from semantic_core.domain.errors import (
-    DatabaseUnavailableError,
-    SubmissionUncertainError,
-)
+from semantic_core.domain.errors import DatabaseUnavailableError, SubmissionUncertainError
 from support.cutting import Cutter, Side
 from support.memory import memory_folder
 from support.play import Play

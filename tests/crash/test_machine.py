@@ -293,10 +293,7 @@ class Machine(RuleBasedStateMachine):
         self._work(number, is_flush=False)
 
     @rule(
-        number=WHO,
-        crash=st.sampled_from(Crash),
-        at=st.integers(1, 16),
-        text=st.sampled_from(TEXTS),
+        number=WHO, crash=st.sampled_from(Crash), at=st.integers(1, 16), text=st.sampled_from(TEXTS)
     )
     def flush_and_crash(self, number: int, crash: Crash, at: int, text: str) -> None:
         """Crash at so many-th failpoint on the way."""

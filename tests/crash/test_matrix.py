@@ -21,9 +21,7 @@ import pytest
 from semantic_core.domain.failpoints import FailPoint, arm, disarm
 from support.chapters import CHAPTERS, CONFIG
 from support.interrupting import EXIT_CODES, Interruption, Stage
-from support.invariants import (
-    History,
-)
+from support.invariants import History
 from support.memory import memory_folder
 from support.play import Play
 from support.postgres_server import postgres_database

@@ -518,10 +518,7 @@ _VECTORS = (
         function="queue._FAILED_THERE",
         sql="{IS_FAILED} AND",
         without="embedding_status <> 'READY' AND",
-        tests=(
-            "tests/core/queue/test_stats.py",
-            "tests/core/batches/test_sync.py",
-        ),
+        tests=("tests/core/queue/test_stats.py", "tests/core/batches/test_sync.py"),
     ),
     Guard(
         keeps="a chunk that was saved as FAILED is not sent",

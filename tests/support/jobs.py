@@ -9,13 +9,7 @@ from typing import Any
 
 from semantic_core.domain.statuses import BudgetUse, ItemState
 from semantic_core.queue.budget import RetryBudget
-from semantic_core.queue.claims import (
-    ClaimLimits,
-    Waiting,
-    candidates,
-    claim,
-    fill_job,
-)
+from semantic_core.queue.claims import ClaimLimits, Waiting, candidates, claim, fill_job
 from semantic_core.queue.items import Outcome, settle_items
 from semantic_core.store import PeeweeVectorStore
 from support.rows import run_sql
@@ -124,9 +118,5 @@ def settle(
     ]
     with store.database.transaction() as connection:
         return settle_items(
-            connection,
-            job_id,
-            outcomes,
-            budget=budget or RetryBudget(),
-            now=store.clock.now(),
+            connection, job_id, outcomes, budget=budget or RetryBudget(), now=store.clock.now()
         )

@@ -11,11 +11,7 @@ from semantic_core.vector_index import Floats, Hits
 
 
 def nearest(
-    vectors: dict[int, Floats],
-    query: Floats,
-    limit: int,
-    *,
-    allowed: Collection[int] | None = None,
+    vectors: dict[int, Floats], query: Floats, limit: int, *, allowed: Collection[int] | None = None
 ) -> list[tuple[int, float]]:
     """Score every vector by itself in float64, and sort: (id, score), nearest first."""
     chosen = [key for key in vectors if allowed is None or key in allowed]

@@ -15,14 +15,7 @@ from semantic_core.providers.wire.secret import Secret
 
 # What holds a key on purpose, and shows it to nobody who does not ask; the network, which sends it;
 # and what leads everywhere.
-_ENDS = (
-    GoogleKeyring,
-    Secret,
-    httpx2.BaseTransport,
-    types.ModuleType,
-    type,
-    type(os.environ),
-)
+_ENDS = (GoogleKeyring, Secret, httpx2.BaseTransport, types.ModuleType, type, type(os.environ))
 
 _MOST = 400_000
 

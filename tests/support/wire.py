@@ -104,11 +104,7 @@ class Chunks(httpx2.SyncByteStream):
 
 
 def connect_to(
-    endpoint: Endpoint,
-    key: Secret,
-    *,
-    clock: Clock,
-    transport: httpx2.BaseTransport | None = None,
+    endpoint: Endpoint, key: Secret, *, clock: Clock, transport: httpx2.BaseTransport | None = None
 ) -> Connection:
     """Open a connection; errors call its key "key"."""
     return Connection(endpoint.access(key, key_name="key", clock=clock, transport=transport))

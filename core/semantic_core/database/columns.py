@@ -1,7 +1,5 @@
 """What several tables have alike: checks, and columns that count."""
 
-from __future__ import annotations
-
 from enum import StrEnum
 
 from peewee import SQL, BigIntegerField, Check, Node

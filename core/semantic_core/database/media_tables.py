@@ -1,7 +1,5 @@
 """The table of bytes that were handed in, as a Peewee model."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from peewee import BigIntegerField, BlobField, Check, TextField

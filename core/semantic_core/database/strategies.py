@@ -105,12 +105,7 @@ class Keywords(Protocol):
         """Put rows in, after their text was written."""
 
     def search(
-        self,
-        connection: Connection,
-        question: Question,
-        *,
-        counted: Scope,
-        returned: Scope,
+        self, connection: Connection, question: Question, *, counted: Scope, returned: Scope
     ) -> KeywordHits | None:
         """Return what holds words of a question, or None if no row can.
 

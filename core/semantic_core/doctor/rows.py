@@ -10,11 +10,7 @@ from semantic_core.database.queries import first_column, first_value
 from semantic_core.database.strategies import Database
 from semantic_core.doctor.findings import Finding, Trouble
 from semantic_core.domain.clock import HOUR
-from semantic_core.domain.errors import (
-    DatabaseCorruptError,
-    DatabaseReadOnlyError,
-    StoreMovedError,
-)
+from semantic_core.domain.errors import DatabaseCorruptError, DatabaseReadOnlyError, StoreMovedError
 from semantic_core.domain.media import load_media
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.queue.counts import read_served, recount

@@ -1,7 +1,5 @@
 """Documents with pictures and PDFs: what their chunks are."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace

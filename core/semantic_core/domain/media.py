@@ -1,7 +1,5 @@
 """Pictures and PDF pages: what a user hands in, and what is stored of it."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 from collections.abc import Iterable, Sequence
@@ -11,11 +9,7 @@ from typing import Any
 
 import orjson
 
-from semantic_core.domain.errors import (
-    DatabaseCorruptError,
-    InvalidInputError,
-    UnreadableFileError,
-)
+from semantic_core.domain.errors import DatabaseCorruptError, InvalidInputError, UnreadableFileError
 
 PDF = "application/pdf"
 

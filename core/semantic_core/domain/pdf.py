@@ -1,7 +1,5 @@
 """Pages of PDFs, cut by pypdf."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Generator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """Contents whose file was changed on disk: their chunks get the hash of what is there now."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from semantic_core.database.conditions import WANTS

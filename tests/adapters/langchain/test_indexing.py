@@ -152,12 +152,6 @@ def test_in_sync_mode_unchanged_documents_cost_nothing(
     vector_store = SemcoreVectorStore(world.store, embedding=embeddings, mode="sync")
     manager = InMemoryRecordManager("notes")
     for force in (False, False, True):
-        index(
-            notes("one", "two"),
-            manager,
-            vector_store,
-            key_encoder="sha256",
-            force_update=force,
-        )
+        index(notes("one", "two"), manager, vector_store, key_encoder="sha256", force_update=force)
     assert set(world.statuses().values()) == {READY}
     assert world.emulator.ledger.times_billed("one") == 1

@@ -106,10 +106,7 @@ def test_prepared_vectors_come_in_order_each_for_its_text(paid: PaidEmbeddings) 
 @pytest.mark.parametrize("asked", [["other"], ["a", "b", "a"], ["b", "a"]])
 def test_a_store_that_changes_texts_is_refused(paid: PaidEmbeddings, asked: list[str]) -> None:
     vectors = list(np.eye(2, dtype=np.float32))
-    with (
-        pytest.raises(InvalidInputError, match="another text"),
-        paid.prepared(["a", "b"], vectors),
-    ):
+    with pytest.raises(InvalidInputError, match="another text"), paid.prepared(["a", "b"], vectors):
         paid.embed_documents(asked)
     with pytest.raises(InvalidInputError):
         paid.embed_documents(["a"])  # what was prepared is gone

@@ -115,9 +115,7 @@ def test_a_stale_document_says_so(retriever: SemcoreRetriever) -> None:
     assert found(document)["status"] == "PENDING"
 
 
-def test_k_filter_mode_and_alpha_are_given_once_or_for_a_call(
-    retriever: SemcoreRetriever,
-) -> None:
+def test_k_filter_mode_and_alpha_are_given_once_or_for_a_call(retriever: SemcoreRetriever) -> None:
     assert len(retriever.invoke("cat")) == 4
     assert len(retriever.invoke("cat", k=2)) == 2
     one = SemcoreRetriever(vectorstore=retriever.vectorstore, k=1, filter={"kind": "machine"})

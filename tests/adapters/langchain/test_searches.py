@@ -118,9 +118,7 @@ def test_mmr_keeps_the_place_of_a_pending_document(half: SemcoreVectorStore) -> 
     assert len(set(diverse)) == 3
 
 
-def test_mmr_answers_by_keyword_while_nothing_is_embedded(
-    vector_store: SemcoreVectorStore,
-) -> None:
+def test_mmr_answers_by_keyword_while_nothing_is_embedded(vector_store: SemcoreVectorStore) -> None:
     vector_store.add_documents([*DOCUMENTS, LION])
     assert sorted(ids(vector_store.max_marginal_relevance_search("cat"))) == ["cat", "lion"]
 

@@ -124,9 +124,7 @@ def test_a_node_replaces_that_of_its_id(offline_store: SemcoreVectorStore) -> No
     assert (found.get_content(), found.metadata) == ("new text", {"n": 2})
 
 
-def test_a_given_vector_is_used_as_it_is(
-    external_store: SemcoreVectorStore,
-) -> None:
+def test_a_given_vector_is_used_as_it_is(external_store: SemcoreVectorStore) -> None:
     external_store.add([node("a", embedding=[3.0, 4.0])])
     vectors = external_store.client.vectors(["a"], collection="external")
     assert vectors["a"].tolist() == [3.0, 4.0]

@@ -199,9 +199,7 @@ def test_only_these_documents(compass: SemcoreVectorStore) -> None:
     assert ask(compass, query_embedding=EAST, doc_ids=[]).ids == []
 
 
-def test_an_empty_list_of_nodes_is_what_an_index_passes_always(
-    compass: SemcoreVectorStore,
-) -> None:
+def test_an_empty_list_of_nodes_is_what_an_index_passes_always(compass: SemcoreVectorStore) -> None:
     assert len(ask(compass, query_embedding=EAST, node_ids=[]).ids or ()) == 3
 
 

@@ -46,11 +46,7 @@ def test_a_restored_backup_takes_the_results_instead_of_sending_again(world: Wor
         manager = world.manager(store=store)
         assert manager.flush_queue() is None
         (job,) = manager.jobs()
-        assert (job.status, job.step, job.done_count) == (
-            JobStatus.COMPLETED,
-            JobStep.APPLIED,
-            2,
-        )
+        assert (job.status, job.step, job.done_count) == (JobStatus.COMPLETED, JobStep.APPLIED, 2)
         assert {chunk.status for chunk in store.chunks()} == {READY}
     assert world.creates() == 1
 

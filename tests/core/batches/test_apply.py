@@ -4,15 +4,7 @@ from __future__ import annotations
 
 import json
 
-from batch_emulator import (
-    Damage,
-    DamageLines,
-    EndJob,
-    FaultRule,
-    Lines,
-    Operation,
-    ReplaceLines,
-)
+from batch_emulator import Damage, DamageLines, EndJob, FaultRule, Lines, Operation, ReplaceLines
 from semantic_core.domain.statuses import EmbeddingStatus, HoldReason
 from semantic_core.domain.types import Chunk
 from support.chunks import content_hash

@@ -179,9 +179,7 @@ def test_a_damaged_job_can_be_ended_before_any_sync(world: World, column: str) -
     assert job_of(manager, bad).status is JobStatus.FAILED
 
 
-def test_a_damaged_spec_is_read_from_the_collection_and_nothing_is_paid_again(
-    world: World,
-) -> None:
+def test_a_damaged_spec_is_read_from_the_collection_and_nothing_is_paid_again(world: World) -> None:
     manager, bad, _ = two_jobs(world)
     spoil(world, bad, "spec", "'no JSON'")
     manager.sync_status()

@@ -159,8 +159,7 @@ def test_a_line_that_stands_twice_makes_up_for_no_other(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("ending", "is_held"),
-    [("SUCCEEDED", True), ("PARTIALLY_SUCCEEDED", True), ("EXPIRED", False)],
+    ("ending", "is_held"), [("SUCCEEDED", True), ("PARTIALLY_SUCCEEDED", True), ("EXPIRED", False)]
 )
 def test_a_short_file_that_nobody_counts_is_not_trusted_to_be_whole(
     world: World, ending: str, *, is_held: bool

@@ -8,20 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from batch_emulator import (
-    EndJob,
-    FaultRule,
-    HideJob,
-    Misdate,
-    Operation,
-    Relabel,
-    Reply,
-)
+from batch_emulator import EndJob, FaultRule, HideJob, Misdate, Operation, Relabel, Reply
 from semantic_core.batches import BatchManager
-from semantic_core.domain.errors import (
-    ProviderUnavailableError,
-    TransitionError,
-)
+from semantic_core.domain.errors import ProviderUnavailableError, TransitionError
 from semantic_core.domain.failpoints import FailPoint, disarm
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.statuses import EmbeddingStatus, HoldReason, JobStatus, JobStep

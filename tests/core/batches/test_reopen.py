@@ -8,14 +8,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from batch_emulator import (
-    EndJob,
-    FaultRule,
-    HideJob,
-    Operation,
-    Reply,
-    StickJob,
-)
+from batch_emulator import EndJob, FaultRule, HideJob, Operation, Reply, StickJob
 from semantic_core.batches import BatchManager
 from semantic_core.domain.errors import SubmissionUncertainError
 from semantic_core.domain.failpoints import FailPoint, disarm

@@ -398,9 +398,7 @@ def test_the_limit_of_open_jobs_waits_instead_of_failing(world: World) -> None:
 
 
 @contextmanager
-def _lockable_store(
-    world: World,
-) -> Iterator[tuple[PeeweeVectorStore, Callable[[], None]]]:
+def _lockable_store(world: World) -> Iterator[tuple[PeeweeVectorStore, Callable[[], None]]]:
     """A store that does not wait for locks, and what locks its database until the end."""
     blocker = world.store.database.transaction()
     locked = []

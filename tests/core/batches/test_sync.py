@@ -68,10 +68,7 @@ def test_results_become_the_vectors_of_exactly_their_texts(world: World) -> None
     for number, text in enumerate(texts):
         expected = np.asarray(
             fake_embed(
-                text,
-                model="gemini-embedding-001",
-                dimensions=768,
-                task_type="RETRIEVAL_DOCUMENT",
+                text, model="gemini-embedding-001", dimensions=768, task_type="RETRIEVAL_DOCUMENT"
             ),
             dtype=np.float64,
         )

@@ -16,15 +16,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from batch_emulator import (
-    Damage,
-    DamageLines,
-    Emulator,
-    EndJob,
-    FailLines,
-    FaultRule,
-    StickJob,
-)
+from batch_emulator import Damage, DamageLines, Emulator, EndJob, FailLines, FaultRule, StickJob
 from semantic_core import PeeweeVectorStore
 from semantic_core.cli.app import app
 from semantic_core.domain.errors import (

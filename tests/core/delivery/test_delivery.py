@@ -285,10 +285,7 @@ def test_two_targets_are_told_each_for_itself(
 
 
 def test_a_process_without_the_target_delivers_nothing_and_shows_what_waits(
-    store: PeeweeVectorStore,
-    target: FileTarget,
-    clock: ManualClock,
-    database_target: Path | str,
+    store: PeeweeVectorStore, target: FileTarget, clock: ManualClock, database_target: Path | str
 ) -> None:
     with PeeweeVectorStore(database_target, clock=clock) as other:
         other.save(chunks_of("a"))

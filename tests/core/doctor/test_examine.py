@@ -9,15 +9,7 @@ from typing import Any
 
 import pytest
 
-from batch_emulator import (
-    EndJob,
-    FailLines,
-    FaultRule,
-    Lines,
-    Operation,
-    Reply,
-    StickJob,
-)
+from batch_emulator import EndJob, FailLines, FaultRule, Lines, Operation, Reply, StickJob
 from semantic_core.batches import BatchManager
 from semantic_core.doctor import Finding, Trouble, examine
 from semantic_core.domain.clock import HOUR
@@ -106,10 +98,7 @@ def test_a_provider_that_is_away_does_not_hide_the_rest(finished: World) -> None
 
 def test_wrong_counts_are_counted_anew(finished: World) -> None:
     change(finished, "UPDATE chunk_counts SET chunks = chunks + 5 WHERE embedding_status = 'READY'")
-    change(
-        finished,
-        "INSERT INTO chunk_counts VALUES (1, 'FAILED', 0, 7)",
-    )
+    change(finished, "INSERT INTO chunk_counts VALUES (1, 'FAILED', 0, 7)")
     manager = finished.manager()
     finding = found(manager)[Trouble.COUNTS]
     assert (finding.count, finding.is_fixable, finding.is_fixed) == (2, True, False)

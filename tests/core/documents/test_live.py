@@ -9,14 +9,7 @@ from typing import Any
 
 import pytest
 
-from batch_emulator import (
-    Delay,
-    FaultRule,
-    ModelInfo,
-    Operation,
-    Reply,
-    count_tokens,
-)
+from batch_emulator import Delay, FaultRule, ModelInfo, Operation, Reply, count_tokens
 from semantic_core import (
     Chunk,
     Document,

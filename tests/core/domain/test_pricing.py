@@ -5,13 +5,7 @@ from pathlib import Path
 import pytest
 
 from semantic_core.domain.errors import ConfigurationError
-from semantic_core.domain.pricing import (
-    Cost,
-    Price,
-    PriceTable,
-    estimate_tokens,
-    token_estimator,
-)
+from semantic_core.domain.pricing import Cost, Price, PriceTable, estimate_tokens, token_estimator
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.providers.facts import DEFAULT_PRICES
 

@@ -12,11 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from semantic_core.domain.errors import (
-    BlankTextError,
-    InvalidTextError,
-    InvalidVectorError,
-)
+from semantic_core.domain.errors import BlankTextError, InvalidTextError, InvalidVectorError
 from semantic_core.domain.validation import check_not_blank, check_text, check_vector
 
 # --- texts -----------------------------------------------------------------------------------

@@ -84,11 +84,7 @@ def test_job_row_says_what_it_holds(store: PeeweeVectorStore, clock: ManualClock
 
 @pytest.mark.parametrize(
     "limits",
-    [
-        replace(LIMITS, requests=2),
-        replace(LIMITS, source_bytes=10),
-        replace(LIMITS, tokens=5),
-    ],
+    [replace(LIMITS, requests=2), replace(LIMITS, source_bytes=10), replace(LIMITS, tokens=5)],
 )
 def test_limits_cut_a_job(store: PeeweeVectorStore, limits: object) -> None:
     """Each text has 5 bytes, about 2 tokens."""
@@ -257,9 +253,7 @@ def test_claimed_texts_come_in_pages_and_without_what_nobody_wants(
         after = page[-1][0]
     assert found == list(
         zip(
-            _hashes("a", "b", "c", "d", "embedded"),
-            [None, None, "c", "d", "embedded"],
-            strict=True,
+            _hashes("a", "b", "c", "d", "embedded"), [None, None, "c", "d", "embedded"], strict=True
         )
     )
 

@@ -112,10 +112,7 @@ def test_move_changes_the_job_at_an_expected_step(store: PeeweeVectorStore, job_
 
 @pytest.mark.parametrize(
     ("token", "steps"),
-    [
-        ("other", [JobStep.CLAIMED]),
-        (TOKEN, [JobStep.UPLOADED, JobStep.CREATING]),
-    ],
+    [("other", [JobStep.CLAIMED]), (TOKEN, [JobStep.UPLOADED, JobStep.CREATING])],
 )
 @pytest.mark.parametrize(
     ("what", "options"),

@@ -126,9 +126,7 @@ def _fill(store: PeeweeVectorStore, first: int, count: int) -> None:
 
 
 @pytest.mark.sqlite_only("counts the steps of SQLite's own machine")
-def test_queue_and_search_cost_what_they_touch_not_what_is_stored(
-    store: PeeweeVectorStore,
-) -> None:
+def test_queue_and_search_cost_what_they_touch_not_what_is_stored(store: PeeweeVectorStore) -> None:
     """Ten times as many READY chunks change nothing about a claim, a count or a save."""
     connection = store.database.connection()
     store.save(chunks_of([f"pending {n}" for n in range(20)]))

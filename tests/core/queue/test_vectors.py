@@ -163,10 +163,7 @@ def test_released_vector_keeps_the_time_it_was_first_let_go(store: PeeweeVectorS
 def test_database_refuses_chunks_that_cannot_be(store: PeeweeVectorStore, change: str) -> None:
     store.save(chunks_of("abc"))
     embed(store, "c")
-    with (
-        pytest.raises(DatabaseCorruptError),
-        store.database.transaction() as connection,
-    ):
+    with pytest.raises(DatabaseCorruptError), store.database.transaction() as connection:
         connection.execute(f"UPDATE chunks SET {change} WHERE chunk_id = 'a'")
 
 

@@ -95,9 +95,7 @@ def test_unknown_collection_names_those_there_are(store: PeeweeVectorStore) -> N
         get_collection(connection, "nots")
 
 
-def test_external_space_is_opened_with_or_without_its_dimensions(
-    store: PeeweeVectorStore,
-) -> None:
+def test_external_space_is_opened_with_or_without_its_dimensions(store: PeeweeVectorStore) -> None:
     store.collection("f", EmbeddingSpec.external("foreign", 3))
     assert store.collection("f", EmbeddingSpec.external("foreign")).spec.dimensions == 3
     with pytest.raises(SpecMismatchError, match=r"3 dimensions.*4 dimensions"):

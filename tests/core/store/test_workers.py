@@ -89,10 +89,7 @@ def test_a_copy_of_a_read_only_store_is_read_only(
     store: PeeweeVectorStore, again: Callable[[PeeweeVectorStore], PeeweeVectorStore]
 ) -> None:
     store.save(chunks_of("a"))
-    with (
-        PeeweeVectorStore(f"file:{store.database.path}?mode=ro") as reader,
-        again(reader) as other,
-    ):
+    with PeeweeVectorStore(f"file:{store.database.path}?mode=ro") as reader, again(reader) as other:
         assert ids(other) == ["a"]
         with pytest.raises(DatabaseReadOnlyError):
             other.save(chunks_of("b"))

@@ -215,12 +215,7 @@ def test_a_longer_file_is_refused(
 
 @pytest.mark.parametrize(
     "other",
-    [
-        {"database": UUID(int=8)},
-        {"collection": 4},
-        {"space": "another space"},
-        {"dimensions": 6},
-    ],
+    [{"database": UUID(int=8)}, {"collection": 4}, {"space": "another space"}, {"dimensions": 6}],
 )
 def test_a_file_of_other_vectors_is_refused_and_replaced(
     path: Path, said: pytest.LogCaptureFixture, other: dict[str, Any]

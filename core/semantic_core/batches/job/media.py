@@ -1,7 +1,5 @@
 """Pictures and pages as they are sent: read again, and compared with what the hash names."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace

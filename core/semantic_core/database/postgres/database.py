@@ -19,11 +19,7 @@ from psycopg.pq import TransactionStatus
 from semantic_core.database.marks import check_marks
 from semantic_core.database.port import Connection, MustBeAloneError
 from semantic_core.database.postgres.clock import ServerClock
-from semantic_core.database.postgres.connection import (
-    LOCK,
-    PostgresConnection,
-    adapt,
-)
+from semantic_core.database.postgres.connection import LOCK, PostgresConnection, adapt
 from semantic_core.database.postgres.failures import RIVALRY, typed
 from semantic_core.database.postgres.keywords import TextVectors
 from semantic_core.database.postgres.metadata import JsonMetadata

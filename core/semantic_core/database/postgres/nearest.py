@@ -5,8 +5,6 @@ meets, which leaves few hits, or sort the whole table. What is found is scored a
 vectors, so that the answer is that of an index on this machine.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -99,10 +99,7 @@ class Database:
             make_private_file(where)
             self._target = where.uri
             self.peewee = peewee.SqliteDatabase(
-                where.uri,
-                timeout=busy_timeout,
-                uri=True,
-                check_same_thread=False,
+                where.uri, timeout=busy_timeout, uri=True, check_same_thread=False
             )
         self._connections = Connections(are_ours=self._is_ours)
         # Of the same kind as what peewee keeps its connections in: one a greenlet, where gevent

@@ -183,10 +183,7 @@ class MappedVectors:
         For the end of long work, so that no search has to wait for it.
         """
         for cached in list(self._cached.values()):
-            with (
-                self._database.snapshot() as connection,
-                self.lock(cached.collection.name),
-            ):
+            with self._database.snapshot() as connection, self.lock(cached.collection.name):
                 self.current(connection, cached.collection)
         self.save_changed()
 

@@ -1,7 +1,5 @@
 """Letting the database search the vectors of a collection, and mending what it searches."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from semantic_core.database.strategies import Database

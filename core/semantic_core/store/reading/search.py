@@ -30,11 +30,7 @@ from semantic_core.domain.types import (
 from semantic_core.domain.validation import check_vector, fraction, whole_number
 from semantic_core.keywords import ask, passages
 from semantic_core.store.base import FilterLike
-from semantic_core.store.collections import (
-    Collection,
-    check_name,
-    find_collection,
-)
+from semantic_core.store.collections import Collection, check_name, find_collection
 from semantic_core.store.reading.rank import Ranked, by_both, by_keyword, by_vector, filled
 from semantic_core.store.reading.read import choose, read_chunks, read_coverage
 from semantic_core.vector_index import Hits

@@ -1,7 +1,5 @@
 """Bytes of pictures that were handed in: stored once, as long as a chunk has them."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Mapping
 

@@ -87,10 +87,7 @@ def prepare_chunks(
             if not keep_refused or reason is None:
                 raise
             failed = replace(
-                chunk,
-                vector=None,
-                embedding_status=EmbeddingStatus.FAILED,
-                error_message=reason,
+                chunk, vector=None, embedding_status=EmbeddingStatus.FAILED, error_message=reason
             )
             rows.append(_checked(failed, position, spec, hasher))
             kept.append(reason)

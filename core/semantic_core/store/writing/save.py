@@ -35,12 +35,7 @@ _INSERTED = (*_WRITTEN, "created_at", "collection_id", "chunk_id")
 
 
 def save_chunks(
-    database: Database,
-    rows: list[PreparedChunk],
-    *,
-    name: str,
-    spec: EmbeddingSpec,
-    clock: Clock,
+    database: Database, rows: list[PreparedChunk], *, name: str, spec: EmbeddingSpec, clock: Clock
 ) -> SaveReport:
     """Save prepared chunks into a collection, all or nothing; see ``BaseVectorStore.save``."""
 

@@ -117,9 +117,7 @@ def test_a_job_whose_cost_nobody_knows_counts_as_billed(world: World) -> None:
 def test_a_budget_needs_a_price(world: World) -> None:
     world.save("one")
     config = dataclasses.replace(
-        CONFIG,
-        monthly_budget_usd=1.0,
-        prices=PriceTable(prices={}, source="s", as_of="today"),
+        CONFIG, monthly_budget_usd=1.0, prices=PriceTable(prices={}, source="s", as_of="today")
     )
     with pytest.raises(BudgetExceededError, match="No price"):
         world.manager(config=config).flush_queue()

@@ -138,9 +138,7 @@ def slow_manager(world: World) -> BatchManager:
     """A manager whose client waits for every piece of an answer."""
     keyring = world.keyring()
     client = GeminiBatchClient.from_keyring(
-        keyring,
-        endpoint=Endpoint(base_url=world.emulator.url),
-        clock=SlowClock(world.clock, 20),
+        keyring, endpoint=Endpoint(base_url=world.emulator.url), clock=SlowClock(world.clock, 20)
     )
     return BatchManager(keyring, world.store, client=client, config=CONFIG, clock=world.clock)
 

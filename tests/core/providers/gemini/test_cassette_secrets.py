@@ -11,14 +11,7 @@ import vcr
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.providers.gemini.keyring import GoogleKeyring
 from semantic_core.providers.types import EmbeddingRequest
-from support.cassettes import (
-    EMULATED,
-    FOLDER,
-    NEUTRAL,
-    Provider,
-    cassette_settings,
-    recording,
-)
+from support.cassettes import EMULATED, FOLDER, NEUTRAL, Provider, cassette_settings, recording
 
 # What Google's keys and tokens look like, what carries one, and any host but the neutral one.
 FORBIDDEN = re.compile(

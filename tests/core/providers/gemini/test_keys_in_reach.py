@@ -8,15 +8,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from batch_emulator import (
-    CutDownload,
-    Drop,
-    EndJob,
-    FailLines,
-    FaultRule,
-    Redirect,
-    Reply,
-)
+from batch_emulator import CutDownload, Drop, EndJob, FailLines, FaultRule, Redirect, Reply
 from semantic_core.domain.errors import InvalidKeyError, SemanticCoreError
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.providers.gemini import Endpoint, GeminiBatchClient
@@ -90,10 +82,7 @@ WAYS = [broken, illegal, interrupted, broken_body, no_json, elsewhere, *map(quot
 @pytest.mark.parametrize("way", WAYS)
 def test_no_error_of_a_connection_leads_to_the_key(way: Callable[..., httpx2.Response]) -> None:
     connection = connect_to(
-        GOOGLE,
-        Secret(KEY),
-        clock=ManualClock(),
-        transport=ScriptedTransport(*[way] * 3),
+        GOOGLE, Secret(KEY), clock=ManualClock(), transport=ScriptedTransport(*[way] * 3)
     )
     calls: list[Callable[[], object]] = [
         lambda: connection.request("GET", "batches"),

@@ -394,10 +394,7 @@ def test_without_permission_search_works_and_says_so_once(
 ) -> None:
     path.chmod(0o444)
     path.parent.chmod(0o555)
-    with (
-        binding_permissions(),
-        PeeweeVectorStore(f"file:{path}?mode=ro&immutable=1") as store,
-    ):
+    with binding_permissions(), PeeweeVectorStore(f"file:{path}?mode=ro&immutable=1") as store:
         for _ in range(3):
             assert [hit.chunk.id for hit in search(store)] == truth(store)
     path.parent.chmod(0o755)

@@ -63,21 +63,11 @@ def test_what_fills_up_comes_last_and_once() -> None:
 
 def test_hybrid_is_weighted_reciprocal_rank_fusion() -> None:
     ranked = by_both([1, 2, 3], [3, 4], waiting=set(), alpha=0.25, limit=10)
-    expected = {
-        1: 0.25 / 61,
-        2: 0.25 / 62,
-        3: 0.25 / 63 + 0.75 / 61,
-        4: 0.75 / 62,
-    }
+    expected = {1: 0.25 / 61, 2: 0.25 / 62, 3: 0.25 / 63 + 0.75 / 61, 4: 0.75 / 62}
     assert [hit.pk for hit in ranked] == [3, 4, 1, 2]
     for hit in ranked:
         assert hit.score == pytest.approx(expected[hit.pk], rel=1e-12)
-    assert [hit.match for hit in ranked] == [
-        Match.BOTH,
-        Match.KEYWORD,
-        Match.VECTOR,
-        Match.VECTOR,
-    ]
+    assert [hit.match for hit in ranked] == [Match.BOTH, Match.KEYWORD, Match.VECTOR, Match.VECTOR]
 
 
 def test_ties_go_to_the_keyword_hit() -> None:
@@ -108,11 +98,7 @@ def test_alpha_at_its_ends_ranks_by_one_list() -> None:
 _COSINES = st.lists(st.floats(-1, 1), max_size=8).map(lambda values: sorted(values, reverse=True))
 
 
-@given(
-    cosines=_COSINES,
-    ranks=st.sets(st.integers(1, 12), max_size=6),
-    limit=st.integers(0, 15),
-)
+@given(cosines=_COSINES, ranks=st.sets(st.integers(1, 12), max_size=6), limit=st.integers(0, 15))
 def test_vector_ranking_keeps_its_promises(
     cosines: list[float], ranks: set[int], limit: int
 ) -> None:

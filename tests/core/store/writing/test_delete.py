@@ -147,9 +147,7 @@ def test_purge_keeps_a_vector_that_another_chunk_uses(store: PeeweeVectorStore) 
     assert count_vectors(store) == 0
 
 
-def test_purge_of_a_stale_chunk_deletes_the_vector_that_serves_it(
-    store: PeeweeVectorStore,
-) -> None:
+def test_purge_of_a_stale_chunk_deletes_the_vector_that_serves_it(store: PeeweeVectorStore) -> None:
     store.save([Chunk(id="x", text="a")])
     embed(store, "a")
     store.save([Chunk(id="x", text="b")])

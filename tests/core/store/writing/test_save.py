@@ -358,9 +358,7 @@ def test_given_vector_makes_pending_claimed_and_failed_chunks_ready(
     assert (chunk.status, chunk.batch_job_id, chunk.error_message) == (READY, None, None)
 
 
-def test_one_chunk_takes_up_the_given_vector_that_another_lets_go(
-    store: PeeweeVectorStore,
-) -> None:
+def test_one_chunk_takes_up_the_given_vector_that_another_lets_go(store: PeeweeVectorStore) -> None:
     store.save([Chunk(id="x", text="a", vector=vector_of("v"))])
     report = store.save(
         [
