@@ -177,7 +177,7 @@ def _work(order: dict[str, Any], folder: Path, role: str, number: int, deadline:
             folder, order["url"], database=order["database"], config=CONFIG, ticks=True
         ) as office:
             _until_it_runs(lambda: office.store)
-            step = _ROLES[role](office, rng, number)
+            step = _until_it_runs(lambda: _ROLES[role](office, rng, number))
             step = _interruptible(step) if role in INTERRUPTED else step
             while time.monotonic() < deadline:
                 try:

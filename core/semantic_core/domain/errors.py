@@ -387,5 +387,6 @@ class WaitTimeoutError(BatchError):
 class TargetError(SemanticCoreError):
     """A vector store that vectors are delivered to did not do what was asked.
 
-    Nothing is lost: what it was not told stays noted here, and goes with a later deliver().
+    Nothing is lost: what it was not told stays noted here. Check that it can be reached: the next
+    deliver() tries again.
     """

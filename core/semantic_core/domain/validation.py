@@ -30,6 +30,9 @@ _MOST = 2**31 - 1
 # PostgreSQL indexes up to 2,704 bytes; a file must hold nothing that cannot be moved to a server.
 MOST_NAME_BYTES = 2_500
 
+# Characters of a name that an error shows.
+_LONGEST_NAMED = 200
+
 # A surrogate outside a pair has no UTF-8 form; PostgreSQL cannot hold a NUL.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
@@ -117,8 +120,9 @@ def check_id(text: str, *, what: str) -> None:
     """Check that a text can be an id, a source or the name of a collection."""
     check_text(text, what=what)
     if len(text) > MOST_NAME_BYTES // 4 and len(text.encode()) > MOST_NAME_BYTES:
+        named = what if len(what) <= _LONGEST_NAMED else f"{what[:_LONGEST_NAMED]}…"
         raise InvalidInputError(
-            f"{what} takes more than {MOST_NAME_BYTES:,} bytes, which no server can index. Shorten "
+            f"{named} takes more than {MOST_NAME_BYTES:,} bytes, which no server can index. Shorten "
             "it, or use a hash of it. Nothing was saved."
         )
 

@@ -249,7 +249,7 @@ def test_claimed_texts_come_in_pages_and_without_what_nobody_wants(
             page = list(claimed_texts(connection, job_id, after=after, limit=2))
         if not page:
             break
-        found += [(key.hex(), source) for _, key, source in page]
+        found += [(key.hex(), source) for _, key, source, _ in page]
         after = page[-1][0]
     assert found == list(
         zip(
@@ -264,7 +264,7 @@ def test_texts_whose_end_is_known_are_not_sent(store: PeeweeVectorStore) -> None
     settle(store, job_id, _hashes("b"), BudgetUse.NOTHING)
     with store.database.snapshot() as connection:
         found = list(claimed_texts(connection, job_id, after=0, limit=10))
-    assert [key.hex() for _, key, _ in found] == _hashes("a", "c")
+    assert [key.hex() for _, key, _, _ in found] == _hashes("a", "c")
 
 
 # --- never in two jobs ---------------------------------------------------------------------

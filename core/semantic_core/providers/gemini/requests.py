@@ -43,9 +43,9 @@ def request_encoder(spec: EmbeddingSpec) -> Callable[[EmbeddingRequest], bytes]:
                 f"The text of request {request.key!r} has a lone surrogate, so it has no UTF-8 "
                 "form. Clean it before sending."
             ) from error
-        if not text.isascii():
+        if not (key.isascii() and text.isascii()):
             for character, escape in _LINE_ENDS.items():
-                text = text.replace(character, escape)
+                key, text = key.replace(character, escape), text.replace(character, escape)
         parts = [] if request.media and not request.text else [b'{"text":%b}' % text]
         parts += [
             b'{"inlineData":{"mimeType":"%b","data":"%b"}}'
