@@ -99,10 +99,10 @@ class Ingestion:
         for field, value in (("id", document.id), ("source", document.source)):
             if value is not None:
                 check_id(value, what=f"the {field} of {name}")
-        contents = document.content
-        if document.media:
-            contents += media_identity(document, what=name)
-        document_id = document.id or self._naming.make_id(contents, document.source)
+        # Files are read for the id only where there is none.
+        document_id = document.id or self._naming.make_id(
+            document.content + media_identity(document, what=name), document.source
+        )
         # Its chunks have this id and their number.
         check_id(f"{document_id}#{2**31}", what=f"the id of {name}")
         if document.media:
