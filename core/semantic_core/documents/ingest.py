@@ -7,7 +7,7 @@ from typing import Any
 
 from semantic_core.documents.front_matter import take_front_matter
 from semantic_core.documents.live import embed_missing, fail_if_too_long
-from semantic_core.documents.media import media_chunks, media_identity
+from semantic_core.documents.media import looked_media, media_chunks
 from semantic_core.documents.names import Naming
 from semantic_core.documents.splitter import Splitter
 from semantic_core.domain.errors import BlankTextError, DuplicateIdError, InvalidInputError
@@ -99,16 +99,17 @@ class Ingestion:
         for field, value in (("id", document.id), ("source", document.source)):
             if value is not None:
                 check_id(value, what=f"the {field} of {name}")
-        # Files are read for the id only where there is none.
+        looked = [*looked_media(document, what=name)]
+        identity = "".join(f"\n{part.sha256}" for part, _ in looked)
         document_id = document.id or self._naming.make_id(
-            document.content + media_identity(document, what=name), document.source
+            document.content + identity, document.source
         )
         # Its chunks have this id and their number.
         check_id(f"{document_id}#{2**31}", what=f"the id of {name}")
-        if document.media:
+        if looked:
             chunks = tuple(
                 replace(piece, id=f"{document_id}#{number}", document_id=document_id)
-                for number, piece in enumerate(media_chunks(document, metadata, what=name))
+                for number, piece in enumerate(media_chunks(document, metadata, looked))
             )
         else:
             chunks = tuple(

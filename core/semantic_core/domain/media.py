@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,16 @@ class Media:
     content: str | os.PathLike[str] | bytes = field(repr=False)
     mime_type: str | None = None
     page: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookedMedia(Media):
+    """Media whose bytes were looked at: none of a PDF's pages reads the file again."""
+
+    content: str | bytes
+    mime_type: str
+    sha256: str
+    size: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,46 +99,60 @@ def as_media(value: object, *, what: str) -> tuple[Media, ...]:
     if value is None:
         return ()
     found = (value,) if isinstance(value, Media) else value
-    if isinstance(found, str | bytes) or not isinstance(found, Iterable):
+    if isinstance(found, str | bytes) or not isinstance(found, Sequence):
         raise InvalidInputError(
             f"The media of {what} is a {type(value).__name__}. Pass Media(path) or Media(bytes)."
         )
-    parts = tuple(found)
-    for part in parts:
-        if not isinstance(part, Media):
+    for part in found:
+        held = part.content if isinstance(part, Media) else None
+        if not isinstance(held, str | bytes | os.PathLike):
             raise InvalidInputError(
-                f"The media of {what} holds a {type(part).__name__}. Pass Media(path) or "
-                "Media(bytes)."
+                f"The media of {what} holds a {type(part if held is None else held).__name__}. "
+                "Pass Media(path) or Media(bytes)."
             )
-    return parts
+    return tuple(found)
 
 
-def stored_media(media: Media, *, what: str) -> tuple[StoredMedia, bytes | None]:
-    """Look at the bytes; return what is stored of them, and the bytes that have no path.
+def look_at(media: Media, *, what: str) -> tuple[LookedMedia, bytes]:
+    """Read the bytes, once; return what they are, and the bytes themselves.
 
     Raises:
         UnreadableFileError: there is no such file, or it may not be read.
         InvalidInputError: the bytes are not of the type that is named, or of none known.
     """
-    if isinstance(media.content, bytes):
-        data, path = media.content, None
-    else:
-        path = str(Path(media.content).absolute())
-        data = read_file(path, what=what)
-    mime_type = _mime_type(data, media, what=what)
-    if (mime_type == PDF) != (media.page is not None):
+    given = media.content
+    content = given if isinstance(given, bytes) else str(Path(given).absolute())
+    data = content if isinstance(content, bytes) else read_file(content, what=what)
+    looked = LookedMedia(
+        content=content,
+        mime_type=_mime_type(data, media, what=what),
+        page=media.page,
+        sha256=hashlib.sha256(data).hexdigest(),
+        size=len(data),
+    )
+    return looked, data
+
+
+def stored_media(media: Media, *, what: str) -> tuple[StoredMedia, bytes | None]:
+    """Return what is stored of media, and the bytes that have no path; see `look_at`."""
+    looked = media if isinstance(media, LookedMedia) else look_at(media, what=what)[0]
+    if (looked.mime_type == PDF) != (looked.page is not None):
         raise InvalidInputError(
             f"{what}: " + "a PDF is embedded page by page. Name one: Media(path, page=1)."
-            if mime_type == PDF
-            else f"{what}: only a PDF has pages, and this is {mime_type}."
+            if looked.mime_type == PDF
+            else f"{what}: only a PDF has pages, and this is {looked.mime_type}."
         )
-    if media.page is not None and not (isinstance(media.page, int) and media.page >= 1):
-        raise InvalidInputError(f"{what}: page={media.page!r}. Pages are whole numbers from 1.")
-    digest = hashlib.sha256(data).hexdigest()
+    if looked.page is not None and not (isinstance(looked.page, int) and looked.page >= 1):
+        raise InvalidInputError(f"{what}: page={looked.page!r}. Pages are whole numbers from 1.")
+    content = looked.content
     part = StoredMedia(
-        sha256=digest, mime_type=mime_type, size=len(data), path=path, page=media.page
+        sha256=looked.sha256,
+        mime_type=looked.mime_type,
+        size=looked.size,
+        path=content if isinstance(content, str) else None,
+        page=looked.page,
     )
-    return part, data if path is None else None
+    return part, content if isinstance(content, bytes) else None
 
 
 def read_file(path: str, *, what: str) -> bytes:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from semantic_core import Chunk, Document, EmbeddingSpec, Media, SemanticCore
 from semantic_core.domain.errors import InvalidInputError, UnreadableFileError
@@ -26,6 +30,23 @@ def media(world: World) -> World:
 
 def core_of(world: World) -> SemanticCore:
     return SemanticCore(world.store, world.keyring(), embedder=world.embedder())
+
+
+@contextmanager
+def opened() -> Iterator[list[str]]:
+    """Give the names of the files that are opened in the block."""
+    files: list[str] = []
+    is_on = True
+
+    def note(event: str, args: tuple[object, ...]) -> None:
+        if is_on and event == "open":
+            files.append(str(args[0]))
+
+    sys.addaudithook(note)  # for good: Python takes none back
+    try:
+        yield files
+    finally:
+        is_on = False
 
 
 def finish(world: World) -> None:
@@ -77,6 +98,18 @@ def test_each_page_of_a_pdf_is_a_chunk_with_its_number(media: World, tmp_path: P
     finish(media)
     assert core.search("mild weather", mode="vector")[0].chunk.metadata == {"page": 2}
     assert media.emulator.ledger.media_tokens() == 3 * 258
+
+
+@pytest.mark.parametrize("document_id", ["report", None])
+def test_a_file_is_read_once_for_all_of_its_pages(
+    media: World, tmp_path: Path, document_id: str | None
+) -> None:
+    path = tmp_path / "report.pdf"
+    path.write_bytes(pdf("one", "two", "three"))
+    with opened() as files:
+        core_of(media).ingest(Document(id=document_id, content="", media=Media(path)))
+    assert files.count(str(path)) == 1
+    assert len(media.store.chunks()) == 3
 
 
 def test_the_same_picture_is_sent_once_and_text_keeps_its_hash(media: World) -> None:
@@ -158,6 +191,8 @@ def test_a_file_that_is_gone_fails_with_its_path(media: World, tmp_path: Path) -
         (Media(picture(1), page=1), "only a PDF has pages"),
         ([Media(picture(number)) for number in range(7)], "7 pictures"),
         ("shoe.png", "Pass Media"),
+        ([picture(1)], "holds a bytes. Pass Media"),
+        (Media(Image.new("RGB", (4, 4))), "holds a Image. Pass Media"),  # type: ignore[arg-type]
     ],
 )
 def test_what_the_model_does_not_take_is_refused_by_name(
