@@ -46,12 +46,12 @@ def to_chunks(
     ]
 
 
-def check_length(name: str, values: Sequence[Any] | None, count: int) -> None:
+def check_length(name: str, values: Sequence[Any] | None, count: int, *, of: str = "texts") -> None:
     """Check that what comes along with the texts has one item for each of them."""
     if values is not None and len(values) != count:
         raise InvalidInputError(
-            f"{name} has {len(values)} items for {count} texts. Pass one for each text, or leave "
-            "them out. Nothing was saved."
+            f"{name} has {len(values)} items for {count} {of}. Pass one for each, or leave them "
+            "out. Nothing was saved."
         )
 
 
@@ -78,8 +78,10 @@ def with_vectors(chunks: Sequence[Chunk], vectors: Iterable[VectorLike]) -> list
 
 
 def to_document(chunk: StoredChunk) -> Document:
-    """Return a stored chunk just as it was added, with its id."""
-    return Document(page_content=chunk.text, id=chunk.id, metadata=chunk.metadata)
+    """Return a stored chunk just as it was added, with its id; a bare picture by its file's name."""
+    names = (part.name for part in chunk.media if part.name)
+    text = chunk.text or next(names, "")
+    return Document(page_content=text, id=chunk.id, metadata=chunk.metadata)
 
 
 def to_explained_document(hit: SearchResult) -> Document:

@@ -43,7 +43,7 @@ class PaidEmbeddings(Embeddings):
 
         paid = PaidEmbeddings(vector_store.store, vector_store.embeddings)
         elsewhere = paid.build(InMemoryVectorStore)
-        elsewhere.add_documents([document_1, document_2])  # costs nothing
+        elsewhere.add_texts(["foo", "thud"])  # costs nothing
         ```
     """
 

@@ -9,6 +9,7 @@ from langchain_core.embeddings import Embeddings
 
 from langchain_semcore.documents import to_document
 from langchain_semcore.embeddings import DeferredEmbeddings
+from langchain_semcore.images import ImagePath, image_embedder
 from semantic_core import (
     BaseVectorStore,
     ConfigurationError,
@@ -83,6 +84,29 @@ class Searcher:
             )
         )
 
+    def by_image(
+        self,
+        uri: ImagePath,
+        limit: int,
+        filter: MetadataFilter = None,
+        *,
+        target_filter: Any = None,
+    ) -> SearchResults:
+        """Search for a picture, by vector alone: the collection's model has to take pictures."""
+        # Before a query is paid for.
+        limit, choice = whole_number(limit, what="k"), self._choose(filter)
+        embed = image_embedder(self._embedding, uri)
+        vector, reason = self._vector_of("", lambda *_: embed(), has_media=True)
+        found = self._store.search(
+            vector=vector,
+            collection=self._collection,
+            limit=limit,
+            mode=SearchMode.VECTOR,
+            target_filter=target_filter,
+            **choice,
+        )
+        return _told(found.because(reason))
+
     def diverse_by_text(
         self, query: str, limit: int, filter: MetadataFilter, *, fetch: int, relevance: float
     ) -> list[SearchResult]:
@@ -124,15 +148,7 @@ class Searcher:
         choice = self._choose(filter)
         vector, reason = None, None
         if mode != SearchMode.KEYWORD:
-            made_by = self._embedding
-            vector, reason = query_vector(
-                self._store,
-                query,
-                collection=self._collection,
-                embed=self._embed,
-                provenance=made_by.provenance if isinstance(made_by, DeferredEmbeddings) else None,
-                log_level=logging.WARNING,
-            )
+            vector, reason = self._vector_of(query, self._embed)
         found = self._store.search(
             text=query,
             vector=vector,
@@ -144,6 +160,27 @@ class Searcher:
             **choice,
         )
         return vector, _told(found.because(reason))
+
+    def _vector_of(
+        self,
+        query: str,
+        embed: Callable[[str, EmbeddingSpec], VectorLike],
+        *,
+        has_media: bool = False,
+    ) -> tuple[VectorLike | None, str | None]:
+        """Return a query's vector, or why it has none."""
+        provenance, made_by = None, self._embedding
+        if isinstance(made_by, DeferredEmbeddings):
+            provenance = made_by.embedder.provenance if has_media else made_by.provenance
+        return query_vector(
+            self._store,
+            query,
+            collection=self._collection,
+            embed=embed,
+            provenance=provenance,
+            log_level=logging.WARNING,
+            has_media=has_media,
+        )
 
     def _embed(self, query: str, _: EmbeddingSpec) -> list[float]:
         if self._embedding is None:

@@ -7,7 +7,6 @@ from typing import Any, Self
 
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
-from langchain_core.runnables.config import run_in_executor
 from langchain_core.vectorstores import VectorStore
 
 from langchain_semcore.documents import (
@@ -19,15 +18,18 @@ from langchain_semcore.documents import (
     to_scored,
     with_vectors,
 )
+from langchain_semcore.images import ImagePath, image_chunks
 from langchain_semcore.searcher import MetadataFilter, Searcher
 from langchain_semcore.spaces import check_mode, choose_spec
 from langchain_semcore.target import attach
+from langchain_semcore.twins import twin
 from langchain_semcore.writing import save_chunks
 from semantic_core import (
     DEFAULT_COLLECTION,
     BaseVectorStore,
     BatchConfig,
     BatchManager,
+    Chunk,
     ConfigurationError,
     EmbeddingSpec,
     Filter,
@@ -43,16 +45,8 @@ class SemcoreVectorStore(VectorStore):
     """Vector store in one SQLite file: filled at once, embedded by the Batch API, always searched.
 
     Documents are found by keyword from the first second. The Batch API embeds them at half the
-    price, and as vectors arrive, the same store and its retrievers find them by meaning.
-
-    Setup:
-        Saving and keyword search need no key; live queries and batches have one each.
-
-        ```bash
-        pip install -U "semcore[langchain]"
-        export GEMINI_API_KEY="your-api-key"
-        export GEMINI_BATCH_API_KEY="your-paid-api-key"
-        ```
+    price, and as vectors arrive, the same store and its retrievers find them by meaning. Only live
+    queries, which take `GEMINI_API_KEY`, and batches, `GEMINI_BATCH_API_KEY`, need a key.
 
     Key init args:
         store: str | os.PathLike | BaseVectorStore
@@ -68,48 +62,18 @@ class SemcoreVectorStore(VectorStore):
         spec: EmbeddingSpec | None
             What the collection's vectors are made with, where `embedding` does not tell.
         languages: Sequence[str] | None
-            Those of words in Latin letters, such as `["en", "de"]`; a new collection keeps them.
+            As in `BaseVectorStore.collection`.
 
-    Instantiate:
+    Use:
         ```python
         from langchain_semcore import DeferredEmbeddings, SemcoreVectorStore
 
         vector_store = SemcoreVectorStore("notes.db", embedding=DeferredEmbeddings())
-        ```
-
-    Add Documents:
-        ```python
-        from langchain_core.documents import Document
-
-        document_1 = Document(id="1", page_content="foo", metadata={"baz": "bar"})
-        document_2 = Document(id="2", page_content="thud", metadata={"bar": "baz"})
-
-        vector_store.add_documents([document_1, document_2])
-        ```
-
-    Embed in a batch:
-        ```python
+        vector_store.add_texts(["foo", "thud"], [{"baz": "bar"}, {"bar": "baz"}], ids=["1", "2"])
         manager = vector_store.batch_manager()
         manager.flush_queue()
         manager.sync_status()  # now and then, until the job has ended
-        ```
-
-    Search:
-        ```python
-        for doc in vector_store.similarity_search("thud", k=1, filter={"bar": {"$ne": "baz"}}):
-            print(f"* {doc.page_content} [{doc.metadata}]")
-        ```
-
-        ```txt
-        * foo [{'baz': 'bar'}]
-        ```
-
-    Use as Retriever:
-        ```python
-        retriever = vector_store.as_retriever(
-            search_type="mmr", search_kwargs={"k": 1, "fetch_k": 2, "lambda_mult": 0.5}
-        )
-        retriever.invoke("thud")
+        vector_store.similarity_search("thud", k=1, filter={"bar": "baz"})
         ```
 
         ```txt
@@ -117,6 +81,7 @@ class SemcoreVectorStore(VectorStore):
         ```
 
         `SemcoreRetriever` searches by meaning and by keyword, and tells how it found a document.
+        `add_images` takes pictures, where the model embeds them, such as `gemini-embedding-2`.
 
     Searches for a text, while documents are PENDING, fuse the nearest ones with those that have
     no vector yet but are among the best keyword hits. Where the query cannot be embedded, they
@@ -237,16 +202,12 @@ class SemcoreVectorStore(VectorStore):
         Raises:
             InvalidInputError: something that cannot be saved; the subclass says what.
             MissingDefaultKeyError: `mode="sync"` and no key for it.
-            ProviderError: `mode="sync"` and embedding failed. No document was saved; vectors
-                that came before are kept, and not paid for again.
+            ProviderError: `mode="sync"` and embedding failed; vectors that came before are kept.
             StorageError: the database could not be written.
         """
         kwargs.pop("batch_size", None)
         refuse_options("add_texts()", kwargs)
-        self._open()
-        embedding = self._embedding if self.mode == "sync" else None
-        chunks = to_chunks(texts, metadatas, ids)
-        return save_chunks(self.store, chunks, collection=self.collection, embedding=embedding)
+        return self._save(to_chunks(texts, metadatas, ids))
 
     def add_embeddings(
         self,
@@ -256,16 +217,40 @@ class SemcoreVectorStore(VectorStore):
         *,
         ids: Sequence[str | None] | None = None,
     ) -> list[str]:
-        """Add texts as `add_texts`, each with a vector that was made elsewhere, used as it is."""
-        chunks = with_vectors(to_chunks(texts, metadatas, ids), embeddings)
-        self._open()
-        return save_chunks(self.store, chunks, collection=self.collection, embedding=None)
+        """Add texts as `add_texts`, each with a vector that was made elsewhere."""
+        return self._save(with_vectors(to_chunks(texts, metadatas, ids), embeddings))
 
-    async def aadd_embeddings(
-        self, texts: Iterable[str], embeddings: Iterable[VectorLike], **kwargs: Any
+    aadd_embeddings = twin(add_embeddings)
+
+    def add_images(
+        self,
+        uris: Iterable[ImagePath],
+        metadatas: Sequence[Mapping[str, Any]] | None = None,
+        ids: Sequence[str | None] | None = None,
+        *,
+        captions: Sequence[str] | None = None,
     ) -> list[str]:
-        """Async `add_embeddings`."""
-        return await run_in_executor(None, self.add_embeddings, texts, embeddings, **kwargs)
+        """Add pictures as `add_texts` adds texts; the model must take them.
+
+        Each is found by caption and file name at once, by meaning and by other pictures after its
+        batch. Its document has the caption, or else the file's name, as content, and the path as
+        `source` in the metadata, unless there is one. A text of the same id replaces it.
+
+        Args:
+            uris: paths of the pictures; no URL is fetched.
+            metadatas: as in `add_texts`.
+            ids: as in `add_texts`.
+            captions: what each shows, embedded together with it.
+
+        Raises:
+            InvalidInputError: as `add_texts`, or the model takes no such picture.
+            UnreadableFileError: there is no such file, or it may not be read.
+            ConfigurationError: a foreign embedding without `embed_image`.
+        """
+        chunks = image_chunks(uris, metadatas, ids, captions=captions, embedding=self._embedding)
+        return self._save(chunks)
+
+    aadd_images = twin(add_images)
 
     @classmethod
     def from_texts(
@@ -324,13 +309,30 @@ class SemcoreVectorStore(VectorStore):
         """Return the documents most similar to a vector with their cosine, by vector alone."""
         return to_scored(self.searcher.by_vector(embedding, k, filter, **search_options(kwargs)))
 
-    async def asimilarity_search_with_score_by_vector(
-        self, embedding: VectorLike, k: int = 4, **kwargs: Any
+    asimilarity_search_with_score_by_vector = twin(similarity_search_with_score_by_vector)
+
+    def similarity_search_by_image(
+        self, uri: ImagePath, k: int = 4, filter: MetadataFilter = None, **kwargs: Any
+    ) -> list[Document]:
+        """Return the documents most similar to a picture, by vector alone; none before a batch.
+
+        The picture is sent, and billed, live. It raises what `add_images` raises.
+        """
+        return to_documents(self.searcher.by_image(uri, k, filter, **search_options(kwargs)))
+
+    asimilarity_search_by_image = twin(similarity_search_by_image)
+
+    def similarity_search_by_image_with_relevance_score(
+        self, uri: ImagePath, k: int = 4, filter: MetadataFilter = None, **kwargs: Any
     ) -> list[tuple[Document, float]]:
-        """Async `similarity_search_with_score_by_vector`."""
-        return await run_in_executor(
-            None, self.similarity_search_with_score_by_vector, embedding, k, **kwargs
-        )
+        """Return documents as `similarity_search_by_image`, with relevance in [0, 1]: 1 is best."""
+        found = to_scored(self.searcher.by_image(uri, k, filter, **search_options(kwargs)))
+        relevance = self._select_relevance_score_fn()
+        return [(document, relevance(cosine)) for document, cosine in found]
+
+    asimilarity_search_by_image_with_relevance_score = twin(
+        similarity_search_by_image_with_relevance_score
+    )
 
     def max_marginal_relevance_search(
         self,
@@ -347,9 +349,8 @@ class SemcoreVectorStore(VectorStore):
         alone, 0 for diversity alone. Documents without a vector keep their places.
         """
         refuse_options("max_marginal_relevance_search()", kwargs)
-        return to_documents(
-            self.searcher.diverse_by_text(query, k, filter, fetch=fetch_k, relevance=lambda_mult)
-        )
+        search = self.searcher.diverse_by_text
+        return to_documents(search(query, k, filter, fetch=fetch_k, relevance=lambda_mult))
 
     def max_marginal_relevance_search_by_vector(
         self,
@@ -362,21 +363,21 @@ class SemcoreVectorStore(VectorStore):
     ) -> list[Document]:
         """Return documents that are similar to a vector and different from each other."""
         refuse_options("max_marginal_relevance_search_by_vector()", kwargs)
-        return to_documents(
-            self.searcher.diverse_by_vector(
-                embedding, k, filter, fetch=fetch_k, relevance=lambda_mult
-            )
-        )
+        search = self.searcher.diverse_by_vector
+        return to_documents(search(embedding, k, filter, fetch=fetch_k, relevance=lambda_mult))
+
+    def _save(self, chunks: Sequence[Chunk]) -> list[str]:
+        self._open()
+        embedding = self._embedding if self.mode == "sync" else None
+        return save_chunks(self.store, chunks, collection=self.collection, embedding=embedding)
 
     def _select_relevance_score_fn(self) -> Callable[[float], float]:
         return lambda cosine: (1.0 + cosine) / 2.0
 
     def get_by_ids(self, ids: Sequence[str], /) -> list[Document]:
         """Return the documents with these ids, in the order asked; unknown ids are left out."""
-        return [
-            to_document(chunk)
-            for chunk in self.store.get(text_ids(ids), collection=self.collection)
-        ]
+        chunks = self.store.get(text_ids(ids), collection=self.collection)
+        return [to_document(chunk) for chunk in chunks]
 
     def delete(
         self,

@@ -31,7 +31,10 @@ def save_chunks(
 
 
 def embed_chunks(chunks: Sequence[Chunk], embedding: Embeddings) -> list[Chunk]:
-    """Return the chunks with their vectors, in the same order; FAILED ones have none."""
+    """Return the chunks with their vectors, in the same order; FAILED ones have none.
+
+    Those that have one keep it.
+    """
     wanted = [_embedded_text(chunk) for chunk in chunks]
     texts = [text for text in wanted if text is not None]
     vectors = embedding.embed_documents(texts) if texts else []
@@ -49,6 +52,8 @@ def embed_chunks(chunks: Sequence[Chunk], embedding: Embeddings) -> list[Chunk]:
 
 def _embedded_text(chunk: Chunk) -> str | None:
     """Return what is embedded for a chunk, or None for a blank one, which the store makes FAILED."""
+    if chunk.vector is not None:
+        return None
     text = chunk.text if chunk.vector_source is None else chunk.vector_source
     has_words = all(any(map(str.isalnum, one)) for one in (chunk.text, text))
     return text if has_words else None

@@ -1,0 +1,20 @@
+"""Async twins of methods that wait for a database or a provider."""
+
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+from langchain_core.runnables.config import run_in_executor
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def twin(method: Callable[P, R]) -> Callable[P, Coroutine[Any, Any, R]]:
+    """Return the async twin of a method: it runs in a thread, with the same arguments."""
+
+    @wraps(method)
+    async def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        return await run_in_executor(None, method, *args, **kwargs)
+
+    return run
