@@ -37,7 +37,8 @@ class BatchConfig:
             end could be waited for; users report 15 to 20 minutes until a new job is taken. At
             most a day.
         refetch_delay: wait before results that looked wrong are downloaded again.
-        poll_interval: time between two polls of ``wait()``.
+        poll_interval: most time between two polls of ``wait()``, which begins with a second and
+            doubles it.
         wrong_size_share: a job of whose result lines more than this share have another
             dimension is held instead of paid for again.
         monthly_budget_usd: most that the jobs of one calendar month (UTC) may cost, by the

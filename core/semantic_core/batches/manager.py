@@ -208,14 +208,14 @@ class BatchManager:
         return self.store.delivery.deliver()
 
     def wait(self, timeout: float | None = None, *, progress: QueueProgress = None) -> QueueStats:
-        """Sync until every job has ended or is held.
+        """Sync until every job has ended or is held: soon again at first, then less often.
 
         Interrupting it harms nothing. While the provider cannot be reached it goes on trying.
 
         Args:
             timeout: seconds, or None to wait for as long as it takes.
-            progress: True shows a bar of the texts in open jobs, where the ``cli`` extra is
-                installed; a callable is given the state of the queue after each poll.
+            progress: True shows a bar of the texts in open jobs and when the next look is, where
+                the ``cli`` extra is installed; a callable is given the queue after each poll.
 
         Returns:
             The state of the queue at the end.
@@ -223,9 +223,10 @@ class BatchManager:
         Raises:
             WaitTimeoutError: jobs are still running; they go on without being waited for.
         """
-        clock, pause = self.clock, self.config.poll_interval
+        clock, pause, longest = self.clock, 1.0, self.config.poll_interval
         deadline = math.inf if timeout is None else clock.monotonic() + timeout
-        with queue_progress(progress, look=self.get_queue_stats) as report:
+        look = self.get_queue_stats
+        with queue_progress(progress, clock=clock, look=look, past=self.jobs) as view:
             while True:
                 cause: ProviderError | None = None
                 try:
@@ -235,8 +236,8 @@ class BatchManager:
                         raise
                     _log.warning("Waiting on: %s", error)
                     cause = error
-                stats = self.get_queue_stats()
-                report(stats)
+                stats = look()
+                view.tell(stats)
                 running = len(stats.open_jobs) - len(stats.held_jobs)
                 if not running:
                     return stats
@@ -246,7 +247,8 @@ class BatchManager:
                         f"{running} batch jobs were still running after {timeout:.0f} s. They go "
                         "on; call wait() or sync_status() later."
                     ) from cause
-                clock.sleep(min(pause, left))
+                view.pause(min(pause, longest, left))
+                pause = min(2 * pause, longest)
 
     # --- looking and steering ------------------------------------------------------------
 
@@ -285,10 +287,7 @@ class BatchManager:
             return jobs.list_jobs(connection)
 
     def failed_chunks(self, limit: int = 100) -> list[StoredChunk]:
-        """Return chunks that are FAILED, each with its ``error_message``, oldest first.
-
-        Needs no key.
-        """
+        """Return FAILED chunks, oldest first, each with its ``error_message``. Needs no key."""
         with self.store.database.snapshot() as connection:
             return read_failed(
                 connection, collection_id=self._collection_id(connection), limit=limit

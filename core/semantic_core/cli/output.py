@@ -20,7 +20,7 @@ from semantic_core.domain.errors import (
     SubmissionUncertainError,
     WaitTimeoutError,
 )
-from semantic_core.views.wording import visible
+from semantic_core.views.wording import span, visible
 
 FAILED = 1
 TRY_AGAIN = 75  # EX_TEMPFAIL of sysexits.h: cron and mail programs know it
@@ -119,14 +119,8 @@ def interrupted() -> int:
 
 
 def age(since: float | None) -> str:
-    """Return how long ago a moment was, in the largest fitting unit."""
-    if since is None:
-        return "-"
-    seconds = max(0.0, time.time() - since)
-    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.0f} s"
+    """Return how long ago a moment was."""
+    return "-" if since is None else span(time.time() - since)
 
 
 def _plain(value: Any) -> Any:

@@ -1,10 +1,14 @@
 """What is said of jobs, the queue and money: once, for the terminal and the notebook."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from semantic_core.domain.receipts import Estimate, Receipt
+from semantic_core.domain.statuses import JobStatus
 from semantic_core.domain.types import BatchJob, PassedOver, TargetStatus
-from semantic_core.views.wording import counted, moment, money
+from semantic_core.views.wording import counted, moment, money, span
+
+# Older jobs say little of what the provider is like now.
+MOST_COMPARED = 50
 
 # Measured in tests/core/domain/test_pricing.py.
 HOW_FAR_OFF = (
@@ -70,6 +74,26 @@ def expiring(job: BatchJob) -> str:
     return (
         f"its results are there since {moment(job.finished_at)} and not stored here; the provider "
         "will soon remove them. Run semcore sync, or call sync_status()."
+    )
+
+
+def usual_time(jobs: Sequence[BatchJob]) -> str:
+    """Return how long the last jobs of the models that have open ones took; empty if none is open."""
+    models = {job.model for job in jobs if job.is_open}
+    took = sorted(
+        max(0.0, job.finished_at - job.submitted_at)
+        for job in [job for job in jobs if job.model in models][-MOST_COMPARED:]
+        if job.status is JobStatus.COMPLETED and job.finished_at and job.submitted_at
+    )
+    if not models:
+        return ""
+    if not took:
+        return "No such batch job has ended here yet: how long one takes is not known."
+    half = f", half of them {span(took[(len(took) - 1) // 2])} or less" if len(took) > 1 else ""
+    longest = f" to {span(took[-1])}" if len(took) > 1 else ""
+    return (
+        f"Such jobs took {span(took[0])}{longest} at the provider{half} "
+        f"({counted(len(took), 'job')})."
     )
 
 

@@ -39,6 +39,14 @@ def moment(epoch: float | None) -> str:
         return "unknown"
 
 
+def span(seconds: float) -> str:
+    """Return how long something takes, in the largest fitting unit."""
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{max(0.0, seconds):.0f} s"
+
+
 def visible(text: str) -> str:
     r"""Return a text from outside so that it is shown and nothing of it is obeyed.
 

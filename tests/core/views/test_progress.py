@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -137,18 +138,51 @@ def test_the_bar_counts_the_texts_that_the_provider_is_done_with(
     first = replace(job, id="first", request_count=10)
     second = replace(job, id="second", request_count=30)
     expected = {}
-    with queue_progress(True, look=lambda: after(first)) as tell:
+    with queue_progress(
+        True, clock=slow_world.clock, look=lambda: after(first), past=manager.jobs
+    ) as view:
         expected["0/10"] = capsys.readouterr().err
-        tell(after(replace(first, done_count=4, failed_count=1)))
+        view.tell(after(replace(first, done_count=4, failed_count=1)))
         expected["5/10"] = capsys.readouterr().err
-        tell(after(second))
+        view.tell(after(second))
         expected["10/40"] = capsys.readouterr().err
         held = replace(second, hold_reason=HoldReason.LOST)
-        tell(after(held, held=(held,)))
+        view.tell(after(held, held=(held,)))
         expected["held=1"] = capsys.readouterr().err
     assert {words: words in shown for words, shown in expected.items()} == dict.fromkeys(
         expected, True
     )
+
+
+@pytest.mark.usefixtures("terminal")
+def test_the_bar_ticks_and_says_when_the_next_look_is(slow_world: World, capsys: Capture) -> None:
+    slow_world.save("one")
+    manager = slow_world.manager()
+    manager.flush_queue()
+    manager.wait(progress=True)
+    shown = capsys.readouterr().err
+    # It looked after 1, 3, 7, 15, 31, 61, 91, ... seconds: sooner at first, then every 30.
+    for words in ("0:00, next look in 1 s", "0:31, next look in 30 s", "1:30, next look in 1 s"):
+        assert words in shown
+    assert "next look in 32 s" not in shown
+    assert "No such batch job has ended here yet" in shown
+    # No line of it is wider than a terminal.
+    plain = re.sub(r"\x1b\[[^A-Za-z]*[A-Za-z]", "", shown)
+    assert max(len(line) for line in re.split(r"[\r\n]", plain)) <= 80
+
+
+@pytest.mark.usefixtures("terminal")
+def test_the_bar_says_how_long_such_jobs_took(slow_world: World, capsys: Capture) -> None:
+    manager = slow_world.manager()
+    for text in ("one", "two", "three"):
+        slow_world.save(text)
+        manager.flush_queue()
+        manager.wait()
+    slow_world.save("four")
+    manager.flush_queue()
+    manager.wait(progress=True)
+    said = "Such jobs took 2.0 min to 2.0 min at the provider, half of them 2.0 min or less (3 jobs)."
+    assert said in capsys.readouterr().err.replace("\r", "").replace("\n", " ")
 
 
 def test_wait_with_nothing_to_wait_for_shows_an_empty_bar(
