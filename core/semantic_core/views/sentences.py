@@ -89,12 +89,9 @@ def usual_time(jobs: Sequence[BatchJob]) -> str:
         return ""
     if not took:
         return "No such batch job has ended here yet: how long one takes is not known."
-    half = f", half of them {span(took[(len(took) - 1) // 2])} or less" if len(took) > 1 else ""
-    longest = f" to {span(took[-1])}" if len(took) > 1 else ""
-    return (
-        f"Such jobs took {span(took[0])}{longest} at the provider{half} "
-        f"({counted(len(took), 'job')})."
-    )
+    shortest, half, longest = span(took[0]), span(took[(len(took) - 1) // 2]), span(took[-1])
+    spread = "" if shortest == longest else f" to {longest}, half of them {half} at most"
+    return f"Such jobs took {shortest}{spread} ({counted(len(took), 'job')})."
 
 
 def estimate_sentences(estimate: Estimate) -> list[str]:

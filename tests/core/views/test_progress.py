@@ -12,11 +12,12 @@ import pytest
 from semantic_core.documents.splitter import Splitter
 from semantic_core.domain.errors import IngestError
 from semantic_core.domain.reports import IngestReport
-from semantic_core.domain.statuses import EmbeddingStatus, HoldReason
+from semantic_core.domain.statuses import EmbeddingStatus, HoldReason, JobStatus
 from semantic_core.domain.types import BatchJob, Document, QueueStats
 from semantic_core.facade import SemanticCore
 from semantic_core.store import PeeweeVectorStore
 from semantic_core.views.progress import queue_progress
+from semantic_core.views.sentences import usual_time
 from support.world import World, open_world
 
 Capture = pytest.CaptureFixture[str]
@@ -178,11 +179,22 @@ def test_the_bar_says_how_long_such_jobs_took(slow_world: World, capsys: Capture
         slow_world.save(text)
         manager.flush_queue()
         manager.wait()
-    slow_world.save("four")
+    slow_world.save("the next text")
     manager.flush_queue()
     manager.wait(progress=True)
-    said = "Such jobs took 2.0 min to 2.0 min at the provider, half of them 2.0 min or less (3 jobs)."
-    assert said in capsys.readouterr().err.replace("\r", "").replace("\n", " ")
+    assert "Such jobs took 2.0 min (3 jobs)." in capsys.readouterr().err
+    first, second, third, runs = (replace(job, submitted_at=0.0) for job in manager.jobs())
+    past = [
+        replace(job, finished_at=took)
+        for job, took in ((first, 60.0), (second, 7200.0), (third, 120.0))
+    ]
+    runs = replace(runs, status=JobStatus.SUBMITTED)
+    said = "Such jobs took 1.0 min to 2.0 h, half of them 2.0 min at most (3 jobs)."
+    assert usual_time([*past, runs]) == said
+    # What another model takes says nothing.
+    unknown = "No such batch job has ended here yet: how long one takes is not known."
+    assert usual_time([*past, replace(runs, model="another")]) == unknown
+    assert usual_time(past) == ""
 
 
 def test_wait_with_nothing_to_wait_for_shows_an_empty_bar(
