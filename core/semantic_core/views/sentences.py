@@ -83,7 +83,9 @@ def usual_time(jobs: Sequence[BatchJob]) -> str:
     took = sorted(
         max(0.0, job.finished_at - job.submitted_at)
         for job in [job for job in jobs if job.model in models][-MOST_COMPARED:]
-        if job.status is JobStatus.COMPLETED and job.finished_at and job.submitted_at
+        if job.status is JobStatus.COMPLETED
+        and job.finished_at is not None
+        and job.submitted_at is not None
     )
     if not models:
         return ""
