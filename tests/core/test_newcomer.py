@@ -44,7 +44,7 @@ from semantic_core import (
     SubmissionUncertainError,
 )
 from semantic_core.cli.app import app
-from semantic_core.cli.output import FAILED, TRY_AGAIN, fail
+from semantic_core.cli.output import FAILED, OVER_BUDGET, TRY_AGAIN, fail
 from support.clock import ManualClock
 from support.keys import canary
 
@@ -433,11 +433,13 @@ def test_a_budget_says_which_and_when_it_ends(
     with pytest.raises(BudgetExceededError, match=r"monthly_budget_usd=.*the texts wait.*month"):
         newcomer.flush(BatchConfig(monthly_budget_usd=1e-9))
     code, said = newcomer.terminal("flush", "--max-cost=0.000000001")
-    assert code == FAILED
-    assert "max_cost=$1e-09. Nothing was sent, and nothing is lost" in said
+    assert code == OVER_BUDGET
+    assert said.startswith(
+        "The budget is used up: the next batch job would pass max_cost=$1e-09. Nothing was "
+    )
     assert "month" not in said
     code, said = newcomer.terminal("flush", "--all", "--monthly-budget=0.000000001")
-    assert code == 0
+    assert code == OVER_BUDGET
     # Nothing sets up logging in the command, so that Python shows a warning as it is.
     assert "would pass monthly_budget_usd" in caplog.text
     assert "1 distinct text waiting" in said

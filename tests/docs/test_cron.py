@@ -39,8 +39,8 @@ def environ(home: Path) -> dict[str, str]:
     return {"HOME": str(home), "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
 
 
-def cron(home: Path) -> subprocess.CompletedProcess[str]:
-    (line,) = re.findall(r"^[^#\n]* \* \* \* \* (.*)$", CRONTAB, re.MULTILINE)
+def cron(home: Path, when: str = "*/10 * * * *") -> subprocess.CompletedProcess[str]:
+    (line,) = re.findall(rf"^{re.escape(when)} (.*)$", CRONTAB, re.MULTILINE)
     return subprocess.run(
         ["/bin/sh", "-c", line],
         cwd=home,
@@ -101,3 +101,32 @@ def test_the_unit_runs_and_stops(home: Path, emulator: Emulator) -> None:
     output, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
     assert "Stopped" in output
+
+
+def test_a_used_up_budget_is_mailed_every_morning_and_not_at_each_run(home: Path) -> None:
+    keys = (home / ".semcore").read_text()
+    assert "SEMCORE_MONTHLY_BUDGET=20" in keys
+    (home / ".semcore").write_text(keys.replace("BUDGET=20", "BUDGET=0.00000001"))
+    assert cron(home).stdout == ""
+    assert "The budget is used up" in (home / ".semcore.log").read_text()
+    assert "The budget is used up" in cron(home, "30 7 * * *").stdout
+
+
+def test_the_script_is_told(home: Path) -> None:
+    (home / "mail").write_text('#!/bin/sh\necho "$*" >>mailed\ncat >>mailed\n')
+    (home / "tell").write_text(BY_TITLE["/srv/notes/tell"])
+    for script in ("mail", "tell"):
+        (home / script).chmod(0o755)
+    file = dict(line.split("=", 1) for line in (home / ".semcore").read_text().splitlines())
+    path = f"{home}{os.pathsep}{environ(home)['PATH']}"
+    for command in (["flush"], ["sync", "--notify", f"{home}/tell"]):
+        subprocess.run(
+            [BIN / "semcore", *command],
+            cwd=home,
+            env={**environ(home), **file, "PATH": path},
+            check=True,
+            timeout=300,
+        )
+    mailed = (home / "mailed").read_text()
+    assert mailed.startswith("-s semcore: done you@example.com\nBatch job ")
+    assert '"status": "COMPLETED"' in mailed

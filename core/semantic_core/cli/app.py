@@ -41,7 +41,8 @@ def _visible_usage_errors() -> Iterator[None]:
 
 # In the order in which --help lists them.
 _COMMANDS: tuple[Callable[..., None], ...] = (
-    *(corpus.ingest, corpus.search, queue.flush, queue.sync, queue.status, watch.watch),
+    *(corpus.ingest, corpus.search, queue.flush, queue.sync, queue.wait, queue.status),
+    watch.watch,
     *(delivery.targets, delivery.deliver),
     *(jobs.jobs, jobs.failed, jobs.retry, jobs.cancel, jobs.release),
     *(money.estimate, money.receipt, care.backup, care.copy, care.reindex, care.index),
@@ -53,8 +54,8 @@ app = typer.Typer(
     cls=_Commands,
     help="Ingest at once, embed at half price through Google's Gemini Batch API, search the "
     "whole time.",
-    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage, 75 try again later (a rate limit, no "
-    "connection, a locked database).",
+    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a budget is used up, 75 try again later "
+    "(a rate limit, no connection, a locked database).",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,

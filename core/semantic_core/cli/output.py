@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from semantic_core.domain.errors import (
+    BudgetExceededError,
     DatabaseBusyError,
     ProviderUnavailableError,
     RateLimitError,
@@ -23,6 +24,7 @@ from semantic_core.domain.errors import (
 from semantic_core.views.wording import span, visible
 
 FAILED = 1
+OVER_BUDGET = 3  # what is affordable was sent, the rest waits
 TRY_AGAIN = 75  # EX_TEMPFAIL of sysexits.h: cron and mail programs know it
 INTERRUPTED = 130  # what a shell gives a program that SIGINT has ended
 
@@ -100,12 +102,19 @@ def show_table(
 def print_json(value: Any) -> None:
     """Print one line of JSON for scripts."""
     shows_all = sys.stdout.encoding.lower().startswith("utf")
-    line = json.dumps(value, default=_plain, ensure_ascii=not shows_all)
-    sys.stdout.write(visible(line) + "\n")
+    sys.stdout.write(visible(to_json(value, ensure_ascii=not shows_all)) + "\n")
+
+
+def to_json(value: Any, *, ensure_ascii: bool = True) -> str:
+    """Return a line of JSON of a value, dataclasses and states included."""
+    return json.dumps(value, default=_plain, ensure_ascii=ensure_ascii)
 
 
 def fail(error: Exception) -> int:
     """Print an error and return its exit code."""
+    if isinstance(error, BudgetExceededError):
+        warn(str(error), style="yellow")
+        return OVER_BUDGET
     warn(f"Error: {error}", style="red")
     if isinstance(error, SubmissionUncertainError):
         warn("Next: semcore sync")

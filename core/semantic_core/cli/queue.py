@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from semantic_core.cli.notify import Notify, notifying
 from semantic_core.cli.options import (
     DEFAULT_DB,
     AsJson,
@@ -18,7 +19,7 @@ from semantic_core.cli.options import (
     OnlyCollection,
     open_manager,
 )
-from semantic_core.cli.output import age, console, errors, print_json, say, show_table
+from semantic_core.cli.output import OVER_BUDGET, age, console, errors, print_json, say, show_table
 from semantic_core.cli.target import Target
 from semantic_core.domain.receipts import Receipt
 from semantic_core.domain.statuses import HoldReason
@@ -36,6 +37,10 @@ from semantic_core.views.sentences import (
 )
 from semantic_core.views.wording import counted, moment, money, shorten
 
+Timeout = Annotated[
+    float | None, typer.Option(help="While it waits: give up after this many seconds.")
+]
+
 # What is shown of a job's id; commands take any beginning that only one job has.
 ID_WIDTH = 8
 
@@ -51,13 +56,20 @@ def flush(
     ] = False,
     max_cost: MaxCost = None,
     monthly_budget: MonthlyBudget = None,
+    notify: Notify = None,
     base_url: BaseUrl = None,
     as_json: AsJson = False,
 ) -> None:
-    """Send waiting texts to the Batch API. Safe to run at any time, also twice at once."""
-    with open_manager(
-        db, collection=collection, base_url=base_url, monthly_budget=monthly_budget
-    ) as manager:
+    """Send waiting texts to the Batch API. Safe to run at any time, also twice at once.
+
+    Exits with 3 where a budget keeps texts from being sent.
+    """
+    with (
+        open_manager(
+            db, collection=collection, base_url=base_url, monthly_budget=monthly_budget
+        ) as manager,
+        notifying(manager, notify),
+    ):
         if drain:
             sent = manager.drain_queue(min_size, max_cost=max_cost)
         else:
@@ -67,25 +79,38 @@ def flush(
         stats = manager.get_queue_stats()
     if as_json:
         print_json({"jobs": [by_id[batch_id] for batch_id in sent]})
-        return
-    for batch_id in sent:
-        texts = counted(by_id[batch_id].request_count, "text")
-        say(f"Sent {texts} as batch job {batch_id}.")
-    say(*([f"Next: semcore sync --db {db}"] if sent else _why_nothing(stats)))
+    else:
+        for batch_id in sent:
+            texts = counted(by_id[batch_id].request_count, "text")
+            say(f"Sent {texts} as batch job {batch_id}.")
+        say(*([f"Next: semcore sync --db {db}"] if sent else _why_nothing(stats)))
+    if any(passed.is_over_budget for passed in stats.passed_over):
+        raise typer.Exit(OVER_BUDGET)
+
+
+def wait(
+    db: Db = DEFAULT_DB,
+    timeout: Timeout = None,
+    notify: Notify = None,
+    target: AttachedTargets = None,
+    base_url: BaseUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Bring back what is done until every job has ended or is held: sync --wait."""
+    sync(db, True, timeout, notify, target, base_url, as_json)  # a flag of its own
 
 
 def sync(
     db: Db = DEFAULT_DB,
     wait: Annotated[bool, typer.Option("--wait", help="Go on until every job has ended.")] = False,
-    timeout: Annotated[
-        float | None, typer.Option(help="With --wait: give up after this many seconds.")
-    ] = None,
+    timeout: Timeout = None,
+    notify: Notify = None,
     target: AttachedTargets = None,
     base_url: BaseUrl = None,
     as_json: AsJson = False,
 ) -> None:
     """Bring back what is done. Safe to run at any time, also twice at once."""
-    with open_manager(db, base_url=base_url, targets=target) as manager:
+    with open_manager(db, base_url=base_url, targets=target) as manager, notifying(manager, notify):
         statuses = manager.sync_status()
         if wait:
             manager.wait(timeout=timeout, progress=errors.is_terminal and not as_json)

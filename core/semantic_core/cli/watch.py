@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from semantic_core.batches import Watch, WatchOptions, WatchRound
+from semantic_core.cli.notify import Notifier, Notify
 from semantic_core.cli.options import (
     DEFAULT_DB,
     AttachedTargets,
@@ -19,7 +20,8 @@ from semantic_core.cli.options import (
     open_manager,
 )
 from semantic_core.cli.output import say, warn
-from semantic_core.views.wording import counted
+from semantic_core.domain.clock import Clock
+from semantic_core.views.wording import counted, moment
 
 
 def watch(
@@ -34,6 +36,7 @@ def watch(
     every: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks.")] = 60,
     max_cost: MaxCost = None,
     monthly_budget: MonthlyBudget = None,
+    notify: Notify = None,
     target: AttachedTargets = None,
     base_url: BaseUrl = None,
 ) -> None:
@@ -45,19 +48,22 @@ def watch(
         watching = Watch(manager, options)
         say(f"Watching {db}; Ctrl-C stops it.")
         with _stopped_by_signals(watching):
-            watching.run(_reporter())
+            watching.run(_reporter(Notifier(manager, notify), manager.clock))
     say("Stopped; whatever runs at the provider goes on, and the next sync finds it.")
 
 
-def _reporter() -> Callable[[WatchRound], None]:
+def _reporter(notifier: Notifier, clock: Clock) -> Callable[[WatchRound], None]:
     """Return what prints a round only if it differs from the one before: a log should hold news."""
-    last = ""
+    last: str | None = None
+    trouble: str | None = None
 
     def report(done: WatchRound) -> None:
-        nonlocal last
-        say(*(f"Sent batch job {batch_id}." for batch_id in done.sent))
-        if done.trouble is not None:
-            warn(f"Later: {done.trouble}")
+        nonlocal last, trouble
+        now = moment(clock.now())
+        say(*(f"{now}: Sent batch job {batch_id}." for batch_id in done.sent))
+        if done.trouble is not None and done.trouble != trouble:
+            warn(f"{now}: Later: {done.trouble}")
+        trouble = done.trouble
         stats = done.stats
         line = (
             f"{stats.ready:,} ready, {stats.waiting:,} waiting, {stats.in_flight:,} in flight, "
@@ -65,8 +71,9 @@ def _reporter() -> Callable[[WatchRound], None]:
             f"{len(stats.held_jobs)} held."
         )
         if line != last:
-            say(line)
+            say(f"{now}: {line}")
             last = line
+        notifier.tell()
 
     return report
 

@@ -11,10 +11,11 @@ from semantic_core.doctor.findings import Finding, Trouble
 from semantic_core.domain.statuses import JobStep
 from semantic_core.queue.adoption import believed_absent
 from semantic_core.queue.jobs import ended_inputs, leased_jobs, remote_ids
+from semantic_core.views.sentences import passed_over_since
 
 
 def waiting_jobs(manager: BatchManager) -> Iterator[Finding]:
-    """Tell of open jobs that do not simply run."""
+    """Tell of open jobs that do not simply run, and of texts that a budget keeps."""
     stats = manager.get_queue_stats()
     with manager.store.database.snapshot() as connection:
         leased = leased_jobs(connection, now=manager.clock.now())
@@ -31,6 +32,9 @@ def waiting_jobs(manager: BatchManager) -> Iterator[Finding]:
     for trouble, found in by_trouble.items():
         if found:
             yield Finding.of(trouble, len(found), names=[job.id for job in found])
+    for passed in stats.passed_over:
+        if passed.is_over_budget:
+            yield Finding.of(Trouble.BUDGET, what=passed_over_since(passed))
 
 
 def temporary_files(manager: BatchManager, *, fix: bool) -> Iterator[Finding]:

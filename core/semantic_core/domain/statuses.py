@@ -9,6 +9,9 @@ from semantic_core.domain.errors import DatabaseCorruptError
 # is never sent again by itself.
 TOO_LONG = "too long"
 
+# Why texts are passed over begins with this where a budget keeps them.
+BUDGET_USED_UP = "The budget is used up"
+
 
 class _State(StrEnum):
     """A state that rows hold."""

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from semantic_core.domain.advice import job_advice
 from semantic_core.domain.media import Media, StoredMedia
 from semantic_core.domain.statuses import (
+    BUDGET_USED_UP,
     EmbeddingStatus,
     FailureReason,
     HoldReason,
@@ -315,6 +316,11 @@ class PassedOver:
     model: str
     why: str
     since: float
+
+    @property
+    def is_over_budget(self) -> bool:
+        """Whether a budget keeps them."""
+        return self.why.startswith(BUDGET_USED_UP)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -335,6 +336,6 @@ def test_watch_embeds_what_waits_and_stops_on_sigterm(db: str) -> None:
     output, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
     assert "Sent batch job" in output
-    assert "1 ready" in output
+    assert re.search(r"20[-0-9]+ [:0-9]+ UTC: 1 ready", output)
     assert "1 job open, 0 held" in output
     assert "Stopped" in output
