@@ -217,12 +217,14 @@ class SearchResults(Sequence[SearchResult]):
         degraded: why the search used less than was asked for, or None.
         explanation: which words it went by, and where a hit's text holds them:
             ``results.explanation.passages(hit.chunk.text)``.
+        media: returns the bytes of a picture of a hit: ``results.media(hit.chunk.media[0])``.
     """
 
     hits: tuple[SearchResult, ...] = ()
     coverage: Coverage = field(default_factory=Coverage)
     degraded: str | None = None
     explanation: Explanation = field(default_factory=Explanation, repr=False)
+    media: Callable[[StoredMedia], bytes] | None = field(default=None, repr=False, compare=False)
 
     def explain(self) -> str:
         """Return in words what the search went by: which words counted, which did not, and why."""

@@ -5,6 +5,7 @@ that it looks right on light and on dark pages. Styles are set on the elements: 
 not trusted loses style sheets, and GitHub loses all styles, where the tables remain.
 """
 
+import base64
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -128,6 +129,15 @@ def prose(text: str) -> Html:
     return Html(
         f'<div dir="auto" style="min-width:16em;max-width:60em;overflow-wrap:anywhere">'
         f"{_text(text)}</div>"
+    )
+
+
+def picture(data: bytes, mime_type: str, *, name: str, side: int) -> Html:
+    """Return a picture of at most so many pixels a side; nothing is fetched for it."""
+    encoded = base64.b64encode(data).decode()
+    return Html(
+        f'<img src="data:{_text(mime_type)};base64,{encoded}" alt="{_text(name)}" '
+        f'style="max-width:{side}px;max-height:{side}px;margin:.2em 0">'
     )
 
 

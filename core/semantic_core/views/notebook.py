@@ -1,7 +1,8 @@
 """What a notebook shows of each value. The values know nothing of it: see `hook_in`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+from semantic_core.domain.media import StoredMedia
 from semantic_core.domain.receipts import Estimate, Receipt
 from semantic_core.domain.reports import IngestReport
 from semantic_core.domain.types import BatchJob, QueueStats, SearchResult, SearchResults
@@ -20,6 +21,7 @@ from semantic_core.views.sentences import (
     receipt_sentences,
     target_state,
 )
+from semantic_core.views.thumbnails import media_name, thumbnail
 from semantic_core.views.wording import counted, moment, money, shorten
 
 # A page stays readable, and a notebook small; what is left out is said.
@@ -127,7 +129,8 @@ def show_results(results: SearchResults) -> str:
     if results.degraded is not None:
         parts.append(html.warning(results.degraded))
     if results.hits:
-        rows = [_hit(position, hit) for position, hit in enumerate(results.hits, start=1)]
+        pictures = _thumbnails(results)
+        rows = [_hit(position, hit, pictures) for position, hit in enumerate(results.hits, start=1)]
         columns = ("#", "score", "found by", "chunk", "text")
         parts.append(html.table(columns, rows, numbers="# score"))
     else:
@@ -230,8 +233,18 @@ def _status(job: BatchJob) -> Html:
     return html.dot(job_state(job), Tone.BAD if job.hold_reason else _JOB_TONES[job.status])
 
 
-def _hit(position: int, hit: SearchResult) -> tuple[object, ...]:
+def _thumbnails(results: SearchResults) -> dict[StoredMedia, Html]:
+    """Return what is shown of the first pictures that were found."""
+    parts = dict.fromkeys(part for hit in results.hits for part in hit.chunk.media)
+    read = results.media
+    return {} if read is None else {part: thumbnail(part, read) for part in [*parts][:MOST_ROWS]}
+
+
+def _hit(
+    position: int, hit: SearchResult, thumbnails: Mapping[StoredMedia, Html]
+) -> tuple[object, ...]:
     chunk = hit.chunk
+    media = (thumbnails.get(part) or html.line(media_name(part)) for part in chunk.media)
     found_by = f"{hit.match}, older text" if hit.stale else str(hit.match)
     name = Html(f"{html.code(chunk.id)}<br>{html.dot(chunk.status, _CHUNK_TONES[chunk.status])}")
     return (
@@ -239,7 +252,7 @@ def _hit(position: int, hit: SearchResult) -> tuple[object, ...]:
         f"{hit.score:.4f}",
         found_by,
         name,
-        html.prose(shorten(chunk.text, TEXT_WIDTH)),
+        Html("".join([html.prose(shorten(chunk.text, TEXT_WIDTH)), *media])),
     )
 
 

@@ -33,6 +33,7 @@ from semantic_core.store.base import FilterLike
 from semantic_core.store.collections import Collection, check_name, find_collection
 from semantic_core.store.reading.rank import Ranked, by_both, by_keyword, by_vector, filled
 from semantic_core.store.reading.read import choose, read_chunks, read_coverage
+from semantic_core.store.writing.media import media_bytes
 from semantic_core.vector_index import Hits
 
 PENDING_RULES = ("keyword", "skip")
@@ -166,7 +167,9 @@ def search(
             f"too many words: ranked by the {MOST_WORDS} rarest, without "
             f"{len(explanation.too_many)} more"
         )
-    return SearchResults(_hits(ranked, chunks), coverage, "; ".join(reasons) or None, explanation)
+    degraded = "; ".join(reasons) or None
+    media = partial(media_bytes, database)
+    return SearchResults(_hits(ranked, chunks), coverage, degraded, explanation, media)
 
 
 def search_many(
@@ -185,7 +188,8 @@ def search_many(
     coverage = read_coverage(connection, query.where.collection_id)
     is_blind = not pks and query.limit > 0 and _count(rows, coverage) > 0
     degraded = _NOTHING_TO_COMPARE if is_blind else None
-    return [SearchResults(_hits(one, chunks), coverage, degraded) for one in hits]
+    media = partial(media_bytes, database)
+    return [SearchResults(_hits(one, chunks), coverage, degraded, media=media) for one in hits]
 
 
 def _hits(ranked: Sequence[Ranked], chunks: Mapping[int, StoredChunk]) -> tuple[SearchResult, ...]:
