@@ -87,7 +87,7 @@ stale = $(if $(findstring |$(CURDIR)|$(if $(PYTHON),$(PYTHON)|),$(shell cat $(1)
 	$(call set-up,.[dev])
 
 .venv-demo/.stamp: pyproject.toml constraints.txt $(call stale,.venv-demo)
-	$(call set-up,.[cli$(comma)documents$(comma)emulator])
+	$(call set-up,.[demo])
 
 .venv-bench/.stamp: pyproject.toml constraints.txt benchmarks/requirements.txt $(call stale,.venv-bench)
 	$(call set-up,.[documents$(comma)llama-index$(comma)langchain$(comma)postgres],-r benchmarks/requirements.txt)

@@ -16,7 +16,7 @@ wrong by rule::
 It needs ``pip install "semcore[emulator]"`` and listens on the loopback address only.
 """
 
-from batch_emulator.config import EmulatorConfig, ModelInfo
+from batch_emulator.config import MODELS, EmulatorConfig, ModelInfo
 from batch_emulator.effects import (
     Bomb,
     CutDownload,
@@ -41,13 +41,20 @@ from batch_emulator.effects import (
     SwapResults,
 )
 from batch_emulator.embedding import count_tokens, fake_embed
-from batch_emulator.errors import EmulatorError, InvalidRuleError, MissingServerError
+from batch_emulator.errors import (
+    EmulatorError,
+    InvalidRuleError,
+    MissingModelError,
+    MissingServerError,
+)
 from batch_emulator.faults import FaultRule
 from batch_emulator.journal import LoggedRequest, Operation, Violation, ViolationKind
 from batch_emulator.ledger import Ledger, LedgerEntry, TextKey, text_sha256
+from batch_emulator.sentences import SentenceModel
 from batch_emulator.server import EmulatedJob, Emulator
 
 __all__ = [
+    "MODELS",
     "Bomb",
     "CutDownload",
     "CutResult",
@@ -71,6 +78,7 @@ __all__ = [
     "Lines",
     "LoggedRequest",
     "Misdate",
+    "MissingModelError",
     "MissingServerError",
     "ModelInfo",
     "Operation",
@@ -78,6 +86,7 @@ __all__ = [
     "Relabel",
     "ReplaceLines",
     "Reply",
+    "SentenceModel",
     "SkipLines",
     "StickJob",
     "SwapResults",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from batch_emulator.embedding import count_tokens
+from batch_emulator.embedding import FloatVector, count_tokens
 
 HOUR = 3600.0
 
@@ -22,6 +22,7 @@ class ModelInfo:
         always_normalized: whether vectors below the biggest size have length 1 too.
         truncates: whether it embeds the beginning of a text over the limit, and counts the
             limit, instead of refusing it.
+        embed_text: how it embeds a text alone, such as a `SentenceModel`; None for hashed words.
     """
 
     token_limit: int
@@ -30,6 +31,7 @@ class ModelInfo:
     takes_media: bool = False
     always_normalized: bool = False
     truncates: bool = False
+    embed_text: Callable[[str], FloatVector] | None = None
 
     def taken(self, text: str) -> str:
         """Return as much of a text as is embedded."""

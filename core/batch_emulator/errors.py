@@ -13,3 +13,7 @@ class InvalidRuleError(EmulatorError, ValueError):
 
 class MissingServerError(EmulatorError, ImportError):
     """The web server that the emulator runs on is not installed."""
+
+
+class MissingModelError(EmulatorError, ImportError):
+    """The small model that embeds texts by meaning is not installed, or is another one."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import orjson
 
 from batch_emulator.config import ModelInfo
@@ -50,10 +51,16 @@ class ResultLine:
 
 def embed(request: EmbedRequest, *, model: str, info: ModelInfo) -> FloatVector:
     """Return the vector of a request."""
+    text = info.taken(request.embedded_text)
+    dimensions = request.dimensions or info.largest_dimensions
+    if info.embed_text is not None and not request.media:
+        given = info.embed_text(text)[:dimensions]
+        # Zeros leave every cosine as it is.
+        return np.pad(given, (0, dimensions - len(given)))
     return fake_embed(
-        info.taken(request.embedded_text),
+        text,
         model=model,
-        dimensions=request.dimensions or info.largest_dimensions,
+        dimensions=dimensions,
         task_type=request.task_type,
         always_normalized=info.always_normalized,
         media=request.media,

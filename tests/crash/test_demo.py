@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import subprocess
 import sys
 import time
@@ -51,10 +52,19 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[int, int]:
     folder = tmp_path_factory.mktemp("undisturbed")
     first = finished(folder)
     assert "found by keyword" in first
-    assert "found by meaning" in first
-    assert "receipt" in first
+    assert "found by meaning and keyword" in first
+    assert "before any vector exists" in first
+    assert "You waited" in first
+    keyword, _, both = (
+        (int(one), int(five)) for one, five in re.findall(r"hit@1 +(\d+).*hit@5 +(\d+)", first)
+    )
+    assert both[0] > keyword[0]
+    assert both[1] > keyword[1]
     ledger = billed(folder)
-    finished(folder)
+    again = finished(folder)
+    assert "found by keyword alone" in again
+    assert "Nothing new to send" in again
+    assert "You waited" not in again
     assert billed(folder) == ledger
     return ledger
 

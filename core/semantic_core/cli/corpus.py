@@ -15,14 +15,15 @@ from semantic_core.cli.options import (
     Languages,
     open_core,
 )
-from semantic_core.cli.output import FAILED, console, errors, print_json, say, warn
+from semantic_core.cli.output import FAILED, console, errors, print_json, say, show_excerpt, warn
 from semantic_core.documents.readers import read_documents
 from semantic_core.domain.errors import IngestError, MissingDefaultKeyError, ProviderError
 from semantic_core.domain.reports import IngestReport
 from semantic_core.domain.statuses import SearchMode
 from semantic_core.domain.types import SearchResults
 from semantic_core.store import DEFAULT_COLLECTION
-from semantic_core.views.wording import counted, shorten
+from semantic_core.views.excerpt import excerpt
+from semantic_core.views.wording import counted
 
 # Most that is shown of a hit's text.
 TEXT_WIDTH = 160
@@ -119,8 +120,8 @@ def show_results(results: SearchResults) -> None:
     for position, hit in enumerate(results, start=1):
         stale = ", vector of an older text" if hit.stale else ""
         name = _relative(hit.chunk.document_id or hit.chunk.id)
-        say(f"{position}. [{hit.match}{stale}, {hit.score:.3f}] {name}")
-        say(f"   {shorten(hit.chunk.text, width)}")
+        say(f"{position}. [{hit.match}{stale}] {name}")
+        show_excerpt(excerpt(hit.chunk.text, results.explanation.passages, width), indent=3)
     if not results:
         say("Nothing found.")
     coverage = results.coverage

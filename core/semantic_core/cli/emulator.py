@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from batch_emulator import Emulator, EmulatorConfig, EmulatorError
+from batch_emulator import MODELS, Emulator, EmulatorConfig, EmulatorError, SentenceModel
 from semantic_core.cli.output import say
 
 
@@ -16,9 +16,13 @@ def emulator(
     ),
     pending: Annotated[float, typer.Option(min=0, help="Seconds a job stays queued.")] = 1.0,
     running: Annotated[float, typer.Option(min=0, help="Seconds a job runs.")] = 3.0,
+    meaning: Annotated[
+        bool, typer.Option("--meaning", help="Embed by a small real model (extra: demo).")
+    ] = False,
 ) -> None:
     """Serve Gemini's batch and embedding API on this machine, for tests and demos."""
-    config = EmulatorConfig(pending_seconds=pending, running_seconds=running)
+    models = SentenceModel.models() if meaning else MODELS
+    config = EmulatorConfig(pending_seconds=pending, running_seconds=running, models=models)
     try:
         server = Emulator(state, port=port, config=config).start()
     except EmulatorError as error:

@@ -21,6 +21,7 @@ from semantic_core.domain.errors import (
     SubmissionUncertainError,
     WaitTimeoutError,
 )
+from semantic_core.views.excerpt import Excerpt
 from semantic_core.views.wording import span, visible
 
 FAILED = 1
@@ -64,6 +65,15 @@ def say(*lines: str) -> None:
     """Print lines for people. Text from outside is neither read as markup nor obeyed."""
     for line in lines:
         console.print(visible(line), markup=False, soft_wrap=True)
+
+
+def show_excerpt(part: Excerpt, *, indent: int) -> None:
+    """Print a part of a text, the words that were asked in bold. Nothing of it is obeyed."""
+    shown, end = Text(" " * indent), 0
+    for start, stop in part.marked:
+        shown.append(visible(part.line[end:start])).append(visible(part.line[start:stop]), "bold")
+        end = stop
+    console.print(shown.append(visible(part.line[end:])), soft_wrap=True)
 
 
 def warn(text: str, *, style: str | None = None) -> None:
