@@ -29,6 +29,7 @@ from batch_emulator import (
 )
 from semantic_core.batches import BatchConfig, BatchManager
 from semantic_core.domain.errors import SemanticCoreError
+from semantic_core.domain.media import Media
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.types import Chunk
 from semantic_core.providers.gemini import Endpoint, GeminiBatchClient
@@ -41,11 +42,24 @@ from support.databases import open_patiently
 from support.jobs import claim_job
 from support.keys import BATCH_KEY
 from support.legacy import write_legacy
+from support.pictures import picture
 from support.targets import FileTarget
 
 KEY = BATCH_KEY
 SPEC = EmbeddingSpec()
 CONFIG = BatchConfig(max_requests=2, listing_grace=900.0, lease=600.0)
+
+PICTURE_SPEC = EmbeddingSpec.gemini_embedding_2(dimensions=256)
+# What each text has had as its picture, in this order: files by their names, and one in memory.
+DRAWINGS = {
+    name: [picture(seed) for seed in seeds]
+    for name, seeds in {
+        "kept.png": [1],
+        "changed.png": [2, 3, 4],
+        "gone.png": [5],
+        "handed in": [6],
+    }.items()
+}
 
 GIVEN = "given"
 GIVEN_SPEC = EmbeddingSpec.external("given", 2)
@@ -111,8 +125,26 @@ class Office:
 
     def save(self, texts: Sequence[str]) -> None:
         """Save texts under themselves, and say so where it was acknowledged."""
-        self.store.save([Chunk(id=text, text=text, metadata={"text": text}) for text in texts])
+        self.store.save(
+            [
+                Chunk(id=text, text=text, metadata={"text": text}, media=self._media(text))
+                for text in texts
+            ]
+        )
         (self._folder / "saved.json").write_text(json.dumps(texts))
+
+    def _media(self, text: str) -> tuple[Media, ...]:
+        if text not in DRAWINGS:
+            return ()
+        return (Media(self._folder / text if text.endswith(".png") else DRAWINGS[text][0]),)
+
+    def draw(self, name: str, number: int = 0) -> None:
+        """Write a picture's file."""
+        (self._folder / name).write_bytes(DRAWINGS[name][number])
+
+    def lose(self, name: str) -> None:
+        """Remove a picture's file."""
+        (self._folder / name).unlink()
 
     def attempt(self, call: Callable[[], T]) -> T | None:
         """Do what cron does: a failed call is noted, and the next one follows."""
@@ -178,12 +210,21 @@ class Chapter:
         act: what the child does; runs anew from its beginning when it is finished.
         arrange: prepares database and provider.
         config: how the provider behaves.
+        spec: of its default collection.
+        mend: what a person does before everything is done again; it gives texts new tries.
     """
 
     texts: tuple[str, ...]
     act: Callable[[Office], None]
     arrange: Callable[[Office, Emulator], None] = lambda office, emulator: None
     config: EmulatorConfig = EmulatorConfig()  # noqa: RUF009  # frozen
+    spec: EmbeddingSpec = SPEC
+    mend: Callable[[Office], None] | None = None
+
+    @property
+    def pictures(self) -> dict[str, list[bytes]]:
+        """What is embedded together with each text that has a picture."""
+        return {text: DRAWINGS[text] for text in self.texts if text in DRAWINGS}
 
 
 def _old_database(office: Office, emulator: Emulator) -> None:
@@ -308,6 +349,28 @@ def _deliver(office: Office) -> None:
     office.sync()
 
 
+def _draw(office: Office, emulator: Emulator) -> None:
+    office.store.collection("default", PICTURE_SPEC)
+    for name in ("kept.png", "changed.png", "gone.png"):
+        office.draw(name)
+
+
+def _send_pictures(office: Office) -> None:
+    office.save([*DRAWINGS])
+    office.draw("changed.png", 1)
+    office.lose("gone.png")
+    for _ in range(3):
+        office.flush()
+    office.sync()
+
+
+def _draw_again(office: Office) -> None:
+    """The lost file is found; another changed once more, after it was claimed perhaps."""
+    office.draw("gone.png")
+    office.draw("changed.png", 2)
+    office.manager().retry_failed()
+
+
 CHAPTERS = {
     "good day": Chapter(("an old text", "one", "two"), _good_day, _old_database),
     "refusal": Chapter(("one", "two"), _flush_twice_and_sync, _refuse_once),
@@ -321,4 +384,7 @@ CHAPTERS = {
     "cancel": Chapter(("one",), _change_ones_mind, _keep_running),
     "index": Chapter(("one",), _search, _save_given),
     "delivery": Chapter(("one", "two", "three"), _deliver, _make_target),
+    "pictures": Chapter(
+        tuple(DRAWINGS), _send_pictures, _draw, spec=PICTURE_SPEC, mend=_draw_again
+    ),
 }

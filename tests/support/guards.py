@@ -690,9 +690,16 @@ _SUBMITTING = (
     ),
     Guard(
         keeps="a file that was changed is not sent under its old hash",
-        function="batches._load",
-        statement="hashlib.sha256(data).hexdigest() != part.sha256",
+        function="store._sent",
+        statement="looked.sha256 != part.sha256",
         without="False",
+        tests=("tests/core/batches/test_media.py",),
+    ),
+    Guard(
+        keeps="a file that changed into what a job carries waits for that job",
+        function="queue.renew_media",
+        sql="AND i.{IS_CARRIED}",
+        without="AND 0 AND i.{IS_CARRIED}",
         tests=("tests/core/batches/test_media.py",),
     ),
     Guard(
@@ -1536,7 +1543,7 @@ _LIVE = (
     Guard(
         keeps="what was too long once is not sent live again",
         function="documents.embed_missing",
-        statement="_refused_before(store, texts)",
+        statement="_refused_before(store, wanted)",
         without="{}",
     ),
     Guard(

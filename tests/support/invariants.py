@@ -7,16 +7,20 @@ shows over time, and `check_quiet` what holds once everything has been recovered
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
+from base64 import b64encode
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 
 from batch_emulator import Emulator, Operation, TextKey, fake_embed, text_sha256
+from batch_emulator.media import read_inline_data
 from semantic_core.batches import BatchConfig
 from semantic_core.database import Database as SqliteDatabase
-from semantic_core.domain.media import load_media
+from semantic_core.domain.media import Media, load_media, stored_media
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.statuses import BudgetUse, ItemState, JobStatus, JobStep, SearchMode
 from semantic_core.providers.wire.vectors import to_vector
@@ -34,6 +38,7 @@ def check_invariants(store: PeeweeVectorStore) -> None:
         _check_hashes(connection)
         assert store.database.metadata.check(connection) == 0
     check_full_text(store)
+    check_media(store)
 
 
 def check_full_text(store: PeeweeVectorStore) -> None:
@@ -109,33 +114,64 @@ def excused(emulator: Emulator, grace: float) -> Counter[str]:
     return found
 
 
-def check_vectors(store: PeeweeVectorStore, texts: Iterable[str], spec: EmbeddingSpec) -> None:
-    """Assert that each vector of a job is, bit for bit, the provider's for the text it is kept under.
+def check_vectors(
+    store: PeeweeVectorStore,
+    texts: Iterable[str],
+    spec: EmbeddingSpec,
+    pictures: Mapping[str, Sequence[bytes]] = MappingProxyType({}),
+) -> None:
+    """Assert that each vector of a job is, bit for bit, the provider's for the content it is kept under.
 
     Args:
         store: where the vectors are.
         texts: every text that was ever saved.
         spec: the spec of all of them.
+        pictures: what was ever saved with a text, one at a time.
     """
     hasher = spec.hasher()
-    expected = {hasher(text): text for text in texts}
+    expected: dict[bytes, tuple[str, *tuple[bytes, ...]]] = {
+        hasher(text): (text,) for text in texts if text not in pictures
+    }
+    for text, drawings in pictures.items():
+        for drawing in drawings:
+            part, _ = stored_media(Media(drawing), what=text)
+            expected[hasher(text, [part])] = (text, drawing)
     with store.database.snapshot() as connection:
         stored = connection.execute(
             "SELECT key, vector FROM embeddings WHERE origin = 'batch'"
         ).fetchall()
     for key, vector in stored:
         assert key in expected, "a vector of a text that nobody saved"
-        assert vector == provider_vector(expected[key], spec), expected[key]
+        assert vector == provider_vector(spec, *expected[key]), expected[key][0]
 
 
-def provider_vector(text: str, spec: EmbeddingSpec) -> bytes:
-    """Return the bytes under which the emulator's vector of a text is stored."""
+def check_media(store: PeeweeVectorStore) -> None:
+    """Assert that the bytes of pictures are there exactly as often as chunks have them."""
+    with store.database.snapshot() as connection:
+        uses = Counter(
+            part.sha256
+            for (media,) in connection.execute("SELECT media FROM chunks WHERE media IS NOT NULL")
+            for part in load_media(media)
+            if part.path is None
+        )
+        rows = connection.execute("SELECT sha256, uses, data FROM media").fetchall()
+    assert {sha256: count for sha256, count, _ in rows} == uses
+    for sha256, _, data in rows:
+        assert hashlib.sha256(data).hexdigest() == sha256
+
+
+def provider_vector(spec: EmbeddingSpec, text: str, *pictures: bytes) -> bytes:
+    """Return the bytes under which the emulator's vector of a content is stored."""
     assert spec.dimensions is not None
     values = fake_embed(
         spec.document_text(text),
         model=spec.model,
         dimensions=spec.dimensions,
         task_type=spec.document_task,
+        media=[
+            read_inline_data({"mimeType": "image/png", "data": b64encode(data).decode()}, "part")
+            for data in pictures
+        ],
     )
     return to_vector(values, spec=spec, what=text).tobytes()
 
@@ -252,7 +288,8 @@ class History:
             )
         self._check_jobs(jobs)
         for item, (state, job) in self._items.items():
-            if item not in items:
+            # A number that is free again may be that of another job's item.
+            if item not in items or items[item][1] != job:
                 assert job in cleaned, "an item of a job that is not done with was forgotten"
                 continue
             # A released one opens again where its job is listed late, or another gives it back.

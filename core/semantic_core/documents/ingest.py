@@ -18,6 +18,7 @@ from semantic_core.domain.validation import check_id, check_text
 from semantic_core.providers.port import Embedder
 from semantic_core.store import BaseVectorStore
 from semantic_core.store.writing.documents import delete_sources
+from semantic_core.store.writing.prepare import prepare_chunks
 
 # Chunks in one transaction: large enough for the full-text index, small enough for others' writes.
 PAGE = 1000
@@ -166,22 +167,16 @@ class Ingestion:
 
     def _embed(self, entries: list[SplitDocument], embedder: Embedder) -> list[SplitDocument]:
         """Embed what has no vector; return the documents, chunks that are too long as FAILED."""
-        sources = (
-            chunk.vector_source or chunk.text
-            for entry in entries
-            for chunk in entry.chunks
-            # Pictures and pages wait for a batch.
-            if not chunk.media
-        )
-        too_long = embed_missing(self._store, sources, spec=self._spec, embedder=embedder)
+        rows = prepare_chunks([chunk for entry in entries for chunk in entry.chunks], self._spec)
+        too_long = embed_missing(self._store, rows, spec=self._spec, embedder=embedder)
         if not too_long:
             return entries
-        hash_of = self._spec.hasher()
+        hashes = {row.chunk_id: row.content_hash for row in rows}
         return [
             replace(
                 entry,
                 chunks=tuple(
-                    fail_if_too_long(chunk, hash_of(chunk.vector_source or chunk.text), too_long)
+                    fail_if_too_long(chunk, hashes[str(chunk.id)], too_long)
                     for chunk in entry.chunks
                 ),
             )

@@ -2,21 +2,23 @@
 
 import logging
 import uuid
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from semantic_core.domain.certain_exit import certain_exit
-from semantic_core.domain.errors import StorageError, TransitionError
-from semantic_core.domain.pages import pages
+from semantic_core.domain.errors import StorageError, TransitionError, UnreadableFileError
+from semantic_core.domain.media import MediaBytes, load_media, sent_bytes
 from semantic_core.domain.reports import SaveReport
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.statuses import EmbeddingStatus, VectorOrigin
 from semantic_core.domain.types import Chunk
+from semantic_core.providers.facts import model_facts
 from semantic_core.providers.port import Embedder
 from semantic_core.queue.items import fail_chunks, known_too_long
 from semantic_core.queue.live_claims import claim_live, free_live, keep_live
 from semantic_core.store import DEFAULT_COLLECTION, BaseVectorStore
-from semantic_core.store.writing.prepare import prepare_chunks
+from semantic_core.store.writing.media import MediaChangedError, sent_media
+from semantic_core.store.writing.prepare import PreparedChunk, prepare_chunks
 from semantic_core.store.writing.vectors import space_of
 
 _log = logging.getLogger(__name__)
@@ -37,8 +39,7 @@ def save_embedded(
 
     Everything is checked before anything is sent. A text whose vector is stored costs nothing;
     one that a batch job carries waits for it, PENDING; one that is too long for the model is
-    saved as FAILED. Chunks with a vector, and FAILED ones, are saved as they are, and those with
-    media wait for a batch.
+    saved as FAILED. Chunks with a vector, and FAILED ones, are saved as they are.
 
     Args:
         store: where to save.
@@ -48,7 +49,8 @@ def save_embedded(
         keep_refused: as in ``store.save``.
 
     Raises:
-        InvalidInputError: as ``store.save``; nothing was sent or saved.
+        InvalidInputError: as ``store.save``; nothing was sent or saved. Or the provider refused a
+            picture; nothing was saved, but every vector that came is.
         MissingDefaultKeyError: there is no default key; nothing was saved.
         ProvenanceError: the database holds vectors of another endpoint; nothing was sent.
         ProviderError: live embedding failed; no chunk was saved, but every vector that came is.
@@ -57,12 +59,7 @@ def save_embedded(
     batch = list(chunks)
     spec = store.collection(collection).spec
     rows = prepare_chunks(batch, spec, keep_refused=keep_refused)
-    wanted = [
-        row.content.vector_source or row.content.text
-        for row in rows
-        if row.given is None and row.refusal is None and row.content.media is None
-    ]
-    too_long = embed_missing(store, wanted, spec=spec, embedder=embedder)
+    too_long = embed_missing(store, rows, spec=spec, embedder=embedder)
     return store.save(
         [
             fail_if_too_long(chunk, row.content_hash, too_long)
@@ -82,14 +79,18 @@ def fail_if_too_long(chunk: Chunk, content_hash: bytes, too_long: dict[bytes, st
 
 
 def embed_missing(
-    store: BaseVectorStore, sources: Iterable[str], *, spec: EmbeddingSpec, embedder: Embedder
+    store: BaseVectorStore,
+    rows: Iterable[PreparedChunk],
+    *,
+    spec: EmbeddingSpec,
+    embedder: Embedder,
 ) -> dict[bytes, str]:
-    """Embed texts that have no vector yet and are in no batch job; store the vectors.
+    """Embed contents that have no vector yet and are in no batch job; store the vectors.
 
-    The same text twice is embedded once. Each answer is stored as it comes: what was paid for is in
-    the cache, where the next try finds it, whatever fails after it. A text that another live call
-    embeds at this moment is waited for, until its vector is here or that call is given up: no
-    longer than its lease.
+    The same content twice is embedded once. Each answer is stored as it comes: what was paid for is
+    in the cache, where the next try finds it, whatever fails after it. A content that another live
+    call embeds at this moment is waited for, until its vector is here or that call is given up: no
+    longer than its lease. One whose file was changed since it was looked at is left to a batch.
 
     Returns:
         By content hash, why a text is too long for the model: now, or when it was tried before.
@@ -97,21 +98,21 @@ def embed_missing(
     Raises:
         MissingDefaultKeyError: there is no default key; nothing was sent.
         ProvenanceError: the database holds vectors of another endpoint; nothing was sent.
+        InvalidInputError: the provider refused a picture; what earlier requests brought is stored.
         ProviderError: a request failed; what earlier ones brought is stored.
     """
-    hasher = spec.hasher()
-    texts = {hasher(source): source for source in sources}
-    refused = _refused_before(store, texts)
-    left = _unknown(store, [key for key in texts if key not in refused])
+    wanted = {row.content_hash: row for row in rows if row.given is None and row.refusal is None}
+    refused = _refused_before(store, wanted)
+    left = _unknown(store, [key for key in wanted if key not in refused])
     if left:
         store.fix_provenance(embedder.provenance)
     while left:
         busy: list[bytes] = []
-        for group in pages(left, embedder.group_size):
+        for group in _groups(left, wanted, spec=spec, most=embedder.group_size):
             with _claimed(store, group, spec=spec, lease=embedder.longest_call) as ours:
                 busy += [key for key in group if key not in ours.hashes]
                 try:
-                    mine = {key: texts[key] for key in ours.hashes}
+                    mine = [wanted[key] for key in ours.hashes]
                     refused |= _embed(store, mine, spec=spec, embedder=embedder, keep=ours.keep)
                 except TransitionError as error:
                     _log.info("%s", error)
@@ -163,18 +164,50 @@ def _claimed(
                 _log.warning("Texts stay reserved until their lease is over: %s", error)
 
 
+def _groups(
+    keys: Iterable[bytes], rows: Mapping[bytes, PreparedChunk], *, spec: EmbeddingSpec, most: int
+) -> Iterator[list[bytes]]:
+    """Yield the hashes of each request: what it carries has a largest size."""
+    room = 4 * model_facts(spec.model).media_bytes // 3
+    group: list[bytes] = []
+    total = 0
+    for key in keys:
+        size = sent_bytes(rows[key].content.media)
+        if group and (len(group) == most or total + size > room):
+            yield group
+            group, total = [], 0
+        group.append(key)
+        total += size
+    if group:
+        yield group
+
+
 def _embed(
     store: BaseVectorStore,
-    texts: dict[bytes, str],
+    rows: Sequence[PreparedChunk],
     *,
     spec: EmbeddingSpec,
     embedder: Embedder,
     keep: Callable[[], None],
 ) -> dict[bytes, str]:
-    """Embed claimed texts and store each answer; return which are too long, and why."""
-    keys = list(texts)
+    """Embed claimed contents and store each answer; return which are too long, and why."""
     refused: dict[bytes, str] = {}
-    for answered in embedder.embed_in_parts(list(texts.values()), spec=spec, before_each=keep):
+    contents: dict[bytes, tuple[str, tuple[MediaBytes, ...]]] = {}
+    for row in rows:
+        parts = load_media(row.content.media)
+        try:
+            media = sent_media(store.database, parts, spec, given=row.media_bytes)
+        except (MediaChangedError, UnreadableFileError):
+            _log.info("A picture's file was changed or is gone: its chunk waits for a batch.")
+            continue
+        contents[row.content_hash] = (row.content.source, media)
+    keys = list(contents)
+    for answered in embedder.embed_in_parts(
+        [text for text, _ in contents.values()],
+        media=[media for _, media in contents.values()],
+        spec=spec,
+        before_each=keep,
+    ):
         outcomes = {keys[position]: outcome for position, outcome in answered.items()}
         failed = {key: reason for key, reason in outcomes.items() if isinstance(reason, str)}
         made = [(k.hex(), vector) for k, vector in outcomes.items() if not isinstance(vector, str)]

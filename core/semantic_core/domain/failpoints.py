@@ -18,6 +18,7 @@ class FailPoint(StrEnum):
     LEASE_TAKEN = "lease.taken"
     CLAIM_SELECTED = "claim.selected"
     CLAIM_COMMITTED = "claim.committed"
+    MEDIA_RELEASED = "media.released"
     SPOOL_WRITTEN = "spool.written"
     UPLOAD_DONE = "upload.done"
     UPLOAD_RECORDED = "upload.recorded"

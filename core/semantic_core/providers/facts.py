@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from semantic_core.domain.errors import InvalidInputError, TextTooLongError
-from semantic_core.domain.media import StoredMedia, load_media
+from semantic_core.domain.media import MediaBytes, StoredMedia, load_media
 from semantic_core.domain.pricing import PriceTable, token_estimator
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.providers.gemini.endpoint import way_back_to
@@ -22,6 +22,7 @@ __all__ = [
     "caution",
     "check_length",
     "check_media",
+    "check_sent",
     "content_estimator",
     "model_facts",
     "takes_media",
@@ -100,18 +101,28 @@ def check_media(parts: Sequence[StoredMedia], spec: EmbeddingSpec, *, what: str)
             )
             raise InvalidInputError(
                 f"{what} has {part.mime_type}, and {spec.model} {takes}. Use a collection whose "
-                "model takes it, such as EmbeddingSpec.gemini_embedding_2(). Nothing was saved."
+                "model takes it, such as EmbeddingSpec.gemini_embedding_2(). Nothing was sent."
             )
-        if part.page is None and part.size > facts.media_bytes:
-            raise InvalidInputError(
-                f"{what} has a picture of {part.size:,} bytes, and {spec.model} takes "
-                f"{facts.media_bytes:,}. Scale it down. Nothing was saved."
-            )
+    _check_size([part.size for part in parts if part.page is None], spec, what=what)
     pages = sum(part.page is not None for part in parts)
     if len(parts) > facts.most_pictures or pages > 1:
         raise InvalidInputError(
             f"{what} has {len(parts) - pages} pictures and {pages} pages. {spec.model} takes "
-            f"{facts.most_pictures} pictures, or a page with pictures, for one vector. Nothing was saved."
+            f"{facts.most_pictures} pictures, or a page with pictures, for one vector. Nothing was sent."
+        )
+
+
+def check_sent(parts: Sequence[MediaBytes], spec: EmbeddingSpec, *, what: str) -> None:
+    """Check the size of a content's media as it is sent: a page's is not known before."""
+    _check_size([len(part.data) for part in parts], spec, what=what)
+
+
+def _check_size(sizes: Sequence[int], spec: EmbeddingSpec, *, what: str) -> None:
+    most = model_facts(spec.model).media_bytes
+    if sum(sizes) > most:
+        raise InvalidInputError(
+            f"{what} has pictures or pages of {sum(sizes):,} bytes, and {spec.model} takes "
+            f"{most:,} for one vector. Scale them down. Nothing was sent."
         )
 
 

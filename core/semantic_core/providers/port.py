@@ -99,9 +99,13 @@ class Embedder(Protocol):
         texts: Sequence[str],
         *,
         spec: EmbeddingSpec,
+        media: Sequence[Sequence[MediaBytes]] = (),
         before_each: Callable[[], None] | None = None,
     ) -> Iterator[dict[int, Vector | str]]:
         """Embed texts, one request at a time, and tell of each what became of it.
+
+        ``media`` are the pictures and pages of each text, which may be blank beside them; none are
+        left out. What the model takes in one request bounds those of a call.
 
         A text that is too long costs no other one its vector. Where the provider refuses a group
         for it, which costs nothing, the group is halved until that text is alone; one that may be
@@ -113,6 +117,8 @@ class Embedder(Protocol):
             (dimensions,), or why the text is too long.
 
         Raises:
+            InvalidInputError: a picture or page was refused; its group is halved like that of a
+                text that is too long.
             SemanticCoreError: as `embed_documents`; what was yielded before was paid for.
         """
 

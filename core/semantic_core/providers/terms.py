@@ -63,7 +63,7 @@ class ModelFacts:
         token_limit: input tokens it takes for one text.
         media_types: what else it takes beside text.
         most_pictures: of one content.
-        media_bytes: largest picture or page.
+        media_bytes: of all pictures and pages of one request.
         picture_tokens: what a picture or page costs, in tokens of text at the model's price.
         shutdown: the first day (UTC) on which the provider does not serve it.
         successor: the model that the provider names in its place.

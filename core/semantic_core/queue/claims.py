@@ -257,11 +257,10 @@ def claimed_texts(
     The source is None where no chunk wants the hash any more: it was edited or deleted since.
     """
     return connection.execute(
-        "SELECT i.id, i.content_hash, (SELECT coalesce(c.vector_source, c.text) FROM chunks c "
-        f"WHERE c.content_hash = i.content_hash AND {WANTS} LIMIT 1), "
-        f"(SELECT c.media FROM chunks c WHERE c.content_hash = i.content_hash AND {WANTS} LIMIT 1) "
-        f"FROM batch_items i WHERE {OF_JOB} AND {IS_CARRIED} AND i.id > :after "
-        "ORDER BY i.id LIMIT :limit",
+        "SELECT i.id, i.content_hash, coalesce(c.vector_source, c.text), c.media "
+        "FROM batch_items i LEFT JOIN chunks c ON c.pk = (SELECT w.pk FROM chunks w "
+        f"WHERE w.content_hash = i.content_hash AND {WANTS} LIMIT 1) "
+        f"WHERE {OF_JOB} AND {IS_CARRIED} AND i.id > :after ORDER BY i.id LIMIT :limit",
         {"job": job_id, "after": after, "limit": limit},
     ).fetchall()
 

@@ -2,10 +2,23 @@
 
 from collections.abc import Callable
 
-from semantic_core.database.conditions import WANTS
+from semantic_core.database.conditions import IS_CARRIED, WANTS
 from semantic_core.database.port import Connection
+from semantic_core.database.queries import first_column
 from semantic_core.domain.media import StoredMedia, dump_media, load_media
 from semantic_core.domain.spec import Hasher
+from semantic_core.queue.vectors import serve_vectors
+
+
+def wanted_media(connection: Connection, content_hash: bytes) -> list[tuple[StoredMedia, ...]]:
+    """Return the media of the chunks that want a content: equal bytes under several paths."""
+    found = first_column(
+        connection,
+        f"SELECT DISTINCT media FROM chunks WHERE content_hash = ? AND {WANTS} "
+        "AND media IS NOT NULL ORDER BY media",
+        (content_hash,),
+    )
+    return [load_media(media) for media in found]
 
 
 def renew_media(
@@ -16,19 +29,31 @@ def renew_media(
     *,
     now: float,
 ) -> None:
-    """Give the chunks that want a content its media as they are now; they wait, unclaimed.
+    """Give the chunks that wait for a content its media as they are now.
 
-    Chunks that have its vector keep it: it is that of the content they were saved with.
+    They wait on, for the job that carries what they want now, if one does; a vector that is stored
+    serves them. Chunks that have the vector of the old content keep it: they were saved with it.
     """
     rows = connection.execute(
         "SELECT pk, coalesce(vector_source, text), media FROM chunks "
-        f"WHERE content_hash = ? AND {WANTS}",
+        "WHERE content_hash = ? AND embedding_status = 'PENDING'",
         (content_hash,),
     ).fetchall()
     for pk, source, media in rows:
         parts = tuple(map(renewed, load_media(media)))
+        wanted = hash_of(source, parts)
         connection.execute(
-            "UPDATE chunks SET media = ?, content_hash = ?, batch_job_id = NULL, not_before = NULL, "
-            f"updated_at = ? WHERE pk = ? AND content_hash = ? AND {WANTS}",
-            (dump_media(parts), hash_of(source, parts), now, pk, content_hash),
+            "UPDATE chunks SET media = :media, content_hash = :wanted, not_before = NULL, "
+            "updated_at = :now, batch_job_id = (SELECT j.id FROM batch_items i JOIN batch_jobs j "
+            f"ON j.pk = i.job_pk WHERE i.content_hash = :wanted AND i.{IS_CARRIED}) "
+            "WHERE pk = :pk AND content_hash = :old AND embedding_status = 'PENDING'",
+            {
+                "media": dump_media(parts),
+                "wanted": wanted,
+                "now": now,
+                "pk": pk,
+                "old": content_hash,
+            },
         )
+        stored = first_column(connection, "SELECT key FROM embeddings WHERE key = ?", (wanted,))
+        serve_vectors(connection, stored, now=now)

@@ -14,6 +14,7 @@ from PIL import Image
 from semantic_core import Chunk, Document, EmbeddingSpec, Media, SemanticCore
 from semantic_core.domain.errors import InvalidInputError, UnreadableFileError
 from semantic_core.domain.statuses import EmbeddingStatus
+from support.invariants import check_invariants
 from support.pictures import pdf, picture
 from support.world import World
 
@@ -177,6 +178,64 @@ def test_a_file_that_is_gone_fails_with_its_path(media: World, tmp_path: Path) -
     chunk = media.chunk("a")
     assert chunk.status is FAILED
     assert str(path) in str(chunk.error_message)
+
+
+def test_a_file_that_changed_into_another_of_the_job_is_sent_once(
+    media: World, tmp_path: Path
+) -> None:
+    one, two = tmp_path / "one.png", tmp_path / "two.png"
+    one.write_bytes(picture(1))
+    two.write_bytes(picture(2))
+    media.store.save([Chunk(id=path.stem, text="", media=Media(path)) for path in (one, two)])
+    one.write_bytes(picture(2))
+    manager = media.manager()
+    assert manager.flush_queue() is not None
+    assert media.chunk("one").batch_job_id == media.chunk("two").batch_job_id
+    check_invariants(media.store)
+    assert manager.flush_queue() is None
+    finish(media)
+    assert {chunk.status for chunk in media.store.chunks()} == {READY}
+    assert len(media.emulator.ledger.billed(live=False)) == 1
+
+
+def test_a_file_that_changed_into_one_that_is_known_is_not_sent(
+    media: World, tmp_path: Path
+) -> None:
+    path = tmp_path / "shoe.png"
+    path.write_bytes(picture(1))
+    media.store.save([Chunk(id="known", text="", media=Media(picture(2)))])
+    finish(media)
+    media.store.save([Chunk(id="a", text="", media=Media(path))])
+    path.write_bytes(picture(2))
+    assert media.manager().flush_queue() is None
+    assert media.chunk("a").status is READY
+    check_invariants(media.store)
+    assert len(media.emulator.ledger.billed()) == 1
+
+
+def test_of_equal_files_any_will_do(media: World, tmp_path: Path) -> None:
+    paths = [tmp_path / f"{number}.png" for number in range(3)]
+    for path in paths:
+        path.write_bytes(picture(1))
+    media.store.save([Chunk(id=path.stem, text="", media=Media(path)) for path in paths])
+    paths[0].unlink()
+    paths[2].write_bytes(picture(2))
+    finish(media)
+    assert {chunk.status for chunk in media.store.chunks()} == {READY}
+    assert len(media.emulator.ledger.billed()) == 1
+
+
+def test_a_file_that_changed_into_another_kind_fails_by_its_name(
+    media: World, tmp_path: Path
+) -> None:
+    path = tmp_path / "shoe.png"
+    path.write_bytes(picture(1))
+    media.store.save([Chunk(id="a", text="shoe", media=Media(path))])
+    path.write_bytes(b"GIF89a" + b"\0" * 20)
+    assert media.manager().flush_queue() is None
+    chunk = media.chunk("a")
+    assert chunk.status is FAILED
+    assert f"the file {path} has image/gif" in str(chunk.error_message)
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,11 @@ from semantic_core import (
     Chunk,
     Document,
     DuplicateIdError,
+    EmbeddingSpec,
     EmbeddingStatus,
     GeminiEmbedder,
+    IngestError,
+    Media,
     PeeweeVectorStore,
     ProviderUnavailableError,
     SemanticCore,
@@ -27,6 +30,7 @@ from semantic_core.queue.live_claims import claim_live, free_live
 from semantic_core.store.writing.vectors import space_of
 from support.chunks import count_vectors, embed
 from support.clock import ManualClock
+from support.pictures import pdf, picture
 from support.world import World, open_world
 
 READY, PENDING, FAILED = EmbeddingStatus.READY, EmbeddingStatus.PENDING, EmbeddingStatus.FAILED
@@ -382,3 +386,98 @@ def test_an_ingested_document_keeps_its_other_chunks(world: World) -> None:
     )
     report = core.ingest(Document(content=f"one|{LONG}|two", id="d"), mode="sync")
     assert (report.documents, report.chunks.ready, report.chunks.failed) == (1, 2, 1)
+
+
+# --- pictures --------------------------------------------------------------------------------
+
+PICTURES = EmbeddingSpec.gemini_embedding_2(dimensions=256)
+
+
+def core_for_pictures(world: World) -> SemanticCore:
+    world.store.collection("default", PICTURES)
+    return SemanticCore(world.store, world.keyring(), embedder=world.embedder())
+
+
+def test_pictures_and_pages_are_embedded_live(world: World, tmp_path: Path) -> None:
+    path = tmp_path / "shoe.png"
+    path.write_bytes(picture(1))
+    core = core_for_pictures(world)
+    documents = [
+        Document(id="shoe", content="sneaker", media=Media(path)),
+        Document(id="lamp", content="", media=[Media(picture(2)), Media(picture(3))]),
+        Document(id="pages", content="", media=Media(pdf("one", "two"))),
+        Document(id="text", content="words alone"),
+    ]
+    for _ in range(2):
+        assert core.ingest(documents, mode="sync").chunks.ready == 5
+    ledger = world.emulator.ledger
+    assert list(ledger.billed(live=True).values()) == [1] * 5
+    assert ledger.media_tokens() == 5 * 258
+    assert core.search(media=Media(picture(1, size=90)))[0].chunk.document_id == "shoe"
+    assert world.manager().flush_queue() is None
+
+
+def test_a_picture_in_flight_waits_for_its_job(world: World) -> None:
+    core = core_for_pictures(world)
+    core.ingest(Document(id="a", content="", media=Media(picture(1))))
+    world.manager().flush_queue()
+    report = core.ingest(Document(id="b", content="", media=Media(picture(1))), mode="sync")
+    assert report.chunks.pending == 1
+    assert world.emulator.calls(Operation.EMBED) == []
+
+
+def test_a_picture_that_the_provider_cannot_read_is_refused_by_its_document(world: World) -> None:
+    core = core_for_pictures(world)
+    broken = picture(9)[:60]
+    documents = [Document(id=f"{n}", content="", media=Media(picture(n))) for n in range(5)]
+    documents.insert(2, Document(id="broken", content="", media=Media(broken)))
+    with pytest.raises(IngestError) as raised:
+        core.ingest(documents, mode="sync")
+    (rejected,) = raised.value.report.rejected
+    assert rejected.name == "document 'broken'"
+    assert "Unable to process input image" in rejected.reason
+    assert {chunk.status for chunk in world.store.chunks()} == {READY}
+    assert list(world.emulator.ledger.billed().values()) == [1] * 5
+
+
+def test_a_request_carries_no_more_than_the_model_takes(world: World) -> None:
+    core = core_for_pictures(world)
+    core.ingest(
+        [
+            Document(content="", media=Media(picture(n) + bytes(6_000_000)))  # after its end
+            for n in range(3)
+        ],
+        mode="sync",
+    )
+    assert len(world.emulator.calls(Operation.EMBED)) == 2
+    assert len(world.emulator.ledger.billed()) == 3
+
+
+def test_a_file_that_changes_before_it_is_sent_waits_for_a_batch(
+    world: World, tmp_path: Path
+) -> None:
+    path = tmp_path / "shoe.png"
+    path.write_bytes(picture(1))
+
+    class Slow(GeminiEmbedder):
+        @property
+        def provenance(self) -> str:
+            path.write_bytes(picture(2))  # asked for after the file was looked at
+            return super().provenance
+
+    documents = [
+        Document(id="shoe", content="", media=Media(path)),
+        Document(id="text", content="words"),
+    ]
+    core = core_for_pictures(world)
+    with Slow(world.keyring(), endpoint=world.embedder().endpoint, clock=world.clock) as slow:
+        report = SemanticCore(world.store, embedder=slow).ingest(documents, mode="sync")
+    assert (report.chunks.ready, report.chunks.pending) == (1, 1)
+    manager = world.manager()
+    manager.flush_queue()
+    manager.sync_status()
+    assert world.chunk("shoe#0").status is READY
+    billed = world.emulator.ledger.billed()
+    assert list(billed.values()) == [1, 1]
+    found = core.search(media=Media(picture(2, size=90)))
+    assert found[0].chunk.document_id == "shoe"

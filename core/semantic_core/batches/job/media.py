@@ -1,50 +1,38 @@
 """Pictures and pages as they are sent: read again, and compared with what the hash names."""
 
-import hashlib
 from collections.abc import Sequence
-from dataclasses import replace
+from contextlib import suppress
 
 from semantic_core.batches.job.context import LeasedJob
+from semantic_core.domain.errors import InvalidInputError
+from semantic_core.domain.failpoints import FailPoint, reach
 from semantic_core.domain.media import MediaBytes, StoredMedia
-from semantic_core.domain.pdf import page_of
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.statuses import BudgetUse, ItemState
 from semantic_core.queue.items import Outcome, settle_items
-from semantic_core.queue.renew import renew_media
+from semantic_core.queue.renew import renew_media, wanted_media
+from semantic_core.store.writing.media import MediaChangedError, sent_media
 
 
-class MediaChangedError(Exception):
-    """A file is another one than when its chunk was saved.
-
-    Attributes:
-        path: which file.
-        sha256: hex digest of what it holds now.
-        size: bytes of that.
-    """
-
-    def __init__(self, path: str, data: bytes) -> None:
-        super().__init__(path)
-        self.path = path
-        self.sha256 = hashlib.sha256(data).hexdigest()
-        self.size = len(data)
-
-    def renewed(self, part: StoredMedia) -> StoredMedia:
-        """Return what is stored of a part, with the file as it is now."""
-        if part.path != self.path:
-            return part
-        return replace(part, sha256=self.sha256, size=self.size)
-
-
-def load_bytes(job: LeasedJob, parts: Sequence[StoredMedia]) -> tuple[MediaBytes, ...]:
-    """Return what is sent of a content's media.
+def load_bytes(
+    job: LeasedJob, content_hash: bytes, parts: Sequence[StoredMedia], spec: EmbeddingSpec
+) -> tuple[MediaBytes, ...]:
+    """Return what is sent of a content's media; any chunk's copy of a file will do.
 
     Raises:
-        UnreadableFileError: a file is gone or may not be read, or the bytes are not in the database.
-        InvalidInputError: a PDF has no such page, or cannot be read.
-        MediaChangedError: a file was changed since its chunk was saved.
-        MissingExtraError: a page without the ``media`` extra.
+        Exception: as `sent_media`.
     """
-    return tuple(_load(job, part) for part in parts)
+    database = job.context.store.database
+    try:
+        return sent_media(database, parts, spec)
+    except (MediaChangedError, InvalidInputError):
+        with database.snapshot() as connection:
+            copies = wanted_media(connection, content_hash)
+        for copy in copies:
+            if [part.identity for part in copy] == [part.identity for part in parts]:
+                with suppress(MediaChangedError, InvalidInputError):
+                    return sent_media(database, copy, spec)
+        raise
 
 
 def let_it_wait(
@@ -56,15 +44,9 @@ def let_it_wait(
         content_hash=content_hash,
         state=ItemState.UNSENT,
         use=BudgetUse.NOTHING,
-        error=f"{changed.path} was changed: it waits for the next job",
+        error=f"{changed.now.path} was changed: it waits for the next job",
     )
     with job.transaction() as connection:
         renew_media(connection, content_hash, spec.hasher(), changed.renewed, now=now)
         settle_items(connection, job.id, [unsent], budget=context.config.budget, now=now)
-
-
-def _load(job: LeasedJob, part: StoredMedia) -> MediaBytes:
-    data = job.context.store.media(part)
-    if part.path is not None and hashlib.sha256(data).hexdigest() != part.sha256:
-        raise MediaChangedError(part.path, data)
-    return MediaBytes(part.mime_type, page_of(data, part.page))
+    reach(FailPoint.MEDIA_RELEASED)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from semantic_core.batches.job.context import LeasedJob
 from semantic_core.batches.job.end import settle_open
-from semantic_core.batches.job.media import MediaChangedError, let_it_wait, load_bytes
+from semantic_core.batches.job.media import let_it_wait, load_bytes
 from semantic_core.domain.errors import InvalidInputError
 from semantic_core.domain.media import load_media
 from semantic_core.domain.pages import PAGE
@@ -12,6 +12,7 @@ from semantic_core.domain.statuses import BudgetUse, ItemState
 from semantic_core.providers.types import EmbeddingRequest
 from semantic_core.queue.claims import claimed_texts
 from semantic_core.queue.items import Outcome
+from semantic_core.store.writing.media import MediaChangedError
 
 
 def lines_of(job: LeasedJob) -> Iterator[bytes]:
@@ -40,7 +41,7 @@ def lines_of(job: LeasedJob) -> Iterator[bytes]:
                 _fail(job, content_hash, error)
                 continue
             try:
-                media = load_bytes(job, parts) if parts else ()
+                media = load_bytes(job, content_hash, parts, spec) if parts else ()
             except MediaChangedError as changed:
                 let_it_wait(job, content_hash, spec, changed)
                 continue

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from semantic_core.domain.clock import Clock, SystemClock
 from semantic_core.domain.errors import (
+    InvalidInputError,
     InvalidVectorError,
     NotBatchableError,
     ProviderProtocolError,
@@ -93,13 +94,10 @@ class GeminiEmbedder(Embedder):
     def embed_query(
         self, text: str, *, spec: EmbeddingSpec, media: Sequence[MediaBytes] = ()
     ) -> Vector:
-        texts = [] if media and not text.strip() else [text]
-        _check_texts(texts, spec, what="The query", now=self._clock.now())
-        parts: list[dict[str, Any]] = [{"text": spec.query_text(one)} for one in texts]
-        parts += [{"inline_data": {"mime_type": one.mime_type, "data": one.data}} for one in media]
+        _check_texts([text], spec, [media], what="The query", now=self._clock.now())
         embed = partial(
             self._embed,
-            [{"parts": parts}],
+            [_content(spec.query_text(text) if text.strip() else "", media)],
             spec=spec,
             task=spec.query_task,
             timeout=min(self.endpoint.timeout, _LONGEST_QUERY),
@@ -125,16 +123,17 @@ class GeminiEmbedder(Embedder):
         texts: Sequence[str],
         *,
         spec: EmbeddingSpec,
+        media: Sequence[Sequence[MediaBytes]] = (),
         before_each: Callable[[], None] | None = None,
     ) -> Iterator[dict[int, Vector | str]]:
-        _check_texts(texts, spec, what="Text", now=self._clock.now())
+        media = media or [()] * len(texts)
+        _check_texts(texts, spec, media, what="Text", now=self._clock.now())
         parts = list(_parts(texts, spec))
         while parts:
             part = parts.pop(0)
             embed = partial(
                 self._embed,
-                # Plain strings would become the parts of one content, and so one vector.
-                [{"parts": [{"text": spec.document_text(texts[position])}]} for position in part],
+                [_content(spec.document_text(texts[at]), media[at]) for at in part],
                 spec=spec,
                 task=spec.document_task,
                 timeout=self.endpoint.timeout,
@@ -143,12 +142,17 @@ class GeminiEmbedder(Embedder):
             try:
                 outcomes = _DOCUMENTS.run(embed, clock=self._clock)
             except RequestRefusedError as error:
-                if error.code != _PAYLOAD_TOO_LARGE and not says_too_long(str(error)):
+                is_too_long = error.code == _PAYLOAD_TOO_LARGE or says_too_long(str(error))
+                if not is_too_long and not any(media[at] for at in part):
                     raise
                 if len(part) > 1:
                     middle = len(part) // 2
                     parts[:0] = [part[:middle], part[middle:]]
                     continue
+                if not is_too_long:
+                    raise InvalidInputError(
+                        f"The provider refused pictures or pages of a chunk: {error}"
+                    ) from error
                 outcomes = [too_long(spec, "the provider refused it")]
             yield dict(zip(part, outcomes, strict=True))
 
@@ -224,7 +228,21 @@ class GeminiEmbedder(Embedder):
             raise ProviderProtocolError(f"The provider sent an unusable vector. {error}") from error
 
 
-def _check_texts(texts: Sequence[str], spec: EmbeddingSpec, *, what: str, now: float) -> None:
+def _content(text: str, media: Sequence[MediaBytes]) -> dict[str, Any]:
+    """Return one content: plain strings would become the parts of one, and so one vector."""
+    parts: list[dict[str, Any]] = [{"text": text}] if text or not media else []
+    parts += [{"inline_data": {"mime_type": one.mime_type, "data": one.data}} for one in media]
+    return {"parts": parts}
+
+
+def _check_texts(
+    texts: Sequence[str],
+    spec: EmbeddingSpec,
+    media: Sequence[Sequence[MediaBytes]],
+    *,
+    what: str,
+    now: float,
+) -> None:
     if spec.is_external:
         raise NotBatchableError(
             f"The space {spec.model!r} belongs to a foreign embedder, so Gemini cannot make its "
@@ -234,7 +252,8 @@ def _check_texts(texts: Sequence[str], spec: EmbeddingSpec, *, what: str, now: f
     for position, text in enumerate(texts):
         name = f"{what} {position}" if len(texts) > 1 else what
         check_text(text, what=name)
-        check_not_blank(text, what=name)
+        if not media[position]:
+            check_not_blank(text, what=name)
 
 
 def _cut_short(statistics: Any, counted: int | None, spec: EmbeddingSpec) -> str | None:

@@ -1,13 +1,25 @@
 """Bytes of pictures that were handed in: stored once, as long as a chunk has them."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from semantic_core.database import among
 from semantic_core.database.port import Connection
 from semantic_core.database.strategies import Database
 from semantic_core.domain.errors import UnreadableFileError
-from semantic_core.domain.media import StoredMedia, load_media, read_file
+from semantic_core.domain.media import (
+    Media,
+    MediaBytes,
+    StoredMedia,
+    load_media,
+    look_at,
+    read_file,
+    stored_media,
+)
+from semantic_core.domain.pdf import page_of
+from semantic_core.domain.spec import EmbeddingSpec
+from semantic_core.providers.facts import check_media, check_sent
 
 
 def keep_media(connection: Connection, given: Mapping[str, bytes], media: Iterable[str]) -> None:
@@ -55,6 +67,60 @@ def media_bytes(database: Database, part: StoredMedia) -> bytes:
     if part.sha256 not in stored:
         raise UnreadableFileError("The bytes are not in the database any more: no chunk has them.")
     return stored[part.sha256]
+
+
+class MediaChangedError(Exception):
+    """A file is another one than when its chunk was saved; ``now`` is what it is."""
+
+    def __init__(self, now: StoredMedia) -> None:
+        super().__init__(now.path)
+        self.now = now
+
+    def renewed(self, part: StoredMedia) -> StoredMedia:
+        """Return what is stored of a part, with the file as it is now."""
+        return replace(self.now, page=part.page) if part.path == self.now.path else part
+
+
+def sent_media(
+    database: Database,
+    parts: Sequence[StoredMedia],
+    spec: EmbeddingSpec,
+    *,
+    given: Mapping[str, bytes] | None = None,
+) -> tuple[MediaBytes, ...]:
+    """Return a content's media as they are sent; files are read again.
+
+    Args:
+        database: has the bytes of chunks that are saved.
+        parts: what its hash names.
+        spec: the collection's.
+        given: by digest, bytes of a chunk that is not saved yet.
+
+    Raises:
+        UnreadableFileError: a file is gone or may not be read, or the bytes are not in the database.
+        InvalidInputError: a PDF has no such page, or cannot be read; a page is too large; or a
+            file was changed into what the model does not take.
+        MediaChangedError: a file was changed since its chunk was saved.
+        MissingExtraError: a page without the ``media`` extra.
+    """
+    sent = tuple(_sent(database, part, spec, given or {}) for part in parts)
+    check_sent(sent, spec, what="the chunk")
+    return sent
+
+
+def _sent(
+    database: Database, part: StoredMedia, spec: EmbeddingSpec, given: Mapping[str, bytes]
+) -> MediaBytes:
+    if part.path is None:
+        data = given.get(part.sha256) or media_bytes(database, part)
+    else:
+        what = f"the file {part.path}"
+        looked, data = look_at(Media(part.path, page=part.page), what=what)
+        if looked.sha256 != part.sha256:
+            now, _ = stored_media(looked, what=what)
+            check_media([now], spec, what=what)
+            raise MediaChangedError(now)
+    return MediaBytes(part.mime_type, page_of(data, part.page))
 
 
 def _uses(media: Iterable[str]) -> Counter[str]:

@@ -45,6 +45,11 @@ class Content(NamedTuple):
     payload: str | None
     media: str | None
 
+    @property
+    def source(self) -> str:
+        """The text that is embedded."""
+        return self.text if self.vector_source is None else self.vector_source
+
 
 @dataclass(slots=True)
 class PreparedChunk:
