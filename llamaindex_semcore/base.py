@@ -275,7 +275,7 @@ class SemcoreVectorStore(BasePydanticVectorStore):
         if node_ids is not None:
             found = {chunk.id: chunk for chunk in chunks}
             chunks = [found[node_id] for node_id in node_ids if node_id in found]
-        return [to_node(chunk) for chunk in chunks]
+        return [to_node(chunk, read=self._client.media) for chunk in chunks]
 
     def query(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
         """Query the collection, within one snapshot.

@@ -1,7 +1,7 @@
 """LlamaIndex nodes as chunks, and chunks as nodes again, exactly as they were."""
 
-import base64
 import json
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from llama_index.core.schema import (
@@ -18,6 +18,7 @@ from llama_index.core.schema import (
     TextNode,
 )
 
+from llamaindex_semcore.pictures import is_kept_exactly, picture_of, put_picture
 from semantic_core import (
     RESULT_KEY,
     Chunk,
@@ -26,6 +27,7 @@ from semantic_core import (
     InvalidInputError,
     Media,
     StoredChunk,
+    StoredMedia,
 )
 
 # In a chunk's payload, where other adapters keep other things.
@@ -69,6 +71,7 @@ def to_chunk(node: BaseNode, *, takes_media: bool = False) -> Chunk:
         own = {key: value for key, value in node.metadata.items() if key != RESULT_KEY}
         node = node.model_copy(update={"metadata": own})
     text = node.get_content(metadata_mode=MetadataMode.NONE)
+    media = picture_of(node) if takes_media else ()
     return Chunk(
         id=node.node_id,
         # A node without a source is its own document: so does IngestionPipeline name it when
@@ -78,20 +81,28 @@ def to_chunk(node: BaseNode, *, takes_media: bool = False) -> Chunk:
         metadata=node.metadata,
         vector_source=node.get_content(metadata_mode=MetadataMode.EMBED),
         vector=node.embedding or None,
-        payload=_dump(node, has_text=bool(text)),
-        media=_picture(node) if takes_media else (),
+        payload=_dump(node, has_text=bool(text), media=media),
+        media=media,
     )
 
 
-def to_node(chunk: StoredChunk, info: dict[str, Any] | None = None) -> BaseNode:
+def to_node(
+    chunk: StoredChunk,
+    info: dict[str, Any] | None = None,
+    *,
+    read: Callable[[StoredMedia], bytes] | None = None,
+) -> BaseNode:
     """Return the node that a chunk was saved from, with the information on a search result.
 
-    A chunk that came in by another way than LlamaIndex becomes a TextNode of its document.
+    A chunk that came in by another way than LlamaIndex becomes a TextNode of its document, or an
+    ImageNode. ``read`` returns the bytes of pictures; without it they are left out.
     """
     kind, fields, media = _load(chunk)
     fields["metadata"] = chunk.metadata
     node = kind.from_dict(fields)
     _put_bytes(node, media)
+    if read is not None and chunk.media and chunk.media[0].path is None:
+        put_picture(node, chunk.media[0], read)
     if info is not None:
         # Not by assignment, which would copy it as a plain dict.
         node.__dict__["metadata"] = FoundMetadata(node.metadata, info)
@@ -104,10 +115,13 @@ def is_copied(chunk: StoredChunk) -> bool:
     return kind.get_type() in (ObjectType.INDEX, ObjectType.IMAGE)
 
 
-def _dump(node: BaseNode, *, has_text: bool) -> str:
-    """Return as JSON what a chunk does not hold by itself."""
+def _dump(node: BaseNode, *, has_text: bool, media: Sequence[Media]) -> str:
+    """Return as JSON what a chunk does not hold by itself; its media are the node's picture."""
     is_plain = isinstance(node, TextNode) or not has_text
     left_out: Any = _ELSEWHERE if is_plain else _TEXT_RESOURCE_ELSEWHERE
+    is_kept = any(is_kept_exactly(node, part) for part in media)
+    if is_kept:
+        left_out = left_out | {"image": True}
     kind = _class_name(node)
     try:
         fields = node.model_dump_json(exclude=left_out)
@@ -115,25 +129,11 @@ def _dump(node: BaseNode, *, has_text: bool) -> str:
         raise InvalidInputError(
             f"Node {node.node_id!r} cannot be written as JSON: {error}. Nothing was saved."
         ) from error
-    media = _bytes_of(node)
-    tail = f',"{_BYTES}":{json.dumps(media)}' if media else ""
+    elsewhere = _bytes_of(node)
+    if is_kept:
+        elsewhere.pop("image_resource", None)
+    tail = f',"{_BYTES}":{json.dumps(elsewhere)}' if elsewhere else ""
     return f'{{"{_KIND}":"{kind}","{_FIELDS}":{fields}{tail}}}'
-
-
-def _picture(node: BaseNode) -> tuple[Media, ...]:
-    """Return a node's picture: its bytes, or its path; a URL is not fetched."""
-    # An ImageNode has its own fields, an ImageDocument and a Node a resource.
-    resource = getattr(node, "image_resource", None)
-    data = getattr(node, "image", None) or getattr(resource, "data", None)
-    path = getattr(node, "image_path", None) or getattr(resource, "path", None)
-    if data:
-        try:
-            return (Media(base64.b64decode(data, validate=True)),)
-        except ValueError as error:
-            raise InvalidInputError(
-                f"The picture of node {node.node_id!r} is no base64. Nothing was saved."
-            ) from error
-    return (Media(path),) if path else ()
 
 
 def _bytes_of(node: BaseNode) -> dict[str, Any]:
@@ -173,7 +173,7 @@ def _load(chunk: StoredChunk) -> tuple[type[BaseNode], dict[str, Any], dict[str,
     """Return the class of a chunk's node, its fields but for the metadata, and its media's bytes."""
     payload = {} if chunk.payload is None else json.loads(chunk.payload)
     if _KIND not in payload:
-        return TextNode, _new_fields(chunk), {}
+        return _new_kind(chunk), _new_fields(chunk), {}
     kind, fields = _KINDS[payload[_KIND]], payload[_FIELDS]
     resource = fields.get("text_resource")
     if resource is not None:
@@ -189,4 +189,13 @@ def _new_fields(chunk: StoredChunk) -> dict[str, Any]:
         relationships[NodeRelationship.SOURCE] = RelatedNodeInfo(
             node_id=chunk.document_id, node_type=ObjectType.DOCUMENT
         )
-    return {"id_": chunk.id, "text": chunk.text, "relationships": relationships}
+    fields: dict[str, Any] = {"id_": chunk.id, "text": chunk.text, "relationships": relationships}
+    if _new_kind(chunk) is ImageNode:
+        part = chunk.media[0]
+        fields |= {"image_path": part.path, "image_mimetype": part.mime_type}
+    return fields
+
+
+def _new_kind(chunk: StoredChunk) -> type[TextNode]:
+    is_picture = bool(chunk.media) and chunk.media[0].page is None
+    return ImageNode if is_picture else TextNode

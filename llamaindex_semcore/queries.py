@@ -142,7 +142,8 @@ class QueryRun:
         if not found and found.degraded is not None:
             # LlamaIndex's result has no place for it but in its nodes.
             _log.warning("Nothing was found: %s.", found.degraded)
-        nodes = [to_node(hit.chunk, _info(hit, found.degraded)) for hit in found]
+        read = self._store.media
+        nodes = [to_node(hit.chunk, _info(hit, found.degraded), read=read) for hit in found]
         return VectorStoreQueryResult(
             nodes=nodes,
             similarities=[hit.score for hit in found],

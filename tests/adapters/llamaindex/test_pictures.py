@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from io import BytesIO
 from pathlib import Path
@@ -19,7 +20,7 @@ from llama_index.core.schema import (
 )
 
 from llamaindex_semcore import DeferredEmbedding, EmbeddingSpec, SemcoreVectorStore
-from semantic_core import EmbeddingStatus
+from semantic_core import Chunk, EmbeddingStatus, Media
 from support.pictures import picture
 from support.world import World
 
@@ -75,6 +76,41 @@ def test_nodes_with_pictures_are_embedded_with_them_and_come_back_whole(
     assert image.get_content(metadata_mode=MetadataMode.NONE) == "a shoe"
 
 
+def test_the_bytes_of_a_picture_are_kept_once(
+    world: World, image_store: SemcoreVectorStore
+) -> None:
+    """Whoever lists nodes would hold all pictures in memory otherwise."""
+    encoded = base64.b64encode(picture(1))
+    nodes = [
+        ImageNode(id_="node", image=encoded.decode()),
+        ImageDocument(id_="document", image=encoded.decode(), image_mimetype="image/png"),
+    ]
+    image_store.add(nodes)
+    for chunk in world.store.chunks(collection="images"):
+        assert encoded.decode() not in str(chunk.payload)
+    assert image_store.get_nodes(["node", "document"]) == nodes
+
+
+def test_pictures_that_came_in_by_another_way_are_image_nodes(
+    world: World, image_store: SemcoreVectorStore, tmp_path: Path
+) -> None:
+    path = tmp_path / "lamp.png"
+    path.write_bytes(picture(2))
+    world.store.collection("images", SPEC)
+    world.store.save(
+        [
+            Chunk(id="bytes", text="a shoe", media=Media(picture(1))),
+            Chunk(id="path", text="", media=Media(path)),
+        ],
+        collection="images",
+    )
+    shoe, lamp = image_store.get_nodes(["bytes", "path"])
+    assert isinstance(shoe, ImageNode)
+    assert isinstance(lamp, ImageNode)
+    assert shoe.resolve_image().read() == picture(1)
+    assert (lamp.resolve_image(), lamp.image_mimetype) == (str(path), "image/png")
+
+
 def test_a_text_model_embeds_the_text_of_an_image_node_as_before(
     world: World, vector_store: SemcoreVectorStore
 ) -> None:
@@ -104,18 +140,44 @@ def test_the_multi_modal_index_answers_before_and_after_the_batch(
     retriever = index.as_retriever(similarity_top_k=1, image_similarity_top_k=1)
     early = retriever.retrieve("warehouse")
     assert [hit.node.get_content() for hit in early] == ["The warehouse closes at noon."]
-    assert (
-        retriever.text_to_image_retrieve("lamp")[0].node.metadata["_semcore"]["match"] == "keyword"
-    )
+    (hit,) = retriever.text_to_image_retrieve("lamp")
+    assert hit.node.metadata["_semcore"]["match"] == "keyword"
+    wanted = tmp_path / "query.png"
+    wanted.write_bytes(picture(3, size=150))
+    assert retriever.image_to_image_retrieve(str(wanted)) == []
 
     finish(world)
 
     (hit,) = retriever.text_to_image_retrieve("a lamp")
     assert isinstance(hit.node, ImageNode)
     assert hit.node.image_path == str(paths[1])
-    wanted = tmp_path / "query.png"
-    wanted.write_bytes(picture(3, size=150))
     (hit,) = retriever.image_to_image_retrieve(str(wanted))
     assert hit.node.get_content() == "a sofa"
     embedding = image_model.get_image_embedding(BytesIO(picture(1, size=99)))
     assert len(embedding) == 256
+
+
+def test_the_async_twins_embed_none_and_find_pictures_by_another(
+    world: World, image_store: SemcoreVectorStore, image_model: DeferredEmbedding, tmp_path: Path
+) -> None:
+    """As the index does for itself, where it is told to be asynchronous."""
+    nodes = [
+        ImageNode(id_=str(seed), image=base64.b64encode(picture(seed)).decode())
+        for seed in (1, 2, 3)
+    ]
+    images = [node.resolve_image() for node in nodes]
+    vectors = asyncio.run(image_model.aget_image_embedding_batch(images))
+    assert [len(vector) for vector in vectors] == [0, 0, 0]
+    asyncio.run(image_store.async_add(nodes))
+    finish(world)
+    index = MultiModalVectorStoreIndex.from_vector_store(
+        SemcoreVectorStore(world.store, "texts", spec=SPEC),
+        embed_model=image_model,
+        image_vector_store=image_store,
+        image_embed_model=image_model,
+    )
+    wanted = tmp_path / "query.png"
+    wanted.write_bytes(picture(2, size=150))
+    retriever = index.as_retriever(image_similarity_top_k=1)
+    (hit,) = asyncio.run(retriever.aimage_to_image_retrieve(str(wanted)))
+    assert hit.node == nodes[1]
