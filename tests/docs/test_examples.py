@@ -87,6 +87,20 @@ PROMISES = {
         tables=(r"Estimate of what waits", r"in flight \d", r"Receipt of \d+ batch jobs"),
         bars=1,
     ),
+    "pictures.ipynb": Promise(
+        prints=(
+            r"6 pictures have their vector, 0 wait, 0 failed",
+            r"Texts that wait to be paid for: 0\b",
+        ),
+        tables=(
+            r"6 chunks wait with 6 distinct texts",
+            r"(?s)1 hit\n.*keyword\nlamp#0\nPENDING\ndesk lamp of brass\nlamp\.png",
+            r"1\n\d\.\d+\nvector\nsneaker#0\nREADY",
+            r"1\n\d\.\d+\nvector\nkite#0\nREADY",
+            r"1\n\d\.\d+\nvector\nboot#0\nREADY",
+            r"Receipt of 1 batch job",
+        ),
+    ),
     "moving_over.ipynb": Promise(
         prints=(
             r"(.* same as before\n){5}",

@@ -38,8 +38,9 @@ def thumbnail(part: StoredMedia, read: Callable[[StoredMedia], bytes]) -> Html:
     kind, small = _scaled(data, kind)
     if not 0 < len(small) <= MOST_BYTES:
         return html.line(f"{name} (too large to be shown)")
-    picture = html.picture(small, f"image/{kind.lower()}", name=name, side=_SIDE)
-    return Html(picture + html.line(name))
+    shown = part.name or name
+    picture = html.picture(small, f"image/{kind.lower()}", name=shown, side=_SIDE)
+    return Html(picture + html.line(shown))
 
 
 def _stored_bytes(part: StoredMedia, read: Callable[[StoredMedia], bytes]) -> bytes | str:
