@@ -91,15 +91,16 @@ def to_node(
     info: dict[str, Any] | None = None,
     *,
     read: Callable[[StoredMedia], bytes] | None = None,
+    **changed: Any,
 ) -> BaseNode:
     """Return the node that a chunk was saved from, with the information on a search result.
 
     A chunk that came in by another way than LlamaIndex becomes a TextNode of its document, or an
     ImageNode. ``read`` returns the bytes of pictures; without it they are left out.
+    ``changed`` are fields of the node that are others than they were.
     """
     kind, fields, media = _load(chunk)
-    fields["metadata"] = chunk.metadata
-    node = kind.from_dict(fields)
+    node = kind.from_dict(fields | {"metadata": chunk.metadata} | changed)
     _put_bytes(node, media)
     if read is not None and chunk.media and chunk.media[0].path is None:
         put_picture(node, chunk.media[0], read)

@@ -122,9 +122,7 @@ def attach(store: BaseVectorStore, deliver_to: DeliverTo, *, collection: str) ->
 
 def _to_node(item: TargetItem, node_id: str) -> BaseNode:
     """Return the node of a chunk under the target's id, with the chunk's own where no model sees it."""
-    node = to_node(item.chunk)
-    node.id_ = node_id
-    node.embedding = item.vector.tolist()
+    node = to_node(item.chunk, id_=node_id, embedding=item.vector.tolist())
     node.metadata[CHUNK_ID_KEY] = item.chunk.id
     node.excluded_embed_metadata_keys.append(CHUNK_ID_KEY)
     node.excluded_llm_metadata_keys.append(CHUNK_ID_KEY)

@@ -77,25 +77,21 @@ def fill_page(connection: Connection, target_id: int, *, now: float) -> bool:
     ).fetchone()
     if filled_pk is None:
         return True
-    pks = [
-        pk
-        for (pk,) in connection.execute(
-            # The plus keeps SQLite from an index by which it would sort the collection.
-            f"SELECT pk FROM chunks WHERE +collection_id = ? AND pk > ? AND {IS_SERVED} "
-            "ORDER BY pk LIMIT ?",
-            (collection_id, filled_pk, PAGE),
-        )
-    ]
-    named = among("pk", pks)
+    # The plus keeps SQLite from an index by which it would sort the collection.
+    served = f"FROM chunks WHERE +collection_id = ? AND pk > ? AND {IS_SERVED}"
+    page = (collection_id, filled_pk, PAGE)
+    found, last_pk = connection.execute(
+        f"SELECT count(*), max(pk) FROM (SELECT pk {served} ORDER BY pk LIMIT ?) AS page", page
+    ).fetchone()
     connection.execute(
         "INSERT INTO outbox (target_id, chunk_id, may_be_there, noted_at) "
-        f"SELECT ?, chunk_id, ?, ? FROM chunks WHERE {named.sql} "
+        f"SELECT ?, chunk_id, ?, ? {served} ORDER BY pk LIMIT ? "
         "ON CONFLICT (target_id, chunk_id) DO NOTHING",
-        (target_id, delivered_at is not None, now, *named.values),
+        (target_id, delivered_at is not None, now, *page),
     )
-    is_done = len(pks) < PAGE
+    is_done: bool = found < PAGE
     connection.execute(
-        "UPDATE targets SET filled_pk = ? WHERE id = ?", (None if is_done else pks[-1], target_id)
+        "UPDATE targets SET filled_pk = ? WHERE id = ?", (None if is_done else last_pk, target_id)
     )
     return is_done
 

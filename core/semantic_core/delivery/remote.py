@@ -1,5 +1,6 @@
 """What chunks, and the stores that they are delivered to, are called."""
 
+import re
 import uuid
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -9,6 +10,9 @@ CHUNK_ID_KEY = "_semcore_id"
 
 # What vector stores call the place that they write to.
 _PLACES = ("collection_name", "_collection_name", "table_name", "index_name")
+
+# As every store writes it.
+_UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class RemoteIds:
@@ -29,7 +33,7 @@ class RemoteIds:
         """Return the ids of chunks, in order."""
         return [
             chunk_id
-            if _is_uuid(chunk_id)
+            if _UUID.fullmatch(chunk_id)
             else str(uuid.uuid5(uuid.NAMESPACE_URL, f"{self._place}/{chunk_id}"))
             for chunk_id in chunk_ids
         ]
@@ -55,11 +59,3 @@ def store_kind(store: object) -> str:
     place = next((found for name in _PLACES if (found := getattr(store, name, None))), None)
     name = type(store).__name__
     return name if place is None else f"{name}, {place!r}"
-
-
-def _is_uuid(text: str) -> bool:
-    """Whether it is a UUID, written as every store writes it."""
-    try:
-        return str(uuid.UUID(text)) == text
-    except ValueError:
-        return False
