@@ -64,7 +64,7 @@ from semantic_core.domain.errors import (
 from semantic_core.domain.media import Media, StoredMedia
 from semantic_core.domain.metadata import RESULT_KEY, FoundMetadata
 from semantic_core.domain.pricing import Cost, Price, PriceTable, estimate_tokens
-from semantic_core.domain.receipts import Estimate, Receipt
+from semantic_core.domain.receipts import Estimate, Receipt, ReceiptPart
 from semantic_core.domain.reports import (
     BulkReport,
     IngestReport,
@@ -204,6 +204,7 @@ __all__ = [
     "QueueStats",
     "RateLimitError",
     "Receipt",
+    "ReceiptPart",
     "RefusedVector",
     "Rejected",
     "RemoteIds",

@@ -16,6 +16,7 @@ from semantic_core.views.sentences import (
     job_tokens,
     receipt_sentences,
 )
+from semantic_core.views.wording import money
 
 
 def estimate(
@@ -38,6 +39,9 @@ def receipt(
     since: Annotated[
         str | None, typer.Option(help="Only jobs sent in this month or later, such as 2026-11.")
     ] = None,
+    by_month: Annotated[
+        bool, typer.Option("--by-month", help="Add up by month and collection, not job by job.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Say what batch jobs cost, job by job. Needs no key."""
@@ -48,12 +52,14 @@ def receipt(
         print_json(
             {
                 **asdict(found),
+                "parts": found.parts,
                 "saved_usd": found.saved_usd,
                 "cancelled_tokens": found.cancelled_tokens,
             }
         )
     else:
-        _show_receipt(found)
+        (_show_parts if by_month else _show_jobs)(found)
+        say(*receipt_sentences(found))
 
 
 def _time_of(month: str | None, since: str | None) -> tuple[float, float | None]:
@@ -72,10 +78,24 @@ def _bounds(month: str) -> tuple[float, float]:
         end = datetime(start.year + start.month // 12, start.month % 12 + 1, 1, tzinfo=UTC)
     except ValueError as error:
         raise typer.BadParameter(f"{month!r} is no month; write it as 2026-11.") from error
+    if start > datetime.now(UTC):
+        raise typer.BadParameter(
+            f"{month} has not begun (UTC), so nothing was sent in it. Ask for a month up to "
+            f"{datetime.now(UTC):%Y-%m}; semcore estimate says what sending what waits would cost."
+        )
     return start.timestamp(), end.timestamp()
 
 
-def _show_receipt(found: Receipt) -> None:
+def _show_parts(found: Receipt) -> None:
+    rows = [
+        (part.month, part.collection or "(not known)", f"{part.tokens:,}", money(part.batch_usd))
+        for part in found.parts
+    ]
+    columns = ("month", "collection", "tokens", "cost")
+    show_table("Receipt by month and collection", columns, rows, numbers=("tokens", "cost"))
+
+
+def _show_jobs(found: Receipt) -> None:
     rows = [
         (
             job.id[:ID_WIDTH],
@@ -93,4 +113,3 @@ def _show_receipt(found: Receipt) -> None:
         rows,
         numbers=("texts", "tokens", "cost"),
     )
-    say(*receipt_sentences(found))

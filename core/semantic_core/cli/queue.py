@@ -26,6 +26,7 @@ from semantic_core.domain.statuses import HoldReason
 from semantic_core.domain.types import BatchJob, QueueStats
 from semantic_core.views.sentences import (
     expiring,
+    job_cost,
     job_message,
     job_state,
     overdue,
@@ -215,15 +216,16 @@ def show_jobs(jobs: Sequence[BatchJob]) -> None:
             f"{job.request_count:,}",
             f"{job.done_count:,}",
             f"{job.failed_count:,}",
+            job_cost(job),
             age(job.created_at),
         )
         for job in jobs
     ]
     show_table(
         "Batch jobs",
-        ("job", "status", "texts", "done", "failed", "age"),
+        ("job", "status", "texts", "done", "failed", "cost", "age"),
         rows,
-        numbers=("texts", "done", "failed"),
+        numbers=("texts", "done", "failed", "cost"),
     )
     for job in jobs:
         if said := job_message(job):

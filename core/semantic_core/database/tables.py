@@ -191,6 +191,7 @@ def build_tables(database: peewee.Database) -> Tables:
         space = ForeignKeyField(SpaceModel, index=False)
         spec = TextField()
         model = TextField()
+        collections = TextField(null=True)  # JSON: the estimated tokens of each, by its name
         fingerprint = TextField()
         provider_state = TextField(null=True)
         request_count = BigIntegerField()

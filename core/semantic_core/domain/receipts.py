@@ -1,6 +1,8 @@
 """The cost before and after: an estimate, a receipt."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from semantic_core.domain.pricing import Cost
 from semantic_core.domain.statuses import FailureReason
@@ -30,6 +32,24 @@ class Estimate:
     repeated_tokens: int
     priced_as_of: str
     cautions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceiptPart:
+    """What the texts of one collection cost in one month.
+
+    Attributes:
+        month: the calendar month (UTC) in which their jobs were claimed, such as 2026-11.
+        collection: its name; None for jobs that were found at the provider.
+        tokens: of jobs whose results are stored. A job for several collections is shared out by
+            the estimated tokens of each.
+        batch_usd: their price; None if a model has no known price.
+    """
+
+    month: str
+    collection: str | None
+    tokens: int
+    batch_usd: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +92,27 @@ class Receipt:
     check_usd: float | None = 0.0
 
     @property
+    def parts(self) -> tuple[ReceiptPart, ...]:
+        """Its sums by month and collection; spot checks are of neither."""
+        shares: dict[tuple[str, str], list[tuple[float, float | None]]] = {}
+        for job in self.jobs:
+            if job.token_count is None:
+                continue
+            month = f"{datetime.fromtimestamp(job.created_at, UTC):%Y-%m}"
+            for name, share in _shares(job):
+                cost = None if job.cost_usd is None else job.cost_usd * share
+                shares.setdefault((month, name), []).append((job.token_count * share, cost))
+        return tuple(
+            ReceiptPart(
+                month=month,
+                collection=name or None,
+                tokens=round(sum(tokens for tokens, _ in found)),
+                batch_usd=_sum([usd for _, usd in found]),
+            )
+            for (month, name), found in sorted(shares.items())
+        )
+
+    @property
     def cancelled_tokens(self) -> int:
         """Estimated tokens of cancelled jobs: what was embedded of them may have been billed."""
         return sum(
@@ -86,3 +127,14 @@ class Receipt:
         if self.live_usd is None or self.batch_usd is None:
             return None
         return self.live_usd - self.batch_usd
+
+
+def _shares(job: BatchJob) -> list[tuple[str, float]]:
+    """Return each collection's share of a job; all of it has no name where none is known."""
+    whole = sum(tokens for _, tokens in job.collections)
+    return [(name, tokens / whole) for name, tokens in job.collections] if whole else [("", 1.0)]
+
+
+def _sum(dollars: Sequence[float | None]) -> float | None:
+    known = [usd for usd in dollars if usd is not None]
+    return sum(known) if len(known) == len(dollars) else None

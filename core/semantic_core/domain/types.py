@@ -258,6 +258,8 @@ class BatchJob:
     count, and where that leaves texts out, an estimate; ``uncounted_tokens`` is the latter part.
 
     Attributes:
+        collections: the names of those whose texts it was given, each with their estimated tokens;
+            a text of several is the first one's. Empty for a job found at the provider.
         unreadable: names of the fields that are damaged in the database; they hold another value.
     """
 
@@ -281,6 +283,7 @@ class BatchJob:
     created_at: float
     submitted_at: float | None
     finished_at: float | None
+    collections: tuple[tuple[str, int], ...] = ()
     unreadable: tuple[str, ...] = ()
 
     @property

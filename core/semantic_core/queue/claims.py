@@ -1,6 +1,8 @@
 """Giving texts to a job: the claim, and the texts it carries."""
 
-from collections.abc import Collection, Generator, Sequence
+import json
+from collections import Counter
+from collections.abc import Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +39,7 @@ class Waiting:
     Attributes:
         text_tokens: estimated tokens of each of them, in the order of the hashes.
         source_bytes: UTF-8 bytes of them.
+        collection_tokens: estimated tokens by the collection they were found in first, its id.
         is_full: more are waiting, but a limit of the job is reached.
     """
 
@@ -45,6 +48,7 @@ class Waiting:
     hashes: tuple[bytes, ...]
     text_tokens: tuple[int, ...]
     source_bytes: int
+    collection_tokens: Mapping[int, int]
     is_full: bool
 
     @property
@@ -108,8 +112,8 @@ def candidates(connection: Connection, *, collection: str | None, now: float) ->
 
 def _due_texts(
     connection: Connection, candidate: Candidate, now: float
-) -> Generator[tuple[bytes, bytes, str | None, bool, bool]]:
-    """Yield (content hash, vector source in UTF-8, media, is its budget used, is its vector stored).
+) -> Generator[tuple[int, bytes, bytes, str | None, bool, bool]]:
+    """Yield (collection id, content hash, source in UTF-8, media, is budget used, is vector stored).
 
     What is being embedded live is left out: it waits on.
     """
@@ -118,7 +122,7 @@ def _due_texts(
             # A chunk saved while its text backs off elsewhere waits with it.
             yield from stream(
                 connection,
-                "SELECT content_hash, CAST(coalesce(vector_source, text) AS BLOB), media, "
+                "SELECT collection_id, content_hash, CAST(coalesce(vector_source, text) AS BLOB), media, "
                 "EXISTS (SELECT 1 FROM batch_items i WHERE i.content_hash = c.content_hash "
                 f"AND {USES_BUDGET}), EXISTS (SELECT 1 FROM embeddings e WHERE e.key = c.content_hash) "
                 "FROM chunks c WHERE collection_id = :collection "
@@ -148,9 +152,12 @@ def fill_job(
     hashes: dict[bytes, int] = {}
     spent: dict[bytes, None] = {}
     stored: dict[bytes, None] = {}
+    collection_tokens: Counter[int] = Counter()
     source_bytes = tokens = 0
     is_full = False
-    for content_hash, source, media, has_uses, is_stored in _due_texts(connection, candidate, now):
+    for found_in, content_hash, source, media, has_uses, is_stored in _due_texts(
+        connection, candidate, now
+    ):
         if content_hash in hashes or content_hash in spent:
             continue
         if is_stored:
@@ -169,6 +176,7 @@ def fill_job(
         if is_full:
             break
         hashes[content_hash] = text_tokens
+        collection_tokens[found_in] += text_tokens
         source_bytes += size
         tokens += text_tokens
     # After the loop: it reads from the index that this changes.
@@ -182,6 +190,7 @@ def fill_job(
         hashes=tuple(hashes),
         text_tokens=tuple(hashes.values()),
         source_bytes=source_bytes,
+        collection_tokens=collection_tokens,
         is_full=is_full,
     )
 
@@ -220,6 +229,8 @@ def claim(connection: Connection, waiting: Waiting, job_id: str, **columns: Any)
     The unique index on open items makes it impossible that a text is in two jobs. ``columns`` are
     what else is known of the job: its lease, its price, who sends it.
     """
+    names = dict(connection.execute("SELECT id, name FROM collections").fetchall())
+    shares = {names[found_in]: tokens for found_in, tokens in waiting.collection_tokens.items()}
     new = _Job.insert(
         id=job_id,
         status=JobStatus.CREATED,
@@ -230,6 +241,7 @@ def claim(connection: Connection, waiting: Waiting, job_id: str, **columns: Any)
         request_count=len(waiting.hashes),
         byte_count=waiting.source_bytes,
         estimated_tokens=waiting.tokens,
+        collections=json.dumps(shares),
         **columns,
     )
     ((pk,),) = run(connection, new.returning(_Job.pk)).fetchall()

@@ -1,6 +1,7 @@
 """Job rows as values, whatever their columns contain: one damaged row hides no other."""
 
 import contextlib
+import json
 import logging
 import math
 import re
@@ -147,6 +148,13 @@ def _yes(raw: object) -> bool:
     return bool(raw)
 
 
+def _shares(raw: object) -> tuple[tuple[str, int], ...]:
+    found = {} if raw is None else json.loads(_text(raw))
+    if isinstance(found, dict):
+        return tuple((name, _count(tokens)) for name, tokens in found.items())
+    raise ValueError(raw)
+
+
 def _or_none(read: Callable[[Any], Any]) -> Callable[[object], Any]:
     return lambda raw: None if raw is None else read(raw)
 
@@ -164,6 +172,7 @@ _COLUMNS: dict[str, tuple[Callable[[Any], Any], Any]] = {
     "display_name": (_text, "?"),
     "model": (_any_string, "?"),
     **dict.fromkeys(("fingerprint", "spec"), (_text, "?")),
+    "collections": (_shares, ()),
     "is_adopted": (_yes, False),
     **dict.fromkeys(("space_id", "request_count", "estimated_tokens"), (_count, 0)),
     **dict.fromkeys(("done_count", "failed_count", "uncounted_tokens"), (_count, 0)),

@@ -48,6 +48,7 @@ COLUMNS = [
     "space_id",
     "spec",
     "model",
+    "collections",
     "fingerprint",
     "provider_state",
     "request_count",

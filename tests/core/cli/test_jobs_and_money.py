@@ -77,9 +77,32 @@ def test_estimate_before_and_receipt_after(db: str, emulator: Emulator) -> None:
     assert receipt["tokens"] == emulator.ledger.tokens(live=False)
     assert receipt["saved_usd"] > 0
     assert "saved <$" in run("receipt", "--db", db).output
-    assert as_json("receipt", "--db", db, "--month", "2999-01")["jobs"] == []
+    assert "<$0.0001" in run("jobs", "--db", db).output
     assert "Nothing waits" in run("estimate", "--db", db).output
     assert "Spent <$" in run("status", "--db", db).output
+
+
+def test_a_receipt_adds_up_by_month_and_collection(db: str) -> None:
+    with PeeweeVectorStore(db) as store:
+        store.save([Chunk(id="b", text="It rains.")], collection="weather")
+    run("flush", "--db", db)
+    run("sync", "--db", db)
+    months = {part["month"] for part in as_json("receipt", "--db", db)["parts"]}
+    assert months == {f"{datetime.now(UTC):%Y-%m}"}
+    said = run("receipt", "--db", db, "--by-month").output
+    assert re.search(r"20\S+ .* weather .* <\$0.0001", said)
+    assert re.search(r"20\S+ .* default .* <\$0.0001", said)
+    assert "2 texts" in said
+    # Not job by job.
+    assert "COMPLETED" not in said
+
+
+@pytest.mark.parametrize("asked", ["--month", "--since"])
+def test_a_month_that_has_not_begun_has_no_receipt(db: str, asked: str) -> None:
+    result = run("receipt", "--db", db, asked, "2999-01")
+    assert result.exit_code == 2
+    assert "2999-01 has not begun (UTC), so nothing was sent in it" in result.stderr
+    assert run("receipt", "--db", db, asked, f"{datetime.now(UTC):%Y-%m}").exit_code == 0
 
 
 def test_a_receipt_says_that_a_cancelled_job_may_be_billed(db: str, emulator: Emulator) -> None:
@@ -162,14 +185,14 @@ def test_an_estimate_says_how_far_off_it_may_be_and_what_is_not_known(db: str) -
 @pytest.mark.parametrize(
     ("sent", "asked", "jobs"),
     [
-        (datetime(2026, 9, 30, 23, 59, 59, tzinfo=UTC), "--month=2026-10", 0),
-        (datetime(2026, 10, 1, tzinfo=UTC), "--month=2026-10", 1),
-        (datetime(2026, 10, 31, 23, 59, 59, tzinfo=UTC), "--month=2026-10", 1),
-        (datetime(2026, 11, 1, tzinfo=UTC), "--month=2026-10", 0),
-        (datetime(2026, 12, 31, 23, 59, 59, tzinfo=UTC), "--month=2026-12", 1),
-        (datetime(2027, 1, 1, tzinfo=UTC), "--month=2026-12", 0),
-        (datetime(2026, 9, 30, 23, 59, 59, tzinfo=UTC), "--since=2026-10", 0),
-        (datetime(2027, 1, 1, tzinfo=UTC), "--since=2026-10", 1),
+        (datetime(2025, 9, 30, 23, 59, 59, tzinfo=UTC), "--month=2025-10", 0),
+        (datetime(2025, 10, 1, tzinfo=UTC), "--month=2025-10", 1),
+        (datetime(2025, 10, 31, 23, 59, 59, tzinfo=UTC), "--month=2025-10", 1),
+        (datetime(2025, 11, 1, tzinfo=UTC), "--month=2025-10", 0),
+        (datetime(2025, 12, 31, 23, 59, 59, tzinfo=UTC), "--month=2025-12", 1),
+        (datetime(2026, 1, 1, tzinfo=UTC), "--month=2025-12", 0),
+        (datetime(2025, 9, 30, 23, 59, 59, tzinfo=UTC), "--since=2025-10", 0),
+        (datetime(2026, 1, 1, tzinfo=UTC), "--since=2025-10", 1),
     ],
 )
 def test_a_receipt_of_a_month_holds_what_was_sent_in_it(
@@ -186,7 +209,7 @@ def test_a_receipt_of_a_month_holds_what_was_sent_in_it(
 
 
 @pytest.mark.parametrize(
-    "asked", [["--month=yesterday"], ["--since=2026-13"], ["--month=2026-10", "--since=2026-10"]]
+    "asked", [["--month=yesterday"], ["--since=2026-13"], ["--month=2025-10", "--since=2025-10"]]
 )
 def test_a_month_that_is_none_is_wrong_usage(db: str, asked: list[str]) -> None:
     assert run("receipt", "--db", db, *asked).exit_code == 2
