@@ -54,8 +54,9 @@ docs: .venv/.stamp ## write the generated pages anew and build the documentation
 notebooks: .venv/.stamp ## run the example notebooks, and keep what they show
 	$(PY) scripts/notebooks.py
 
-screenshot: .venv/.stamp ## take the terminal's picture for the README anew
+screenshot: .venv/.stamp ## take the pictures of the terminal and of a report anew (needs Chromium)
 	$(PY) scripts/screenshot.py
+	$(PY) scripts/report_picture.py
 
 format: .venv/.stamp ## format the code and apply safe fixes
 	$(RUN) ruff format

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 
-_EMPTY = {"br", "img"}
+_EMPTY = {"br", "img", "meta"}
 
 
 @dataclass

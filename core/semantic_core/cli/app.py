@@ -10,7 +10,18 @@ from typer.core import TyperGroup
 
 from batch_emulator import EmulatorError
 from semantic_core import __version__
-from semantic_core.cli import care, corpus, delivery, demo, emulator, jobs, money, queue, watch
+from semantic_core.cli import (
+    care,
+    corpus,
+    delivery,
+    demo,
+    emulator,
+    jobs,
+    money,
+    queue,
+    report,
+    watch,
+)
 from semantic_core.cli.output import INTERRUPTED, fail, interrupted, prepare_streams, say
 from semantic_core.domain.errors import SemanticCoreError
 from semantic_core.views.wording import visible
@@ -45,7 +56,15 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
     watch.watch,
     *(delivery.targets, delivery.deliver),
     *(jobs.jobs, jobs.failed, jobs.retry, jobs.cancel, jobs.release),
-    *(money.estimate, money.receipt, care.backup, care.copy, care.reindex, care.index),
+    *(
+        money.estimate,
+        money.receipt,
+        report.report,
+        care.backup,
+        care.copy,
+        care.reindex,
+        care.index,
+    ),
     *(care.doctor, demo.demo, emulator.emulator),
 )
 

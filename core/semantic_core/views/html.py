@@ -52,25 +52,41 @@ class Share:
 
 def block(title: str, *parts: Html) -> str:
     """Return a value's whole view: its title, and below it the parts."""
-    head = f'<div style="font-weight:600;margin-bottom:.2em">{_text(title)}</div>'
+    head = f'<div style="font-weight:600;margin-bottom:.2em">{shown(title)}</div>'
     return (
         '<div class="semcore" style="color:inherit;font-size:13px;line-height:1.45;'
         f'overflow-x:auto;margin:.3em 0">{head}{"".join(parts)}</div>'
     )
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: str = "") -> Html:
-    """Return a table with headings; those in ``numbers``, separated by blanks, are aligned right."""
+def table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    numbers: str = "",
+    caption: str | None = None,
+) -> Html:
+    """Return a table with headings; those in ``numbers``, separated by blanks, are aligned right.
+
+    On a page, with a caption, each cell names its column: a narrow screen shows rows as cards.
+    """
     right = [name in numbers.split() for name in columns]
+    scope = "" if caption is None else ' scope="col"'
     head = "".join(
-        f'<th style="{_CELL};{_side(is_right)};font-weight:600;white-space:nowrap">'
-        f"{_text(name)}</th>"
+        f'<th{scope} style="{_CELL};{_side(is_right)};font-weight:600;white-space:nowrap">'
+        f"{shown(name)}</th>"
         for name, is_right in zip(columns, right, strict=True)
     )
-    body = "".join(f'<tr style="background:transparent">{_cells(row, right)}</tr>' for row in rows)
+    labels = [
+        "" if caption is None else f' data-label="{escape(visible(name))}"' for name in columns
+    ]
+    body = "".join(
+        f'<tr style="background:transparent">{_cells(row, right, labels)}</tr>' for row in rows
+    )
+    title = "" if caption is None else f"<caption>{shown(caption)}</caption>"
     return Html(
-        f'<table style="{_TABLE}"><thead><tr style="background:transparent">{head}</tr></thead>'
-        f"<tbody>{body}</tbody></table>"
+        f'<table style="{_TABLE}">{title}<thead><tr style="background:transparent">{head}</tr>'
+        f"</thead><tbody>{body}</tbody></table>"
     )
 
 
@@ -78,8 +94,8 @@ def facts(rows: Iterable[tuple[str, object]]) -> Html:
     """Return a table of names and values; a value that is None is left out."""
     body = "".join(
         f'<tr style="background:transparent"><th style="{_CELL};text-align:left;'
-        f'font-weight:400;opacity:.75;white-space:nowrap">{_text(name)}</th>'
-        f'<td style="{_CELL};text-align:left">{_text(value)}</td></tr>'
+        f'font-weight:400;opacity:.75;white-space:nowrap">{shown(name)}</th>'
+        f'<td style="{_CELL};text-align:left">{shown(value)}</td></tr>'
         for name, value in rows
         if value is not None
     )
@@ -108,19 +124,19 @@ def bar(shares: Sequence[Share]) -> Html:
 
 def dot(text: str, tone: Tone) -> Html:
     """Return text behind a coloured dot: the colour never says anything alone."""
-    return Html(f'<span style="{_DOT};background:{tone}"></span>{_text(text)}')
+    return Html(f'<span style="{_DOT};background:{tone}"></span>{shown(text)}')
 
 
 def line(text: str) -> Html:
     """Return one line of text."""
-    return Html(f'<div style="margin:.2em 0">{_text(text)}</div>')
+    return Html(f'<div style="margin:.2em 0">{shown(text)}</div>')
 
 
 def warning(text: str, tone: Tone = Tone.WAITING) -> Html:
     """Return a line that should be seen."""
     return Html(
         f'<div style="border-left:.25em solid {tone};padding:.1em .7em;margin:.4em 0">'
-        f"{_text(text)}</div>"
+        f"{shown(text)}</div>"
     )
 
 
@@ -128,7 +144,7 @@ def prose(text: str) -> Html:
     """Return a longer text, in the direction it is written in."""
     return Html(
         f'<div dir="auto" style="min-width:16em;max-width:60em;overflow-wrap:anywhere">'
-        f"{_text(text)}</div>"
+        f"{shown(text)}</div>"
     )
 
 
@@ -145,14 +161,14 @@ def code(text: str) -> Html:
     """Return a name that people copy."""
     return Html(
         '<code style="display:inline-block;max-width:24em;overflow-wrap:break-word;padding:0;'
-        f'background:transparent;color:inherit;font-size:.95em">{_text(text)}</code>'
+        f'background:transparent;color:inherit;font-size:.95em">{shown(text)}</code>'
     )
 
 
-def _cells(row: Sequence[object], right: Sequence[bool]) -> str:
+def _cells(row: Sequence[object], right: Sequence[bool], labels: Sequence[str]) -> str:
     return "".join(
-        f'<td style="{_CELL};{_side(is_right)}">{_text(value)}</td>'
-        for value, is_right in zip(row, right, strict=True)
+        f'<td{label} style="{_CELL};{_side(is_right)}">{shown(value)}</td>'
+        for value, is_right, label in zip(row, right, labels, strict=True)
     )
 
 
@@ -160,7 +176,8 @@ def _side(is_right: bool) -> str:  # noqa: FBT001  # the only argument
     return "text-align:right;font-variant-numeric:tabular-nums" if is_right else "text-align:left"
 
 
-def _text(value: object) -> str:
+def shown(value: object) -> Html:
+    """Return any value as HTML: what is not HTML already is escaped."""
     if isinstance(value, Html):
-        return str(value)
-    return escape(visible(f"{value:,}" if type(value) is int else str(value)))
+        return value
+    return Html(escape(visible(f"{value:,}" if type(value) is int else str(value))))

@@ -41,6 +41,27 @@ _CHUNK_TONES = {"READY": Tone.GOOD, "PENDING": Tone.WAITING, "FAILED": Tone.BAD}
 
 def show_queue(stats: QueueStats) -> str:
     """Show what waits, what runs and what failed."""
+    parts = queue_parts(stats)
+    if stats.open_jobs:
+        parts.append(_jobs(stats.open_jobs[:MOST_ROWS]))
+        parts += left_out(len(stats.open_jobs), MOST_ROWS, "more jobs")
+    if stats.held_jobs:
+        held = counted(len(stats.held_jobs), "job")
+        parts.append(html.warning(f"{held} held, until somebody decides.", Tone.BAD))
+    parts += [_warning(f"{job.id}: {overdue(job)}") for job in stats.overdue_jobs[:MOST_ROWS]]
+    parts += [
+        _warning(f"{job.id}: {expiring(job)}", Tone.BAD) for job in stats.expiring_jobs[:MOST_ROWS]
+    ]
+    if stats.failures:
+        rows = [(count, message(why)) for why, count in stats.failures[:MOST_ROWS]]
+        parts.append(html.table(("failed", "because"), rows, numbers="failed"))
+        parts += left_out(len(stats.failures), MOST_ROWS, "more reasons")
+    total = stats.ready + stats.in_flight + stats.waiting + stats.failed
+    return html.block(f"Queue of {counted(total, 'chunk')}", *parts)
+
+
+def queue_parts(stats: QueueStats) -> list[Html]:
+    """Return what is shown of the queue beside its jobs and failures."""
     parts = [
         html.bar(
             [
@@ -64,23 +85,7 @@ def show_queue(stats: QueueStats) -> str:
     ]
     if stats.stale:
         parts.append(html.line(f"Served by the vector of an older text: {stats.stale:,}."))
-    parts += [html.warning(caution) for caution in stats.cautions]
-    if stats.open_jobs:
-        parts.append(_jobs(stats.open_jobs[:MOST_ROWS]))
-        parts += _left_out(len(stats.open_jobs), MOST_ROWS, "more jobs")
-    if stats.held_jobs:
-        held = counted(len(stats.held_jobs), "job")
-        parts.append(html.warning(f"{held} held, until somebody decides.", Tone.BAD))
-    parts += [_warning(f"{job.id}: {overdue(job)}") for job in stats.overdue_jobs[:MOST_ROWS]]
-    parts += [
-        _warning(f"{job.id}: {expiring(job)}", Tone.BAD) for job in stats.expiring_jobs[:MOST_ROWS]
-    ]
-    if stats.failures:
-        rows = [(count, _message(message)) for message, count in stats.failures[:MOST_ROWS]]
-        parts.append(html.table(("failed", "because"), rows, numbers="failed"))
-        parts += _left_out(len(stats.failures), MOST_ROWS, "more reasons")
-    total = stats.ready + stats.in_flight + stats.waiting + stats.failed
-    return html.block(f"Queue of {counted(total, 'chunk')}", *parts)
+    return [*parts, *(html.warning(caution) for caution in stats.cautions)]
 
 
 def show_job(job: BatchJob) -> str:
@@ -102,8 +107,9 @@ def show_job(job: BatchJob) -> str:
         progress,
         html.facts(
             [
-                ("status", _status(job)),
+                ("status", job_status(job)),
                 ("id", html.code(job.id)),
+                ("collections", ", ".join(name for name, _ in job.collections) or None),
                 ("model", job.model),
                 ("tokens", tokens),
                 ("cost", None if job.token_count is None else job_cost(job)),
@@ -115,8 +121,8 @@ def show_job(job: BatchJob) -> str:
                 ("provider's state", job.provider_state),
                 ("display name", html.code(job.display_name)),
                 ("failed because", job.failure_reason),
-                ("message", job.error_message and _message(job.error_message)),
-                ("what next", job.advice and _message(job.advice)),
+                ("message", job.error_message and message(job.error_message)),
+                ("what next", job.advice and message(job.advice)),
             ]
         ),
     )
@@ -167,13 +173,13 @@ def show_ingest(report: IngestReport) -> str:
     ]
     if report.rejected_count:
         rows = [
-            (rejected.position, html.code(rejected.name), _message(rejected.reason))
+            (rejected.position, html.code(rejected.name), message(rejected.reason))
             for rejected in report.rejected[:MOST_ROWS]
         ]
         refused = counted(report.rejected_count, "document")
         parts.append(html.warning(f"{refused} refused; the others are saved.", Tone.BAD))
         parts.append(html.table(("number", "document", "because"), rows, numbers="number"))
-        parts += _left_out(report.rejected_count, len(rows), "more")
+        parts += left_out(report.rejected_count, len(rows), "more")
     return html.block(f"{counted(report.documents, 'document')} saved", *parts)
 
 
@@ -188,7 +194,7 @@ def show_receipt(receipt: Receipt) -> str:
     parts = [html.facts(rows), *map(html.line, receipt_sentences(receipt))]
     if receipt.jobs:
         parts.append(_jobs(receipt.jobs[-MOST_ROWS:]))
-        parts += _left_out(len(receipt.jobs), MOST_ROWS, "earlier jobs")
+        parts += left_out(len(receipt.jobs), MOST_ROWS, "earlier jobs")
     return html.block(f"Receipt of {counted(len(receipt.jobs), 'batch job')}", *parts)
 
 
@@ -213,7 +219,7 @@ def _jobs(jobs: Sequence[BatchJob]) -> Html:
     rows = [
         (
             html.code(job.id),
-            _status(job),
+            job_status(job),
             job.request_count,
             job.done_count,
             job.failed_count,
@@ -229,7 +235,8 @@ def _jobs(jobs: Sequence[BatchJob]) -> Html:
     )
 
 
-def _status(job: BatchJob) -> Html:
+def job_status(job: BatchJob) -> Html:
+    """Return a job's status with its colour."""
     return html.dot(job_state(job), Tone.BAD if job.hold_reason else _JOB_TONES[job.status])
 
 
@@ -256,7 +263,8 @@ def _hit(
     )
 
 
-def _message(text: str) -> Html:
+def message(text: str) -> Html:
+    """Return a message on one line, cut to what a page bears."""
     return html.prose(shorten(text, MESSAGE_WIDTH))
 
 
@@ -264,6 +272,7 @@ def _warning(text: str, tone: Tone = Tone.WAITING) -> Html:
     return html.warning(shorten(text, MESSAGE_WIDTH), tone)
 
 
-def _left_out(count: int, shown: int, what: str) -> list[Html]:
+def left_out(count: int, shown: int, what: str) -> list[Html]:
+    """Return the line that says how many are not shown, if any."""
     rest = count - shown
     return [html.line(f"… and {rest:,} {what}.")] if rest > 0 else []

@@ -3,12 +3,15 @@
 from collections.abc import Iterable, Sequence
 
 from semantic_core.domain.receipts import Estimate, Receipt
-from semantic_core.domain.statuses import JobStatus
-from semantic_core.domain.types import BatchJob, PassedOver, TargetStatus
+from semantic_core.domain.statuses import HoldReason, JobStatus
+from semantic_core.domain.types import BatchJob, PassedOver, QueueStats, TargetStatus
 from semantic_core.views.wording import counted, moment, money, span
 
 # Older jobs say little of what the provider is like now.
 MOST_COMPARED = 50
+
+# Seconds after which something that waits looks forgotten.
+LONG = 86_400.0
 
 # Measured in tests/core/domain/test_pricing.py.
 HOW_FAR_OFF = (
@@ -75,6 +78,49 @@ def expiring(job: BatchJob) -> str:
         f"its results are there since {moment(job.finished_at)} and not stored here; the provider "
         "will soon remove them. Run semcore sync, or call sync_status()."
     )
+
+
+def next_step(job: BatchJob, stats: QueueStats) -> str:
+    """Return what comes next of a job, and who has to do it."""
+    if job.hold_reason is not None:
+        given_up = (
+            ""
+            if job.hold_reason is HoldReason.OTHER_PROJECT
+            else (f" To give it up: semcore release {job.id[:8]} --accept-rebilling")
+        )
+        return f"{_sentence(job_message(job))}{given_up}"
+    if any(one.id == job.id for one in stats.expiring_jobs):
+        return f"{_sentence(job_message(job))} {_sentence(expiring(job))}".strip()
+    if (said := job_message(job)) or not job.is_open:
+        return _sentence(said) or "Its vectors are stored."
+    if any(one.id == job.id for one in stats.overdue_jobs):
+        return f"{_sentence(overdue(job))} The next sync asks for it."
+    is_there = job.finished_at is not None
+    where = "Its results are there" if is_there else "The provider has it"
+    return f"{where}: the next sync {'stores them' if is_there else 'asks for it'}."
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def troubles(stats: QueueStats, *, now: float) -> list[str]:
+    """Return what keeps texts from their vectors until somebody does something."""
+    found = []
+    if stats.held_jobs:
+        found.append(f"{counted(len(stats.held_jobs), 'job')} held, until somebody decides.")
+    if stats.expiring_jobs:
+        jobs = counted(len(stats.expiring_jobs), "job")
+        found.append(f"Results of {jobs} will soon be removed by the provider: run semcore sync.")
+    if stats.failed:
+        found.append(f"{counted(stats.failed, 'chunk')} failed.")
+    found += [passed_over(passed) for passed in stats.passed_over if passed.is_over_budget]
+    found += [target_state(target) for target in stats.targets if target.last_error]
+    since = stats.oldest_waiting
+    is_due = stats.waiting > stats.backing_off and not stats.passed_over
+    if is_due and since is not None and now - since > LONG:
+        found.append(f"Texts wait since {moment(since)}, and no flush sends them: does one run?")
+    return found
 
 
 def usual_time(jobs: Sequence[BatchJob]) -> str:

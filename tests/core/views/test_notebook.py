@@ -59,6 +59,7 @@ JOB = BatchJob(
     created_at=NOW,
     submitted_at=NOW + 60,
     finished_at=NOW + 120,
+    collections=(("notes", 70_000), ("mails", 7_001)),
     unreadable=("spec",),
 )
 HELD = replace(
@@ -187,7 +188,15 @@ def rows_of(job: BatchJob) -> list[str]:
         (
             JOB,
             [
-                *("11111111-job", "FAILED", "fetched", "some-model", "semcore-name", "$0.5151"),
+                *(
+                    "11111111-job",
+                    "notes, mails",
+                    "FAILED",
+                    "fetched",
+                    "some-model",
+                    "semcore-name",
+                    "$0.5151",
+                ),
                 *("batches/remote", "expired at the provider", "BATCH_STATE_EXPIRED"),
                 *("it expired", "5,001 texts", "done 4,002", "failed 303", "open 696", "77,001"),
                 *("78,002", moment(NOW), moment(NOW + 60), moment(NOW + 120)),

@@ -1,0 +1,52 @@
+"""Looking at a database as a whole."""
+
+from collections.abc import Iterator
+
+from semantic_core.batches.manager import BatchManager
+from semantic_core.batches.receipts import spent_this_month
+from semantic_core.database.port import Connection
+from semantic_core.domain.overview import CoverageAt, Overview
+
+# Moments between the first chunk and now, and failed chunks: what a page shows at a glance.
+_MOMENTS = 40
+_FAILED = 20
+
+
+def look_over(manager: BatchManager) -> Overview:
+    """Return what a report of a manager's database shows; it reads every chunk once. Needs no key."""
+    now = manager.clock.now()
+    with manager.store.database.snapshot() as connection:
+        coverage = tuple(_coverage(connection, now=now))
+        spent = spent_this_month(connection, now=now, prices=manager.config.prices)
+    return Overview(
+        database=manager.store.database.name,
+        made_at=now,
+        stats=manager.get_queue_stats(),
+        coverage=coverage,
+        receipt=manager.receipt(),
+        failed=tuple(manager.failed_chunks(_FAILED)),
+        spent_usd=spent,
+        budget_usd=manager.config.monthly_budget_usd,
+    )
+
+
+def _coverage(connection: Connection, *, now: float) -> Iterator[CoverageAt]:
+    """Yield how many chunks there were, by the time they came, and their vectors, likewise.
+
+    A chunk that was changed since counts as found by vector from its last change on.
+    """
+    first = connection.execute("SELECT created_at FROM chunks ORDER BY pk LIMIT 1").fetchone()
+    if first is None:
+        return
+    step = max(0.0, now - first[0]) / _MOMENTS
+    moments = [now - step * back for back in range(_MOMENTS, -1, -1)]
+    # All in one pass: what is grouped by time would be rounded in two ways by the two databases.
+    sums = ", ".join(
+        f"count(*) FILTER (WHERE created_at <= :t{number}), "
+        f"count(*) FILTER (WHERE vector_key IS NOT NULL AND updated_at <= :t{number})"
+        for number in range(len(moments))
+    )
+    values = {f"t{number}": moment for number, moment in enumerate(moments)}
+    row = connection.execute(f"SELECT {sums} FROM chunks", values).fetchone()
+    for moment, chunks, by_vector in zip(moments, row[::2], row[1::2], strict=True):
+        yield CoverageAt(moment=moment, chunks=chunks, by_vector=by_vector)

@@ -1,0 +1,239 @@
+"""A report: one page of HTML on a database, which loads nothing and needs no JavaScript."""
+
+import shlex
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from semantic_core.domain.overview import CoverageAt, Overview
+from semantic_core.domain.receipts import ReceiptPart
+from semantic_core.domain.types import BatchJob
+from semantic_core.views import html
+from semantic_core.views.html import Html, Tone
+from semantic_core.views.notebook import MOST_ROWS, job_status, left_out, message, queue_parts
+from semantic_core.views.sentences import job_cost, next_step, receipt_sentences, troubles
+from semantic_core.views.wording import counted, moment, money, span
+
+# The first bytes of a report, by which another one may replace it.
+MARK = "<!doctype html><!-- semcore report -->"
+
+# A dark page where the reader's system asks for one: the system's colours, no others. On a phone
+# each row of a table is a card.
+_STYLE = """
+:root{color-scheme:light dark}
+body{margin:0;background:Canvas;color:CanvasText;font:15px/1.5 system-ui,sans-serif}
+main{max-width:62rem;margin:0 auto;padding:1rem 1rem 3rem;overflow-wrap:break-word}
+h1{font-size:1.5rem;line-height:1.25;margin:.5rem 0}
+h2{font-size:1.15rem;margin:2rem 0 .5rem;padding-top:1rem;border-top:1px solid rgba(128,128,128,.35)}
+table{width:100%!important}
+td:last-child{width:40%}
+.line{white-space:nowrap}
+caption{text-align:left;font-weight:600;padding:.4em 0}
+pre{white-space:pre-wrap;margin:.3em 0}
+summary{cursor:pointer;padding:.3em 0}
+svg{display:block;width:100%;height:9rem;margin:.5rem 0}
+meter{width:100%;min-width:8rem;height:1rem}
+.ends{display:flex;justify-content:space-between;font-size:.85em}
+.verdict{font-size:1.1rem}
+@media (max-width:40rem){
+table,caption,tbody,tr,td:last-child{display:block;width:auto!important}
+thead{position:absolute;clip-path:inset(50%);width:1px;height:1px;overflow:hidden}
+tr{padding:.5em 0;border-bottom:1px solid rgba(128,128,128,.35)}
+td{display:inline-block;box-sizing:border-box;max-width:100%!important;text-align:left!important;border:0!important;padding:.1em 1em .1em 0!important}
+td::before{content:attr(data-label) ": ";opacity:.75}
+td>div,td>code{display:inline!important}
+}
+"""
+
+# Nothing that a text brings with it is loaded or run, whatever a browser makes of it.
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+
+_MOST_ENDED = 10
+
+
+def report_page(overview: Overview) -> str:
+    """Return the page."""
+    title = html.shown(f"semcore: {overview.database}")
+    parts = [
+        Html(f"<h1>{title}</h1>"),
+        html.line(f"As it was on {moment(overview.made_at)}."),
+        _verdict(overview),
+        *_coverage(overview.coverage, overview.made_at),
+        _heading("Queue"),
+        *queue_parts(overview.stats),
+        *_jobs(overview),
+        *_money(overview),
+        *_failures(overview),
+    ]
+    return (
+        f'{MARK}\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        f"<title>{title}</title><style>{_STYLE}</style></head>"
+        f"<body><main>{''.join(parts)}</main></body></html>\n"
+    )
+
+
+def _heading(text: str) -> Html:
+    return Html(f"<h2>{html.shown(text)}</h2>")
+
+
+def _verdict(overview: Overview) -> Html:
+    stats = overview.stats
+    if found := troubles(stats, now=overview.made_at):
+        return Html("".join(html.warning(text, Tone.BAD) for text in found))
+    running = counted(len(stats.open_jobs), "job")
+    if stats.open_jobs:
+        said, tone = f"Nothing is stuck. {running} under way.", Tone.BUSY
+    elif stats.waiting:
+        said, tone = "Nothing is stuck. What waits goes with the next flush.", Tone.WAITING
+    else:
+        said, tone = "Nothing is stuck, and nothing waits.", Tone.GOOD
+    return Html(f'<div class="verdict">{html.warning(said, tone)}</div>')
+
+
+def _coverage(points: Sequence[CoverageAt], now: float) -> list[Html]:
+    if not points:
+        return [_heading("Coverage"), html.line("There is no chunk yet.")]
+    last = points[-1]
+    share = f"{last.by_vector / last.chunks:.0%}" if last.chunks else "0%"
+    said = f"{share} of {counted(last.chunks, 'chunk')} found by vector, the others by keyword."
+    most = max(point.chunks for point in points) or 1
+    every = points[:: max(1, len(points) // 10)]
+    rows = [(moment(point.moment), point.chunks, point.by_vector) for point in every]
+    numbers = html.table(
+        ("until", "chunks", "by vector"),
+        rows,
+        numbers="chunks by\xa0vector",
+        caption="Chunks that are here now, by when they came and got their vector",
+    )
+    return [
+        _heading("Coverage"),
+        html.line(said),
+        Html(
+            f'<svg viewBox="0 0 100 100" preserveAspectRatio="none" role="img" '
+            f'aria-label="Coverage over time: {html.shown(said)}">'
+            f'<path fill="{Tone.FAINT}" fill-opacity=".35" d="{_area([p.chunks / most for p in points])}"/>'
+            f'<path fill="{Tone.GOOD}" d="{_area([p.by_vector / most for p in points])}"/></svg>'
+            f'<div class="ends"><span>{html.shown(moment(points[0].moment))}</span>'
+            f"<span>{html.shown(moment(now))}</span></div>"
+        ),
+        html.line(
+            Html(f"{html.dot('by vector', Tone.GOOD)} &nbsp; {html.dot('chunks', Tone.FAINT)}")
+        ),
+        Html(f"<details><summary>The same in numbers</summary>{numbers}</details>"),
+    ]
+
+
+def _area(heights: Sequence[float]) -> str:
+    """Return the path of an area below a curve, in a square of 100."""
+    width = 100 / max(1, len(heights) - 1)
+    curve = " ".join(
+        f"L{width * n:.2f} {100 - 100 * height:.2f}" for n, height in enumerate(heights)
+    )
+    return f"M0 100 {curve} L100 100Z"
+
+
+def _jobs(overview: Overview) -> list[Html]:
+    ended = [job for job in overview.receipt.jobs if not job.is_open][::-1]
+    kinds = (
+        ("Open", overview.stats.open_jobs, MOST_ROWS),
+        ("Ended, the last first", ended, _MOST_ENDED),
+    )
+    columns = ("job", "status", "texts", "done", "failed", "cost", "age", "what next")
+    parts = [_heading("Batch jobs")]
+    for caption, found, most in kinds:
+        if jobs := found[:most]:
+            rows = [_job(job, overview) for job in jobs]
+            numbers = "texts done failed cost"
+            parts.append(html.table(columns, rows, numbers=numbers, caption=caption))
+            parts += left_out(len(found), len(jobs), "more")
+    return parts if len(parts) > 1 else [*parts, html.line("No batch job was sent yet.")]
+
+
+def _job(job: BatchJob, overview: Overview) -> tuple[object, ...]:
+    return (
+        html.code(job.id[:8]),
+        Html(f'<span class="line">{job_status(job)}</span>'),
+        job.request_count,
+        job.done_count,
+        job.failed_count,
+        job_cost(job),
+        Html(f'<span class="line">{span(overview.made_at - job.created_at)}</span>'),
+        message(next_step(job, overview.stats)),
+    )
+
+
+def _money(overview: Overview) -> list[Html]:
+    months: dict[str, list[ReceiptPart]] = defaultdict(list)
+    for part in overview.receipt.parts:
+        months[part.month].append(part)
+    now = f"{datetime.fromtimestamp(overview.made_at, UTC):%Y-%m}"
+    budget = overview.budget_usd
+    limit = "no budget is set" if budget is None else f"the budget is {money(budget)}"
+    said = (
+        f"{money(overview.spent_usd)} in {now} so far, with what still runs by estimate; {limit}."
+    )
+    cost = {month: sum(part.batch_usd or 0.0 for part in parts) for month, parts in months.items()}
+    cost[now] = overview.spent_usd
+    most = max(*cost.values(), budget or 0.0, 1e-9)
+    rows = [
+        (month, money(usd), _meter(usd, most, f"{month}: {money(usd)}"))
+        for month, usd in sorted(cost.items(), reverse=True)[:MOST_ROWS]
+    ]
+    of = "of the budget" if budget else "of the dearest month"
+    by_collection = [
+        (
+            part.month,
+            html.code(part.collection or "(not known)"),
+            part.tokens,
+            money(part.batch_usd),
+        )
+        for part in reversed(overview.receipt.parts)
+    ]
+    detail = html.table(
+        ("month", "collection", "tokens", "cost"),
+        by_collection[:MOST_ROWS],
+        numbers="tokens cost",
+        caption="By collection, jobs whose results are here",
+    )
+    return [
+        _heading("Money"),
+        html.line(said),
+        html.table(("month", "cost", of), rows, numbers="cost", caption="By month (UTC)"),
+        Html(f"<details><summary>By collection</summary>{detail}</details>"),
+        *map(html.line, receipt_sentences(overview.receipt)),
+    ]
+
+
+def _meter(value: float, most: float, label: str) -> Html:
+    return Html(
+        f'<meter min="0" max="{most:f}" value="{value:f}" aria-label="{html.shown(label)}"></meter>'
+    )
+
+
+def _failures(overview: Overview) -> list[Html]:
+    stats, db = overview.stats, shlex.quote(overview.database)
+    if not stats.failed:
+        return [_heading("Failures"), html.line("Nothing failed.")]
+    reasons = [(count, message(why)) for why, count in stats.failures[:MOST_ROWS]]
+    chunks = [
+        (
+            html.code(chunk.id),
+            html.code(chunk.document_id or "-"),
+            html.code(chunk.collection),
+            message(chunk.error_message or ""),
+        )
+        for chunk in overview.failed
+    ]
+    return [
+        _heading("Failures"),
+        html.table(("chunks", "because"), reasons, numbers="chunks", caption="Why they failed"),
+        html.table(
+            ("chunk", "document", "collection", "because"), chunks, caption="The first of them"
+        ),
+        html.line("Fix a text and ingest it again, delete it, or try them all once more:"),
+        Html(
+            f"<pre>{html.shown(f'semcore failed --db {db}')}\n{html.shown(f'semcore retry --db {db}')}</pre>"
+        ),
+    ]
