@@ -152,7 +152,7 @@ def picture(data: bytes, mime_type: str, *, name: str, side: int) -> Html:
     """Return a picture of at most so many pixels a side; nothing is fetched for it."""
     encoded = base64.b64encode(data).decode()
     return Html(
-        f'<img src="data:{_text(mime_type)};base64,{encoded}" alt="{_text(name)}" '
+        f'<img src="data:{shown(mime_type)};base64,{encoded}" alt="{shown(name)}" '
         f'style="max-width:{side}px;max-height:{side}px;margin:.2em 0">'
     )
 
