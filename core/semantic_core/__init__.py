@@ -9,8 +9,9 @@ from semantic_core.delivery.remote import CHUNK_ID_KEY, RemoteIds, is_of, store_
 from semantic_core.delivery.target import Target, TargetItem
 from semantic_core.documents.live import save_embedded
 from semantic_core.documents.media import query_media
-from semantic_core.documents.readers import pydoc_topics, read_documents
+from semantic_core.documents.readers import pydoc_topics
 from semantic_core.documents.splitter import Splitter
+from semantic_core.documents.walk import read_documents
 from semantic_core.domain.clock import Clock, SystemClock
 from semantic_core.domain.errors import (
     AuthError,

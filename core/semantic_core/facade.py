@@ -88,6 +88,7 @@ class SemanticCore:
         mode: str = "async",
         *,
         replace_sources: bool = False,
+        prune: bool = False,
         progress: IngestProgress = None,
     ) -> IngestReport:
         """Split documents and save their chunks; with ``mode="sync"`` embed them at once.
@@ -113,17 +114,21 @@ class SemanticCore:
             replace_sources: when all is saved, remove what earlier calls saved under the sources
                 that this call named, with or without ids; a source of which a document was
                 refused keeps it. Vectors stay as cache.
+            prune: of the folders that `read_documents` has read, remove what was saved from there
+                and has no file any more; without it the report counts that. Where a folder has
+                no file left at all, nothing is removed: its disk may be missing.
             progress: True shows a bar of the documents saved, where the ``cli`` extra is
                 installed; a callable is given the report so far after each page.
 
         Returns:
-            What was saved; ``documents + rejected_count`` is how many were handed in.
+            What was saved; ``documents + rejected_count + skipped_count`` is how many were handed in.
 
         Raises:
             InvalidInputError: the one document given cannot be saved.
             IngestError: some of several documents were refused, such as one with an id that
                 appears twice in this call; its ``report`` names them, and everything else is
                 saved.
+            ConfigurationError: a folder looks like one that was moved; say which by its name.
             MissingDefaultKeyError: ``mode="sync"`` without a default key; nothing was saved.
             ProviderError: live embedding failed; earlier pages are saved.
             StorageError: the database could not be written; earlier pages are saved.
@@ -150,6 +155,7 @@ class SemanticCore:
             embedder=self.embedder if mode == "sync" else None,
             raise_at_once=is_one,
             replace_sources=replace_sources,
+            prune=prune,
         )
         total = len(items) if isinstance(items, Sized) else None
         with ingest_progress(progress, total=total) as tell:

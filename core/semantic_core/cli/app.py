@@ -15,7 +15,9 @@ from semantic_core.cli import (
     corpus,
     delivery,
     demo,
+    documents,
     emulator,
+    ingest,
     jobs,
     money,
     queue,
@@ -52,8 +54,9 @@ def _visible_usage_errors() -> Iterator[None]:
 
 # In the order in which --help lists them.
 _COMMANDS: tuple[Callable[..., None], ...] = (
-    *(corpus.ingest, corpus.search, queue.flush, queue.sync, queue.wait, queue.status),
-    watch.watch,
+    *(ingest.ingest, corpus.search, queue.flush, queue.sync, queue.wait, queue.status),
+    *(watch.watch, documents.list_documents, documents.show, documents.delete),
+    documents.collections,
     *(delivery.targets, delivery.deliver),
     *(jobs.jobs, jobs.failed, jobs.retry, jobs.cancel, jobs.release),
     *(
@@ -81,8 +84,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for command in _COMMANDS:
-    # A search answers itself what is too much: it knows what was meant.
-    app.command(context_settings={"allow_extra_args": command is corpus.search})(command)
+    app.command(
+        # Python has a list of its own.
+        "list" if command is documents.list_documents else None,
+        # A search answers itself what is too much: it knows what was meant.
+        context_settings={"allow_extra_args": command is corpus.search},
+    )(command)
 
 
 def _show_version(is_asked: bool) -> None:

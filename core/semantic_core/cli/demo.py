@@ -17,11 +17,13 @@ import typer
 
 from batch_emulator import MODELS, Emulator, EmulatorConfig, SentenceModel
 from semantic_core.batches import BatchConfig, BatchManager
-from semantic_core.cli.corpus import len_of, show_results
+from semantic_core.cli.corpus import show_results
+from semantic_core.cli.ingest import len_of
 from semantic_core.cli.known_answers import KNOWN_ANSWERS, find_answers
 from semantic_core.cli.output import console, say
-from semantic_core.documents.readers import pydoc_topics, read_documents
+from semantic_core.documents.readers import pydoc_topics
 from semantic_core.documents.splitter import Splitter
+from semantic_core.documents.walk import read_documents
 from semantic_core.domain.receipts import Receipt
 from semantic_core.domain.reports import IngestReport
 from semantic_core.domain.statuses import SearchMode

@@ -4,16 +4,20 @@ import importlib
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import typer
 
 from semantic_core.batches import BatchConfig, BatchManager
 from semantic_core.cli.target import Target, read_target
+from semantic_core.domain.errors import SpecMismatchError, UnknownCollectionError
+from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.facade import SemanticCore
 from semantic_core.providers.gemini import Endpoint, GeminiBatchClient, GeminiEmbedder
 from semantic_core.providers.gemini.keyring import GoogleKeyring
 from semantic_core.store import DEFAULT_COLLECTION, PeeweeVectorStore
+from semantic_core.store.collections import describe_missing
 
 Db = Annotated[
     Target,
@@ -32,8 +36,7 @@ Languages = Annotated[
     str | None,
     typer.Option(
         "--languages",
-        help="Languages of words in Latin letters, such as en,de. A new collection keeps them; "
-        "for another one see semcore reindex.",
+        help="Its languages of words in Latin letters, such as en,de; semcore reindex changes them.",
     ),
 ]
 OnlyCollection = Annotated[
@@ -74,32 +77,62 @@ AttachedTargets = Annotated[
 DEFAULT_DB = Target("semcore.db")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewCollection:
+    """What a collection is made with, where there is none; ``is_named`` allows another than default."""
+
+    is_named: bool = False
+    model: str | None = None
+    dimensions: int | None = None
+    languages: str | None = None
+
+    def open(self, store: PeeweeVectorStore, name: str) -> None:
+        """Make the collection, or check that it is as it is asked for."""
+        found = store.find(name)
+        if found is None and not self.is_named and name != DEFAULT_COLLECTION:
+            with store.database.snapshot() as connection:
+                missing = describe_missing(connection, name)
+            raise UnknownCollectionError(f"{missing}. To make it, add --new. Nothing was saved.")
+        known = EmbeddingSpec() if found is None else found.spec
+        model = known.model if self.model is None else self.model.removeprefix("models/")
+        dimensions = self.dimensions or (768 if found is None else known.dimensions)
+        if found is not None and (model, dimensions) != (known.model, known.dimensions):
+            raise SpecMismatchError(
+                f"Collection {name!r} has {known.model} with {known.dimensions} dimensions, not {model} "
+                f"with {dimensions}. Leave out --model and --dimensions to use it as it is, or make "
+                "another one with --collection NAME --new. Nothing was saved."
+            )
+        spec = None
+        if found is None:
+            spec = replace(_SPECS.get(model, EmbeddingSpec(model=model)), dimensions=dimensions)
+        names = None if self.languages is None else language_names(self.languages)
+        store.collection(name, spec, languages=names)
+
+
+_SPECS = {"gemini-embedding-2": EmbeddingSpec.gemini_embedding_2()}
+
+
 @contextmanager
 def open_core(
     db: Target,
     *,
     collection: str = DEFAULT_COLLECTION,
-    languages: str | None = None,
     base_url: str | None = None,
-    is_new_fine: bool = False,
+    made: NewCollection | None = None,
 ) -> Iterator[SemanticCore]:
-    """Open the core on a database, with keys from the environment; ingest may make a collection."""
+    """Open the core on a database, with keys from the environment; ``made`` may make what is not there."""
     keyring = GoogleKeyring.from_env()
-    if not is_new_fine:
+    if made is None:
         db.check_there()
     with (
         GeminiEmbedder(keyring, endpoint=Endpoint(base_url=base_url)) as embedder,
         db.open() as store,
     ):
-        if not is_new_fine and collection != DEFAULT_COLLECTION:
+        if made is not None:
+            made.open(store, collection)
+        elif collection != DEFAULT_COLLECTION:
             store.stats(collection)
-        yield SemanticCore(
-            store,
-            keyring,
-            collection=collection,
-            languages=None if languages is None else language_names(languages),
-            embedder=embedder,
-        )
+        yield SemanticCore(store, keyring, collection=collection, embedder=embedder)
 
 
 @contextmanager

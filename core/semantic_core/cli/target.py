@@ -28,9 +28,13 @@ class Target:
         """Open the store on it; see `PeeweeVectorStore`."""
         return PeeweeVectorStore(self.text)
 
+    def is_there(self) -> bool:
+        """Return whether there is a database, as far as can be told without opening it."""
+        return is_on_server(self.text) or Path(self.text).exists()
+
     def check_there(self, hint: str = "--db") -> None:
         """Refuse what is not there: a mistyped path should not look like an empty database."""
-        if not is_on_server(self.text) and not Path(self.text).exists():
+        if not self.is_there():
             raise typer.BadParameter(
                 f"there is no database at {self}. Nothing was made. Correct the path, or make one: "
                 f"semcore ingest FOLDER --db {self}",

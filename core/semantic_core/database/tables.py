@@ -53,6 +53,7 @@ class Tables:
     MetaModel: Any
     SpaceModel: Any
     CollectionModel: Any
+    RootModel: Any
     DocumentModel: Any
     EmbeddingModel: Any
     BatchJobModel: Any
@@ -130,12 +131,23 @@ def build_tables(database: peewee.Database) -> Tables:
         class Meta:
             table_name = "collections"
 
+    class RootModel(Base):
+        """A folder that files were read from: its name begins their ids, wherever it lies."""
+
+        id = BigAutoField()
+        name = TextField(unique=True)
+        place = TextField()
+
+        class Meta:
+            table_name = "roots"
+
     class DocumentModel(Base):
         """What was ingested, without its text."""
 
         pk = BigAutoField()
         collection = ForeignKeyField(CollectionModel, index=False)
         document_id = TextField()
+        root = ForeignKeyField(RootModel, null=True, index=False)
         source = TextField(null=True)
         content_hash = BlobField()
         metadata = TextField()
@@ -149,6 +161,11 @@ def build_tables(database: peewee.Database) -> Tables:
     source = DocumentModel.source
     DocumentModel.add_index(
         DocumentModel.collection, source, name="documents_source", where=SQL("source IS NOT NULL")
+    )
+
+    root = DocumentModel.root
+    DocumentModel.add_index(
+        root, DocumentModel.pk, name="documents_root", where=SQL("root_id IS NOT NULL")
     )
 
     class EmbeddingModel(Base):

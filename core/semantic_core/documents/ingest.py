@@ -5,13 +5,18 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
+from semantic_core.documents.file_metadata import title_of
 from semantic_core.documents.front_matter import take_front_matter
 from semantic_core.documents.live import embed_missing, fail_if_too_long
 from semantic_core.documents.media import looked_media, media_chunks
 from semantic_core.documents.names import Naming
+from semantic_core.documents.readers import FileDocument
+from semantic_core.documents.roots import Roots, find_gone
 from semantic_core.documents.splitter import Splitter
+from semantic_core.documents.walk import FoundFiles
 from semantic_core.domain.errors import BlankTextError, DuplicateIdError, InvalidInputError
 from semantic_core.domain.metadata import copy_metadata, dump_metadata
+from semantic_core.domain.pages import pages
 from semantic_core.domain.reports import IngestReport, Rejected
 from semantic_core.domain.types import Chunk, Document, SplitDocument
 from semantic_core.domain.validation import check_id, check_text
@@ -44,6 +49,7 @@ class Ingestion:
         embedder: Embedder | None,
         raise_at_once: bool,
         replace_sources: bool,
+        prune: bool,
     ) -> None:
         self._store = store
         self._collection = collection
@@ -52,7 +58,9 @@ class Ingestion:
         self._embedder = embedder
         self._raise_at_once = raise_at_once
         self._replace_sources = replace_sources
+        self._prune = prune
         self._naming = Naming()
+        self._roots = Roots(store)
         self._report = IngestReport()
 
     def run(self, documents: Iterable[Any], tell: Callable[[IngestReport], None]) -> IngestReport:
@@ -65,7 +73,10 @@ class Ingestion:
                 try:
                     entry = self._split(item, position)
                 except InvalidInputError as error:
-                    self._reject(position, item, error)
+                    if isinstance(error, BlankTextError) and isinstance(item, FileDocument):
+                        self._skip(item)
+                    else:
+                        self._reject(position, item, error)
                     continue
                 if page and size + len(entry.chunks) > PAGE:
                     self._save(page)
@@ -78,6 +89,8 @@ class Ingestion:
             if self._replace_sources:
                 # Last of all: if the call ends earlier, nothing that was saved before is removed.
                 self._remove_replaced(began_at)
+            if isinstance(documents, FoundFiles):
+                self._remove_gone(documents)
             report = self._report_after(started)
             tell(report)
             return report
@@ -86,14 +99,23 @@ class Ingestion:
         return replace(self._report, seconds=time.perf_counter() - started)
 
     def _split(self, item: Any, position: int) -> SplitDocument:
-        document = _as_document(item, position)
-        name = _name(document, position)
+        name = _name(item, position)
+        root = None
+        if isinstance(item, FileDocument):
+            root, document_id = self._roots.place(item)
+            document = replace(item.read(), id=document_id)
+        else:
+            document = _as_document(item, position)
         check_text(document.content, what=name)
         whose = f"the metadata of {name}"
         metadata, text = copy_metadata(document.metadata, what=whose), document.content
         if document.format == "markdown":
             front, text = take_front_matter(text, what=name)
             metadata = front | metadata
+        if root is not None:
+            title = title_of(text)
+            known = {} if title is None else {"title": title}
+            metadata = known | metadata | {"file_path": document.id}
         # Refused here and not per chunk, so that an error names the document once.
         dump_metadata(metadata, what=whose)
         document = replace(document, metadata=metadata)
@@ -137,7 +159,9 @@ class Ingestion:
             )
         if self._replace_sources and document.source is not None:
             self._naming.add_source(document.source, is_whole=True)
-        return SplitDocument(id=document_id, document=document, chunks=chunks)
+        return SplitDocument(
+            id=document_id, document=document, chunks=chunks, root_id=root.id if root else None
+        )
 
     def _save(self, page: list[tuple[int, SplitDocument]]) -> None:
         entries = [entry for _, entry in page]
@@ -194,6 +218,31 @@ class Ingestion:
                 now=self._store.clock.now(),
             )
             self._report = replace(self._report, removed=self._report.removed + removed)
+
+    def _remove_gone(self, found: FoundFiles) -> None:
+        """Delete what has another id now and, where that is asked for, what has no file any more."""
+        gone, renamed = find_gone(
+            self._store, found, collection=self._collection, has=self._naming.has_id
+        )
+        # A folder with nothing in it may be a disk that is not there.
+        pruned = gone if self._prune and found.found else []
+        for page in pages([*renamed, *pruned]):
+            self._delete(page)
+        self._report = replace(self._report, pruned=len(pruned), gone=len(gone) - len(pruned))
+
+    def _skip(self, item: FileDocument) -> None:
+        """Pass over a file that is empty; what it held before is gone."""
+        self._delete([self._roots.place(item)[1]])
+        skipped = self._report.skipped
+        if len(skipped) < MOST_REJECTED:
+            skipped = (*skipped, item.source)
+        self._report = replace(
+            self._report, skipped=skipped, skipped_count=self._report.skipped_count + 1
+        )
+
+    def _delete(self, document_ids: list[str]) -> None:
+        removed = self._store.delete(document_ids=document_ids, collection=self._collection)
+        self._report = replace(self._report, removed=self._report.removed + removed)
 
     def _reject(self, position: int, item: Any, error: InvalidInputError) -> None:
         if self._raise_at_once:

@@ -1,20 +1,18 @@
-"""Readers: text files and folders of them, and Python's own language reference, as documents."""
+"""Readers: a text file, and Python's own language reference, as documents."""
 
 import importlib
-import logging
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from semantic_core.documents.decode import decode
+from semantic_core.documents.file_metadata import file_metadata, printable
 from semantic_core.documents.html_text import html_to_markdown
 from semantic_core.domain.errors import InvalidInputError, UnreadableFileError
 from semantic_core.domain.types import Document
-
-_log = logging.getLogger(__name__)
 
 FORMATS = {
     ".txt": "text",
@@ -34,31 +32,37 @@ MOST_BYTES = 50_000_000
 class FileDocument:
     """A file as a document; it is read when its content is asked for, each time anew.
 
-    Where a folder could not be listed (``unlisted``), its content raises just that.
+    Attributes:
+        path: where it is.
+        top: the folder that was named, or that of a named file.
+        root_name: what its root is to be called, or None.
+        unlisted: why its folder could not be listed; its content raises just that.
     """
 
     path: Path
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    top: Path
+    root_name: str | None = None
     unlisted: OSError | None = None
 
     @property
-    def id(self) -> str:
-        """The absolute path: two folders may each have a README, and neither replaces the other."""
-        return _printable(self.path.absolute())
-
-    @property
     def source(self) -> str:
-        """The path as it was found."""
-        return _printable(self.path)
-
-    @property
-    def format(self) -> str:
-        """How the content is split."""
-        return FORMATS.get(self.path.suffix.lower(), "text")
+        """The path as it was found, for messages."""
+        return printable(self.path)
 
     @property
     def content(self) -> str:
-        """The text; HTML as Markdown. Its encoding is what it declares, or is told from its bytes.
+        """The text; see `read`."""
+        return self.read().content
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """What is known of the file; see `read`."""
+        return self.read().metadata
+
+    def read(self) -> Document:
+        """Return the text, HTML as Markdown, with what is known of the file as metadata.
+
+        The text's encoding is what it declares, or is told from its bytes.
 
         Raises:
             UnreadableFileError: it is gone, no file, too large, may not be read, or is in an
@@ -67,38 +71,20 @@ class FileDocument:
         try:
             if self.unlisted is not None:
                 raise self.unlisted
-            data = _read(self.path)
+            data, found = _read(self.path)
         except OSError as error:
             raise UnreadableFileError(
                 f"{self.source} cannot be read: {error.strerror or error}. Check that it is there "
                 "and may be read, then ingest it again."
             ) from error
-        is_html = self.path.suffix.lower().startswith(".htm")
+        suffix = self.path.suffix.lower()
+        is_html = suffix.startswith(".htm")
         text = decode(data, name=self.source, is_html=is_html)
-        return html_to_markdown(text) if is_html else text
-
-
-def read_documents(paths: Iterable[str | os.PathLike[str]]) -> Iterator[FileDocument]:
-    """Find the named text files, and those in the named folders.
-
-    They come lazily, a folder's in the order of their paths, and each once. Hidden files and
-    folders are left out. Links to folders are not followed, nor are links to files that lie
-    outside of the folder that is named: these are skipped with a warning in the log. A link
-    that is named itself is followed. What cannot be read raises when its content is asked for,
-    so that ``SemanticCore.ingest`` names it and goes on with the others.
-
-    Raises:
-        InvalidInputError: one of the paths is not there, or a file of another kind.
-    """
-    roots = [Path(path) for path in paths]
-    for root in roots:
-        if not root.exists():
-            raise InvalidInputError(f"There is no {_printable(root)}. Name a file or a folder.")
-        if not root.is_dir() and root.suffix.lower() not in FORMATS:
-            raise InvalidInputError(
-                f"{_printable(root)} is none of {', '.join(FORMATS)}. Convert it to one of them."
-            )
-    return _once(document for root in roots for document in _found(root))
+        return Document(
+            content=html_to_markdown(text) if is_html else text,
+            metadata=file_metadata(self.path, found),
+            format=FORMATS.get(suffix, "text"),
+        )
 
 
 def pydoc_topics() -> Iterator[Document]:
@@ -118,64 +104,14 @@ def pydoc_topics() -> Iterator[Document]:
         yield Document(id=f"python/{topic}", content=text, source=name)
 
 
-def _once(documents: Iterable[FileDocument]) -> Iterator[FileDocument]:
-    """Leave out what was found before: a file that is named, and so is its folder."""
-    seen: set[str] = set()
-    for document in documents:
-        if document.id not in seen:
-            seen.add(document.id)
-            yield document
-
-
-def _found(root: Path) -> Iterator[FileDocument]:
-    if not root.is_dir():
-        yield FileDocument(path=root)
-        return
-    inside = os.path.join(os.path.realpath(root), "")  # noqa: PTH118  # pathlib drops the slash
-    unlisted: list[OSError] = []
-    for folder, folders, files in os.walk(root, onerror=unlisted.append):
-        yield from _drain(unlisted)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in folders:
-            path = Path(folder, name)
-            if path.is_symlink():
-                _log.warning("%r is skipped: it is a link to a folder.", _printable(path))
-        for name in sorted(files):
-            path = Path(folder, name)
-            if name.startswith(".") or path.suffix.lower() not in FORMATS:
-                continue
-            # A file outside the folder was not named: it may be any file that this user can read.
-            if path.is_symlink() and not os.path.realpath(path).startswith(inside):
-                _log.warning(
-                    "%r is skipped: it is a link to a file outside of %r. Name it itself to "
-                    "ingest it.",
-                    _printable(path),
-                    _printable(root),
-                )
-                continue
-            yield FileDocument(path=path)
-    yield from _drain(unlisted)
-
-
-def _drain(errors: list[OSError]) -> Iterator[FileDocument]:
-    while errors:
-        error = errors.pop(0)
-        yield FileDocument(path=Path(error.filename), unlisted=error)
-
-
-def _read(path: Path) -> bytes:
+def _read(path: Path) -> tuple[bytes, os.stat_result]:
     found = path.stat()
     # Reading a pipe or a device would wait forever.
     if not stat.S_ISREG(found.st_mode):
-        raise UnreadableFileError(f"{_printable(path)} is not a regular file. Leave it out.")
+        raise UnreadableFileError(f"{printable(path)} is not a regular file. Leave it out.")
     if found.st_size > MOST_BYTES:
         raise UnreadableFileError(
-            f"{_printable(path)} has {found.st_size:,} bytes, more than {MOST_BYTES:,}. Split it "
+            f"{printable(path)} has {found.st_size:,} bytes, more than {MOST_BYTES:,}. Split it "
             "into several files."
         )
-    return path.read_bytes()
-
-
-def _printable(path: Path) -> str:
-    """Return the path with the bytes that are no UTF-8 escaped: two names stay two."""
-    return os.fsencode(path).decode(errors="backslashreplace")
+    return path.read_bytes(), found

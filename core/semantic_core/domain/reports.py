@@ -66,6 +66,11 @@ class IngestReport:
             ``replace_sources`` of earlier documents of their sources.
         rejected: the first refused documents (at most 100 are kept).
         rejected_count: all refused documents.
+        skipped: the first empty files (at most 100 are kept).
+        skipped_count: all empty files; what was saved of them before is removed.
+        gone: documents that came from the folders read now, have no file any more, and are still
+            searched.
+        pruned: those of them that were removed.
         seconds: how long the caller was blocked.
     """
 
@@ -74,4 +79,8 @@ class IngestReport:
     removed: int = 0
     rejected: tuple[Rejected, ...] = ()
     rejected_count: int = 0
+    skipped: tuple[str, ...] = ()
+    skipped_count: int = 0
+    gone: int = 0
+    pruned: int = 0
     seconds: float = 0.0

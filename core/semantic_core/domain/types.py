@@ -89,11 +89,13 @@ class SplitDocument:
         id: the document's id.
         document: what was split.
         chunks: its pieces, in order.
+        root_id: the root that its file lies in, if it is of one.
     """
 
     id: str
     document: Document
     chunks: tuple[Chunk, ...]
+    root_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -89,15 +89,15 @@ def _record(
     For that it must be alone, see `delete_chunks`.
     """
     connection.executemany(
-        "INSERT INTO documents (collection_id, document_id, source, content_hash, metadata, "
-        "created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?) "
-        "ON CONFLICT (collection_id, document_id) DO UPDATE SET source = excluded.source, "
-        "content_hash = excluded.content_hash, metadata = excluded.metadata, "
+        "INSERT INTO documents (collection_id, document_id, root_id, source, content_hash, metadata, "
+        "created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
+        "ON CONFLICT (collection_id, document_id) DO UPDATE SET "
+        "root_id = excluded.root_id, source = excluded.source, content_hash = excluded.content_hash, metadata = excluded.metadata, "
         "updated_at = excluded.updated_at WHERE "
-        "(documents.source, documents.content_hash, documents.metadata) "
-        "IS NOT (excluded.source, excluded.content_hash, excluded.metadata)",
+        "(documents.root_id, documents.source, documents.content_hash, documents.metadata) IS NOT "
+        "(excluded.root_id, excluded.source, excluded.content_hash, excluded.metadata)",
         [
-            (collection.id, entry.id, *row, now, now)
+            (collection.id, entry.id, entry.root_id, *row, now, now)
             for entry, row in zip(documents, rows, strict=True)
         ],
     )

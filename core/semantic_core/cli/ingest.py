@@ -1,0 +1,181 @@
+"""The ingest command: files and folders, kept in step with what is searched."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from semantic_core.cli.options import (
+    DEFAULT_DB,
+    AsJson,
+    BaseUrl,
+    CollectionName,
+    Db,
+    Languages,
+    NewCollection,
+    open_core,
+)
+from semantic_core.cli.output import FAILED, errors, print_json, say, warn
+from semantic_core.cli.target import Target
+from semantic_core.documents.readers import FORMATS
+from semantic_core.documents.roots import find_gone
+from semantic_core.documents.walk import FoundFiles, read_documents
+from semantic_core.domain.errors import IngestError, MissingDefaultKeyError, ProviderError
+from semantic_core.domain.reports import IngestReport
+from semantic_core.store import DEFAULT_COLLECTION
+from semantic_core.views.wording import counted
+
+# Most kinds, and most names, that are shown.
+_SHOWN = 10
+
+
+def ingest(
+    paths: Annotated[
+        list[Path], typer.Argument(help="Files or folders (.txt, .md, .rst, .html).", exists=True)
+    ],
+    db: Db = DEFAULT_DB,
+    collection: CollectionName = DEFAULT_COLLECTION,
+    new: Annotated[bool, typer.Option("--new", help="Make the collection.")] = False,
+    model: Annotated[
+        str | None, typer.Option(help="Model of a collection that is made by this.")
+    ] = None,
+    dimensions: Annotated[
+        int | None, typer.Option(min=1, help="Its dimensions; 768 if left out.")
+    ] = None,
+    languages: Languages = None,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            help="What the folder is called in ids; its own name if left out. A folder that was "
+            "moved takes its name along."
+        ),
+    ] = None,
+    glob: Annotated[
+        list[str] | None,
+        typer.Option(help="Only files like this, such as '*.md' or 'guide/*'. May be repeated."),
+    ] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option(help="No files and folders like this. May be repeated.")
+    ] = None,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Remove what came from these folders and is gone.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be read and removed; change nothing.")
+    ] = False,
+    sync: Annotated[
+        bool, typer.Option("--sync", help="Embed live at full price, instead of by batch.")
+    ] = False,
+    base_url: BaseUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Save documents at once; they are found by keyword from then on.
+
+    A file that was ingested before is replaced; what did not change costs nothing. Hidden files,
+    links, folders such as node_modules and files of other kinds are passed over.
+    """
+    found = read_documents(map(_relative, paths), name=name, glob=glob or (), exclude=exclude or ())
+    if dry_run:
+        _show_plan(db, collection, found, prune=prune)
+        return
+    made = NewCollection(is_named=new, model=model, dimensions=dimensions, languages=languages)
+    refused = None
+    with open_core(db, collection=collection, base_url=base_url, made=made) as core:
+        try:
+            report = core.ingest(
+                found,
+                mode="sync" if sync else "async",
+                prune=prune,
+                progress=sync and errors.is_terminal and not as_json,
+            )
+        except IngestError as error:
+            refused, report = error, error.report or IngestReport()
+        except (MissingDefaultKeyError, ProviderError):
+            warn(
+                "Embedding live failed, so documents are missing here. Without --sync they are "
+                "saved at once and wait for a batch; vectors that came are kept."
+            )
+            raise
+    if as_json:
+        print_json({**asdict(report), "passed_over": found.passed_over})
+    else:
+        _show_report(report, found, db=db, prune=prune)
+    if refused is not None or (prune and report.gone):
+        raise typer.Exit(FAILED)
+
+
+def _relative(path: Path) -> Path:
+    """Return the path as one would type it here."""
+    return path.relative_to(here) if path.is_relative_to(here := Path.cwd()) else path
+
+
+def _show_plan(db: Target, collection: str, found: FoundFiles, *, prune: bool) -> None:
+    """Say what an ingest would do."""
+    files = sum(1 for _ in found)
+    gone: list[str] = []
+    if db.is_there():
+        with db.open() as store:
+            gone, _ = find_gone(store, found, collection=collection, has=lambda _: False)
+    say(f"Would read {counted(files, 'file')}.{passed_over(found.passed_over)}")
+    verb = "remove" if prune else "leave, though it is gone,"
+    say(*(f"Would {verb} {document_id}" for document_id in gone), "Nothing was changed.")
+
+
+def _show_report(report: IngestReport, found: FoundFiles, *, db: Target, prune: bool) -> None:
+    chunks = report.chunks
+    say(
+        f"Saved {counted(report.documents, 'document')} as {counted(len_of(report), 'chunk')} in "
+        f"{report.seconds:.2f} s: {chunks.ready:,} ready, {chunks.pending:,} waiting for "
+        f"their vectors, {chunks.unchanged:,} unchanged, {report.removed:,} removed."
+    )
+    for rejected in report.rejected:
+        warn(f"Refused {rejected.name}: {rejected.reason}")
+    for source in report.skipped[:_SHOWN]:
+        say(f"Skipped {source}: it is empty.")
+    if report.skipped_count > _SHOWN:
+        say(f"Skipped {report.skipped_count - _SHOWN:,} more that are empty.")
+    if over := passed_over(found.passed_over):
+        say(over.strip())
+    if not found.found:
+        say(f"No {', '.join(FORMATS)} file was found there; others have to be converted.")
+    _show_gone(report, prune=prune)
+    if chunks.failed:
+        say(f"{counted(chunks.failed, 'chunk')} failed. Next: semcore failed --db {db}")
+    if chunks.pending:
+        say(f"Next: semcore flush --db {db}")
+
+
+def _show_gone(report: IngestReport, *, prune: bool) -> None:
+    if report.pruned:
+        say(f"Removed {counted(report.pruned, 'document')} that {_is(report.pruned)} gone.")
+    if report.gone and prune:
+        warn(
+            f"Nothing was removed: all {report.gone:,} documents from there are gone, as if its disk "
+            "were missing. To remove them all the same: semcore delete FOLDER/"
+        )
+    elif report.gone:
+        say(
+            f"{counted(report.gone, 'document')} from there {_is(report.gone)} gone, and still "
+            f"searched. To remove {'it' if report.gone == 1 else 'them'}: the same command with --prune."
+        )
+
+
+def passed_over(kinds: Mapping[str, int]) -> str:
+    """Return what was not read, by kind, as a sentence after others; empty if that is nothing."""
+    ranked = sorted(kinds.items(), key=lambda one: (-one[1], one[0]))
+    shown = [f"{count:,} {kind}" for kind, count in ranked[:_SHOWN]]
+    if len(ranked) > _SHOWN:
+        shown.append(f"{sum(count for _, count in ranked[_SHOWN:]):,} others")
+    return f" Passed over: {', '.join(shown)}." if shown else ""
+
+
+def _is(count: int) -> str:
+    return "is" if count == 1 else "are"
+
+
+def len_of(report: IngestReport) -> int:
+    """Return how many chunks a report is about."""
+    chunks = report.chunks
+    return chunks.inserted + chunks.updated + chunks.unchanged
