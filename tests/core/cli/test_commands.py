@@ -61,22 +61,6 @@ def in_a_process(*arguments: str, **environ: str) -> subprocess.CompletedProcess
     )
 
 
-def test_a_folder_of_other_files_is_not_passed_over_in_silence(notes: Path) -> None:
-    folder = notes / "papers"
-    folder.mkdir()
-    (folder / "paper.pdf").write_bytes(b"%PDF")
-    assert "No .txt, .md, .rst or .html file was found" in run(notes, "ingest", str(folder)).output
-
-
-def test_a_link_out_of_a_folder_is_passed_over_and_told(notes: Path) -> None:
-    (notes / "secret.txt").write_text("secret")
-    (notes / "docs" / "link\x1b[2J.txt").symlink_to(notes / "secret.txt")
-    done = in_a_process("ingest", str(notes / "docs"), "--db", str(notes / "notes.db"))
-    assert (done.returncode, "1 document as" in done.stdout) == (0, True)
-    assert "is skipped" in done.stderr
-    assert "\x1b" not in done.stderr
-
-
 @pytest.mark.usefixtures("keys")
 def test_the_whole_way(notes: Path) -> None:
     assert "1 document as 1 chunk" in run(notes, "ingest", str(notes / "docs")).output
@@ -112,14 +96,6 @@ def test_sync_mode_embeds_live(notes: Path) -> None:
 def test_saving_and_searching_need_no_key(notes: Path) -> None:
     run(notes, "ingest", str(notes / "docs"))
     assert "[keyword" in run(notes, "search", "cat").output
-    assert as_json(notes, "status")["waiting"] == 1
-
-
-def test_a_refused_file_is_named_and_the_others_are_saved(notes: Path) -> None:
-    (notes / "docs" / "blank.txt").write_text(" \n")
-    result = run(notes, "ingest", str(notes / "docs"))
-    assert result.exit_code == 1
-    assert "blank.txt" in result.output
     assert as_json(notes, "status")["waiting"] == 1
 
 

@@ -191,7 +191,7 @@ ROWS = """
         VALUES (1, 'digest', 'model', 2, 0);
     INSERT INTO ceilings VALUES ('f', 'm', 1, 1, 0, NULL, NULL, 0);
     INSERT INTO collections VALUES (1, 'default', 1, '{}', 'en', NULL, NULL, 0);
-    INSERT INTO documents VALUES (1, 1, 'd', NULL, zeroblob(32), '{}', 0, 0);
+    INSERT INTO documents VALUES (1, 1, 'd', NULL, NULL, zeroblob(32), '{}', 0, 0);
     INSERT INTO embeddings VALUES (1, zeroblob(32), 1, zeroblob(8), 'batch', NULL, 0, NULL);
     INSERT INTO batch_jobs (id, provider, status, step, display_name, space_id, spec, model,
         fingerprint, request_count, byte_count, estimated_tokens, created_at)
