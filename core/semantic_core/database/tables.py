@@ -158,15 +158,11 @@ def build_tables(database: peewee.Database) -> Tables:
             table_name = "documents"
             indexes = ((("collection", "document_id"), True),)
 
-    source = DocumentModel.source
-    DocumentModel.add_index(
-        DocumentModel.collection, source, name="documents_source", where=SQL("source IS NOT NULL")
+    doc = DocumentModel
+    doc.add_index(
+        doc.collection, doc.source, name="documents_source", where=SQL("source IS NOT NULL")
     )
-
-    root = DocumentModel.root
-    DocumentModel.add_index(
-        root, DocumentModel.pk, name="documents_root", where=SQL("root_id IS NOT NULL")
-    )
+    doc.add_index(doc.root, doc.pk, name="documents_root", where=SQL("root_id IS NOT NULL"))
 
     class EmbeddingModel(Base):
         """A stored vector, under the key that names it: the truth and the cache."""
