@@ -1721,9 +1721,21 @@ _READING = (
     ),
     Guard(
         keeps="a link that leads out of a folder is not followed",
-        function="documents._found",
-        statement="path.is_symlink() and (not os.path.realpath(path).startswith(inside))",
+        function="documents.FoundFiles._why_not",
+        statement="path.is_symlink()",
         without="False",
+    ),
+    Guard(
+        keeps="a folder whose disk is missing is not pruned",
+        function="documents.Ingestion._remove_gone",
+        statement="gone if self._prune and found.found else []",
+        without="gone if self._prune else []",
+    ),
+    Guard(
+        keeps="a file that nobody may look at is not gone",
+        function="documents._is_gone",
+        statement="(FileNotFoundError, NotADirectoryError)",
+        without="OSError",
     ),
     Guard(
         keeps="a text that is UTF-8 but for a few bytes is not read as another encoding",

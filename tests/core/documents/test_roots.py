@@ -257,6 +257,17 @@ def test_what_is_passed_over_now_is_not_gone(store: PeeweeVectorStore, folder: P
     assert ids(store) == DOCS
 
 
+def test_a_file_that_nobody_can_look_for_is_not_gone(
+    store: PeeweeVectorStore, folder: Path
+) -> None:
+    """A folder without rights is one, too; a loop of links stops a superuser as well."""
+    ingest(store, folder)
+    (folder / "sub").rename(folder.parent / "elsewhere")
+    (folder / "sub").symlink_to("sub")
+    assert ingest(store, folder, prune=True).pruned == 0
+    assert ids(store) == DOCS
+
+
 def test_a_folder_with_nothing_left_in_it_loses_nothing(
     store: PeeweeVectorStore, folder: Path
 ) -> None:
