@@ -86,8 +86,6 @@ class SplitDocument:
     """A document with all of its chunks; each chunk has an id and this document's id.
 
     Attributes:
-        id: the document's id.
-        document: what was split.
         chunks: its pieces, in order.
         root_id: the root that its file lies in, if it is of one.
     """
