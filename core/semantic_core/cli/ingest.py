@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from semantic_core.batches import BatchManager
 from semantic_core.cli.options import (
     DEFAULT_DB,
     AsJson,
@@ -19,12 +20,15 @@ from semantic_core.cli.options import (
 )
 from semantic_core.cli.output import FAILED, errors, print_json, say, warn
 from semantic_core.cli.target import Target
-from semantic_core.documents.readers import FORMATS
+from semantic_core.documents.readers import MEDIA_FORMATS
 from semantic_core.documents.roots import find_gone
 from semantic_core.documents.walk import FoundFiles, read_documents
 from semantic_core.domain.errors import IngestError, MissingDefaultKeyError, ProviderError
 from semantic_core.domain.reports import IngestReport
+from semantic_core.facade import SemanticCore
+from semantic_core.providers.facts import takes_media
 from semantic_core.store import DEFAULT_COLLECTION
+from semantic_core.views.sentences import estimate_sentences
 from semantic_core.views.wording import counted
 
 # Most kinds, and most names, that are shown.
@@ -33,7 +37,11 @@ _SHOWN = 10
 
 def ingest(
     paths: Annotated[
-        list[Path], typer.Argument(help="Files or folders (.txt, .md, .rst, .html).", exists=True)
+        list[Path],
+        typer.Argument(
+            help="Files or folders (.txt, .md, .rst, .html; .png, .jpg, .pdf for a model that takes them).",
+            exists=True,
+        ),
     ],
     db: Db = DEFAULT_DB,
     collection: CollectionName = DEFAULT_COLLECTION,
@@ -77,10 +85,10 @@ def ingest(
     links, folders such as node_modules and files of other kinds are passed over.
     """
     found = read_documents(map(_relative, paths), name=name, glob=glob or (), exclude=exclude or ())
-    if dry_run:
-        _show_plan(db, collection, found, prune=prune)
-        return
     made = NewCollection(is_named=new, model=model, dimensions=dimensions, languages=languages)
+    if dry_run:
+        _show_plan(db, collection, found, made=made, prune=prune)
+        return
     refused = None
     with open_core(db, collection=collection, base_url=base_url, made=made) as core:
         try:
@@ -98,10 +106,16 @@ def ingest(
                 "saved at once and wait for a batch; vectors that came are kept."
             )
             raise
+        spec = core.store.collection(collection).spec
+        price = _price(core) if takes_media(spec) and not as_json else []
     if as_json:
         print_json({**asdict(report), "passed_over": found.passed_over})
     else:
-        _show_report(report, found, db=db, prune=prune)
+        _show_report(report, found, model=spec.model, prune=prune)
+        if report.chunks.failed:
+            say(f"{counted(report.chunks.failed, 'chunk')} failed. Next: semcore failed --db {db}")
+        if report.chunks.pending:
+            say(*price, f"Next: semcore flush --db {db}")
     if refused is not None or (prune and report.gone):
         raise typer.Exit(FAILED)
 
@@ -111,19 +125,30 @@ def _relative(path: Path) -> Path:
     return path.relative_to(here) if path.is_relative_to(here := Path.cwd()) else path
 
 
-def _show_plan(db: Target, collection: str, found: FoundFiles, *, prune: bool) -> None:
+def _price(core: SemanticCore) -> list[str]:
+    """Say what sending what waits would cost: pictures have no length that one could see."""
+    with BatchManager(core.keyring, core.store, collection=core.collection) as manager:
+        return estimate_sentences(manager.estimate())[:2]
+
+
+def _show_plan(
+    db: Target, collection: str, found: FoundFiles, *, made: NewCollection, prune: bool
+) -> None:
     """Say what an ingest would do."""
-    files = sum(1 for _ in found)
+    found.takes_media = takes_media(made.spec)
     gone: list[str] = []
     if db.is_there():
         with db.open() as store:
+            if (known := store.find(collection)) is not None:
+                found.takes_media = takes_media(known.spec)
             gone, _ = find_gone(store, found, collection=collection, has=lambda _: False)
+    files = sum(1 for _ in found)
     say(f"Would read {counted(files, 'file')}.{passed_over(found.passed_over)}")
     verb = "remove" if prune else "leave, though it is gone,"
     say(*(f"Would {verb} {document_id}" for document_id in gone), "Nothing was changed.")
 
 
-def _show_report(report: IngestReport, found: FoundFiles, *, db: Target, prune: bool) -> None:
+def _show_report(report: IngestReport, found: FoundFiles, *, model: str, prune: bool) -> None:
     chunks = report.chunks
     say(
         f"Saved {counted(report.documents, 'document')} as {counted(len_of(report), 'chunk')} in "
@@ -131,20 +156,21 @@ def _show_report(report: IngestReport, found: FoundFiles, *, db: Target, prune: 
         f"their vectors, {chunks.unchanged:,} unchanged, {report.removed:,} removed."
     )
     for rejected in report.rejected:
-        warn(f"Refused {rejected.name}: {rejected.reason}")
+        warn(f"Refused {rejected.name}: {rejected.reason.removeprefix(f'{rejected.name}: ')}")
     for source in report.skipped[:_SHOWN]:
         say(f"Skipped {source}: it is empty.")
     if report.skipped_count > _SHOWN:
         say(f"Skipped {report.skipped_count - _SHOWN:,} more that are empty.")
     if over := passed_over(found.passed_over):
         say(over.strip())
+    if not found.takes_media and any(found.passed_over[suffix] for suffix in MEDIA_FORMATS):
+        say(
+            f"{model} takes only text. For pictures and pages of PDFs, the same command with "
+            "--collection NAME --new --model gemini-embedding-2."
+        )
     if not found.found:
-        say(f"No {', '.join(FORMATS)} file was found there; others have to be converted.")
+        say(f"No {', '.join(found.formats)} file was found there; others have to be converted.")
     _show_gone(report, prune=prune)
-    if chunks.failed:
-        say(f"{counted(chunks.failed, 'chunk')} failed. Next: semcore failed --db {db}")
-    if chunks.pending:
-        say(f"Next: semcore flush --db {db}")
 
 
 def _show_gone(report: IngestReport, *, prune: bool) -> None:

@@ -86,6 +86,13 @@ class NewCollection:
     dimensions: int | None = None
     languages: str | None = None
 
+    @property
+    def spec(self) -> EmbeddingSpec:
+        """How a collection is made."""
+        model = EmbeddingSpec().model if self.model is None else self.model.removeprefix("models/")
+        known = _SPECS.get(model) or EmbeddingSpec(model=model)
+        return replace(known, dimensions=self.dimensions or known.dimensions)
+
     def open(self, store: PeeweeVectorStore, name: str) -> None:
         """Make the collection, or check that it is as it is asked for."""
         found = store.find(name)
@@ -102,11 +109,8 @@ class NewCollection:
                 f"with {dimensions}. Leave out --model and --dimensions to use it as it is, or make "
                 "another one with --collection NAME --new. Nothing was saved."
             )
-        spec = None
-        if found is None:
-            spec = replace(_SPECS.get(model, EmbeddingSpec(model=model)), dimensions=dimensions)
         names = None if self.languages is None else language_names(self.languages)
-        store.collection(name, spec, languages=names)
+        store.collection(name, self.spec if found is None else None, languages=names)
 
 
 _SPECS = {"gemini-embedding-2": EmbeddingSpec.gemini_embedding_2()}

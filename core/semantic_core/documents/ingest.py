@@ -20,6 +20,7 @@ from semantic_core.domain.pages import pages
 from semantic_core.domain.reports import IngestReport, Rejected
 from semantic_core.domain.types import Chunk, Document, SplitDocument
 from semantic_core.domain.validation import check_id, check_text
+from semantic_core.providers.facts import takes_media
 from semantic_core.providers.port import Embedder
 from semantic_core.store import BaseVectorStore
 from semantic_core.store.writing.documents import delete_sources
@@ -66,6 +67,8 @@ class Ingestion:
     def run(self, documents: Iterable[Any], tell: Callable[[IngestReport], None]) -> IngestReport:
         """Ingest everything; ``tell`` is given the report so far after each page."""
         started, began_at = time.perf_counter(), self._store.clock.now()
+        if isinstance(documents, FoundFiles):
+            documents.takes_media = takes_media(self._spec)
         with self._naming:
             page: list[tuple[int, SplitDocument]] = []
             size = 0

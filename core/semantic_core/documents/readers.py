@@ -12,6 +12,7 @@ from semantic_core.documents.decode import decode
 from semantic_core.documents.file_metadata import file_metadata, printable
 from semantic_core.documents.html_text import html_to_markdown
 from semantic_core.domain.errors import InvalidInputError, UnreadableFileError
+from semantic_core.domain.media import Media
 from semantic_core.domain.types import Document
 
 FORMATS = {
@@ -23,6 +24,9 @@ FORMATS = {
     ".htm": "markdown",
 }
 """Suffixes that are read, and how what comes of them is split."""
+
+MEDIA_FORMATS = (".png", ".jpg", ".jpeg", ".pdf")
+"""Suffixes of pictures and of pages: for a collection whose model takes them."""
 
 # A document is held in memory whole; what is larger than this is data rather than prose.
 MOST_BYTES = 50_000_000
@@ -60,7 +64,7 @@ class FileDocument:
         return self.read().metadata
 
     def read(self) -> Document:
-        """Return the text, HTML as Markdown, with what is known of the file as metadata.
+        """Return the text, HTML as Markdown, or the picture, with what is known of the file as metadata.
 
         The text's encoding is what it declares, or is told from its bytes.
 
@@ -71,13 +75,18 @@ class FileDocument:
         try:
             if self.unlisted is not None:
                 raise self.unlisted
-            data, found = _read(self.path)
+            found = _checked_file(self.path)
+            suffix = self.path.suffix.lower()
+            if suffix in MEDIA_FORMATS:
+                metadata = file_metadata(self.path, found)
+                media = Media(self.path) if found.st_size else ()
+                return Document(content="", metadata=metadata, media=media)
+            data = self.path.read_bytes()
         except OSError as error:
             raise UnreadableFileError(
                 f"{self.source} cannot be read: {error.strerror or error}. Check that it is there "
                 "and may be read, then ingest it again."
             ) from error
-        suffix = self.path.suffix.lower()
         is_html = suffix.startswith(".htm")
         text = decode(data, name=self.source, is_html=is_html)
         return Document(
@@ -104,7 +113,7 @@ def pydoc_topics() -> Iterator[Document]:
         yield Document(id=f"python/{topic}", content=text, source=name)
 
 
-def _read(path: Path) -> tuple[bytes, os.stat_result]:
+def _checked_file(path: Path) -> os.stat_result:
     found = path.stat()
     # Reading a pipe or a device would wait forever.
     if not stat.S_ISREG(found.st_mode):
@@ -114,4 +123,4 @@ def _read(path: Path) -> tuple[bytes, os.stat_result]:
             f"{printable(path)} has {found.st_size:,} bytes, more than {MOST_BYTES:,}. Split it "
             "into several files."
         )
-    return path.read_bytes(), found
+    return found

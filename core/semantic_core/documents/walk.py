@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from semantic_core.documents.file_metadata import printable
-from semantic_core.documents.readers import FORMATS, FileDocument
+from semantic_core.documents.readers import FORMATS, MEDIA_FORMATS, FileDocument
 from semantic_core.domain.errors import InvalidInputError
 
 # Beside hidden ones: what programs install or make.
@@ -25,6 +25,8 @@ class FoundFiles:
         found: how many files there were.
         passed_over: how many there were of each kind that is not read: a suffix, ``link``,
             ``hidden``, ``excluded``, or the name of a folder and a ``/``.
+        takes_media: whether pictures and PDFs in the folders are read: the model of the collection
+            that they are ingested into decides.
     """
 
     def __init__(
@@ -41,6 +43,12 @@ class FoundFiles:
         self.name = name
         self.found = 0
         self.passed_over: Counter[str] = Counter()
+        self.takes_media = False
+
+    @property
+    def formats(self) -> tuple[str, ...]:
+        """Suffixes that are read."""
+        return (*FORMATS, *(MEDIA_FORMATS if self.takes_media else ()))
 
     def __iter__(self) -> Iterator[FileDocument]:
         self.found, self.passed_over = 0, Counter()
@@ -98,7 +106,7 @@ class FoundFiles:
         # What it leads to is found itself, or was not named: it may be any file of this user's.
         if path.is_symlink():
             return _LINK
-        if path.suffix.lower() not in FORMATS:
+        if path.suffix.lower() not in self.formats:
             return path.suffix.lower() or "no suffix"
         if _matches(inside, self._exclude) or (self._glob and not _matches(inside, self._glob)):
             return _EXCLUDED
@@ -112,7 +120,9 @@ def read_documents(
     glob: Sequence[str] = (),
     exclude: Sequence[str] = (),
 ) -> FoundFiles:
-    """Find the named text files, and those in the named folders.
+    """Find the named files, and those in the named folders.
+
+    These are texts and, for a collection whose model takes them, pictures and PDFs.
 
     They come lazily, a folder's in the order of their paths, and each once. A file is named by its
     root and its path there: the root is the folder that was named, or one that lies around it and
@@ -135,9 +145,10 @@ def read_documents(
     for path in named:
         if not os.path.exists(path):  # noqa: PTH110  # pathlib's raises for a name too long
             raise InvalidInputError(f"There is no {printable(path)}. Name a file or a folder.")
-        if not path.is_dir() and path.suffix.lower() not in FORMATS:
+        if not path.is_dir() and path.suffix.lower() not in (*FORMATS, *MEDIA_FORMATS):
             raise InvalidInputError(
-                f"{printable(path)} is none of {', '.join(FORMATS)}. Convert it to one of them."
+                f"{printable(path)} is none of {', '.join((*FORMATS, *MEDIA_FORMATS))}. Convert it to "
+                "one of them."
             )
     if name is not None and (len(named) != 1 or not name.strip() or "/" in name):
         raise InvalidInputError(f"The name {name!r} is for one folder, and holds no slash.")

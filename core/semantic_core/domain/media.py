@@ -162,10 +162,16 @@ def read_file(path: str, *, what: str) -> bytes:
         UnreadableFileError: it is gone, is no regular file, or may not be read.
     """
     try:
+        path.encode()
         # Reading a pipe or a device would wait forever.
         if not Path(path).is_file():
             raise FileNotFoundError(None, "there is no such file", path)  # said once, below
         return Path(path).read_bytes()
+    except UnicodeEncodeError as error:
+        name = os.fsencode(path).decode(errors="backslashreplace")
+        raise UnreadableFileError(
+            f"{what}: {name} has a name that is no UTF-8 and cannot be stored. Rename it."
+        ) from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UnreadableFileError(

@@ -101,7 +101,8 @@ def check_media(parts: Sequence[StoredMedia], spec: EmbeddingSpec, *, what: str)
             )
             raise InvalidInputError(
                 f"{what} has {part.mime_type}, and {spec.model} {takes}. Use a collection whose "
-                "model takes it, such as EmbeddingSpec.gemini_embedding_2(). Nothing was sent."
+                "model takes it, such as EmbeddingSpec.gemini_embedding_2(), in a terminal "
+                "--model gemini-embedding-2. Nothing was sent."
             )
     _check_size([part.size for part in parts if part.page is None], spec, what=what)
     pages = sum(part.page is not None for part in parts)

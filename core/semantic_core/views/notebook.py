@@ -21,8 +21,8 @@ from semantic_core.views.sentences import (
     receipt_sentences,
     target_state,
 )
-from semantic_core.views.thumbnails import media_name, thumbnail
-from semantic_core.views.wording import counted, moment, money, shorten
+from semantic_core.views.thumbnails import thumbnail
+from semantic_core.views.wording import counted, media_name, moment, money, shorten
 
 # A page stays readable, and a notebook small; what is left out is said.
 MOST_ROWS = 20

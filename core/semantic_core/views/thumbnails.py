@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from semantic_core.domain.errors import SemanticCoreError
 from semantic_core.domain.media import StoredMedia
 from semantic_core.views import html
 from semantic_core.views.html import Html
+from semantic_core.views.wording import media_name
 
 # Bytes of one: a notebook is saved with all that it shows.
 MOST_BYTES = 60_000
@@ -17,14 +17,6 @@ MOST_BYTES = 60_000
 _SIDE = 160
 _MOST_PIXELS = 50_000_000
 _KINDS = {"image/png": "PNG", "image/jpeg": "JPEG"}
-
-
-def media_name(part: StoredMedia) -> str:
-    """Return how a picture or page is named to people: by the path as one would type it here."""
-    name = f"{part.mime_type} of {part.size:,} bytes, in the database"
-    if part.path is not None:
-        name = part.path.removeprefix(f"{Path.cwd()}{os.sep}")
-    return name if part.page is None else f"{name}, page {part.page}"
 
 
 def thumbnail(part: StoredMedia, read: Callable[[StoredMedia], bytes]) -> Html:

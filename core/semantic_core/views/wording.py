@@ -1,7 +1,11 @@
 """How numbers, moments and texts are written for people, in a terminal and in a notebook."""
 
+import os
 import re
 from datetime import UTC, datetime
+from pathlib import Path
+
+from semantic_core.domain.media import StoredMedia
 
 # Dollars; what costs less costs something all the same.
 _LEAST_SHOWN = 0.0001
@@ -45,6 +49,14 @@ def span(seconds: float) -> str:
         if seconds >= size:
             return f"{seconds / size:.1f} {unit}"
     return f"{max(0.0, seconds):.0f} s"
+
+
+def media_name(part: StoredMedia) -> str:
+    """Return how a picture or page is named to people: by its path as one would type it here."""
+    name = f"{part.mime_type} of {part.size:,} bytes, in the database"
+    if part.path is not None:
+        name = part.path.removeprefix(f"{Path.cwd()}{os.sep}")
+    return name if part.page is None else f"{name}, page {part.page}"
 
 
 def visible(text: str) -> str:
