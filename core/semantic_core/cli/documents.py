@@ -16,7 +16,7 @@ from semantic_core.store import DEFAULT_COLLECTION, PeeweeVectorStore
 from semantic_core.store.collections import collection_id
 from semantic_core.store.reading.documents import ListedDocument
 from semantic_core.store.reading.documents import list_documents as read_list
-from semantic_core.views.wording import counted
+from semantic_core.views.wording import counted, media_name
 
 _WHICH = "A document's id, the path of its file, or a folder with all in it."
 
@@ -58,10 +58,15 @@ def show(
     if as_json:
         print_json({"document": listed, "chunks": chunks})
         return
-    say(listed.id, *(f"   {key}: {value}" for key, value in chunks[0].metadata.items()))
+    # What one chunk alone has, such as its page, is not the document's.
+    common = set.intersection(*({*map(repr, chunk.metadata.items())} for chunk in chunks))
+    facts = [one for one in chunks[0].metadata.items() if repr(one) in common]
+    say(listed.id, *(f"   {key}: {value}" for key, value in facts))
     for number, chunk in enumerate(chunks, start=1):
         stale = ", found by the vector of an older text" if chunk.is_stale else ""
-        say("", f"{number}. [{chunk.status}{stale}]", *chunk.text.split("\n"))
+        media = "; ".join(map(media_name, chunk.media))
+        say("", f"{number}. [{chunk.status}{stale}] {media}".rstrip())
+        say(*(chunk.text.split("\n") if chunk.text else ()))
 
 
 def delete(

@@ -9,7 +9,7 @@ from semantic_core.cli.options import DEFAULT_DB, AsJson, BaseUrl, Db, OnlyColle
 from semantic_core.cli.output import print_json, say
 from semantic_core.cli.queue import show_jobs
 from semantic_core.domain.errors import BatchNotFoundError
-from semantic_core.views.wording import counted, shorten
+from semantic_core.views.wording import counted, media_name, shorten
 
 JobId = Annotated[
     str, typer.Argument(help="The job's id, or its beginning; `semcore jobs` lists them.")
@@ -47,7 +47,8 @@ def failed(
     for chunk in chunks:
         say(f"{chunk.id} of {chunk.document_id or '(no document)'} in {chunk.collection}")
         say(f"   why:  {chunk.error_message}")
-        say(f"   text: {shorten(chunk.text, 120) or '(blank)'}")
+        media = "; ".join(map(media_name, chunk.media))
+        say(f"   text: {shorten(chunk.text, 120) or media or '(blank)'}")
     if chunks:
         say(
             "Fix the text and ingest it again, delete it, or try once more: "

@@ -174,8 +174,9 @@ def read_file(path: str, *, what: str) -> bytes:
         ) from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
+        named = what if path in what else f"{what}: {path!r}"
         raise UnreadableFileError(
-            f"{what}: {path!r} cannot be read: {reason}. Check that it is there and may be read."
+            f"{named} cannot be read: {reason}. Check that it is there and may be read."
         ) from error
 
 

@@ -102,3 +102,16 @@ def test_a_search_for_nothing_says_what_to_give() -> None:
     refused = run("search")
     assert refused.exit_code == 2
     assert "--image" in refused.stderr
+
+
+def test_a_document_is_shown_with_its_pictures_and_pages(here: Path) -> None:
+    run("ingest", "photos", "report.pdf", *MODEL)
+    assert "\n1. [PENDING] photos/shoe.png\n" in run("show", "photos/shoe.png").stdout
+    shown = run("show", "report.pdf").stdout
+    assert "\n2. [PENDING] report.pdf, page 2\nmild weather\n" in shown
+    assert "   page:" not in shown
+    (here / "photos" / "shoe.png").unlink()
+    run("flush")
+    failed = run("failed").stdout
+    assert f"why:  the file {here}/photos/shoe.png cannot be read: there is no such file." in failed
+    assert "text: photos/shoe.png" in failed
