@@ -226,7 +226,7 @@ class BatchManager:
         clock, pause, longest = self.clock, 1.0, self.config.poll_interval
         deadline = math.inf if timeout is None else clock.monotonic() + timeout
         look = self.get_queue_stats
-        with queue_progress(progress, clock=clock, look=look, past=self.jobs) as view:
+        with queue_progress(progress, clock=clock, look=look, past=self.jobs) as show:
             while True:
                 cause: ProviderError | None = None
                 try:
@@ -237,17 +237,16 @@ class BatchManager:
                     _log.warning("Waiting on: %s", error)
                     cause = error
                 stats = look()
-                view.tell(stats)
                 running = len(stats.open_jobs) - len(stats.held_jobs)
+                left = deadline - clock.monotonic()
+                show(stats, max(0.0, min(pause, longest, left)) if running else 0.0)
                 if not running:
                     return stats
-                left = deadline - clock.monotonic()
                 if left <= 0:
                     raise WaitTimeoutError(
                         f"{running} batch jobs were still running after {timeout:.0f} s. They go "
                         "on; call wait() or sync_status() later."
                     ) from cause
-                view.pause(min(pause, longest, left))
                 pause = min(2 * pause, longest)
 
     # --- looking and steering ------------------------------------------------------------

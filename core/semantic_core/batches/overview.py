@@ -1,11 +1,9 @@
 """Looking at a database as a whole."""
 
-from collections.abc import Iterator
-
 from semantic_core.batches.manager import BatchManager
 from semantic_core.batches.receipts import spent_this_month
 from semantic_core.database.port import Connection
-from semantic_core.domain.overview import CoverageAt, Overview
+from semantic_core.domain.overview import Overview
 
 # Moments between the first chunk and now, and failed chunks: what a page shows at a glance.
 _MOMENTS = 40
@@ -16,7 +14,7 @@ def look_over(manager: BatchManager) -> Overview:
     """Return what a report of a manager's database shows; it reads every chunk once. Needs no key."""
     now = manager.clock.now()
     with manager.store.database.snapshot() as connection:
-        coverage = tuple(_coverage(connection, now=now))
+        coverage = _coverage(connection, now=now)
         spent = spent_this_month(connection, now=now, prices=manager.config.prices)
     return Overview(
         database=manager.store.database.name,
@@ -30,14 +28,14 @@ def look_over(manager: BatchManager) -> Overview:
     )
 
 
-def _coverage(connection: Connection, *, now: float) -> Iterator[CoverageAt]:
-    """Yield how many chunks there were, by the time they came, and their vectors, likewise.
+def _coverage(connection: Connection, *, now: float) -> tuple[tuple[float, int, int], ...]:
+    """Return how many chunks there were, by the time they came, and their vectors, likewise.
 
     A chunk that was changed since counts as found by vector from its last change on.
     """
     first = connection.execute("SELECT created_at FROM chunks ORDER BY pk LIMIT 1").fetchone()
     if first is None:
-        return
+        return ()
     step = max(0.0, now - first[0]) / _MOMENTS
     moments = [now - step * back for back in range(_MOMENTS, -1, -1)]
     # All in one pass: what is grouped by time would be rounded in two ways by the two databases.
@@ -48,5 +46,4 @@ def _coverage(connection: Connection, *, now: float) -> Iterator[CoverageAt]:
     )
     values = {f"t{number}": moment for number, moment in enumerate(moments)}
     row = connection.execute(f"SELECT {sums} FROM chunks", values).fetchone()
-    for moment, chunks, by_vector in zip(moments, row[::2], row[1::2], strict=True):
-        yield CoverageAt(moment=moment, chunks=chunks, by_vector=by_vector)
+    return tuple(zip(moments, row[::2], row[1::2], strict=True))

@@ -59,15 +59,8 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
     documents.collections,
     *(delivery.targets, delivery.deliver),
     *(jobs.jobs, jobs.failed, jobs.retry, jobs.cancel, jobs.release),
-    *(
-        money.estimate,
-        money.receipt,
-        report.report,
-        care.backup,
-        care.copy,
-        care.reindex,
-        care.index,
-    ),
+    *(money.estimate, money.receipt, report.report),
+    *(care.backup, care.copy, care.reindex, care.index),
     *(care.doctor, demo.demo, emulator.emulator),
 )
 

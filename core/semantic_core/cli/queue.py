@@ -21,7 +21,6 @@ from semantic_core.cli.options import (
 )
 from semantic_core.cli.output import OVER_BUDGET, age, console, errors, print_json, say, show_table
 from semantic_core.cli.target import Target
-from semantic_core.domain.receipts import Receipt
 from semantic_core.domain.statuses import HoldReason
 from semantic_core.domain.types import BatchJob, QueueStats
 from semantic_core.views.sentences import (
@@ -30,13 +29,12 @@ from semantic_core.views.sentences import (
     job_message,
     job_state,
     overdue,
-    part_estimated,
     passed_over,
     passed_over_since,
+    receipt_sentences,
     target_state,
-    without_price,
 )
-from semantic_core.views.wording import counted, moment, money, shorten
+from semantic_core.views.wording import counted, moment, shorten
 
 Timeout = Annotated[
     float | None, typer.Option(help="While it waits: give up after this many seconds.")
@@ -153,7 +151,8 @@ def status(
                 print_json({**asdict(stats), "receipt": receipt})
             else:
                 show_stats(stats)
-                show_cost(receipt)
+                if receipt.tokens:
+                    say(f"Sent so far: {receipt_sentences(receipt)[0]}")
                 if stats.failed:
                     say(_next_for_failed(db))
             if watch is None:
@@ -188,22 +187,6 @@ def show_stats(stats: QueueStats) -> None:
         *(f"{job.id[:ID_WIDTH]}: {expiring(job)}" for job in stats.expiring_jobs),
         *stats.cautions,
         *(f"{count:,} failed: {shorten(message, 200)}" for message, count in stats.failures[:10]),
-    )
-
-
-def show_cost(receipt: Receipt) -> None:
-    """Print what the jobs of the database cost, in one line."""
-    if not receipt.tokens:
-        return
-    gap, priced = without_price(receipt.unpriced), receipt.priced
-    if not priced.tokens:
-        say(f"What was spent is not known: {gap}.")
-        return
-    guess = part_estimated(receipt.tokens, receipt.estimated_tokens)
-    say(
-        f"Spent {'about ' if guess else ''}{money(priced.batch_usd)} by batch for "
-        f"{counted(priced.tokens, 'token')}{f' ({guess})' if guess else ''}, "
-        f"{money(priced.saved_usd)} less than live{f'; {gap}' if gap else ''}."
     )
 
 

@@ -7,22 +7,14 @@ from semantic_core.domain.types import QueueStats, StoredChunk
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CoverageAt:
-    """Of the chunks that are here now: how many were, at a moment, and with a vector."""
-
-    moment: float
-    chunks: int
-    by_vector: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Overview:
     """What waits, runs and failed, what it cost, and how coverage came to be.
 
     Attributes:
         database: its path or URL, without a password.
         made_at: epoch seconds.
-        coverage: oldest first; empty where there is no chunk.
+        coverage: (moment, chunks by then, those found by vector by then), of the chunks that are
+            here now, oldest first; empty where there is none.
         receipt: of all jobs of the database.
         failed: the first of the failed chunks.
         spent_usd: what counts against this month's budget (UTC).
@@ -32,7 +24,7 @@ class Overview:
     database: str
     made_at: float
     stats: QueueStats
-    coverage: tuple[CoverageAt, ...]
+    coverage: tuple[tuple[float, int, int], ...]
     receipt: Receipt
     failed: tuple[StoredChunk, ...]
     spent_usd: float

@@ -43,66 +43,6 @@ def ingest_progress(
         yield show
 
 
-class QueueView:
-    """What is shown while jobs are waited for: nothing, or what a callable makes of the queue.
-
-    Args:
-        clock: passes the time between two polls.
-        tell: is given the queue after each poll.
-    """
-
-    def __init__(self, clock: Clock, tell: Callable[[QueueStats], None]) -> None:
-        self._clock = clock
-        self.tell = tell
-
-    def pause(self, seconds: float) -> None:
-        """Let the time until the next poll pass."""
-        self._clock.sleep(seconds)
-
-
-class _QueueBar(QueueView):
-    """A bar of the texts in open jobs, with a clock that ticks and the time of the next poll."""
-
-    def __init__(self, clock: Clock, bar: Callable[..., None]) -> None:
-        super().__init__(clock, self._look)
-        self._bar = bar
-        self._began = clock.monotonic()
-        self._seen: dict[str, int] = {}
-        self._stats: QueueStats | None = None
-
-    def pause(self, seconds: float) -> None:
-        end = self._clock.monotonic() + seconds
-        while (left := end - self._clock.monotonic()) > 0:
-            self._draw(f"next look in {math.ceil(left)} s")
-            self._clock.sleep(min(1.0, left))
-        self._draw("looking")
-
-    def _look(self, stats: QueueStats) -> None:
-        self._seen.update({job.id: job.request_count for job in stats.open_jobs})
-        self._stats = stats
-        self._draw()
-
-    def _draw(self, *words: str) -> None:
-        """Show how many texts of the jobs seen so far the provider is done with."""
-        stats = self._stats
-        if stats is None:
-            return
-        open_ids = {job.id for job in stats.open_jobs}
-        ended = sum(count for job_id, count in self._seen.items() if job_id not in open_ids)
-        running = sum(job.done_count + job.failed_count for job in stats.open_jobs)
-        held, failed = len(stats.held_jobs), stats.failed
-        minutes, seconds = divmod(int(self._clock.monotonic() - self._began), 60)
-        self._bar(
-            ended + running,
-            sum(self._seen.values()),
-            f"{minutes}:{seconds:02}",
-            *words,
-            jobs=len(open_ids),
-            **({"held": held} if held else {}),
-            **({"failed": failed} if failed else {}),
-        )
-
-
 @contextmanager
 def queue_progress(
     progress: QueueProgress,
@@ -110,18 +50,51 @@ def queue_progress(
     clock: Clock,
     look: Callable[[], QueueStats],
     past: Callable[[], Sequence[BatchJob]],
-) -> Iterator[QueueView]:
-    """Yield what shows the queue after each poll: a bar, a callable, or nothing.
+) -> Iterator[Callable[[QueueStats, float], None]]:
+    """Yield what shows the queue after a poll, and lets the seconds until the next one pass.
 
-    A bar looks at the queue once before the first poll, and at past jobs: how long they took.
+    It tells a callable, or nobody. A bar ticks meanwhile; it looks at the queue once before the
+    first poll, and at past jobs: how long they took.
     """
     if progress is not True:
-        yield QueueView(clock, progress if callable(progress) else _ignore)
+        tell = progress if callable(progress) else _ignore
+
+        def wait(stats: QueueStats, seconds: float) -> None:
+            tell(stats)
+            clock.sleep(seconds)
+
+        yield wait
         return
+    began = clock.monotonic()
+    seen: dict[str, int] = {}
     with open_bar("embedded", unit="texts", above=usual_time(past())) as bar:
-        view = _QueueBar(clock, bar)
-        view.tell(look())
-        yield view
+
+        def draw(stats: QueueStats, *words: str) -> None:
+            """Show how many texts of the jobs seen so far the provider is done with."""
+            seen.update({job.id: job.request_count for job in stats.open_jobs})
+            open_ids = {job.id for job in stats.open_jobs}
+            ended = sum(count for job_id, count in seen.items() if job_id not in open_ids)
+            running = sum(job.done_count + job.failed_count for job in stats.open_jobs)
+            minutes, seconds = divmod(int(clock.monotonic() - began), 60)
+            troubles = {"held": len(stats.held_jobs), "failed": stats.failed}
+            bar(
+                ended + running,
+                sum(seen.values()),
+                f"{minutes}:{seconds:02}",
+                *words,
+                jobs=len(open_ids),
+                **{name: count for name, count in troubles.items() if count},
+            )
+
+        def tick(stats: QueueStats, seconds: float) -> None:
+            end = clock.monotonic() + seconds
+            while (left := end - clock.monotonic()) > 0:
+                draw(stats, f"next look in {math.ceil(left)} s")
+                clock.sleep(min(1.0, left))
+            draw(stats)
+
+        draw(look())
+        yield tick
 
 
 @contextmanager

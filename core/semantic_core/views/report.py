@@ -1,12 +1,10 @@
 """A report: one page of HTML on a database, which loads nothing and needs no JavaScript."""
 
 import shlex
-from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from semantic_core.domain.overview import CoverageAt, Overview
-from semantic_core.domain.receipts import ReceiptPart
+from semantic_core.domain.overview import Overview
 from semantic_core.domain.types import BatchJob
 from semantic_core.views import html
 from semantic_core.views.html import Html, Tone
@@ -54,28 +52,22 @@ _MOST_ENDED = 10
 def report_page(overview: Overview) -> str:
     """Return the page."""
     title = html.shown(f"semcore: {overview.database}")
-    parts = [
-        Html(f"<h1>{title}</h1>"),
-        html.line(f"As it was on {moment(overview.made_at)}."),
-        _verdict(overview),
-        *_coverage(overview.coverage, overview.made_at),
-        _heading("Queue"),
-        *queue_parts(overview.stats),
-        *_jobs(overview),
-        *_money(overview),
-        *_failures(overview),
-    ]
+    sections = {
+        "Coverage": _coverage(overview.coverage),
+        "Queue": queue_parts(overview.stats),
+        "Batch jobs": _jobs(overview),
+        "Money": _money(overview),
+        "Failures": _failures(overview),
+    }
+    said = "".join(f"<h2>{name}</h2>{''.join(parts)}" for name, parts in sections.items())
     return (
         f'{MARK}\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         f"<title>{title}</title><style>{_STYLE}</style></head>"
-        f"<body><main>{''.join(parts)}</main></body></html>\n"
+        f"<body><main><h1>{title}</h1>{html.line(f'As it was on {moment(overview.made_at)}.')}"
+        f"{_verdict(overview)}{said}</main></body></html>\n"
     )
-
-
-def _heading(text: str) -> Html:
-    return Html(f"<h2>{html.shown(text)}</h2>")
 
 
 def _verdict(overview: Overview) -> Html:
@@ -92,36 +84,33 @@ def _verdict(overview: Overview) -> Html:
     return Html(f'<div class="verdict">{html.warning(said, tone)}</div>')
 
 
-def _coverage(points: Sequence[CoverageAt], now: float) -> list[Html]:
+def _coverage(points: Sequence[tuple[float, int, int]]) -> list[Html]:
     if not points:
-        return [_heading("Coverage"), html.line("There is no chunk yet.")]
-    last = points[-1]
-    share = f"{last.by_vector / last.chunks:.0%}" if last.chunks else "0%"
-    said = f"{share} of {counted(last.chunks, 'chunk')} found by vector, the others by keyword."
-    most = max(point.chunks for point in points) or 1
-    every = points[:: max(1, len(points) // 10)]
-    rows = [(moment(point.moment), point.chunks, point.by_vector) for point in every]
+        return [html.line("There is no chunk yet.")]
+    (first, *_), (now, chunks, by_vector) = points[0], points[-1]
+    share = f"{by_vector / max(1, chunks):.0%}"
+    said = f"{share} of {counted(chunks, 'chunk')} found by vector, the others by keyword."
+    curves = "".join(
+        f'<path fill="{tone}" d="{_area([point[place] / max(1, chunks) for point in points])}"/>'
+        for place, tone in ((1, Tone.FAINT), (2, Tone.GOOD))
+    )
     numbers = html.table(
-        ("until", "chunks", "by vector"),
-        rows,
-        numbers="chunks by\xa0vector",
+        ("until", "chunks", "vectors"),
+        [(moment(at), *counts) for at, *counts in points[::4]],
+        numbers="chunks vectors",
         caption="Chunks that are here now, by when they came and got their vector",
     )
     return [
-        _heading("Coverage"),
         html.line(said),
         Html(
-            f'<svg viewBox="0 0 100 100" preserveAspectRatio="none" role="img" '
-            f'aria-label="Coverage over time: {html.shown(said)}">'
-            f'<path fill="{Tone.FAINT}" fill-opacity=".35" d="{_area([p.chunks / most for p in points])}"/>'
-            f'<path fill="{Tone.GOOD}" d="{_area([p.by_vector / most for p in points])}"/></svg>'
-            f'<div class="ends"><span>{html.shown(moment(points[0].moment))}</span>'
-            f"<span>{html.shown(moment(now))}</span></div>"
+            '<svg viewBox="0 0 100 100" preserveAspectRatio="none" role="img" '
+            f'aria-label="Coverage over time: {said}">{curves}</svg>'
+            f'<div class="ends"><span>{moment(first)}</span><span>{moment(now)}</span></div>'
         ),
         html.line(
-            Html(f"{html.dot('by vector', Tone.GOOD)} &nbsp; {html.dot('chunks', Tone.FAINT)}")
+            Html(f"{html.dot('by vector', Tone.GOOD)} &emsp; {html.dot('chunks', Tone.FAINT)}")
         ),
-        Html(f"<details><summary>The same in numbers</summary>{numbers}</details>"),
+        _details("The same in numbers", numbers),
     ]
 
 
@@ -141,14 +130,14 @@ def _jobs(overview: Overview) -> list[Html]:
         ("Ended, the last first", ended, _MOST_ENDED),
     )
     columns = ("job", "status", "texts", "done", "failed", "cost", "age", "what next")
-    parts = [_heading("Batch jobs")]
+    parts: list[Html] = []
     for caption, found, most in kinds:
         if jobs := found[:most]:
             rows = [_job(job, overview) for job in jobs]
             numbers = "texts done failed cost"
             parts.append(html.table(columns, rows, numbers=numbers, caption=caption))
             parts += left_out(len(found), len(jobs), "more")
-    return parts if len(parts) > 1 else [*parts, html.line("No batch job was sent yet.")]
+    return parts or [html.line("No batch job was sent yet.")]
 
 
 def _job(job: BatchJob, overview: Overview) -> tuple[object, ...]:
@@ -165,75 +154,65 @@ def _job(job: BatchJob, overview: Overview) -> tuple[object, ...]:
 
 
 def _money(overview: Overview) -> list[Html]:
-    months: dict[str, list[ReceiptPart]] = defaultdict(list)
-    for part in overview.receipt.parts:
-        months[part.month].append(part)
+    parts, budget = overview.receipt.parts, overview.budget_usd
     now = f"{datetime.fromtimestamp(overview.made_at, UTC):%Y-%m}"
-    budget = overview.budget_usd
-    limit = "no budget is set" if budget is None else f"the budget is {money(budget)}"
-    said = (
-        f"{money(overview.spent_usd)} in {now} so far, with what still runs by estimate; {limit}."
-    )
-    cost = {month: sum(part.batch_usd or 0.0 for part in parts) for month, parts in months.items()}
-    cost[now] = overview.spent_usd
-    most = max(*cost.values(), budget or 0.0, 1e-9)
-    rows = [
-        (month, money(usd), _meter(usd, most, f"{month}: {money(usd)}"))
-        for month, usd in sorted(cost.items(), reverse=True)[:MOST_ROWS]
-    ]
-    of = "of the budget" if budget else "of the dearest month"
-    by_collection = [
+    spent: dict[str, float] = {}
+    for part in parts:
+        spent[part.month] = spent.get(part.month, 0.0) + (part.batch_usd or 0.0)
+    spent[now] = overview.spent_usd
+    most = max(*spent.values(), budget or 0.0, 1e-9)
+    months = [
         (
-            part.month,
-            html.code(part.collection or "(not known)"),
-            part.tokens,
-            money(part.batch_usd),
+            month,
+            money(usd),
+            Html(
+                f'<meter max="{most:f}" value="{usd:f}" aria-label="{month}: {money(usd)}"></meter>'
+            ),
         )
-        for part in reversed(overview.receipt.parts)
+        for month, usd in sorted(spent.items(), reverse=True)[:MOST_ROWS]
     ]
-    detail = html.table(
+    shares = [
+        (part.month, html.code(part.collection or "-"), part.tokens, money(part.batch_usd))
+        for part in parts[::-1][:MOST_ROWS]
+    ]
+    columns = ("month", "cost", "of the budget" if budget else "of the dearest month")
+    by_collection = html.table(
         ("month", "collection", "tokens", "cost"),
-        by_collection[:MOST_ROWS],
+        shares,
         numbers="tokens cost",
         caption="By collection, jobs whose results are here",
     )
+    limit = "no budget is set" if budget is None else f"the budget is {money(budget)}"
     return [
-        _heading("Money"),
-        html.line(said),
-        html.table(("month", "cost", of), rows, numbers="cost", caption="By month (UTC)"),
-        Html(f"<details><summary>By collection</summary>{detail}</details>"),
+        html.line(
+            f"{money(overview.spent_usd)} in {now} so far, with what still runs by estimate; {limit}."
+        ),
+        html.table(columns, months, numbers="cost", caption="By month (UTC)"),
+        _details("By collection", by_collection),
         *map(html.line, receipt_sentences(overview.receipt)),
     ]
 
 
-def _meter(value: float, most: float, label: str) -> Html:
-    return Html(
-        f'<meter min="0" max="{most:f}" value="{value:f}" aria-label="{html.shown(label)}"></meter>'
-    )
-
-
 def _failures(overview: Overview) -> list[Html]:
-    stats, db = overview.stats, shlex.quote(overview.database)
+    stats, db = overview.stats, html.shown(shlex.quote(overview.database))
     if not stats.failed:
-        return [_heading("Failures"), html.line("Nothing failed.")]
+        return [html.line("Nothing failed.")]
     reasons = [(count, message(why)) for why, count in stats.failures[:MOST_ROWS]]
+    columns = ("chunk", "document", "collection", "because")
     chunks = [
         (
-            html.code(chunk.id),
-            html.code(chunk.document_id or "-"),
-            html.code(chunk.collection),
+            *map(html.code, (chunk.id, chunk.document_id or "-", chunk.collection)),
             message(chunk.error_message or ""),
         )
         for chunk in overview.failed
     ]
     return [
-        _heading("Failures"),
-        html.table(("chunks", "because"), reasons, numbers="chunks", caption="Why they failed"),
-        html.table(
-            ("chunk", "document", "collection", "because"), chunks, caption="The first of them"
-        ),
+        html.table(("chunks", "because"), reasons, caption="Why they failed"),
+        html.table(columns, chunks, caption="The first of them"),
         html.line("Fix a text and ingest it again, delete it, or try them all once more:"),
-        Html(
-            f"<pre>{html.shown(f'semcore failed --db {db}')}\n{html.shown(f'semcore retry --db {db}')}</pre>"
-        ),
+        Html(f"<pre>semcore failed --db {db}\nsemcore retry --db {db}</pre>"),
     ]
+
+
+def _details(summary: str, inside: Html) -> Html:
+    return Html(f"<details><summary>{html.shown(summary)}</summary>{inside}</details>")

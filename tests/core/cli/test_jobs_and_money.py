@@ -79,7 +79,7 @@ def test_estimate_before_and_receipt_after(db: str, emulator: Emulator) -> None:
     assert "saved <$" in run("receipt", "--db", db).output
     assert "<$0.0001" in run("jobs", "--db", db).output
     assert "Nothing waits" in run("estimate", "--db", db).output
-    assert "Spent <$" in run("status", "--db", db).output
+    assert "Sent so far: 1 text, " in run("status", "--db", db).output
 
 
 def test_a_receipt_adds_up_by_month_and_collection(db: str) -> None:
@@ -122,7 +122,7 @@ def test_a_model_without_a_price_leaves_the_sum_of_the_others(db: str) -> None:
     change_jobs(db, "model = 'some-model', token_count = 2, live_price = NULL, batch_price = NULL")
     gap = "2 tokens of some-model have no price here."
     assert f"1 text, 2 tokens: {gap}" in run("receipt", "--db", db).output
-    assert f"What was spent is not known: {gap}" in run("status", "--db", db).output
+    assert f"Sent so far: 1 text, 2 tokens: {gap}" in run("status", "--db", db).output
     with PeeweeVectorStore(db) as store:
         store.save([Chunk(id="b", text="It rains.")])
     run("flush", "--db", db)
@@ -131,7 +131,7 @@ def test_a_model_without_a_price_leaves_the_sum_of_the_others(db: str) -> None:
     known = "<$0.0001 by batch for 5 tokens"
     said = run("receipt", "--db", db).output
     assert f"2 texts, 7 tokens: {known}; {gap} Live the former would have been <$0.0001" in said
-    assert f"Spent {known}, <$0.0001 less than live; {gap}" in run("status", "--db", db).output
+    assert f"Sent so far: 2 texts, 7 tokens: {known}; {gap}" in run("status", "--db", db).output
     # A script is not given a part as the whole.
     assert as_json("receipt", "--db", db)["batch_usd"] is None
 
@@ -153,7 +153,7 @@ def test_what_the_provider_did_not_count_is_told_as_an_estimate(
     assert f" ~{tokens} " in said
     assert "~<$0.0001" in said
     assert (
-        f"Spent about <$0.0001 by batch for {tokens} tokens ({guess})"
+        f"Sent so far: 1 text, {tokens} tokens ({guess}): about <$0.0001 by batch"
         in run("status", "--db", db).output
     )
     receipt = as_json("receipt", "--db", db)

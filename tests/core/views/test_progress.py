@@ -141,14 +141,14 @@ def test_the_bar_counts_the_texts_that_the_provider_is_done_with(
     expected = {}
     with queue_progress(
         True, clock=slow_world.clock, look=lambda: after(first), past=manager.jobs
-    ) as view:
+    ) as show:
         expected["0/10"] = capsys.readouterr().err
-        view.tell(after(replace(first, done_count=4, failed_count=1)))
+        show(after(replace(first, done_count=4, failed_count=1)), 0.0)
         expected["5/10"] = capsys.readouterr().err
-        view.tell(after(second))
+        show(after(second), 0.0)
         expected["10/40"] = capsys.readouterr().err
         held = replace(second, hold_reason=HoldReason.LOST)
-        view.tell(after(held, held=(held,)))
+        show(after(held, held=(held,)), 0.0)
         expected["held=1"] = capsys.readouterr().err
     assert {words: words in shown for words, shown in expected.items()} == dict.fromkeys(
         expected, True
