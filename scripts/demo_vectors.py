@@ -13,6 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from llama_index.core import Document as LlamaDocument
+from llama_index.core.node_parser import SentenceSplitter
+from llama_index.core.schema import MetadataMode
 
 from batch_emulator import Emulator, EmulatorConfig
 from batch_emulator.config import MODELS
@@ -36,7 +39,7 @@ _kept: dict[int, np.ndarray] = {}
 
 def remember(text: str) -> np.ndarray:
     """Embed a text, and keep its vector as whole numbers of eight bits."""
-    vector = MODEL.embed(text)
+    vector = MODEL(text) if MODEL.is_kept(text) else MODEL.embed(text)
     _kept[key_of(text)] = np.rint(vector * (127 / np.abs(vector).max())).astype(np.int8)
     return vector / np.linalg.norm(vector)
 
@@ -61,6 +64,13 @@ def main(files: list[str]) -> None:
             manager.drain_queue()
             manager.wait()
         sys.stdout.write(f"{file}: {len(_kept):,} texts\n")
+    # The example with LlamaIndex embeds this Python's topics, cut by its own splitter.
+    documents = [
+        LlamaDocument(text=text, metadata={"topic": name})
+        for name, text in pydoc_data.topics.topics.items()
+    ]
+    for node in SentenceSplitter(chunk_size=128, chunk_overlap=16)(documents):
+        remember(node.get_content(MetadataMode.EMBED))
     keys = np.array(sorted(_kept), dtype=np.int64)
     np.savez_compressed(VECTORS, keys=keys, vectors=np.stack([_kept[key] for key in keys.tolist()]))
 
