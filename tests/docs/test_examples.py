@@ -66,11 +66,12 @@ PROMISES = {
     "langchain_rag.ipynb": Promise(
         prints=(
             r"[1-9]\d* documents saved in",
-            r"'See async, compound, .*types\.'",
+            r"'See async, .*compound\.'",
+            r"'See async, await, .*\.'",
             r"keyword +PENDING +python/async#",
             r"keyword +[5-9]\d% of the questions answered",
             r"vector +[5-9]\d% of the questions answered",
-            r"hybrid +[6-9]\d% of the questions answered",
+            r"hybrid +[89]\d% of the questions answered",
         ),
         plots=2,
         tables=(r"Estimate of what waits", r"are sent once", r"Receipt of \d+ batch jobs"),
