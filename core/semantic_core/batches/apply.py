@@ -24,10 +24,11 @@ from semantic_core.domain.statuses import (
     JobStep,
     VectorOrigin,
 )
+from semantic_core.providers.facts import takes_media
 from semantic_core.providers.types import RemoteJob, ResultLine
 from semantic_core.queue import jobs
 from semantic_core.queue.adoption import possible_spaces, wanted_hashes
-from semantic_core.queue.costs import token_guesser
+from semantic_core.queue.costs import picture_counts, token_guesser
 from semantic_core.queue.items import Outcome, carried_tokens, count_open, count_states, fail_chunks
 from semantic_core.queue.jobs import JobRecord
 from semantic_core.queue.vectors import ArrivedVector
@@ -141,8 +142,9 @@ def _store_vectors(
             lines = [(key, line) for line in page if (key := key_of(line)) and key in known]
             tally.lines += len(page)
             tally.unknown += len(page) - len(lines)
+            pictures = _pictures(job, spec, [key for key, _ in lines])
             for key, line in lines:
-                tally.add(key, line, estimate=known[key])
+                tally.add(key, line, estimate=known[key], pictures=pictures.get(key, 0))
             tally.stored += _write(job, record, space_id, spec, lines)
     # A text with a good line and a bad one is served by the good one.
     return tally
@@ -166,6 +168,13 @@ def _known_texts(
         uncounted = [key for key, line in lines.items() if line.token_count is None]
         estimate = token_guesser(connection, space_id, spec, uncounted)
     return {key: estimate(key) for key in lines}
+
+
+def _pictures(job: LeasedJob, spec: EmbeddingSpec, keys: Sequence[bytes]) -> dict[bytes, int]:
+    if not takes_media(spec):
+        return {}
+    with job.context.store.database.snapshot() as connection:
+        return picture_counts(connection, keys)
 
 
 def _write(

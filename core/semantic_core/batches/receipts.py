@@ -7,7 +7,7 @@ from semantic_core.database.marks import refusal
 from semantic_core.database.port import Connection
 from semantic_core.domain.pricing import Cost, PriceTable
 from semantic_core.domain.receipts import Estimate, Receipt
-from semantic_core.providers.facts import caution
+from semantic_core.providers.facts import caution, model_facts
 from semantic_core.queue.checks import spent_on_checks
 from semantic_core.queue.costs import reused_vectors, spent_since, waiting_models, waiting_tokens
 from semantic_core.queue.jobs import list_jobs
@@ -29,6 +29,10 @@ def estimate_waiting(
         batch_usd=known.batch_usd if is_known else None,
         repeated_tokens=sum(part.repeated_tokens for part in waiting),
         priced_as_of=prices.as_of,
+        pictures=sum(part.pictures for part in waiting),
+        picture_tokens=sum(
+            part.pictures * model_facts(part.model).picture_tokens for part in waiting
+        ),
         cautions=read_cautions(connection, collection_id=collection_id, prices=prices, now=now),
     )
 
@@ -80,6 +84,10 @@ def write_receipt(
         reused_estimated_tokens=guessed,
         check_tokens=check_tokens,
         check_usd=check_usd,
+        pictures=sum(job.picture_count for job in jobs),
+        picture_tokens=sum(
+            job.picture_count * model_facts(job.model).picture_tokens for job in jobs
+        ),
     )
 
 

@@ -212,6 +212,7 @@ def build_tables(database: peewee.Database) -> Tables:
         estimated_tokens = BigIntegerField()
         token_count = BigIntegerField(null=True)
         uncounted_tokens = count()
+        picture_count = count()
         cost_usd = DoubleField(null=True)
         live_price = DoubleField(null=True)
         batch_price = DoubleField(null=True)

@@ -15,6 +15,7 @@ from semantic_core.documents.roots import Roots, find_gone
 from semantic_core.documents.splitter import Splitter
 from semantic_core.documents.walk import FoundFiles
 from semantic_core.domain.errors import BlankTextError, DuplicateIdError, InvalidInputError
+from semantic_core.domain.media import as_media
 from semantic_core.domain.metadata import copy_metadata, dump_metadata
 from semantic_core.domain.pages import pages
 from semantic_core.domain.reports import IngestReport, Rejected
@@ -28,6 +29,9 @@ from semantic_core.store.writing.prepare import prepare_chunks
 
 # Chunks in one transaction: large enough for the full-text index, small enough for others' writes.
 PAGE = 1000
+
+# Bytes of pictures that count as one chunk more, so that a page of them fits into memory.
+BYTES_OF_A_CHUNK = 16_000
 
 MOST_REJECTED = 100
 
@@ -81,12 +85,13 @@ class Ingestion:
                     else:
                         self._reject(position, item, error)
                     continue
-                if page and size + len(entry.chunks) > PAGE:
+                weight = len(entry.chunks) + _held_bytes(entry.document) // BYTES_OF_A_CHUNK
+                if page and size + weight > PAGE:
                     self._save(page)
                     tell(self._report_after(started))
                     page, size = [], 0
                 page.append((position, entry))
-                size += len(entry.chunks)
+                size += weight
             if page:
                 self._save(page)
             if self._replace_sources:
@@ -259,6 +264,11 @@ class Ingestion:
         if len(kept) < MOST_REJECTED:
             kept = (*kept, Rejected(position=position, name=name, reason=str(error)))
         self._report = replace(report, rejected=kept, rejected_count=report.rejected_count + 1)
+
+
+def _held_bytes(document: Document) -> int:
+    media = as_media(document.media, what="the document")
+    return sum(len(part.content) for part in media if isinstance(part.content, bytes))
 
 
 def _as_document(item: Any, position: int) -> Document:

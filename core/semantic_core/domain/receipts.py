@@ -21,6 +21,8 @@ class Estimate:
         batch_usd: their price by batch; None likewise.
         repeated_tokens: what is not sent, because its text is among them already.
         priced_as_of: date of the prices.
+        pictures: pictures and pages of those texts.
+        picture_tokens: the part of ``tokens`` that stands for them: text that costs as much.
         cautions: what is not known of a model, its price or its token limit, and what follows.
     """
 
@@ -31,6 +33,8 @@ class Estimate:
     batch_usd: float | None
     repeated_tokens: int
     priced_as_of: str
+    pictures: int = 0
+    picture_tokens: int = 0
     cautions: tuple[str, ...] = ()
 
 
@@ -74,6 +78,9 @@ class Receipt:
         reused_estimated_tokens: the estimated part of ``reused_tokens``.
         check_tokens: of texts that spot checks embedded live again, estimated.
         check_usd: their price at the live rate; None if a model has no known price.
+        pictures: pictures and pages that these jobs embedded.
+        picture_tokens: the part of ``estimated_tokens`` that stands for them: text that costs as
+            much.
     """
 
     jobs: tuple[BatchJob, ...]
@@ -90,6 +97,8 @@ class Receipt:
     reused_estimated_tokens: int
     check_tokens: int = 0
     check_usd: float | None = 0.0
+    pictures: int = 0
+    picture_tokens: int = 0
 
     @property
     def parts(self) -> tuple[ReceiptPart, ...]:

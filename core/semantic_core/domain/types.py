@@ -256,6 +256,7 @@ class BatchJob:
 
     ``token_count`` is what its texts have, known once its results are stored: the provider's
     count, and where that leaves texts out, an estimate; ``uncounted_tokens`` is the latter part.
+    ``picture_count`` is how many pictures and pages they have, which are always estimated.
 
     Attributes:
         collections: the names of those whose texts it was given, each with their estimated tokens;
@@ -279,6 +280,7 @@ class BatchJob:
     estimated_tokens: int
     token_count: int | None
     uncounted_tokens: int
+    picture_count: int
     cost_usd: float | None
     created_at: float
     submitted_at: float | None

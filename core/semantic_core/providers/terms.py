@@ -64,7 +64,7 @@ class ModelFacts:
         media_types: what else it takes beside text.
         most_pictures: of one content.
         media_bytes: of all pictures and pages of one request.
-        picture_tokens: what a picture or page costs, in tokens of text at the model's price.
+        picture_tokens: of a picture or page, counted as the text that costs as much.
         shutdown: the first day (UTC) on which the provider does not serve it.
         successor: the model that the provider names in its place.
     """

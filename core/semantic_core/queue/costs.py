@@ -7,6 +7,7 @@ from semantic_core.database import HASHES, any_text, hash_set
 from semantic_core.database.conditions import WAITS, WANTS
 from semantic_core.database.port import Connection
 from semantic_core.database.queries import first_column, first_value, stream
+from semantic_core.domain.media import load_media
 from semantic_core.domain.pricing import Cost, Price, PriceTable, tokens_in
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.providers.facts import LONGEST_LIMIT, content_estimator, model_facts
@@ -26,7 +27,8 @@ _MAY_HAVE_COST = (
 class WaitingTokens:
     """What waits under one model, with estimated tokens.
 
-    Those of the distinct texts, and ``repeated_tokens``, which are not sent.
+    Those of the distinct texts, and ``repeated_tokens``, which are not sent. ``pictures`` counts
+    the pictures and pages of the former.
     """
 
     model: str
@@ -34,6 +36,7 @@ class WaitingTokens:
     texts: int
     tokens: int
     repeated_tokens: int
+    pictures: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,13 +112,18 @@ def waiting_tokens(connection: Connection, *, collection_id: int | None) -> list
             parsed = EmbeddingSpec.from_json(spec)
             estimators[spec] = (parsed.model, content_estimator(parsed))
         model, estimate = estimators[spec]
-        sums = found.setdefault(model, [0, 0, 0, 0])
-        tokens = estimate(source, media)
-        for place, value in enumerate((chunks, 1, tokens, (chunks - 1) * tokens)):
+        sums = found.setdefault(model, [0, 0, 0, 0, 0])
+        tokens, pictures = estimate(source, media), len(load_media(media))
+        for place, value in enumerate((chunks, 1, tokens, (chunks - 1) * tokens, pictures)):
             sums[place] += value
     return [
         WaitingTokens(
-            model=model, chunks=sums[0], texts=sums[1], tokens=sums[2], repeated_tokens=sums[3]
+            model=model,
+            chunks=sums[0],
+            texts=sums[1],
+            tokens=sums[2],
+            repeated_tokens=sums[3],
+            pictures=sums[4],
         )
         for model, sums in sorted(found.items())
     ]
@@ -150,6 +158,19 @@ def spent_since(
     ]
 
 
+def picture_counts(connection: Connection, content_hashes: Sequence[bytes]) -> dict[bytes, int]:
+    """Return how many pictures and pages contents have, by the chunks that have or want them."""
+    has = f"IN {HASHES} AND media IS NOT NULL"
+    return {
+        key: len(load_media(media))
+        for key, media in connection.execute(
+            f"SELECT content_hash, media FROM chunks WHERE {WANTS} AND content_hash {has} UNION "
+            f"SELECT vector_key, media FROM chunks WHERE vector_key = content_hash AND vector_key {has}",
+            hash_set(content_hashes),
+        )
+    }
+
+
 def reused_vectors(connection: Connection) -> tuple[int, int, int]:
     """Return how many chunks share a paid vector with another, and the tokens that saved.
 
@@ -157,17 +178,21 @@ def reused_vectors(connection: Connection) -> tuple[int, int, int]:
     """
     chunks = saved = guessed = 0
     # What is counted is summed up there; only texts that nobody counted are looked at here.
-    for more, tokens, source in connection.execute(
+    for more, tokens, source, media, model in connection.execute(
         "WITH shared AS (SELECT count(*) - 1 AS more, max(e.token_count) AS tokens, min(k.pk) AS pk "
         "FROM chunks k JOIN embeddings e ON e.key = k.vector_key AND e.origin <> 'given' "
         "WHERE k.vector_key IS NOT NULL GROUP BY k.vector_key HAVING count(*) > 1) "
-        "SELECT coalesce(sum(more), 0), coalesce(sum(more * tokens), 0), NULL FROM shared "
-        "WHERE tokens IS NOT NULL UNION ALL "
-        f"SELECT more, 0, {_TEXT} FROM shared JOIN chunks k USING (pk) WHERE tokens IS NULL"
+        "SELECT coalesce(sum(more), 0), coalesce(sum(more * tokens), 0), NULL, NULL, NULL "
+        "FROM shared WHERE tokens IS NOT NULL UNION ALL "
+        f"SELECT more, 0, {_SOURCE}, s.model FROM shared JOIN chunks k USING (pk) "
+        "JOIN collections c ON c.id = k.collection_id JOIN spaces s ON s.id = c.space_id "
+        "WHERE tokens IS NULL"
     ):
         chunks += more
         saved += tokens
-        guessed += 0 if source is None else more * tokens_in(source)
+        if source is not None:
+            pictures = len(load_media(media)) * model_facts(model).picture_tokens
+            guessed += more * (pictures + (tokens_in(source) if source.strip() else 0))
     return chunks, saved + guessed, guessed
 
 

@@ -153,6 +153,7 @@ def estimate_sentences(estimate: Estimate) -> list[str]:
     repeated = [f"Repeated texts are sent once: about {less} less."]
     return [
         f"{chunks} {waits} with {texts} of about {tokens} (estimated).",
+        *_pictures(estimate),
         f"By batch that is about {batch}, live about {live} (prices of {estimate.priced_as_of}).",
         *(repeated if estimate.repeated_tokens else []),
         HOW_FAR_OFF,
@@ -160,9 +161,17 @@ def estimate_sentences(estimate: Estimate) -> list[str]:
     ]
 
 
+def _pictures(money: Estimate | Receipt) -> list[str]:
+    said = (
+        f"Pictures and pages among them: {money.pictures:,}, estimated as {money.picture_tokens:,} "
+        "of these tokens: the text that costs as much."
+    )
+    return [said] if money.pictures else []
+
+
 def receipt_sentences(receipt: Receipt) -> list[str]:
     """Return what jobs cost, and what that leaves out."""
-    return [_total(receipt), *_beside(receipt)]
+    return [_total(receipt), *_pictures(receipt), *_beside(receipt)]
 
 
 def part_estimated(tokens: int, estimated: int) -> str:

@@ -12,8 +12,11 @@ import pytest
 from PIL import Image
 
 from semantic_core import Chunk, Document, EmbeddingSpec, Media, SemanticCore
+from semantic_core.batches.job.tally import Tally
 from semantic_core.domain.errors import InvalidInputError, UnreadableFileError
 from semantic_core.domain.statuses import EmbeddingStatus
+from semantic_core.providers.types import ResultLine
+from semantic_core.views.sentences import estimate_sentences, receipt_sentences
 from support.invariants import check_invariants
 from support.pictures import pdf, picture
 from support.world import World
@@ -276,8 +279,30 @@ def test_pictures_are_in_the_estimate_and_in_the_receipt(media: World) -> None:
     media.store.save([Chunk(text="", media=Media(picture(number))) for number in range(10)])
     manager = media.manager()
     cost = manager.estimate()
+    assert (cost.pictures, cost.picture_tokens, cost.tokens) == (10, 5810, 5810)
     # 258 tokens at $0.225 a million, for each.
     assert cost.batch_usd == pytest.approx(10 * 258 * 0.225e-6, rel=0.01)
     finish(media)
     (job,) = manager.jobs()
     assert job.cost_usd == pytest.approx(cost.batch_usd)
+    receipt = manager.receipt()
+    assert (receipt.pictures, receipt.picture_tokens, receipt.estimated_tokens) == (10, 5810, 5810)
+    said = "Pictures and pages among them: 10, estimated as 5,810 of these tokens"
+    for sentences in (estimate_sentences(cost), receipt_sentences(receipt)):
+        assert any(sentence.startswith(said) for sentence in sentences)
+
+
+def test_what_equal_pictures_saved_is_counted_by_modality(media: World) -> None:
+    media.store.save([Chunk(id=name, text="", media=Media(picture(1))) for name in "abc"])
+    finish(media)
+    receipt = media.manager().receipt()
+    assert (receipt.reused_chunks, receipt.reused_tokens) == (2, 2 * 581)
+
+
+def test_a_count_of_a_picture_is_not_billed_as_text() -> None:
+    tally = Tally()
+    vector = np.ones(4, dtype=np.float32)
+    for key, pictures in ((b"text", 0), (b"picture", 1)):
+        line = ResultLine(key=None, vector=vector, token_count=258, error=None)
+        tally.add(key, line, estimate=581, pictures=pictures)
+    assert (tally.counted, tally.estimated) == ({b"text": 258}, {b"picture": 581})

@@ -55,6 +55,7 @@ JOB = BatchJob(
     estimated_tokens=77_001,
     token_count=78_002,
     uncounted_tokens=0,
+    picture_count=0,
     cost_usd=0.5151,
     created_at=NOW,
     submitted_at=NOW + 60,

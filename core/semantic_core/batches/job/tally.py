@@ -23,6 +23,8 @@ class Tally:
         failures: texts with a line that gives none; a text can be in both.
         counted: tokens by the provider's count, by content hash.
         estimated: tokens estimated here, of lines without a count; some models give none.
+        pictures: how many pictures and pages a text has, which are priced by estimate: a count
+            does not say of what it is.
     """
 
     lines: int = 0
@@ -32,8 +34,9 @@ class Tally:
     failures: dict[bytes, ResultLine] = field(default_factory=dict)
     counted: dict[bytes, int] = field(default_factory=dict)
     estimated: dict[bytes, int] = field(default_factory=dict)
+    pictures: dict[bytes, int] = field(default_factory=dict)
 
-    def add(self, key: bytes, line: ResultLine, *, estimate: int) -> None:
+    def add(self, key: bytes, line: ResultLine, *, estimate: int, pictures: int) -> None:
         """Take in a line of a text, whose tokens are estimated where the line has no count."""
         if line.vector is None:
             self.failures[key] = line
@@ -41,7 +44,9 @@ class Tally:
             self.served.add(key)
         if line.is_refused or key in self.counted:
             return
-        if line.token_count is None:
+        if pictures:
+            self.pictures[key] = pictures
+        if line.token_count is None or pictures:
             self.estimated[key] = estimate
         else:
             self.counted[key] = line.token_count
@@ -90,5 +95,6 @@ class Tally:
         return {
             "token_count": tokens,
             "uncounted_tokens": uncounted,
+            "picture_count": sum(self.pictures.values()),
             "cost_usd": None if price is None else tokens / 1_000_000 * price,
         }
