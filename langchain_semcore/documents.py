@@ -79,9 +79,7 @@ def with_vectors(chunks: Sequence[Chunk], vectors: Iterable[VectorLike]) -> list
 
 def to_document(chunk: StoredChunk) -> Document:
     """Return a stored chunk just as it was added, with its id; a bare picture by its file's name."""
-    names = (part.name for part in chunk.media if part.name)
-    text = chunk.text or next(names, "")
-    return Document(page_content=text, id=chunk.id, metadata=chunk.metadata)
+    return Document(page_content=chunk.caption, id=chunk.id, metadata=chunk.metadata)
 
 
 def to_explained_document(hit: SearchResult) -> Document:

@@ -50,7 +50,7 @@ class LangChainTarget:
 
     def put(self, items: Sequence[TargetItem]) -> None:
         """Add documents with their vectors."""
-        texts = [item.chunk.text for item in items]
+        texts = [item.chunk.caption for item in items]
         ids = self._ids.all_of([item.chunk.id for item in items])
         documents = [
             Document(

@@ -1,6 +1,7 @@
 """LlamaIndexTarget: any LlamaIndex vector store as one that gets vectors which were paid for."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from llama_index.core.schema import BaseNode
@@ -122,7 +123,8 @@ def attach(store: BaseVectorStore, deliver_to: DeliverTo, *, collection: str) ->
 
 def _to_node(item: TargetItem, node_id: str) -> BaseNode:
     """Return the node of a chunk under the target's id, with the chunk's own where no model sees it."""
-    node = to_node(item.chunk, id_=node_id, embedding=item.vector.tolist())
+    shown = replace(item.chunk, text=item.chunk.caption)
+    node = to_node(shown, id_=node_id, embedding=item.vector.tolist())
     node.metadata[CHUNK_ID_KEY] = item.chunk.id
     node.excluded_embed_metadata_keys.append(CHUNK_ID_KEY)
     node.excluded_llm_metadata_keys.append(CHUNK_ID_KEY)

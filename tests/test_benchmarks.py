@@ -60,6 +60,12 @@ def test_backfill_applies_every_result(benchmarks: Path) -> None:
     assert [row["results"] for row in rows] == [200, 400]
 
 
+def test_pictures_are_all_brought_back(benchmarks: Path) -> None:
+    _run(benchmarks, "pictures", "20", "40")
+    rows = json.loads((benchmarks / "results" / "pictures.json").read_text("utf-8"))["rows"]
+    assert [row["pictures"] for row in rows] == [20, 40]
+
+
 @pytest.mark.postgres
 def test_postgres_compares_each_step(benchmarks: Path, postgres_url: str) -> None:
     _run(benchmarks, "postgres", postgres_url, "1000")

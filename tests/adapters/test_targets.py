@@ -34,6 +34,7 @@ from semantic_core import (
     EmbeddingSpec,
     Filter,
     InvalidFilterError,
+    Media,
     Not,
     Or,
     PeeweeVectorStore,
@@ -42,6 +43,7 @@ from semantic_core import (
     TargetItem,
 )
 from support.filter_oracle import matches
+from support.pictures import picture
 from support.real_stores import LANGCHAIN, LLAMA_INDEX, NEEDS_SERVER, SIZE, RealStore, real_store
 
 SPEC = EmbeddingSpec.external("here", SIZE)
@@ -128,6 +130,29 @@ def test_it_holds_what_it_was_told(
         assert nearest(target, item, limit=1) == [item.chunk.id]
     assert held[UUID].id == UUID
     assert {uuid.UUID(one.id).version for one in held.values() if one.id != UUID} == {5}
+
+
+def test_pictures_are_held_by_their_captions_or_names(
+    real: RealStore, target: Target, store: PeeweeVectorStore, tmp_path: Path
+) -> None:
+    (tmp_path / "shoe.png").write_bytes(picture(1))
+    chunks = [
+        Chunk(id="a", text="a red shoe", media=Media(picture(1)), vector=unit("a")),
+        Chunk(id="b", text="", media=Media(tmp_path / "shoe.png"), vector=unit("b")),
+        Chunk(id="c", text="", media=Media(picture(2)), vector=unit("c")),
+    ]
+    store.save(chunks)
+    vectors = store.vectors(["a", "b", "c"])
+    items = [TargetItem(chunk=one, vector=vectors[one.id]) for one in store.get(["a", "b", "c"])]
+    target.put(items)
+    held = real.held()
+    assert {id_: one.text for id_, one in held.items()} == {
+        "a": "a red shoe",
+        "b": "shoe.png",
+        "c": "",
+    }
+    for item in items:
+        assert nearest(target, item)[0] == item.chunk.id
 
 
 def test_changed_chunks_replace_and_deleted_ones_are_gone(

@@ -116,6 +116,11 @@ class StoredChunk:
     updated_at: float
     media: tuple[StoredMedia, ...] = ()
 
+    @property
+    def caption(self) -> str:
+        """Its text, or the name of a bare picture's file."""
+        return self.text or next((part.name for part in self.media if part.name), "")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coverage:

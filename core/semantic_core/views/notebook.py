@@ -112,6 +112,7 @@ def show_job(job: BatchJob) -> str:
                 ("collections", ", ".join(name for name, _ in job.collections) or None),
                 ("model", job.model),
                 ("tokens", tokens),
+                ("pictures and pages", job.picture_count or None),
                 ("cost", None if job.token_count is None else job_cost(job)),
                 ("created", moment(job.created_at)),
                 ("submitted", job.submitted_at and moment(job.submitted_at)),

@@ -54,7 +54,7 @@ COLUMNS = [
     "request_count",
     "byte_count",
     "estimated_tokens",
-    *("token_count", "uncounted_tokens", "live_price", "batch_price"),
+    *("token_count", "uncounted_tokens", "picture_count", "live_price", "batch_price"),
     "cost_usd",
     "done_count",
     "failed_count",

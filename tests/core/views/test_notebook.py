@@ -55,7 +55,7 @@ JOB = BatchJob(
     estimated_tokens=77_001,
     token_count=78_002,
     uncounted_tokens=0,
-    picture_count=0,
+    picture_count=24,
     cost_usd=0.5151,
     created_at=NOW,
     submitted_at=NOW + 60,
@@ -130,6 +130,8 @@ ESTIMATE = Estimate(
     batch_usd=0.2222,
     repeated_tokens=8_004,
     priced_as_of="2026-11",
+    pictures=31,
+    picture_tokens=18_011,
     cautions=("no limit for a model",),
 )
 RECEIPT = Receipt(
@@ -147,6 +149,8 @@ RECEIPT = Receipt(
     reused_estimated_tokens=0,
     check_tokens=17_005,
     check_usd=0.1234,
+    pictures=24,
+    picture_tokens=13_944,
 )
 SAVED = SaveReport(inserted=3002, updated=403, unchanged=54, ready=2055, pending=1406, failed=7)
 REPORT = IngestReport(
