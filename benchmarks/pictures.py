@@ -87,7 +87,7 @@ def main() -> None:
 def measure(count: int, folder: Path, url: str) -> dict[str, float]:
     """Ingest, send and apply so many pictures."""
     keyring = GoogleKeyring(default_key="no-key", batch_key="no-batch-key")
-    client = GeminiBatchClient("no-batch-key", endpoint=Endpoint(base_url=url))
+    client = GeminiBatchClient("no-batch-key", endpoint=Endpoint(base_url=url, timeout=600.0))
     seconds = {"ingested": 0.0, "sent": 0.0, "applied": 0.0}
 
     with PeeweeVectorStore(folder / "pictures.db") as store:
