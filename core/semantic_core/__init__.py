@@ -62,6 +62,7 @@ from semantic_core.domain.errors import (
     UnsupportedDatabaseError,
     WaitTimeoutError,
 )
+from semantic_core.domain.explanation import Explanation
 from semantic_core.domain.media import Media, StoredMedia
 from semantic_core.domain.metadata import RESULT_KEY, FoundMetadata
 from semantic_core.domain.pricing import Cost, Price, PriceTable, estimate_tokens
@@ -88,7 +89,6 @@ from semantic_core.domain.types import (
     Chunk,
     Coverage,
     Document,
-    Explanation,
     PassedOver,
     QueueStats,
     SearchResult,

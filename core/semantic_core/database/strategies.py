@@ -16,8 +16,9 @@ import peewee
 
 from semantic_core.database.port import Connection
 from semantic_core.domain.clock import Clock
+from semantic_core.domain.explanation import Explanation
 from semantic_core.domain.spec import EmbeddingSpec
-from semantic_core.domain.types import Explanation, Vector
+from semantic_core.domain.types import Vector
 from semantic_core.filters import Filter
 from semantic_core.keywords import Question, Said
 from semantic_core.vector_index import Hits, Ids

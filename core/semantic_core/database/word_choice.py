@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from semantic_core.domain.explanation import Explanation
 from semantic_core.domain.pages import pages
-from semantic_core.domain.types import Explanation
 from semantic_core.keywords import Question, passages
 
 # Each word of a search costs time in every row, and nobody types this many.

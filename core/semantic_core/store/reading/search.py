@@ -16,11 +16,11 @@ from semantic_core.domain.errors import (
     InvalidTextError,
     InvalidVectorError,
 )
+from semantic_core.domain.explanation import Explanation
 from semantic_core.domain.statuses import SearchMode
 from semantic_core.domain.types import (
     NO_QUERY_VECTOR,
     Coverage,
-    Explanation,
     SearchResult,
     SearchResults,
     StoredChunk,
