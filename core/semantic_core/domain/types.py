@@ -193,6 +193,10 @@ class SearchResults(Sequence[SearchResult]):
     explanation: Explanation = field(default_factory=Explanation, repr=False)
     media: Callable[[StoredMedia], bytes] | None = field(default=None, repr=False, compare=False)
 
+    def __reduce__(self) -> tuple[type[Self], tuple[object, ...]]:
+        # A copy in another process has no database; that of a server may hold a password.
+        return type(self), (self.hits, self.coverage, self.degraded, self.explanation)
+
     def explain(self) -> str:
         """Return in words what the search went by: which words counted, which did not, and why."""
         return str(self.explanation)

@@ -101,6 +101,16 @@ def test_the_async_twins_do_the_same(
     assert relevance > 0.95
 
 
+def test_a_store_that_embeds_at_once_has_the_vectors_of_pictures(
+    world: World, pictures: list[str], tmp_path: Path
+) -> None:
+    embeddings = DeferredEmbeddings(world.keyring(), spec=SPEC, embedder=world.embedder())
+    store = SemcoreVectorStore(world.store, embedding=embeddings, mode="sync")
+    store.add_images(pictures, ids=["shoe", "lamp", "sofa"])
+    assert ids(store.similarity_search_by_image(scaled(tmp_path, 2), k=1)) == ["lamp"]
+    assert world.emulator.ledger.media_tokens(live=False) == 0
+
+
 def test_why_nothing_is_found_before_a_batch_is_in_the_log(
     image_store: SemcoreVectorStore, pictures: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -20,7 +20,7 @@ from llama_index.core.schema import (
 )
 
 from llamaindex_semcore import DeferredEmbedding, EmbeddingSpec, SemcoreVectorStore
-from semantic_core import Chunk, EmbeddingStatus, Media
+from semantic_core import Chunk, EmbeddingStatus, InvalidInputError, Media
 from support.pictures import picture
 from support.world import World
 
@@ -181,3 +181,16 @@ def test_the_async_twins_embed_none_and_find_pictures_by_another(
     retriever = index.as_retriever(image_similarity_top_k=1)
     (hit,) = asyncio.run(retriever.aimage_to_image_retrieve(str(wanted)))
     assert hit.node == nodes[1]
+
+
+def test_a_text_model_says_by_its_name_that_it_looks_for_no_pictures(
+    world: World, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "shoe.png"
+    path.write_bytes(picture(1))
+    model = DeferredEmbedding(world.keyring(), embedder=world.embedder())
+    assert len(model.get_image_embedding(str(path))) == 0
+    assert "gemini-embedding-001 takes only text" in caplog.text
+    model.on_query_error = "raise"
+    with pytest.raises(InvalidInputError, match="gemini-embedding-001 takes only text"):
+        model.get_image_embedding(BytesIO(picture(1)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import pickle
 import re
 import sys
 from pathlib import Path
@@ -151,3 +152,12 @@ def test_the_bytes_of_a_hit_can_be_had(pictures: PeeweeVectorStore) -> None:
     assert results.media is not None
     part: StoredMedia = results[0].chunk.media[0]
     assert hashlib.sha256(results.media(part)).hexdigest() == part.sha256
+
+
+def test_a_pickled_result_holds_no_database(pictures: PeeweeVectorStore) -> None:
+    pictures.save([Chunk(text="a shoe", media=Media(picture(1)))])
+    results = pictures.search(text="shoe", mode="keyword")
+    copy: SearchResults = pickle.loads(pickle.dumps(results))
+    assert (copy, copy.media) == (results, None)
+    assert images(shown(copy)) == []
+    assert "in the database" in page(shown(copy)).text
