@@ -3,9 +3,7 @@
 import os
 import shlex
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import typer
 
@@ -32,7 +30,7 @@ _SECONDS = 60.0
 
 
 class Notifier:
-    """Runs a command for whatever is new since it was made, or told last.
+    """Runs a command for whatever is new since it was made, or told last; also at its own end.
 
     Only words of ours are in the command's environment; what came from outside is in the JSON.
     """
@@ -45,6 +43,12 @@ class Notifier:
         self._manager = manager
         self._known = self._facts().keys()
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.tell()
+
     def tell(self) -> None:
         """Run the command for each piece of news. What it does, or fails to do, changes nothing."""
         facts = self._facts()
@@ -53,24 +57,21 @@ class Notifier:
                 self._run(fact)
         self._known = facts.keys()
 
-    def _facts(self) -> dict[tuple[object, ...], dict[str, Any]]:
+    def _facts(self) -> dict[str, dict[str, Any]]:
         """Return what is worth telling as it is now, by what makes it another piece of news."""
         if not self._command:
             return {}
-        facts: dict[tuple[object, ...], dict[str, Any]] = {}
-        for job in self._manager.jobs():
-            if event := _event(job):
-                done, failed = counted(job.done_count, "text"), counted(job.failed_count, "text")
-                message = f"Batch job {job.id}: {job_state(job)}, {done} embedded, {failed} failed."
-                facts[event, job.id] = {"event": event, "message": message, "job": job}
-        for passed in self._manager.get_queue_stats().passed_over:
-            if passed.is_over_budget:
-                facts["budget", passed.collections, passed.since] = {
-                    "event": "budget",
-                    "message": passed.why,
-                    "passed_over": passed,
-                }
-        return facts
+        jobs = {
+            f"{event} {job.id}": {"event": event, "message": _result(job), "job": job}
+            for job in self._manager.jobs()
+            if (event := _event(job))
+        }
+        budgets = {
+            f"budget {over}": {"event": "budget", "message": over.why, "passed_over": over}
+            for over in self._manager.get_queue_stats().passed_over
+            if over.is_over_budget
+        }
+        return {**jobs, **budgets}
 
     def _run(self, fact: dict[str, Any]) -> None:
         words = {"SEMCORE_EVENT": fact["event"], "SEMCORE_MESSAGE": fact["message"]}
@@ -81,6 +82,7 @@ class Notifier:
                 env={**os.environ, **words},
                 capture_output=True,
                 text=True,
+                errors="replace",
                 timeout=_SECONDS,
                 check=False,
             )
@@ -93,14 +95,9 @@ class Notifier:
         warn(f"Nobody was told ({fact['message']}): {trouble}. Nothing else is changed by that.")
 
 
-@contextmanager
-def notifying(manager: BatchManager, command: str | None) -> Iterator[Notifier]:
-    """Tell a command, if there is one, what became new within."""
-    notifier = Notifier(manager, command)
-    try:
-        yield notifier
-    finally:
-        notifier.tell()
+def _result(job: BatchJob) -> str:
+    done, failed = counted(job.done_count, "text"), counted(job.failed_count, "text")
+    return f"Batch job {job.id}: {job_state(job)}, {done} embedded, {failed} failed."
 
 
 def _event(job: BatchJob) -> str | None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from semantic_core.cli.notify import Notify, notifying
+from semantic_core.cli.notify import Notifier, Notify
 from semantic_core.cli.options import (
     DEFAULT_DB,
     AsJson,
@@ -67,7 +67,7 @@ def flush(
         open_manager(
             db, collection=collection, base_url=base_url, monthly_budget=monthly_budget
         ) as manager,
-        notifying(manager, notify),
+        Notifier(manager, notify),
     ):
         if drain:
             sent = manager.drain_queue(min_size, max_cost=max_cost)
@@ -109,7 +109,7 @@ def sync(
     as_json: AsJson = False,
 ) -> None:
     """Bring back what is done. Safe to run at any time, also twice at once."""
-    with open_manager(db, base_url=base_url, targets=target) as manager, notifying(manager, notify):
+    with open_manager(db, base_url=base_url, targets=target) as manager, Notifier(manager, notify):
         statuses = manager.sync_status()
         if wait:
             manager.wait(timeout=timeout, progress=errors.is_terminal and not as_json)

@@ -140,6 +140,12 @@ def test_a_budget_that_one_flush_cannot_keep_is_told(db: str, told: Told) -> Non
     ("command", "why"),
     [
         ("/no/such/command", "No such file"),
+        (
+            shlex.join(
+                [sys.executable, "-c", "import os; os.write(2, b'\\xff\\x1b]0;'); os._exit(3)"]
+            ),
+            "it ended with code 3. \ufffd\\u001b]0;.",
+        ),
         (shlex.join([sys.executable, "-c", "raise SystemExit('no mail today')"]), "no mail today"),
     ],
 )
