@@ -20,6 +20,7 @@ from semantic_core.cli.options import (
 )
 from semantic_core.cli.output import FAILED, errors, print_json, say, warn
 from semantic_core.cli.target import Target
+from semantic_core.documents.converted import CONVERTED
 from semantic_core.documents.readers import MEDIA_FORMATS
 from semantic_core.documents.roots import find_gone
 from semantic_core.documents.walk import FoundFiles, read_documents
@@ -39,7 +40,8 @@ def ingest(
     paths: Annotated[
         list[Path],
         typer.Argument(
-            help="Files or folders (.txt, .md, .rst, .html; .png, .jpg, .pdf for a model that takes them).",
+            help="Files or folders: texts, Markdown, HTML; with the extra files PDF, Office, EPUB and "
+            "notebooks; for a model that takes them pictures and PDF pages.",
             exists=True,
         ),
     ],
@@ -158,11 +160,18 @@ def _show_report(report: IngestReport, found: FoundFiles, *, model: str, prune: 
     for rejected in report.rejected:
         warn(f"Refused {rejected.name}: {rejected.reason.removeprefix(f'{rejected.name}: ')}")
     for source in report.skipped[:_SHOWN]:
-        say(f"Skipped {source}: it is empty.")
+        say(f"Skipped {source}: there is no text in it.")
     if report.skipped_count > _SHOWN:
-        say(f"Skipped {report.skipped_count - _SHOWN:,} more that are empty.")
+        say(f"Skipped {report.skipped_count - _SHOWN:,} more without text.")
+    _show_passed_over(found, model)
+    _show_gone(report, prune=prune)
+
+
+def _show_passed_over(found: FoundFiles, model: str) -> None:
     if over := passed_over(found.passed_over):
         say(over.strip())
+    if unread := sum(found.passed_over[suffix] for suffix in CONVERTED):
+        say(f'For the text of {unread:,} of them: pip install "semcore[files]"')
     if not found.takes_media and any(found.passed_over[suffix] for suffix in MEDIA_FORMATS):
         say(
             f"{model} takes only text. For pictures and pages of PDFs, the same command with "
@@ -170,7 +179,6 @@ def _show_report(report: IngestReport, found: FoundFiles, *, model: str, prune: 
         )
     if not found.found:
         say(f"No {', '.join(found.formats)} file was found there; others have to be converted.")
-    _show_gone(report, prune=prune)
 
 
 def _show_gone(report: IngestReport, *, prune: bool) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from semantic_core.documents.converted import CONVERTED, convert
 from semantic_core.documents.decode import decode
 from semantic_core.documents.file_metadata import file_metadata, printable
 from semantic_core.documents.html_text import html_to_markdown
@@ -40,11 +41,13 @@ class FileDocument:
         path: where it is.
         top: the folder that was named, or that of a named file.
         root_name: what its root is to be called, or None.
+        is_media: whether it is taken as a picture, or as the pages of a PDF.
         unlisted: why its folder could not be listed; its content raises just that.
     """
 
     path: Path
     top: Path
+    is_media: bool = False
     root_name: str | None = None
     unlisted: OSError | None = None
 
@@ -71,27 +74,33 @@ class FileDocument:
         Raises:
             UnreadableFileError: it is gone, no file, too large, may not be read, or is in an
                 encoding that nobody can tell.
+            MissingExtraError: it takes an extra that is not installed.
         """
         try:
             if self.unlisted is not None:
                 raise self.unlisted
             found = _checked_file(self.path)
-            suffix = self.path.suffix.lower()
-            if suffix in MEDIA_FORMATS:
-                metadata = file_metadata(self.path, found)
+            suffix, known = self.path.suffix.lower(), file_metadata(self.path, found)
+            if self.is_media:
                 media = Media(self.path) if found.st_size else ()
-                return Document(content="", metadata=metadata, media=media)
+                return Document(content="", metadata=known, media=media)
             data = self.path.read_bytes()
         except OSError as error:
             raise UnreadableFileError(
                 f"{self.source} cannot be read: {error.strerror or error}. Check that it is there "
                 "and may be read, then ingest it again."
             ) from error
+        if suffix in CONVERTED and data:
+            text, title = convert(data, suffix, name=self.source)
+            # What begins like front matter is none.
+            text = f"\n{text}" if text.startswith("---") else text
+            known |= {"title": title} if title else {}
+            return Document(content=text, metadata=known, format="markdown")
         is_html = suffix.startswith(".htm")
         text = decode(data, name=self.source, is_html=is_html)
         return Document(
             content=html_to_markdown(text) if is_html else text,
-            metadata=file_metadata(self.path, found),
+            metadata=known,
             format=FORMATS.get(suffix, "text"),
         )
 

@@ -6,12 +6,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from semantic_core.documents.converted import CONVERTED, can_convert
 from semantic_core.documents.file_metadata import printable
 from semantic_core.documents.readers import FORMATS, MEDIA_FORMATS, FileDocument
 from semantic_core.domain.errors import InvalidInputError
 
 # Beside hidden ones: what programs install or make.
 _LEFT_OUT = frozenset(("node_modules", "__pycache__", "site-packages", "venv"))
+
+_KINDS = tuple(dict.fromkeys((*FORMATS, *CONVERTED, *MEDIA_FORMATS)))
 
 _LINK, _HIDDEN, _EXCLUDED = "link", "hidden", "excluded"
 
@@ -44,11 +47,12 @@ class FoundFiles:
         self.found = 0
         self.passed_over: Counter[str] = Counter()
         self.takes_media = False
+        self._texts = (*FORMATS, *(CONVERTED if can_convert() else ()))
 
     @property
     def formats(self) -> tuple[str, ...]:
         """Suffixes that are read."""
-        return (*FORMATS, *(MEDIA_FORMATS if self.takes_media else ()))
+        return (*self._texts, *(MEDIA_FORMATS if self.takes_media else ()))
 
     def __iter__(self) -> Iterator[FileDocument]:
         self.found, self.passed_over = 0, Counter()
@@ -66,7 +70,7 @@ class FoundFiles:
     def _below(self, top: Path) -> Iterator[FileDocument]:
         if not top.is_dir():
             path = Path(os.path.realpath(top)) if top.is_symlink() else top
-            yield FileDocument(path=path, top=path.parent, root_name=self.name)
+            yield self._document(path, path.parent)
             return
         unlisted: list[OSError] = []
         for folder, folders, files in os.walk(top, onerror=unlisted.append):
@@ -77,8 +81,13 @@ class FoundFiles:
                 if kind := self._why_not(path, top):
                     self.passed_over[kind] += 1
                 else:
-                    yield FileDocument(path=path, top=top, root_name=self.name)
+                    yield self._document(path, top)
         yield from self._drain(unlisted, top)
+
+    def _document(self, path: Path, top: Path) -> FileDocument:
+        suffix = path.suffix.lower()
+        is_media = suffix in MEDIA_FORMATS and (self.takes_media or suffix not in CONVERTED)
+        return FileDocument(path=path, top=top, root_name=self.name, is_media=is_media)
 
     def _drain(self, errors: list[OSError], top: Path) -> Iterator[FileDocument]:
         while errors:
@@ -122,7 +131,8 @@ def read_documents(
 ) -> FoundFiles:
     """Find the named files, and those in the named folders.
 
-    These are texts and, for a collection whose model takes them, pictures and PDFs.
+    These are texts; with the extra ``files`` PDF, Office, EPUB and notebooks as text; and, for a
+    collection whose model takes them, pictures and the pages of PDFs.
 
     They come lazily, a folder's in the order of their paths, and each once. A file is named by its
     root and its path there: the root is the folder that was named, or one that lies around it and
@@ -145,10 +155,9 @@ def read_documents(
     for path in named:
         if not os.path.exists(path):  # noqa: PTH110  # pathlib's raises for a name too long
             raise InvalidInputError(f"There is no {printable(path)}. Name a file or a folder.")
-        if not path.is_dir() and path.suffix.lower() not in (*FORMATS, *MEDIA_FORMATS):
+        if not path.is_dir() and path.suffix.lower() not in _KINDS:
             raise InvalidInputError(
-                f"{printable(path)} is none of {', '.join((*FORMATS, *MEDIA_FORMATS))}. Convert it to "
-                "one of them."
+                f"{printable(path)} is none of {', '.join(_KINDS)}. Convert it to one of them."
             )
     if name is not None and (len(named) != 1 or not name.strip() or "/" in name):
         raise InvalidInputError(f"The name {name!r} is for one folder, and holds no slash.")
