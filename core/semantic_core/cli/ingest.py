@@ -160,9 +160,9 @@ def _show_report(report: IngestReport, found: FoundFiles, *, model: str, prune: 
     for rejected in report.rejected:
         warn(f"Refused {rejected.name}: {rejected.reason.removeprefix(f'{rejected.name}: ')}")
     for source in report.skipped[:_SHOWN]:
-        say(f"Skipped {source}: there is no text in it.")
+        say(f"Skipped {source}: nothing to search is in it.")
     if report.skipped_count > _SHOWN:
-        say(f"Skipped {report.skipped_count - _SHOWN:,} more without text.")
+        say(f"Skipped {report.skipped_count - _SHOWN:,} more with nothing in them.")
     _show_passed_over(found, model)
     _show_gone(report, prune=prune)
 

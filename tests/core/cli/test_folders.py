@@ -68,7 +68,7 @@ def test_an_empty_file_is_skipped_by_name_and_a_binary_one_refused(
 ) -> None:
     (tmp_path / "docs" / "empty.txt").write_text(" \n")
     done = run("ingest", str(tmp_path / "docs"))
-    assert (done.exit_code, "Skipped docs/empty.txt: there is no text in it." in done.output) == (
+    assert (done.exit_code, "Skipped docs/empty.txt: nothing to search is in it." in done.output) == (
         0,
         True,
     )

@@ -89,7 +89,7 @@ def test_odd_pictures_are_refused_by_name_or_skipped_and_the_others_saved(here: 
     done = run("ingest", "photos", *MODEL)
     assert done.exit_code == 1
     assert "Saved 4 documents" in done.stdout
-    assert "Skipped photos/empty.png: it is empty." in done.stdout
+    assert "Skipped photos/empty.png: nothing to search is in it." in done.stdout
     assert "Refused document 'photos/broken.png': these 7 bytes are no picture" in done.stderr
     assert "has a name that is no UTF-8" in done.stderr
     found = run("search", "evil")
