@@ -29,7 +29,7 @@ from semantic_core.domain.reports import IngestReport
 from semantic_core.facade import SemanticCore
 from semantic_core.providers.facts import takes_media
 from semantic_core.store import DEFAULT_COLLECTION
-from semantic_core.views.sentences import estimate_sentences
+from semantic_core.views.sentences import HOW_FAR_OFF, estimate_sentences
 from semantic_core.views.wording import counted
 
 # Most kinds, and most names, that are shown.
@@ -130,7 +130,7 @@ def _relative(path: Path) -> Path:
 def _price(core: SemanticCore) -> list[str]:
     """Say what sending what waits would cost: pictures have no length that one could see."""
     with BatchManager(core.keyring, core.store, collection=core.collection) as manager:
-        return estimate_sentences(manager.estimate())[:2]
+        return [one for one in estimate_sentences(manager.estimate()) if one != HOW_FAR_OFF]
 
 
 def _show_plan(
