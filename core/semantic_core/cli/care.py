@@ -160,7 +160,8 @@ def doctor(
             mark = "fixed" if finding.is_fixed else "note" if finding.is_note else "WRONG"
             say(f"[{mark}] {finding.trouble}: {finding.message}")
         if not fix and any(finding.is_fixable for finding in found.findings):
-            say(f"Next: semcore doctor --fix --db {db}")
+            named = "".join(f" --target {one}" for one in target or ())
+            say(f"Next: semcore doctor --fix --db {db}{named}")
         if found.is_healthy:
             say("Nothing is wrong.")
     if not found.is_healthy:

@@ -40,7 +40,7 @@ def deliver(
     with open_manager(db, targets=target) as manager:
         delivery = manager.store.delivery
         attached = {one.name for one in delivery.attached}
-        if not attached:
+        if not target:
             raise typer.BadParameter("name what builds the store.", param_hint="--target")
         for name in attached if again else ():
             delivery.redeliver(name)
@@ -49,5 +49,5 @@ def deliver(
         print_json({"targets": found})
     else:
         say(*map(target_state, found))
-    if any(status.last_error for status in found):
+    if not found or any(status.last_error for status in found):
         raise typer.Exit(FAILED)

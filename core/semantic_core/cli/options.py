@@ -10,8 +10,9 @@ from typing import Annotated
 import typer
 
 from semantic_core.batches import BatchConfig, BatchManager
+from semantic_core.cli.output import warn
 from semantic_core.cli.target import Target, read_target
-from semantic_core.domain.errors import SpecMismatchError, UnknownCollectionError
+from semantic_core.domain.errors import SemanticCoreError, SpecMismatchError, UnknownCollectionError
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.facade import SemanticCore
 from semantic_core.providers.gemini import Endpoint, GeminiBatchClient, GeminiEmbedder
@@ -167,6 +168,9 @@ def open_manager(
 def _attach(store: PeeweeVectorStore, named: str) -> None:
     """Let the code that was named attach its vector stores.
 
+    Where a store cannot be reached now, all but delivering to it goes on: results are not there
+    forever.
+
     Raises:
         typer.BadParameter: there is no such code.
     """
@@ -181,7 +185,15 @@ def _attach(store: PeeweeVectorStore, named: str) -> None:
             "folder or installed.",
             param_hint="--target",
         ) from error
-    build(store)
+    try:
+        build(store)
+    except SemanticCoreError:
+        raise
+    except Exception as error:  # noqa: BLE001  # whatever the store raises
+        warn(
+            f"{named} could not attach its vector stores ({type(error).__name__}: {error}). Nothing "
+            "goes there now; what waits for them stays noted."
+        )
 
 
 def language_names(languages: str) -> list[str]:

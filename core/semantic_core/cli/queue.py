@@ -115,6 +115,8 @@ def sync(
             manager.wait(timeout=timeout, progress=errors.is_terminal and not as_json)
         by_id = {job.id: job for job in manager.jobs()}
         has_failed = manager.get_queue_stats().failed > 0
+        attached = {one.name for one in manager.store.delivery.attached}
+        told = [one for one in manager.store.delivery.targets() if one.name in attached]
     touched = [by_id[batch_id] for batch_id in statuses]
     if as_json:
         print_json({"jobs": touched})
@@ -130,6 +132,8 @@ def sync(
         # What failed for now only waits for the next flush.
         if has_failed and any(job.failed_count for job in touched):
             say(_next_for_failed(db))
+    if not as_json:
+        say(*map(target_state, told))
 
 
 def status(

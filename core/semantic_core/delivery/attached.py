@@ -46,7 +46,9 @@ class AttachedTarget:
         self, vector: Vector, *, limit: int, filters: Filter | None, target_filter: Any
     ) -> Sequence[str]:
         """Return the ids of the nearest chunks, or raise `TargetError`."""
-        with self._named_errors("search", "Meanwhile searches go by keyword."):
+        with self._named_errors(
+            "search", "Meanwhile searches go by keyword; exact ones compare the vectors here."
+        ):
             return self.target.nearest(
                 vector, limit=limit, filters=filters, target_filter=target_filter
             )

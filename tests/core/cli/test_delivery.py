@@ -23,6 +23,9 @@ def attach(store):
     target = FileTarget(Path("target.db"))
     target.refused = {"refused"}
     store.delivery.attach(target, name="[red]files")
+
+def down(store):
+    raise ConnectionError("nobody is there")
 """
 
 
@@ -57,11 +60,12 @@ def test_the_whole_way(notes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (status,) = json.loads(run("targets", "--json").output)["targets"]
     assert (status["name"], status["waiting"]) == ("[red]files", 1)
     assert json.loads(run("status", "--json").output)["targets"] == [status]
-    run("sync", "--target", "my_target:attach")
+    assert "0 chunks to tell" in run("sync", "--target", "my_target:attach").output
     assert target.held() == expected
     target.delete(["b"])
     found = run("doctor", "--target", "my_target:attach")
     assert (found.exit_code, "1 chunks are not found at the target" in found.output) == (1, True)
+    assert "--fix --db notes.db --target my_target:attach" in found.output
     assert run("deliver", "--target", "my_target:attach", "--again").exit_code == 0
     assert target.held() == expected
     target.delete(["b"])
@@ -77,6 +81,16 @@ def test_what_is_not_taken_ends_with_an_error(notes: Path) -> None:
     done = run("deliver", "--target", "my_target:attach")
     assert (done.exit_code, "1 not taken" in done.output) == (FAILED, True)
     assert "refused cannot be taken" in done.output
+
+
+def test_what_cannot_be_reached_stops_a_delivery_and_nothing_else(
+    notes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = run("deliver", "--target", "my_target:down")
+    assert (done.exit_code, "ConnectionError: nobody is there" in done.output) == (FAILED, True)
+    monkeypatch.setenv("GEMINI_BATCH_API_KEY", canary("batch"))
+    done = run("sync", "--target", "my_target:down")
+    assert (done.exit_code, "No batch job is open" in done.output) == (0, True)
 
 
 @pytest.mark.parametrize(

@@ -108,7 +108,9 @@ class Searcher:
             except TargetError as error:
                 with self._database.snapshot() as connection:
                     wordless = replace(query, vector=None)
-                    return search(self._database, connection, wordless, None).because(str(error))
+                    return search(self._database, connection, wordless, None).because(
+                        str(error).removesuffix(".")
+                    )
             with self._database.snapshot() as connection:
                 hits, survived = _here(self._database, connection, query, target, ids)
                 results = search(
