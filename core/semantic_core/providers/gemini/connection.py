@@ -101,6 +101,17 @@ class Connection:
         response = self.http.request(method, self.url_of(path), params=query)
         return _body_of(response), _date_of(response)
 
+    def post(self, path: str, body: Mapping[str, Any], *, timeout: float) -> dict[str, Any]:
+        """Send a JSON object; return the one it is answered with."""
+        return _body_of(
+            self.http.post(
+                self.url_of(path),
+                content=orjson.dumps(body),
+                headers={"Content-Type": "application/json"},
+                timeout=timeout,
+            )
+        )
+
     def close(self) -> None:
         """Close the connection. Closing twice does nothing."""
         if self._sdk is not None:

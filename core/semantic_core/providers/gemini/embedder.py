@@ -1,9 +1,11 @@
 """GeminiEmbedder: live embedding of queries, and of documents that cannot wait."""
 
 import threading
+from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, Self
+from urllib.parse import quote
 
 import httpx2
 import numpy as np
@@ -24,8 +26,9 @@ from semantic_core.domain.pricing import token_estimator
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.types import Vector
 from semantic_core.domain.validation import check_not_blank, check_text
-from semantic_core.providers.gemini.connection import Connection, sdk_errors
+from semantic_core.providers.gemini.connection import Connection
 from semantic_core.providers.gemini.endpoint import Endpoint
+from semantic_core.providers.gemini.fields import number_in, object_in
 from semantic_core.providers.gemini.keyring import DEFAULT_KEY_VARIABLES, GoogleKeyring, check_key
 from semantic_core.providers.gemini.models import model_facts
 from semantic_core.providers.gemini.too_long import CUT, is_full, says_too_long, too_long
@@ -198,29 +201,32 @@ class GeminiEmbedder(Embedder):
         before: Callable[[], None] | None = None,
     ) -> list[Vector | str]:
         """Send one request; return for each content its vector, or why it is too long."""
-        config: Any = {
-            "output_dimensionality": spec.dimensions,
-            "task_type": task,
-            "http_options": {"timeout": round(timeout * 1000)},
-        }
-        sdk = self._connect().sdk
+        # Not by the SDK: importing it takes most of a second, and somebody waits for a query.
+        settings = {"model": f"models/{spec.model}", "outputDimensionality": spec.dimensions}
+        if task is not None:
+            settings["taskType"] = task
+        connection = self._connect()
         if before is not None:
             before()
-        with sdk_errors("an embedding call"):
-            answer = sdk.models.embed_content(model=spec.model, contents=contents, config=config)
-        embeddings = answer.embeddings or []
+        answer = connection.post(
+            f"models/{quote(spec.model, safe='')}:batchEmbedContents",
+            {"requests": [{"content": content, **settings} for content in contents]},
+            timeout=timeout,
+        )
+        found = answer.get("embeddings")
+        embeddings = found if isinstance(found, list) else []
         if len(embeddings) != len(contents):
             raise ProviderProtocolError(
                 f"The provider sent {len(embeddings)} vectors for {len(contents)} texts, so none can "
                 "be told to be anyone's. None was used."
             )
-        usage = answer.usage_metadata
         # The answer counts all of its texts together.
-        counted = usage.prompt_token_count if usage is not None and len(contents) == 1 else None
+        usage = object_in(answer, "usageMetadata") if len(contents) == 1 else {}
+        counted = number_in(usage, "promptTokenCount")
         try:
             return [
-                to_vector(embedding.values or [], spec=spec, what=f"text {position}")
-                if (cut := _cut_short(embedding.statistics, counted, spec)) is None
+                to_vector(_values_of(embedding), spec=spec, what=f"text {position}")
+                if (cut := _cut_short(object_in(embedding, "statistics"), counted, spec)) is None
                 else cut
                 for position, embedding in enumerate(embeddings)
             ]
@@ -231,7 +237,10 @@ class GeminiEmbedder(Embedder):
 def _content(text: str, media: Sequence[MediaBytes]) -> dict[str, Any]:
     """Return one content: plain strings would become the parts of one, and so one vector."""
     parts: list[dict[str, Any]] = [{"text": text}] if text or not media else []
-    parts += [{"inline_data": {"mime_type": one.mime_type, "data": one.data}} for one in media]
+    parts += [
+        {"inlineData": {"mimeType": one.mime_type, "data": b64encode(one.data).decode()}}
+        for one in media
+    ]
     return {"parts": parts}
 
 
@@ -256,13 +265,16 @@ def _check_texts(
             check_not_blank(text, what=name)
 
 
-def _cut_short(statistics: Any, counted: int | None, spec: EmbeddingSpec) -> str | None:
+def _values_of(embedding: object) -> list[Any]:
+    values = embedding.get("values") if isinstance(embedding, dict) else None
+    return values if isinstance(values, list) else []
+
+
+def _cut_short(statistics: dict[str, Any], counted: int | None, spec: EmbeddingSpec) -> str | None:
     """Return that only the beginning of a text was embedded, or None; see `too_long`."""
-    tokens = counted
-    if statistics is not None:
-        if statistics.truncated:
-            return too_long(spec, CUT)
-        tokens = statistics.token_count if tokens is None else tokens
+    if statistics.get("truncated"):
+        return too_long(spec, CUT)
+    tokens = number_in(statistics, "tokenCount") if counted is None else counted
     return too_long(spec, CUT) if is_full(tokens, spec) else None
 
 

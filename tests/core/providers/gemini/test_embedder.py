@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -345,3 +347,18 @@ def test_several_threads_may_share_an_embedder(emulator: Emulator) -> None:
         for number, vector in found.items():
             again = embedder.embed_query(f"query {number}", spec=SPEC_768)
             assert vector == again.tobytes()
+
+
+def test_a_query_does_not_load_the_sdk(emulator: Emulator) -> None:
+    code = """
+import sys
+from semantic_core import EmbeddingSpec, Endpoint, GeminiEmbedder, GoogleKeyring
+with GeminiEmbedder(
+    GoogleKeyring(default_key="any-default-key"), endpoint=Endpoint(base_url=sys.argv[1])
+) as embedder:
+    embedder.embed_query("alpha", spec=EmbeddingSpec())
+print([name for name in sys.modules if name.startswith("google.genai")])
+"""
+    command = [sys.executable, "-c", code, emulator.url]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
