@@ -46,13 +46,13 @@ def test_each_collection_has_its_share_of_each_month(world: World) -> None:
 
 def test_a_job_of_one_collection_alone_is_all_of_it(world: World) -> None:
     world.store.save([Chunk(text="first")], collection="notes")
-    world.store.save([Chunk(text="second")], collection="mails")
+    world.store.save([Chunk(text="second"), Chunk(text="and third")], collection="mails")
     manager = world.manager(collection="mails")
     manager.flush_queue()
     assert manager.receipt().parts == ()  # nothing is counted before the results are here
     manager.sync_status()
     (job,) = manager.jobs()
-    assert [name for name, _ in job.collections] == ["mails"]
+    assert job.collections == (("mails", job.estimated_tokens),)
     assert [part.tokens for part in manager.receipt().parts] == [job.token_count]
 
 
