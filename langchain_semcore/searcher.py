@@ -73,16 +73,9 @@ class Searcher:
         target_filter: Any = None,
     ) -> SearchResults:
         """Search by a vector and nothing else."""
-        return _told(
-            self._store.search(
-                vector=vector,
-                collection=self._collection,
-                limit=whole_number(limit, what="k"),
-                mode=SearchMode.VECTOR,
-                target_filter=target_filter,
-                **self._choose(filter),
-            )
-        )
+        limit, choice = whole_number(limit, what="k"), self._choose(filter)
+        options = {"mode": SearchMode.VECTOR, "target_filter": target_filter}
+        return self._ask(None, vector=vector, limit=limit, **options, **choice)
 
     def by_image(
         self,
@@ -97,15 +90,8 @@ class Searcher:
         limit, choice = whole_number(limit, what="k"), self._choose(filter)
         embed = image_embedder(self._embedding, uri)
         vector, reason = self._vector_of("", lambda *_: embed(), has_media=True)
-        found = self._store.search(
-            vector=vector,
-            collection=self._collection,
-            limit=limit,
-            mode=SearchMode.VECTOR,
-            target_filter=target_filter,
-            **choice,
-        )
-        return _told(found.because(reason))
+        options = {"mode": SearchMode.VECTOR, "target_filter": target_filter}
+        return self._ask(reason, vector=vector, limit=limit, **options, **choice)
 
     def diverse_by_text(
         self, query: str, limit: int, filter: MetadataFilter, *, fetch: int, relevance: float
@@ -149,17 +135,16 @@ class Searcher:
         vector, reason = None, None
         if mode != SearchMode.KEYWORD:
             vector, reason = self._vector_of(query, self._embed)
-        found = self._store.search(
-            text=query,
-            vector=vector,
-            collection=self._collection,
-            limit=limit,
-            mode=mode,
-            alpha=alpha,
-            target_filter=target_filter,
-            **choice,
-        )
-        return vector, _told(found.because(reason))
+        options = {"mode": mode, "alpha": alpha, "target_filter": target_filter}
+        found = self._ask(reason, text=query, vector=vector, limit=limit, **options, **choice)
+        return vector, found
+
+    def _ask(self, reason: str | None, **options: Any) -> SearchResults:
+        """Search the collection; log why nothing was found: LangChain's list has no place for it."""
+        found = self._store.search(collection=self._collection, **options).because(reason)
+        if not found and found.degraded is not None:
+            _log.warning("Nothing was found: %s.", found.degraded)
+        return found
 
     def _vector_of(
         self,
@@ -208,10 +193,3 @@ class Searcher:
             return {"filters": parse_filter(filter)}
         chunks = self._store.chunks(collection=self._collection)
         return {"ids": [chunk.id for chunk in chunks if filter(to_document(chunk))]}
-
-
-def _told(found: SearchResults) -> SearchResults:
-    """Log why nothing was found: LangChain's list of documents has no place for it."""
-    if not found and found.degraded is not None:
-        _log.warning("Nothing was found: %s.", found.degraded)
-    return found

@@ -15,6 +15,8 @@ def twin(method: Callable[P, R]) -> Callable[P, Coroutine[Any, Any, R]]:
 
     @wraps(method)
     async def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        return await run_in_executor(None, method, *args, **kwargs)
+        # By name: a subclass may have its own.
+        own: Callable[..., R] = getattr(args[0], method.__name__)
+        return await run_in_executor(None, own, *args[1:], **kwargs)
 
     return run

@@ -16,6 +16,7 @@ from semantic_core.store.base import BaseVectorStore
 _log = logging.getLogger(__name__)
 
 _KEYWORD_ALONE = "answered by keyword alone"
+_VECTOR_ALONE = "a picture is looked for by vector alone"
 
 
 def query_vector(
@@ -45,10 +46,11 @@ def query_vector(
     Raises:
         StorageError: the database cannot be read, not even by keyword.
     """
+    outcome = _VECTOR_ALONE if has_media and not query.strip() else _KEYWORD_ALONE
     found = store.find(collection)
     if found is None or not store.has_vectors(collection):
         # A live call would only cost time and money.
-        return None, f"no vector is stored yet: {_KEYWORD_ALONE}"
+        return None, f"no vector is stored yet: {outcome}"
     if not query.strip() and not has_media:
         return None, f"the query is blank: {_KEYWORD_ALONE}"
     try:
@@ -63,5 +65,5 @@ def query_vector(
     except Exception as error:  # noqa: BLE001  # nobody knows what a foreign embedder raises
         # Its message may quote the query, or a key.
         reason = type(error).__name__
-    _log.log(log_level, "A query is %s, it could not be embedded: %s", _KEYWORD_ALONE, reason)
-    return None, f"{_KEYWORD_ALONE}: {reason}"
+    _log.log(log_level, "A query could not be embedded, %s: %s", outcome, reason)
+    return None, f"{outcome}: {reason}"

@@ -114,3 +114,12 @@ async def test_many_at_once(path: Path) -> None:
             *(store.asimilarity_search("word") for _ in range(30)),
         )
         assert len(await store.asimilarity_search("word", k=99)) == 30
+
+
+def test_an_async_twin_calls_what_a_subclass_has(path: Path) -> None:
+    class Own(SemcoreVectorStore):
+        def add_images(self, *_: Any, **__: Any) -> list[str]:
+            return ["own"]
+
+    with Own(path) as store:
+        assert asyncio.run(store.aadd_images(["shoe.png"])) == ["own"]
