@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import date, time
+from pathlib import PurePath
 from typing import Any
 
 from langchain_core.documents import Document
@@ -13,6 +15,7 @@ from semantic_core import (
     InvalidInputError,
     SearchResult,
     StoredChunk,
+    Vector,
     VectorLike,
     text_ids,
 )
@@ -70,6 +73,21 @@ def search_options(options: dict[str, Any]) -> dict[str, Any]:
     return options
 
 
+def as_text(value: Any) -> Any:
+    """Return metadata with dates, times and paths as text, however deep they are."""
+    match value:
+        case date() | time():  # a datetime is a date
+            return value.isoformat()
+        case PurePath():
+            return str(value)
+        case Mapping():
+            return {key: as_text(item) for key, item in value.items()}
+        case list():
+            return list(map(as_text, value))
+        case _:
+            return value
+
+
 def with_vectors(chunks: Sequence[Chunk], vectors: Iterable[VectorLike]) -> list[Chunk]:
     """Return the chunks with vectors that were made elsewhere, in the same order."""
     given = list(vectors)
@@ -107,6 +125,23 @@ def to_documents(hits: Iterable[SearchResult]) -> list[Document]:
 def to_scored(hits: Iterable[SearchResult]) -> list[tuple[Document, float]]:
     """Return hits as documents with their scores."""
     return [(to_document(hit.chunk), hit.score) for hit in hits]
+
+
+def to_page(
+    chunks: Sequence[StoredChunk], vectors: Mapping[str, Vector], include: Iterable[str]
+) -> dict[str, list[Any] | None]:
+    """Return stored chunks as lists, in the form of Chroma's."""
+    documents = list(map(to_document, chunks))
+    lists: dict[str, list[Any]] = {
+        "metadatas": [document.metadata for document in documents],
+        "documents": [document.page_content for document in documents],
+        "embeddings": [vectors.get(chunk.id) for chunk in chunks],
+    }
+    wanted = set(include)
+    if not wanted <= lists.keys():
+        raise InvalidInputError(f"include={include!r}: use some of {list(lists)}.")
+    kept = {name: values if name in wanted else None for name, values in lists.items()}
+    return {"ids": [chunk.id for chunk in chunks], **kept}
 
 
 def _to_chunk(text: str, metadata: Mapping[str, Any], chunk_id: str | None) -> Chunk:

@@ -1,7 +1,7 @@
 """Searcher: one collection, searched by text and by vector, in the core's own terms."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from langchain_core.documents import Document
@@ -19,6 +19,7 @@ from semantic_core import (
     SearchMode,
     SearchResult,
     SearchResults,
+    Vector,
     VectorLike,
     diversify,
     fraction,
@@ -116,6 +117,10 @@ class Searcher:
         relevance = fraction(relevance, what="lambda_mult")
         return self._diversify(vector, self.by_vector(vector, fetch, filter), limit, relevance)
 
+    def vectors(self, ids: Sequence[str]) -> dict[str, Vector]:
+        """Return the vectors that documents are found by, by id; who has none is left out."""
+        return self._store.vectors(ids, collection=self._collection)
+
     def _by_text(
         self,
         query: str,
@@ -180,7 +185,7 @@ class Searcher:
     ) -> list[SearchResult]:
         if vector is None:
             return list(found[:limit])
-        vectors = self._store.vectors([hit.chunk.id for hit in found], collection=self._collection)
+        vectors = self.vectors([hit.chunk.id for hit in found])
         return diversify(found, vectors, vector, limit=limit, relevance=relevance)
 
     def _choose(self, filter: MetadataFilter) -> dict[str, Any]:

@@ -2,24 +2,27 @@
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Self
 
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
+from langchain_core.runnables.config import run_in_executor
 from langchain_core.vectorstores import VectorStore
 
 from langchain_semcore.documents import (
+    as_text,
+    check_length,
     refuse_options,
-    search_options,
     to_chunks,
     to_document,
-    to_documents,
-    to_scored,
+    to_page,
     with_vectors,
 )
 from langchain_semcore.images import ImagePath, image_chunks
-from langchain_semcore.searcher import MetadataFilter, Searcher
+from langchain_semcore.searcher import Searcher
+from langchain_semcore.searches import Searches
 from langchain_semcore.spaces import check_mode, choose_spec
 from langchain_semcore.target import attach
 from langchain_semcore.twins import twin
@@ -41,7 +44,7 @@ from semantic_core import (
 )
 
 
-class SemcoreVectorStore(VectorStore):
+class SemcoreVectorStore(Searches):
     """Vector store in one SQLite file: filled at once, embedded by the Batch API, always searched.
 
     Documents are found by keyword from the first second. The Batch API embeds them at half the
@@ -63,6 +66,11 @@ class SemcoreVectorStore(VectorStore):
             What the collection's vectors are made with, where `embedding` does not tell.
         languages: Sequence[str] | None
             As in `BaseVectorStore.collection`.
+        relevance_score_fn: Callable | None
+            Makes a relevance of a cosine (not of a distance); None for `(1 + cosine) / 2`.
+        metadata_as_text: bool
+            True saves datetimes, dates and times (ISO 8601) and paths in metadata as text, where
+            they are refused otherwise. `TimeWeightedVectorStoreRetriever` needs it.
 
     Use:
         ```python
@@ -109,6 +117,8 @@ class SemcoreVectorStore(VectorStore):
         mode: str = "async",
         spec: EmbeddingSpec | None = None,
         languages: Sequence[str] | None = None,
+        relevance_score_fn: Callable[[float], float] | None = None,
+        metadata_as_text: bool = False,
     ) -> None:
         check_mode(mode, embedding)
         wanted = choose_spec(embedding, spec)
@@ -117,6 +127,8 @@ class SemcoreVectorStore(VectorStore):
         self.collection = collection
         self.mode = mode
         self.searcher = Searcher(self.store, collection, embedding)
+        self.metadata_as_text = metadata_as_text
+        self._relevance_score_fn = relevance_score_fn or (lambda cosine: (1.0 + cosine) / 2.0)
         self._embedding = embedding
         self._open = partial(self.store.collection, collection, wanted, languages=languages)
         try:
@@ -194,7 +206,8 @@ class SemcoreVectorStore(VectorStore):
             texts: what to add; a whole call is held in memory.
             metadatas: one dict of plain JSON values for each text.
             ids: one for each text; made where there is None.
-            **kwargs: `batch_size` is taken, for the indexing API, and changes nothing.
+            **kwargs: `batch_size` is taken, for the indexing API, and `current_time`, for
+                `TimeWeightedVectorStoreRetriever`; they change nothing.
 
         Returns:
             The ids, in the order of the texts.
@@ -205,8 +218,7 @@ class SemcoreVectorStore(VectorStore):
             ProviderError: `mode="sync"` and embedding failed; vectors that came before are kept.
             StorageError: the database could not be written.
         """
-        kwargs.pop("batch_size", None)
-        refuse_options("add_texts()", kwargs)
+        refuse_options("add_texts()", kwargs.keys() - {"batch_size", "current_time"})
         return self._save(to_chunks(texts, metadatas, ids))
 
     def add_embeddings(
@@ -269,115 +281,105 @@ class SemcoreVectorStore(VectorStore):
         Raises:
             ConfigurationError: there is no `store`.
         """
-        if "store" not in kwargs:
+        return cls._filled(to_chunks(texts, metadatas, ids), embedding, kwargs)
+
+    @classmethod
+    def from_embeddings(
+        cls,
+        text_embeddings: Iterable[tuple[str, VectorLike]],
+        embedding: Embeddings | None,
+        metadatas: Sequence[Mapping[str, Any]] | None = None,
+        ids: Sequence[str | None] | None = None,
+        **kwargs: Any,
+    ) -> Self:
+        """Open a vector store and add texts with their vectors; else as `from_texts`."""
+        pairs = list(text_embeddings)
+        chunks = to_chunks([text for text, _ in pairs], metadatas, ids)
+        return cls._filled(with_vectors(chunks, [one for _, one in pairs]), embedding, kwargs)
+
+    @classmethod
+    async def afrom_embeddings(cls, *args: Any, **kwargs: Any) -> Self:
+        """Do as `from_embeddings`, beside the event loop."""
+        return await run_in_executor(None, partial(cls.from_embeddings, *args, **kwargs))
+
+    @classmethod
+    def _filled(
+        cls, chunks: Sequence[Chunk], embedding: Embeddings | None, options: dict[str, Any]
+    ) -> Self:
+        if "store" not in options:
             raise ConfigurationError(
                 "There is no store to add to. Pass its path: from_texts(..., store='notes.db')."
             )
-        vector_store = cls(embedding=embedding, **kwargs)
+        vector_store = cls(embedding=embedding, **options)
         try:
-            vector_store.add_texts(texts, metadatas, ids=ids)
+            vector_store._save(chunks)
         except BaseException:
             vector_store.close()
             raise
         return vector_store
 
-    def similarity_search(
-        self, query: str, k: int = 4, filter: MetadataFilter = None, **kwargs: Any
-    ) -> list[Document]:
-        """Return the documents most similar to a text; works while documents are PENDING."""
-        return to_documents(self.searcher.by_text(query, k, filter, **search_options(kwargs)))
-
-    def similarity_search_with_score(
-        self, query: str, k: int = 4, filter: MetadataFilter = None, **kwargs: Any
-    ) -> list[tuple[Document, float]]:
-        """Return the documents most similar to a text with their cosine, in [-1, 1].
-
-        Scores never rise down the list. A document without a vector was found by keyword and
-        has no cosine: it has that of the one above it, and 1 where there is none.
-        """
-        return to_scored(self.searcher.by_text(query, k, filter, **search_options(kwargs)))
-
-    def similarity_search_by_vector(
-        self, embedding: VectorLike, k: int = 4, filter: MetadataFilter = None, **kwargs: Any
-    ) -> list[Document]:
-        """Return the documents most similar to a vector, by vector alone."""
-        return to_documents(self.searcher.by_vector(embedding, k, filter, **search_options(kwargs)))
-
-    def similarity_search_with_score_by_vector(
-        self, embedding: VectorLike, k: int = 4, filter: MetadataFilter = None, **kwargs: Any
-    ) -> list[tuple[Document, float]]:
-        """Return the documents most similar to a vector with their cosine, by vector alone."""
-        return to_scored(self.searcher.by_vector(embedding, k, filter, **search_options(kwargs)))
-
-    asimilarity_search_with_score_by_vector = twin(similarity_search_with_score_by_vector)
-
-    def similarity_search_by_image(
-        self, uri: ImagePath, k: int = 4, filter: MetadataFilter = None, **kwargs: Any
-    ) -> list[Document]:
-        """Return the documents most similar to a picture, by vector alone; none before a batch.
-
-        The picture is sent, and billed, live. It raises what `add_images` raises.
-        """
-        return to_documents(self.searcher.by_image(uri, k, filter, **search_options(kwargs)))
-
-    asimilarity_search_by_image = twin(similarity_search_by_image)
-
-    def similarity_search_by_image_with_relevance_score(
-        self, uri: ImagePath, k: int = 4, filter: MetadataFilter = None, **kwargs: Any
-    ) -> list[tuple[Document, float]]:
-        """Return documents as `similarity_search_by_image`, with relevance in [0, 1]: 1 is best."""
-        found = to_scored(self.searcher.by_image(uri, k, filter, **search_options(kwargs)))
-        relevance = self._select_relevance_score_fn()
-        return [(document, relevance(cosine)) for document, cosine in found]
-
-    asimilarity_search_by_image_with_relevance_score = twin(
-        similarity_search_by_image_with_relevance_score
-    )
-
-    def max_marginal_relevance_search(
-        self,
-        query: str,
-        k: int = 4,
-        fetch_k: int = 20,
-        lambda_mult: float = 0.5,
-        filter: MetadataFilter = None,
-        **kwargs: Any,
-    ) -> list[Document]:
-        """Return documents that are similar to a text and different from each other.
-
-        They are chosen from the `fetch_k` most similar ones; `lambda_mult` is 1 for similarity
-        alone, 0 for diversity alone. Documents without a vector keep their places.
-        """
-        refuse_options("max_marginal_relevance_search()", kwargs)
-        search = self.searcher.diverse_by_text
-        return to_documents(search(query, k, filter, fetch=fetch_k, relevance=lambda_mult))
-
-    def max_marginal_relevance_search_by_vector(
-        self,
-        embedding: VectorLike,
-        k: int = 4,
-        fetch_k: int = 20,
-        lambda_mult: float = 0.5,
-        filter: MetadataFilter = None,
-        **kwargs: Any,
-    ) -> list[Document]:
-        """Return documents that are similar to a vector and different from each other."""
-        refuse_options("max_marginal_relevance_search_by_vector()", kwargs)
-        search = self.searcher.diverse_by_vector
-        return to_documents(search(embedding, k, filter, fetch=fetch_k, relevance=lambda_mult))
-
     def _save(self, chunks: Sequence[Chunk]) -> list[str]:
         self._open()
+        if self.metadata_as_text:
+            chunks = [replace(chunk, metadata=as_text(chunk.metadata)) for chunk in chunks]
         embedding = self._embedding if self.mode == "sync" else None
         return save_chunks(self.store, chunks, collection=self.collection, embedding=embedding)
-
-    def _select_relevance_score_fn(self) -> Callable[[float], float]:
-        return lambda cosine: (1.0 + cosine) / 2.0
 
     def get_by_ids(self, ids: Sequence[str], /) -> list[Document]:
         """Return the documents with these ids, in the order asked; unknown ids are left out."""
         chunks = self.store.get(text_ids(ids), collection=self.collection)
         return [to_document(chunk) for chunk in chunks]
+
+    def get(
+        self,
+        ids: str | Sequence[str] | None = None,
+        where: Mapping[str, Any] | Filter | None = None,
+        limit: int | None = None,
+        offset: int = 0,
+        include: Sequence[str] = ("metadatas", "documents"),
+    ) -> dict[str, list[Any] | None]:
+        """Return a page of the documents, oldest first, as Chroma does.
+
+        Args:
+            ids: only these.
+            where: metadata filter, as in the searches.
+            limit: how many at most; None for all.
+            offset: how many to pass over.
+            include: what to return beside ids, of "metadatas", "documents" and "embeddings".
+
+        Returns:
+            Lists of "ids" and of what is included; a document without a vector has None for it.
+        """
+        chunks = self.store.chunks(
+            ids=text_ids([ids] if isinstance(ids, str) else ids),
+            filters=where,
+            collection=self.collection,
+            limit=limit,
+            offset=offset,
+        )
+        names = [chunk.id for chunk in chunks] if "embeddings" in include else []
+        return to_page(chunks, self.searcher.vectors(names), include)
+
+    aget = twin(get)
+
+    def update_document(self, document_id: str, document: Document) -> None:
+        """Replace the document of an id, as `add_texts` does."""
+        self.update_documents([document_id], [document])
+
+    aupdate_document = twin(update_document)
+
+    def update_documents(self, ids: Sequence[str], documents: Sequence[Document]) -> None:
+        """Replace the documents of these ids, as `add_texts` does; an unknown id is added."""
+        check_length("ids", ids, len(documents), of="documents")
+        self.add_documents(list(documents), ids=ids)
+
+    aupdate_documents = twin(update_documents)
+
+    def delete_collection(self) -> None:
+        """Delete all documents of the collection; its name and its spec stay."""
+        self.delete()
+
+    adelete_collection = twin(delete_collection)
 
     def delete(
         self,

@@ -244,8 +244,12 @@ class BaseVectorStore(ABC):
         filters: FilterLike = None,
         collection: str = DEFAULT_COLLECTION,
         limit: int | None = None,
+        offset: int = 0,
     ) -> list[StoredChunk]:
-        """Return the chunks that meet every condition given, oldest first, at most ``limit``."""
+        """Return the chunks that meet every condition given, oldest first.
+
+        At most ``limit`` of them, after the first ``offset``.
+        """
 
     @abstractmethod
     def vectors(

@@ -260,6 +260,7 @@ class PeeweeVectorStore(BaseVectorStore):
         filters: FilterLike = None,
         collection: str = DEFAULT_COLLECTION,
         limit: int | None = None,
+        offset: int = 0,
     ) -> list[StoredChunk]:
         with self.database.snapshot() as connection:
             target = find_collection(connection, collection)
@@ -267,7 +268,7 @@ class PeeweeVectorStore(BaseVectorStore):
                 return []
             where = choose(target.id, filters=filters, ids=ids, document_ids=document_ids)
             chosen = self.database.metadata.condition(where)
-            return list(read_chunks(connection, chosen, limit=limit).values())
+            return list(read_chunks(connection, chosen, limit=limit, offset=offset).values())
 
     def vectors(
         self, ids: Sequence[str], *, collection: str = DEFAULT_COLLECTION

@@ -51,14 +51,16 @@ def checked_names(names: Iterable[str], *, what: str) -> list[str]:
 
 
 def read_chunks(
-    connection: Connection, chosen: Sql, *, limit: int | None = None
+    connection: Connection, chosen: Sql, *, limit: int | None = None, offset: int = 0
 ) -> dict[int, StoredChunk]:
-    """Return the chunks that meet the condition by row key, oldest first, at most ``limit``."""
-    most = "" if limit is None else f"LIMIT {whole_number(limit)}"
+    """Return the chunks that meet the condition by row key, oldest first; a page of them."""
+    # SQLite has no OFFSET without a LIMIT.
+    most = whole_number(2**31 if limit is None else limit)
+    page = f"LIMIT {most} OFFSET {whole_number(offset, what='offset')}"
     # All rows before the first is looked at: another thread that searches gets its turn with Python
     # once, and not between any two rows.
     rows = connection.execute(
-        f"{SELECT_CHUNKS} WHERE {chosen.sql} ORDER BY c.pk {most}", chosen.values
+        f"{SELECT_CHUNKS} WHERE {chosen.sql} ORDER BY c.pk {page}", chosen.values
     ).fetchall()
     return {row.pk: stored_chunk(row) for row in map(ChunkRow._make, rows)}
 
