@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from llama_index.core.schema import BaseNode
+from llama_index.core.schema import BaseNode, TextNode
 from llama_index.core.vector_stores.types import (
     BasePydanticVectorStore,
     FilterCondition,
@@ -124,7 +124,11 @@ def attach(store: BaseVectorStore, deliver_to: DeliverTo, *, collection: str) ->
 def _to_node(item: TargetItem, node_id: str) -> BaseNode:
     """Return the node of a chunk under the target's id, with the chunk's own where no model sees it."""
     shown = replace(item.chunk, text=item.chunk.caption)
-    node = to_node(shown, id_=node_id, embedding=item.vector.tolist())
+    fields = {"id_": node_id, "embedding": item.vector.tolist()}
+    node = to_node(shown, **fields)
+    if not isinstance(node, TextNode):
+        # There are stores that read the text of no other node.
+        node = to_node(replace(shown, payload=None), **fields)
     node.metadata[CHUNK_ID_KEY] = item.chunk.id
     node.excluded_embed_metadata_keys.append(CHUNK_ID_KEY)
     node.excluded_llm_metadata_keys.append(CHUNK_ID_KEY)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import pickle
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from hypothesis import strategies as st
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 from langchain_core.vectorstores import InMemoryVectorStore, VectorStore
-from llama_index.core.schema import TextNode
+from llama_index.core.schema import ImageNode, MediaResource, Node, TextNode
 from llama_index.core.vector_stores import SimpleVectorStore
 from llama_index.core.vector_stores.types import MetadataFilter, MetadataFilters
 from llama_index.vector_stores.qdrant import QdrantVectorStore as LlamaIndexQdrantVectorStore
@@ -25,6 +27,7 @@ import langchain_semcore
 import llamaindex_semcore
 from langchain_semcore import PaidEmbeddings
 from langchain_semcore.target import LangChainTarget
+from llamaindex_semcore.nodes import to_chunk
 from llamaindex_semcore.target import LlamaIndexTarget
 from semantic_core import (
     And,
@@ -153,6 +156,30 @@ def test_pictures_are_held_by_their_captions_or_names(
     }
     for item in items:
         assert nearest(target, item)[0] == item.chunk.id
+
+
+@pytest.mark.parametrize("real", LLAMA_INDEX, indirect=True)
+def test_image_nodes_are_held_without_their_bytes(
+    real: RealStore, target: Target, store: PeeweeVectorStore, tmp_path: Path
+) -> None:
+    path = tmp_path / "shoe.png"
+    path.write_bytes(picture(1))
+    data = base64.b64encode(picture(2)).decode()
+    nodes = [
+        ImageNode(id_="a", text="a red shoe", image=data),
+        ImageNode(id_="b", image_path=str(path)),
+        Node(id_="c", image_resource=MediaResource(data=picture(2))),
+    ]
+    store.save([replace(to_chunk(node, takes_media=True), vector=unit(node.id_)) for node in nodes])
+    vectors = store.vectors(["a", "b", "c"])
+    items = [TargetItem(chunk=one, vector=vectors[one.id]) for one in store.get(["a", "b", "c"])]
+    target.put(items)
+    held = real.held()
+    assert held["a"].text == "a red shoe"
+    assert held["b"].text == "shoe.png"
+    for item in items:
+        assert nearest(target, item)[0] == item.chunk.id
+    assert data[40:80] not in repr(real.read())
 
 
 def test_changed_chunks_replace_and_deleted_ones_are_gone(

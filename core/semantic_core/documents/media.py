@@ -31,7 +31,7 @@ def looked_media(document: Document, *, what: str) -> Iterator[tuple[LookedMedia
     for media in as_media(document.media, what=what):
         part, data = look_at(media, what=what)
         is_whole = part.mime_type == PDF and part.page is None
-        yield part, page_texts(data) if is_whole else []
+        yield part, page_texts(data, what=what) if is_whole else []
 
 
 def media_chunks(
@@ -66,4 +66,6 @@ def query_media(media: Media | Sequence[Media], spec: EmbeddingSpec) -> tuple[Me
     what = "the query"
     looked = [look_at(part, what=what) for part in as_media(media, what=what)]
     check_media([stored_media(part, what=what)[0] for part, _ in looked], spec, what=what)
-    return tuple(MediaBytes(part.mime_type, page_of(data, part.page)) for part, data in looked)
+    return tuple(
+        MediaBytes(part.mime_type, page_of(data, part.page, what=what)) for part, data in looked
+    )

@@ -9,7 +9,7 @@ from semantic_core.domain.errors import InvalidInputError
 from semantic_core.domain.extras import load_extra
 
 
-def page_of(data: bytes, number: int | None) -> bytes:
+def page_of(data: bytes, number: int | None, *, what: str) -> bytes:
     """Return a PDF of this page alone; without a number, what was given.
 
     Raises:
@@ -18,9 +18,11 @@ def page_of(data: bytes, number: int | None) -> bytes:
     """
     if number is None:
         return data
-    with _opened(data) as (pypdf, pages):
+    with _opened(data, what) as (pypdf, pages):
         if number > len(pages):
-            raise InvalidInputError(f"the PDF has {len(pages)} pages, and page {number} was asked")
+            raise InvalidInputError(
+                f"{what}: the PDF has {len(pages)} pages, and no page {number}. Nothing was sent."
+            )
         writer = pypdf.PdfWriter()
         writer.add_page(pages[number - 1])
         written = io.BytesIO()
@@ -28,25 +30,28 @@ def page_of(data: bytes, number: int | None) -> bytes:
     return written.getvalue()
 
 
-def page_texts(data: bytes) -> list[str]:
+def page_texts(data: bytes, *, what: str) -> list[str]:
     """Return the text of each page; empty where a page has none.
 
     Raises:
         InvalidInputError: it has no pages, or cannot be read.
         MissingExtraError: pypdf is not installed.
     """
-    with _opened(data) as (_, pages):
+    with _opened(data, what) as (_, pages):
         texts = [str(page.extract_text()) for page in pages]
     if not texts:
-        raise InvalidInputError("the PDF has no pages")
+        raise InvalidInputError(f"{what}: the PDF has no pages.")
     # What no database keeps: NUL, and halves of characters.
     return [text.replace("\0", "").encode(errors="replace").decode() for text in texts]
 
 
 @contextmanager
-def _opened(data: bytes) -> Generator[tuple[Any, Any]]:
+def _opened(data: bytes, what: str) -> Generator[tuple[Any, Any]]:
     pypdf = load_extra("pypdf", extra="media", task="Reading a PDF")
     try:
         yield pypdf, pypdf.PdfReader(io.BytesIO(data)).pages
     except (pypdf.errors.PyPdfError, LookupError, TypeError, AttributeError) as error:
-        raise InvalidInputError(f"the PDF cannot be read: {error}") from error
+        raise InvalidInputError(
+            f"{what}: the PDF cannot be read ({error}). Check that it opens elsewhere, without a "
+            "password."
+        ) from error

@@ -292,6 +292,21 @@ def test_pictures_are_in_the_estimate_and_in_the_receipt(media: World) -> None:
         assert any(sentence.startswith(said) for sentence in sentences)
 
 
+def test_a_page_that_is_not_there_fails_by_its_number(media: World, tmp_path: Path) -> None:
+    path = tmp_path / "report.pdf"
+    path.write_bytes(pdf("one", "two"))
+    media.store.save([Chunk(id="a", text="", media=Media(path, page=3))])
+    assert media.manager().flush_queue() is None
+    said = str(media.chunk("a").error_message)
+    assert f"the file {path}: the PDF has 2 pages, and no page 3" in said
+
+
+def test_a_pdf_that_cannot_be_read_is_refused_by_its_document(media: World) -> None:
+    broken = Document(id="report", content="", media=Media(b"%PDF-1.4 and no more"))
+    with pytest.raises(InvalidInputError, match=r"document 'report': the PDF cannot be read"):
+        core_of(media).ingest(broken)
+
+
 def test_what_equal_pictures_saved_is_counted_by_modality(media: World) -> None:
     media.store.save([Chunk(id=name, text="", media=Media(picture(1))) for name in "abc"])
     finish(media)

@@ -40,12 +40,13 @@ def keep_media(connection: Connection, given: Mapping[str, bytes], media: Iterab
 
 def drop_media(connection: Connection, media: Iterable[str]) -> None:
     """Note that chunks have these media no more; bytes that no chunk has are deleted."""
-    for sha256, count in sorted(_uses(media).items()):
-        gone = connection.execute(
-            "DELETE FROM media WHERE sha256 = ? AND uses <= ?", (sha256, count)
-        )
-        if not gone.rowcount:
-            connection.execute("UPDATE media SET uses = uses - ? WHERE sha256 = ?", (count, sha256))
+    uses = sorted(_uses(media).items())
+    connection.executemany("DELETE FROM media WHERE sha256 = ? AND uses <= ?", uses)
+    # Of what is left a chunk has more.
+    connection.executemany(
+        "UPDATE media SET uses = uses - ? WHERE sha256 = ?",
+        [(count, sha256) for sha256, count in uses],
+    )
 
 
 def read_media(connection: Connection, digests: Iterable[str]) -> dict[str, bytes]:
@@ -111,16 +112,16 @@ def sent_media(
 def _sent(
     database: Database, part: StoredMedia, spec: EmbeddingSpec, given: Mapping[str, bytes]
 ) -> MediaBytes:
+    what = "the chunk" if part.path is None else f"the file {part.path}"
     if part.path is None:
         data = given.get(part.sha256) or media_bytes(database, part)
     else:
-        what = f"the file {part.path}"
         looked, data = look_at(Media(part.path, page=part.page), what=what)
         if looked.sha256 != part.sha256:
             now, _ = stored_media(looked, what=what)
             check_media([now], spec, what=what)
             raise MediaChangedError(now)
-    return MediaBytes(part.mime_type, page_of(data, part.page))
+    return MediaBytes(part.mime_type, page_of(data, part.page, what=what))
 
 
 def _uses(media: Iterable[str]) -> Counter[str]:
