@@ -5,9 +5,8 @@ from semantic_core.batches.receipts import spent_this_month
 from semantic_core.database.port import Connection
 from semantic_core.domain.overview import Overview
 
-# Moments between the first chunk and now, and failed chunks: what a page shows at a glance.
+# Between the first chunk and now, as many as a curve shows at a glance.
 _MOMENTS = 40
-_FAILED = 20
 
 
 def look_over(manager: BatchManager) -> Overview:
@@ -22,7 +21,6 @@ def look_over(manager: BatchManager) -> Overview:
         stats=manager.get_queue_stats(),
         coverage=coverage,
         receipt=manager.receipt(),
-        failed=tuple(manager.failed_chunks(_FAILED)),
         spent_usd=spent,
         budget_usd=manager.config.monthly_budget_usd,
     )

@@ -20,8 +20,8 @@ def report(
 ) -> None:
     """Write a page that shows coverage, queue, jobs, money and failures. Needs no key.
 
-    It loads nothing, so it can be mailed or put on any web server. It holds names of collections,
-    documents and jobs, and messages, but no text.
+    It loads nothing, so it can be mailed or put on any web server. It holds names of collections
+    and jobs, and messages, but no text.
     """
     if html.exists() and not html.read_bytes().startswith(MARK.encode()):
         raise typer.BadParameter(

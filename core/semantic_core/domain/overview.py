@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from semantic_core.domain.receipts import Receipt
-from semantic_core.domain.types import QueueStats, StoredChunk
+from semantic_core.domain.types import QueueStats
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,7 +16,6 @@ class Overview:
         coverage: (moment, chunks by then, those found by vector by then), of the chunks that are
             here now, oldest first; empty where there is none.
         receipt: of all jobs of the database.
-        failed: the first of the failed chunks.
         spent_usd: what counts against this month's budget (UTC).
         budget_usd: this month's budget; None for no limit.
     """
@@ -26,6 +25,5 @@ class Overview:
     stats: QueueStats
     coverage: tuple[tuple[float, int, int], ...]
     receipt: Receipt
-    failed: tuple[StoredChunk, ...]
     spent_usd: float
     budget_usd: float | None

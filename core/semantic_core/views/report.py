@@ -110,7 +110,7 @@ def _coverage(points: Sequence[tuple[float, int, int]]) -> list[Html]:
         html.line(
             Html(f"{html.dot('by vector', Tone.GOOD)} &emsp; {html.dot('chunks', Tone.FAINT)}")
         ),
-        _details("The same in numbers", numbers),
+        Html(f"<details><summary>The same in numbers</summary>{numbers}</details>"),
     ]
 
 
@@ -154,10 +154,10 @@ def _job(job: BatchJob, overview: Overview) -> tuple[object, ...]:
 
 
 def _money(overview: Overview) -> list[Html]:
-    parts, budget = overview.receipt.parts, overview.budget_usd
+    budget = overview.budget_usd
     now = f"{datetime.fromtimestamp(overview.made_at, UTC):%Y-%m}"
     spent: dict[str, float] = {}
-    for part in parts:
+    for part in overview.receipt.parts:
         spent[part.month] = spent.get(part.month, 0.0) + (part.batch_usd or 0.0)
     spent[now] = overview.spent_usd
     most = max(*spent.values(), budget or 0.0, 1e-9)
@@ -171,24 +171,13 @@ def _money(overview: Overview) -> list[Html]:
         )
         for month, usd in sorted(spent.items(), reverse=True)[:MOST_ROWS]
     ]
-    shares = [
-        (part.month, html.code(part.collection or "-"), part.tokens, money(part.batch_usd))
-        for part in parts[::-1][:MOST_ROWS]
-    ]
     columns = ("month", "cost", "of the budget" if budget else "of the dearest month")
-    by_collection = html.table(
-        ("month", "collection", "tokens", "cost"),
-        shares,
-        numbers="tokens cost",
-        caption="By collection, jobs whose results are here",
-    )
     limit = "no budget is set" if budget is None else f"the budget is {money(budget)}"
     return [
         html.line(
             f"{money(overview.spent_usd)} in {now} so far, with what still runs by estimate; {limit}."
         ),
         html.table(columns, months, numbers="cost", caption="By month (UTC)"),
-        _details("By collection", by_collection),
         *map(html.line, receipt_sentences(overview.receipt)),
     ]
 
@@ -197,22 +186,9 @@ def _failures(overview: Overview) -> list[Html]:
     stats, db = overview.stats, html.shown(shlex.quote(overview.database))
     if not stats.failed:
         return [html.line("Nothing failed.")]
-    reasons = [(count, message(why)) for why, count in stats.failures[:MOST_ROWS]]
-    columns = ("chunk", "document", "collection", "because")
-    chunks = [
-        (
-            *map(html.code, (chunk.id, chunk.document_id or "-", chunk.collection)),
-            message(chunk.error_message or ""),
-        )
-        for chunk in overview.failed
-    ]
+    rows = [(count, message(why)) for why, count in stats.failures[:MOST_ROWS]]
     return [
-        html.table(("chunks", "because"), reasons, caption="Why they failed"),
-        html.table(columns, chunks, caption="The first of them"),
-        html.line("Fix a text and ingest it again, delete it, or try them all once more:"),
+        html.table(("chunks", "because"), rows, caption="Why they failed"),
+        html.line("See them, fix and ingest them again, delete them, or try them all once more:"),
         Html(f"<pre>semcore failed --db {db}\nsemcore retry --db {db}</pre>"),
     ]
-
-
-def _details(summary: str, inside: Html) -> Html:
-    return Html(f"<details><summary>{html.shown(summary)}</summary>{inside}</details>")

@@ -87,7 +87,7 @@ def test_it_says_what_is_stuck_and_what_to_do(overview: Overview) -> None:
         "waiting 1",
         f"To give it up: semcore release {overview.stats.held_jobs[0].id[:8]} --accept-rebilling",
         "in 2027-04 so far, with what still runs by estimate; the budget is <$0.0001.",
-        *("2027-01", "2027-02", "2027-03", "mails", "400: too rude"),
+        *("2027-01", "2027-02", "2027-03", "400: too rude"),
         f"semcore retry --db {overview.database}",
     ):
         assert words in text, words
@@ -117,7 +117,7 @@ def test_hostile_text_in_every_field_is_text(overview: Overview, evil: Overview)
     assert page.attributes == expected.attributes
     assert not page.tags & {"script", "img", "link", "iframe", "object", "base", "form"}
     # Whatever is shown from outside is shown whole, or cut with a sign of it.
-    assert page.text.count('"><img src=x') > 20
+    assert page.text.count('"><img src=x') > 10
 
 
 def test_it_loads_nothing(overview: Overview) -> None:
@@ -201,8 +201,7 @@ def test_a_screen_reader_is_told_of_headings_and_tables(
     assert headings[0].startswith("semcore: ")
     assert headings[1:] == ["Coverage", "Queue", "Batch jobs", "Money", "Failures"]
     tables = [name for role, name in roles if role == "table"]
-    captions = ["Open", "Ended, the last first", "By month (UTC)", "Why they failed"]
-    assert tables == [*captions, "The first of them"]
+    assert tables == ["Open", "Ended, the last first", "By month (UTC)", "Why they failed"]
     columns = [name for role, name in roles if role == "columnheader"]
     assert columns[:2] == ["job", "status"]
     assert ("main", "") in roles
