@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from semantic_core.cli.terms import in_terminal
 from semantic_core.domain.errors import (
     BudgetExceededError,
     DatabaseBusyError,
@@ -45,7 +46,7 @@ class _VisibleFormatter(logging.Formatter):
     """Lets nothing in a log record reach the terminal as a command to it."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # the base's name
-        return visible(super().formatMessage(record))
+        return visible(in_terminal(super().formatMessage(record)))
 
     def formatException(self, ei: Any) -> str:  # noqa: N802  # likewise
         return "\n".join(map(visible, super().formatException(ei).split("\n")))
@@ -78,7 +79,7 @@ def show_excerpt(part: Excerpt, *, indent: int) -> None:
 
 def warn(text: str, *, style: str | None = None) -> None:
     """Print a line for people beside the answer, likewise."""
-    errors.print(visible(text), markup=False, soft_wrap=True, style=style)
+    errors.print(visible(in_terminal(text)), markup=False, soft_wrap=True, style=style)
 
 
 def show_table(

@@ -21,6 +21,7 @@ from semantic_core.cli.options import (
 )
 from semantic_core.cli.output import OVER_BUDGET, age, console, errors, print_json, say, show_table
 from semantic_core.cli.target import Target
+from semantic_core.cli.terms import in_terminal
 from semantic_core.domain.statuses import HoldReason
 from semantic_core.domain.types import BatchJob, QueueStats
 from semantic_core.views.sentences import (
@@ -183,12 +184,15 @@ def show_stats(stats: QueueStats) -> None:
     if stats.stale:
         rows.insert(-1, ("stale (by the vector of an older text)", f"{stats.stale:,}"))
     show_table("Chunks", ("", ""), rows)
-    say(*map(passed_over_since, stats.passed_over), *map(target_state, stats.targets))
+    say(
+        *map(in_terminal, map(passed_over_since, stats.passed_over)),
+        *map(target_state, stats.targets),
+    )
     if stats.open_jobs:
         show_jobs(stats.open_jobs)
     say(
         *(f"{job.id[:ID_WIDTH]}: {overdue(job)}" for job in stats.overdue_jobs),
-        *(f"{job.id[:ID_WIDTH]}: {expiring(job)}" for job in stats.expiring_jobs),
+        *(f"{job.id[:ID_WIDTH]}: {in_terminal(expiring(job))}" for job in stats.expiring_jobs),
         *stats.cautions,
         *(f"{count:,} failed: {shorten(message, 200)}" for message, count in stats.failures[:10]),
     )
@@ -216,7 +220,7 @@ def show_jobs(jobs: Sequence[BatchJob]) -> None:
     )
     for job in jobs:
         if said := job_message(job):
-            say(f"{job.id[:ID_WIDTH]}: {said}")
+            say(f"{job.id[:ID_WIDTH]}: {in_terminal(said)}")
         if job.hold_reason not in (None, HoldReason.OTHER_PROJECT):
             say(f"   To give it up: semcore release {job.id[:ID_WIDTH]} --accept-rebilling")
 
@@ -233,5 +237,5 @@ def _why_nothing(stats: QueueStats) -> list[str]:
     if stats.backing_off == stats.waiting:
         return [f"Nothing sent: {texts} waiting, the first from {moment(stats.next_try)} on."]
     # A job that was found at the provider is told of already.
-    why = [passed_over(passed) for passed in stats.passed_over]
+    why = [in_terminal(passed_over(passed)) for passed in stats.passed_over]
     return [f"Nothing sent: {texts} waiting.", *(why or ["A later flush sends them."])]

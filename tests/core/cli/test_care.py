@@ -127,7 +127,7 @@ def test_a_file_has_no_index_on_a_server(database: Path) -> None:
 def test_reindex_changes_the_languages_of_a_collection(tmp_path: Path) -> None:
     text, database = tmp_path / "a.txt", tmp_path / "notes.db"
     text.write_text("Die H\u00e4user am Rand.", encoding="utf-8")
-    made = run(database, "ingest", str(text), "-c", "texts", "--languages", "en")
+    made = run(database, "ingest", str(text), "-c", "texts", "--new", "--languages", "en")
     assert made.exit_code == 0
     assert "Nothing found." in run(database, "search", "Haus", "-c", "texts").output
     done = run(database, "reindex", "de,en", "-c", "texts")

@@ -98,7 +98,7 @@ def test_what_is_passed_over_is_named_with_its_reason(database: Path, tmp_path: 
     for command in (["ingest", str(tmp_path / "dogs.txt")], ["flush", "--min-size=3"]):
         result = CliRunner().invoke(app, [*command, "--db", str(database)])
         assert result.exit_code == 0
-    reason = "default (gemini-embedding-001): 1 text, fewer than min_size=3."
+    reason = "default (gemini-embedding-001): 1 text, fewer than --min-size 3."
     assert f"Nothing sent: 1 distinct text waiting.\n{reason}" in result.output
     assert re.search(f"Skipped since [^:]*:[^:]*: {re.escape(reason)}", status(database))
 

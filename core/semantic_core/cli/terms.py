@@ -1,0 +1,25 @@
+"""What the library advises a program to do, in the terminal's words."""
+
+import re
+
+_TERMS = {
+    r"pass overwrite=True": "add --overwrite",
+    r"release\(batch_id, accept_rebilling=True\), or (?=semcore release)": "",
+    r"release\(batch_id, accept_rebilling=True\)": "semcore release JOB --accept-rebilling",
+    r", or call sync_status\(\)": "",
+    r"Call (?:wait\(\) or )?sync_status\(\)": "Run semcore sync",
+    r"call (?:wait\(\) or )?sync_status\(\)": "run semcore sync",
+    r"sync_status\(\)": "semcore sync",
+    r"Pass GoogleKeyring\(\w+=\.\.\.\) or set": "Set",
+    r"min_size=": "--min-size ",
+    r"max_cost=": "--max-cost ",
+    r"monthly_budget_usd=": "--monthly-budget ",
+    r"Saving into one creates it, and so does store\.collection\(name\)": "semcore ingest --new makes one",
+}
+_ANY = re.compile("|".join(f"({pattern})" for pattern in _TERMS))
+_WORDS = tuple(_TERMS.values())
+
+
+def in_terminal(text: str) -> str:
+    """Return an error or a reason as the terminal says it."""
+    return _ANY.sub(lambda found: _WORDS[(found.lastindex or 1) - 1], text)
