@@ -63,4 +63,4 @@ if __name__ == "__main__":
             browser.show(folder / "report.html", Screen(width=960, height=1100))
             picture = Image.open(io.BytesIO(browser.picture(whole=False)))
         # A page has few colours.
-        picture.quantize(64).save(PICTURE, optimize=True)
+        picture.convert("RGB").quantize(256, kmeans=2).save(PICTURE, optimize=True)
