@@ -3,6 +3,7 @@
 from langchain_semcore.embeddings import DeferredEmbeddings
 from langchain_semcore.paid import PaidEmbeddings
 from langchain_semcore.retrievers import SemcoreRetriever
+from langchain_semcore.self_query import SemcoreTranslator
 from langchain_semcore.vectorstores import SemcoreVectorStore
 from semantic_core import RESULT_KEY, BatchConfig, BatchManager, EmbeddingSpec, GoogleKeyring
 
@@ -15,5 +16,6 @@ __all__ = [
     "GoogleKeyring",
     "PaidEmbeddings",
     "SemcoreRetriever",
+    "SemcoreTranslator",
     "SemcoreVectorStore",
 ]

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from langchain_core.documents import Document
@@ -11,11 +12,17 @@ from langchain_semcore.documents import to_document
 from langchain_semcore.embeddings import DeferredEmbeddings
 from langchain_semcore.images import ImagePath, image_embedder
 from semantic_core import (
+    And,
     BaseVectorStore,
+    Condition,
     ConfigurationError,
     EmbeddingSpec,
     Filter,
     InvalidInputError,
+    Match,
+    Not,
+    Operator,
+    Or,
     SearchMode,
     SearchResult,
     SearchResults,
@@ -29,6 +36,11 @@ from semantic_core import (
 )
 
 _log = logging.getLogger(__name__)
+
+_LIST_HINT = (
+    'Nothing was found. A list in a filter, such as {"key": ["a", "b"]}, asks for exactly that list. '
+    'For any one of its values: {"key": {"$in": ["a", "b"]}}.'
+)
 
 MetadataFilter = Mapping[str, Any] | Filter | Callable[[Document], bool] | None
 """A dict of operators, a filter tree, or a function that picks the documents to look at."""
@@ -137,6 +149,8 @@ class Searcher:
         # Before a query is paid for.
         limit, alpha = whole_number(limit, what="k"), fraction(alpha, what="alpha")
         choice = self._choose(filter)
+        if not query.strip() and any(chosen is not None for chosen in choice.values()):
+            return None, self._by_filter(limit, choice)
         vector, reason = None, None
         if mode != SearchMode.KEYWORD:
             vector, reason = self._vector_of(query, self._embed)
@@ -144,11 +158,20 @@ class Searcher:
         found = self._ask(reason, text=query, vector=vector, limit=limit, **options, **choice)
         return vector, found
 
+    def _by_filter(self, limit: int, choice: dict[str, Any]) -> SearchResults:
+        """Return what the filter lets through, oldest first: nothing else was asked for."""
+        found = self._ask(None, text="", mode=SearchMode.KEYWORD, limit=0, **choice)
+        chunks = self._store.chunks(collection=self._collection, limit=limit, **choice)
+        hits = (SearchResult(chunk=chunk, score=1.0, match=Match.FILTER) for chunk in chunks)
+        return replace(found, hits=tuple(hits))
+
     def _ask(self, reason: str | None, **options: Any) -> SearchResults:
         """Search the collection; log why nothing was found: LangChain's list has no place for it."""
         found = self._store.search(collection=self._collection, **options).because(reason)
         if not found and found.degraded is not None:
             _log.warning("Nothing was found: %s.", found.degraded)
+        if not found and options["limit"] and _names_a_list(options.get("filters")):
+            _log.warning(_LIST_HINT)
         return found
 
     def _vector_of(
@@ -198,3 +221,15 @@ class Searcher:
             return {"filters": parse_filter(filter)}
         chunks = self._store.chunks(collection=self._collection)
         return {"ids": [chunk.id for chunk in chunks if filter(to_document(chunk))]}
+
+
+def _names_a_list(filters: Filter | None) -> bool:
+    match filters:
+        case Condition(operator=Operator.EQ, value=value):
+            return isinstance(value, tuple)
+        case And() | Or():
+            return any(map(_names_a_list, filters.parts))
+        case Not():
+            return _names_a_list(filters.part)
+        case _:
+            return False

@@ -20,6 +20,7 @@ from langchain_semcore import (
     DeferredEmbeddings,
     PaidEmbeddings,
     SemcoreRetriever,
+    SemcoreTranslator,
     SemcoreVectorStore,
 )
 from support.world import BATCH_KEY, DEFAULT_KEY, World
@@ -33,6 +34,7 @@ EXPECTED_ALL = [
     "GoogleKeyring",
     "PaidEmbeddings",
     "SemcoreRetriever",
+    "SemcoreTranslator",
     "SemcoreVectorStore",
 ]
 
@@ -88,6 +90,7 @@ def test_every_example_of_the_documentation_runs(
             SemcoreRetriever,
             PaidEmbeddings,
             DeferredEmbeddings,
+            SemcoreTranslator,
         ):
             for code, expected in examples(documented):
                 shown = run(code, names)

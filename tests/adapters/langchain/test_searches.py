@@ -279,6 +279,34 @@ def test_a_blank_query_finds_nothing_and_asks_nobody(
     assert len(world.emulator.calls(Operation.EMBED)) == calls
 
 
+def test_a_filter_alone_chooses_documents(world: World, half: SemcoreVectorStore) -> None:
+    """Nothing is embedded; a self-querying retriever asks like that."""
+    calls = len(world.emulator.calls(Operation.EMBED))
+    chosen = {"kind": {"$exists": True}}
+    assert ids(half.similarity_search(" ", k=2, filter=chosen)) == ["cat", "dog"]
+    assert half.similarity_search(
+        " ", filter=lambda document: document.id == "car"
+    ) == half.get_by_ids(["car"])
+    assert half.similarity_search(" ", filter={"kind": "none"}) == []
+    assert half.similarity_search(" ", filter={}) == []
+    assert half.searcher.by_text("", 1, chosen).coverage == half.searcher.by_text("a", 1).coverage
+    assert len(world.emulator.calls(Operation.EMBED)) == calls + 1
+
+
+@pytest.mark.parametrize(
+    "filters", [{"kind": ["animal"]}, {"$or": [{"kind": ["animal"]}, {"n": 1}]}]
+)
+def test_a_list_that_nothing_equals_is_explained(
+    half: SemcoreVectorStore, caplog: pytest.LogCaptureFixture, filters: dict[str, Any]
+) -> None:
+    assert half.similarity_search("cat", filter={"kind": {"$in": ["animal"]}})
+    assert half.similarity_search("cat", filter={"kind": {"$in": ["none"]}}) == []
+    assert "$in" not in caplog.text
+    assert half.similarity_search("cat", filter=filters) == []
+    assert '{"key": {"$in"' in caplog.text
+    assert "animal" not in caplog.text
+
+
 # --- bad input ---------------------------------------------------------------------------
 
 
