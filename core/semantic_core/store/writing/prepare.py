@@ -33,6 +33,7 @@ _log = logging.getLogger(__name__)
 
 VECTOR_SOURCE = "_vector_source"
 EMBEDDING_STATUS = "embedding_status"
+_OURS = frozenset({VECTOR_SOURCE, EMBEDDING_STATUS})
 
 
 class Content(NamedTuple):
@@ -158,12 +159,11 @@ def _checked(chunk: Chunk, position: int, spec: EmbeddingSpec, hasher: Hasher) -
 
 def _prepare(chunk: Chunk, what: str, spec: EmbeddingSpec, hasher: Hasher) -> PreparedChunk:
     whose = f"the metadata of {what}"
-    metadata = copy_metadata(chunk.metadata, what=whose)
-    source, status = _take_ours(chunk, metadata)
+    metadata, source, status = _take_ours(chunk, whose)
     for name, text in (("id", chunk.id), ("document_id", chunk.document_id)):
         if text is not None:
             check_id(text, what=f"the {name} of {what}")
-            if not text.strip():
+            if text.isspace() or not text:
                 raise InvalidInputError(
                     f"The {name} of {what} is blank. Give it one, or leave it out. "
                     "Nothing was saved."
@@ -190,12 +190,12 @@ def _prepare(chunk: Chunk, what: str, spec: EmbeddingSpec, hasher: Hasher) -> Pr
         chunk_id=uuid.uuid4().hex if chunk.id is None else chunk.id,
         is_new_id=chunk.id is None,
         content=Content(
-            text=chunk.text,
-            metadata=dump_metadata(metadata, what=whose),
-            document_id=chunk.document_id,
-            vector_source=None if source == chunk.text else source,
-            payload=chunk.payload,
-            media=dump_media(media),
+            chunk.text,
+            dump_metadata(metadata, what=whose),
+            chunk.document_id,
+            None if source == chunk.text else source,
+            chunk.payload,
+            dump_media(media) if media else None,
         ),
         content_hash=hasher(wanted, media),
         media_bytes=media_bytes,
@@ -215,18 +215,21 @@ def _look_at_media(
     return parts, {part.sha256: data for part, data in looked if data is not None}
 
 
-def _take_ours(chunk: Chunk, metadata: dict[str, Any]) -> tuple[str | None, EmbeddingStatus | None]:
-    """Take what is not the user's out of the metadata; the chunk's own fields come first."""
-    source, status = chunk.vector_source, chunk.embedding_status
+def _take_ours(
+    chunk: Chunk, whose: str
+) -> tuple[Mapping[str, Any], str | None, EmbeddingStatus | None]:
+    """Return the metadata without what is not the user's, and that; the chunk's fields come first."""
+    metadata, source, status = chunk.metadata, chunk.vector_source, chunk.embedding_status
+    if isinstance(metadata, dict) and _OURS.isdisjoint(metadata):
+        return metadata, source, status
+    metadata = copy_metadata(metadata, what=whose)
     taken = metadata.pop(VECTOR_SOURCE, None)
-    if source is None:
-        source = taken
     found = metadata.get(EMBEDDING_STATUS)
     # A plain string of the same letters is the user's own value.
     if isinstance(found, EmbeddingStatus):
         del metadata[EMBEDDING_STATUS]
         status = status or found
-    return source, status
+    return metadata, taken if source is None else source, status
 
 
 def _refusal(chunk: Chunk, what: str) -> str:
