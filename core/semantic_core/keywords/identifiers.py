@@ -8,6 +8,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+# With a space for what is neither letter nor digit in ASCII.
+SPACED = bytes(code if code > 127 or chr(code).isalnum() else ord(" ") for code in range(256))
+
 # Private-use characters, which stand in no folded text: a tokenizer takes them for letters.
 _SIGNS = {"++": "\ue001", "#": "\ue002"}
 
@@ -35,18 +38,18 @@ def name_parts(text: str) -> Iterator[tuple[int, tuple[Part, ...]]]:
     Each text that is saved is looked through, so it is done by numpy: a pattern takes ten times
     as long.
     """
-    # "?" for what is not ASCII, so that places stay; a space at either end.
-    letters = np.frombuffer(f" {text} ".encode("ascii", "replace"), dtype=np.uint8)
-    borders = list(_borders(letters))
+    # "?" for what is not ASCII, so that places stay.
+    letters = text.encode("ascii", "replace")
+    borders = list(_borders(np.frombuffer(letters, dtype=np.uint8)))
     if not borders:
         return
-    gaps = np.flatnonzero(((letters | 32) - 97 > 25) & (letters - 48 > 9))
-    after = np.unique(np.searchsorted(gaps, np.concatenate(borders)))
-    # One less than in the letters, which begin with a space.
-    starts, ends = gaps[after - 1], gaps[after] - 1
-    short = ends - starts <= _LONGEST
-    for start, end in zip(starts[short].tolist(), ends[short].tolist(), strict=True):
-        if parts := _parts(text[start:end]):
+    end = 0
+    spaced = letters.translate(SPACED) + b" "
+    for border in np.concatenate(borders).tolist():
+        if border < end:
+            continue
+        start, end = spaced.rfind(b" ", 0, border) + 1, spaced.find(b" ", border)
+        if end - start <= _LONGEST and (parts := _parts(text[start:end])):
             yield start, parts
 
 

@@ -11,17 +11,11 @@ from numpy.typing import NDArray
 
 from semantic_core.domain.media import load_media
 from semantic_core.keywords.folding import fold
-from semantic_core.keywords.identifiers import name_parts, signed_names
+from semantic_core.keywords.identifiers import SPACED, name_parts, signed_names
 from semantic_core.keywords.scripts import bigrams, is_unspaced, runs
 from semantic_core.keywords.stems import DEFAULT_LANGUAGES, stems
 
 _ASCII = bytes(range(128))
-
-# With a space for what is neither letter nor digit in ASCII: the fewer pieces differ, the fewer
-# are looked into.
-_SPACED = bytes(code if chr(code).isalnum() else ord(" ") for code in _ASCII) + bytes(
-    range(128, 256)
-)
 
 # Bytes for a character: with more of them it is no English.
 _MOST_FOREIGN = 1.15
@@ -91,13 +85,13 @@ def indexed_words(page: Sequence[Said]) -> list[IndexedWords]:
         if said.vector_source is not None and (before := said.headings) is not None
     }
     more = _words_of_names(page, headings)
+    for number, before in headings.items():
+        said = indexed_text(before, page[number].languages) or before
+        more.setdefault(number, []).append(said)
     for number, (_, text, _, languages) in enumerate(page):
         form = indexed_text(text, languages)
-        others = more.get(number, [])
-        if number in headings:
-            others.append(indexed_text(headings[number], languages) or headings[number])
-        if others or form is not None:
-            words[number] = IndexedWords(form, " ".join(others) or None)
+        if form is not None or number in more:
+            words[number] = IndexedWords(form, " ".join(more.get(number, ())) or None)
     return words
 
 
@@ -106,21 +100,24 @@ def _words_of_names(page: Sequence[Said], headings: dict[int, str]) -> dict[int,
     # Looked for in all of them at once: what a text costs by itself is more than looking.
     texts = [said.text for said in page] + list(headings.values())
     owners = [*range(len(page)), *headings]
-    joined = "\n".join(texts)
-    # Most texts are ASCII, and made into it in no time.
-    plain = "\n".join([text.encode("ascii", "replace").decode() for text in texts])
     ends = list(accumulate([len(text) + 1 for text in texts]))
     found: dict[int, list[str]] = {}
-    for start, parts in name_parts(plain):
-        number = owners[bisect_right(ends, start)]
-        found.setdefault(number, []).extend([part.word for part in parts])
+    place = 0
+    for start, parts in name_parts("\n".join([_plain(text) for text in texts])):
+        while ends[place] <= start:
+            place += 1
+        found.setdefault(owners[place], []).extend([part.word for part in parts])
     for number, words in found.items():
         text = " ".join(words)
         found[number] = [indexed_text(text, page[number].languages) or text]
-    for name in signed_names(joined):
+    for name in signed_names("\n".join(texts)):
         number = owners[bisect_right(ends, name.start)]
         found.setdefault(number, []).append(name.word)
     return found
+
+
+def _plain(text: str) -> str:
+    return text if text.isascii() else text.encode("ascii", "replace").decode()
 
 
 def indexed_text(text: str, languages: tuple[str, ...] = DEFAULT_LANGUAGES) -> str | None:
@@ -144,7 +141,8 @@ def indexed_text(text: str, languages: tuple[str, ...] = DEFAULT_LANGUAGES) -> s
         if (paired := _with_pairs(text)) is not None:
             return paired
     known = _pieces(languages)
-    found = [known[piece] for piece in written.translate(_SPACED).decode().split()]
+    # The fewer pieces differ, the fewer are looked into.
+    found = [known[piece] for piece in written.translate(SPACED).decode().split()]
     return " ".join([words for words, _ in found if words] + [more for _, more in found if more])
 
 
