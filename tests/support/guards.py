@@ -1549,7 +1549,7 @@ _LIVE = (
     Guard(
         keeps="what was too long once is not sent under another id",
         function="store._decide",
-        statement="row.content_hash in too_long",
+        statement="too_long is not None",
         without="False",
         tests=("tests/core/documents/test_live.py",),
     ),

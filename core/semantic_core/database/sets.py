@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from semantic_core.database.port import Connection
@@ -33,12 +34,17 @@ def among(column: str, values: Sequence[int | str | bytes]) -> Sql:
     if isinstance(values[0], bytes):
         size = len(values[0])
         # JSON holds no blobs: they are cut out of one.
-        starts = json_set(range(1, len(values) * size, size))
+        starts = _starts(len(values), size)
         blobs = b"".join(values)  # type: ignore[arg-type]  # all of one type
         cut = f"substr(?, CAST(value AS INTEGER), {size})"
         return Sql(f"{column} IN (SELECT {cut} FROM json_each(?))", (blobs, starts))
-    value = "CAST(value AS BIGINT)" if isinstance(values[0], int) else "value"
-    return Sql(f"{column} IN (SELECT {value} FROM json_each(?))", (json_set(values),))
+    first, last = values[0], values[-1]
+    if not isinstance(first, int) or not isinstance(last, int):
+        return Sql(f"{column} IN (SELECT value FROM json_each(?))", (json_set(values),))
+    # New rows come one after the other: of a range, no list is made and sorted.
+    if last - first + 1 == len(values) and list(range(first, last + 1)) == list(values):
+        return Sql(f"{column} BETWEEN ? AND ?", (first, last))
+    return Sql(f"{column} IN (SELECT CAST(value AS BIGINT) FROM json_each(?))", (json_set(values),))
 
 
 def condition_of(where: Where, compiled: Callable[[Filter], Sql]) -> Sql:
@@ -67,8 +73,13 @@ HASHES = (
 
 def hash_set(hashes: Collection[bytes]) -> dict[str, object]:
     """Return content hashes as the parameters of `HASHES`."""
-    starts = json_set(range(1, _HASH_BYTES * len(hashes), _HASH_BYTES))
-    return {"hashes": _joined(hashes), "starts": starts}
+    return {"hashes": _joined(hashes), "starts": _starts(len(hashes), _HASH_BYTES)}
+
+
+@lru_cache
+def _starts(count: int, size: int) -> str:
+    """Return where values of one size begin in what joins them, as the parameter of ``json_each``."""
+    return json_set(range(1, count * size, size))
 
 
 def _joined(hashes: Collection[bytes]) -> bytes:

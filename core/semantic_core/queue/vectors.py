@@ -123,6 +123,8 @@ def _serve(connection: Connection, wanting: Sequence[_Wanting], *, now: float) -
 
 def use_vectors(connection: Connection, keys: Collection[bytes]) -> None:
     """Note that chunks use these vectors again, so that they are not pruned."""
+    if not keys:
+        return
     connection.execute(
         "UPDATE embeddings SET unreferenced_since = NULL "
         f"WHERE key IN {HASHES} AND unreferenced_since IS NOT NULL",
@@ -135,6 +137,8 @@ def release_vectors(connection: Connection, keys: Collection[bytes], *, now: flo
 
     A provider's vector was paid for and stays as cache; a given one goes with its last chunk.
     """
+    if not keys:
+        return
     values = {**hash_set(keys), "now": now}
     let_go = f"key IN {HASHES} AND NOT EXISTS (SELECT 1 FROM chunks WHERE vector_key = key)"
     connection.execute(f"DELETE FROM embeddings WHERE {let_go} AND origin = 'given'", values)

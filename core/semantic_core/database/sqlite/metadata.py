@@ -30,9 +30,10 @@ class TaggedMetadata:
 
     def add(self, connection: Connection, pks: Sequence[int]) -> None:
         rows = among("c.pk", pks)
-        # In their own order they fill page after page, instead of being put in here and there.
+        # In their own order they fill page after page, instead of being put in here and there. All
+        # are of one collection.
         connection.execute(
-            f"INSERT INTO tags {TAGS.format(rows.sql)} ORDER BY 1, 2, 3, 4", rows.values
+            f"INSERT INTO tags {TAGS.format(rows.sql)} ORDER BY 2, 3, 4", rows.values
         )
 
     def condition(self, where: Where) -> Sql:

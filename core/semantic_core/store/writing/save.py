@@ -4,18 +4,18 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from semantic_core.database import LOCKED, among, insert
+from semantic_core.database import HASHES, LOCKED, among, hash_set, insert
+from semantic_core.database.conditions import IS_CARRIED, IS_FAILED, WANTS
 from semantic_core.database.port import Connection, MustBeAloneError
 from semantic_core.database.strategies import Database
 from semantic_core.domain.clock import Clock
 from semantic_core.domain.errors import InvalidVectorError
 from semantic_core.domain.reports import SaveReport
 from semantic_core.domain.spec import EmbeddingSpec, given_vector_key
-from semantic_core.domain.statuses import EmbeddingStatus, VectorOrigin
+from semantic_core.domain.statuses import TOO_LONG, EmbeddingStatus, VectorOrigin
 from semantic_core.keywords import Said
 from semantic_core.queue.changes import note_changed, note_wishes
 from semantic_core.queue.counts import ChunkState, count_changes
-from semantic_core.queue.items import known_too_long
 from semantic_core.queue.vectors import release_vectors, use_vectors
 from semantic_core.store.collections import Collection, fix_dimensions, open_collection
 from semantic_core.store.writing.media import drop_media, keep_media
@@ -32,6 +32,16 @@ _WRITTEN = (
     "updated_at",
 )
 _INSERTED = (*_WRITTEN, "created_at", "collection_id", "chunk_id")
+
+
+# What is known of texts: a stored vector, the job that carries one, and why one was not embedded.
+_KNOWN_TEXTS = f"""SELECT t.hash, e.key, j.id, c.error_message FROM {HASHES} AS t
+    LEFT JOIN embeddings e ON e.key = t.hash
+    LEFT JOIN batch_items i ON i.content_hash = t.hash AND i.{IS_CARRIED}
+    LEFT JOIN batch_jobs j ON j.pk = i.job_pk
+    LEFT JOIN chunks c ON c.content_hash = t.hash AND c.{WANTS} AND c.{IS_FAILED}
+        AND c.error_message LIKE '{TOO_LONG}%'
+    WHERE e.key IS NOT NULL OR j.id IS NOT NULL OR c.error_message IS NOT NULL"""
 
 
 def save_chunks(
@@ -133,35 +143,24 @@ def _store_given(
 
 def _decide(connection: Connection, rows: list[PreparedChunk]) -> None:
     """Give each row the status a new chunk of its content has."""
-    wanted = list({row.content_hash for row in rows if row.given is None and row.refusal is None})
-    keys = among("key", wanted)
-    cached = {
-        key
-        for (key,) in connection.execute(
-            f"SELECT key FROM embeddings WHERE {keys.sql}", keys.values
-        )
+    wanted = {row.content_hash for row in rows if row.given is None and row.refusal is None}
+    known: dict[bytes, tuple[bytes | None, str | None, str | None]] = {
+        content_hash: (key, job_id, error)
+        for content_hash, key, job_id, error in connection.execute(_KNOWN_TEXTS, hash_set(wanted))
     }
-    hashes = among("content_hash", wanted)
-    carried: dict[bytes, str] = dict(
-        connection.execute(
-            "SELECT content_hash, j.id FROM batch_items i JOIN batch_jobs j ON j.pk = i.job_pk "
-            f"WHERE i.state = 'open' AND {hashes.sql}",
-            hashes.values,
-        ).fetchall()
-    )
-    too_long = known_too_long(connection, wanted)
     for row in rows:
+        key, job_id, too_long = known.get(row.content_hash, (None, None, None))
         if row.refusal is not None:
             row.status, row.error, row.vector_key = EmbeddingStatus.FAILED, row.refusal, None
         elif row.given is not None:
             row.status = EmbeddingStatus.READY
-        elif row.content_hash in cached:
-            row.status, row.vector_key = EmbeddingStatus.READY, row.content_hash
-        elif row.content_hash in carried:
-            row.batch_job_id = carried[row.content_hash]
-        elif row.content_hash in too_long:
+        elif key is not None:
+            row.status, row.vector_key = EmbeddingStatus.READY, key
+        elif job_id is not None:
+            row.batch_job_id = job_id
+        elif too_long is not None:
             # It was tried, and perhaps billed, under another id.
-            row.status, row.error = EmbeddingStatus.FAILED, too_long[row.content_hash]
+            row.status, row.error = EmbeddingStatus.FAILED, too_long
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,10 +335,11 @@ def _count(
     updates: list[tuple[_Known, PreparedChunk]],
     collection_id: int,
 ) -> None:
-    changes: Counter[ChunkState] = Counter()
-    for row in inserts:
-        changes[ChunkState(collection_id, row.status, row.vector_key is not None)] += 1
-    for old, row in updates:
-        changes[ChunkState(collection_id, old.status, old.vector_key is not None)] -= 1
-        changes[ChunkState(collection_id, row.status, row.vector_key is not None)] += 1
+    changes = Counter(_state(row, collection_id) for row in inserts)
+    changes.subtract(_state(old, collection_id) for old, _ in updates)
+    changes.update(_state(row, collection_id) for _, row in updates)
     count_changes(connection, changes)
+
+
+def _state(row: PreparedChunk | _Known, collection_id: int) -> ChunkState:
+    return ChunkState(collection_id, row.status, row.vector_key is not None)

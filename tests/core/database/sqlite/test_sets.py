@@ -19,7 +19,14 @@ def connection() -> Iterator[sqlite3.Connection]:
 
 
 @pytest.mark.parametrize(
-    "values", [["a", "ä", 'with "quotes"'], [1, 2**62, -3], [bytes([n]) * 32 for n in range(5)]]
+    "values",
+    [
+        ["a", "ä", 'with "quotes"'],
+        [1, 2**62, -3],
+        [7, 8, 9],
+        [7, 9, 8, 10],
+        [bytes([n]) * 32 for n in range(5)],
+    ],
 )
 def test_a_column_is_among_values_of_each_type(
     connection: sqlite3.Connection, values: list[int | str | bytes]
