@@ -202,7 +202,8 @@ class SemanticCore:
             raise InvalidTextError(f"The query is a {type(query).__name__}, not a string.")
         # Before the query is embedded, which costs money.
         limit, alpha = whole_number(limit), fraction(alpha, what="alpha")
-        found = self.store.find(self.collection)
+        # Media are checked by the spec; without them it is not read twice.
+        found = self.store.find(self.collection) if media else None
         looked = query_media(media, found.spec) if found is not None else ()
         vector, degraded = None, None
         if mode != SearchMode.KEYWORD:

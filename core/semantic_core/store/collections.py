@@ -3,6 +3,7 @@
 import difflib
 import logging
 from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 
 from semantic_core.database.port import Connection
 from semantic_core.domain.errors import InvalidInputError, SpecMismatchError, UnknownCollectionError
@@ -59,11 +60,17 @@ def find_collection(connection: Connection, name: str) -> Collection | None:
     return Collection(
         id=row[0],
         name=name,
-        spec=replace(EmbeddingSpec.from_json(row[1]), dimensions=row[3]),
+        spec=_read_spec(row[1], row[3]),
         space_id=row[2],
         languages=read_languages(str(row[4])),
         former_languages=None if row[5] is None else read_languages(str(row[5])),
     )
+
+
+# Each search asks for its collection.
+@lru_cache
+def _read_spec(text: str, dimensions: int | None) -> EmbeddingSpec:
+    return replace(EmbeddingSpec.from_json(text), dimensions=dimensions)
 
 
 def get_collection(connection: Connection, name: str) -> Collection:
