@@ -6,13 +6,15 @@ What is written once for both databases stays once. Where PostgreSQL has no func
 
 import itertools
 import re
+import struct
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from functools import lru_cache
-from typing import Any
+from typing import Any, Self
 
 import psycopg
-from psycopg.adapt import Loader
+from psycopg.adapt import Dumper, Loader
+from psycopg.pq import Format
 from psycopg.types.string import StrDumperUnknown
 
 from semantic_core.database.port import Cursor, Values
@@ -108,6 +110,29 @@ class _NumericLoader(Loader):
         return float(text) if "." in text or text == "NaN" else int(text)
 
 
+class TsVectors(bytes):
+    """An array of tsvectors as it is sent."""
+
+    @classmethod
+    def of(cls, vectors: Sequence[bytes]) -> Self:
+        """Return those that are sent one by one as one array."""
+        # One dimension without NULLs, which begins at 1.
+        head = struct.pack(">iiiii", 1, 0, _TSVECTOR.oid, len(vectors), 1)
+        parts = [part for one in vectors for part in (len(one).to_bytes(4, "big"), one)]
+        return cls(b"".join([head, *parts]))
+
+
+_TSVECTOR = psycopg.adapters.types["tsvector"]
+
+
+class _TsVectorsDumper(Dumper):
+    format = Format.BINARY
+    oid = _TSVECTOR.array_oid
+
+    def dump(self, obj: Any) -> bytes:
+        return bytes(obj)
+
+
 class _StatusDumper(StrDumperUnknown):
     def dump(self, obj: Any) -> bytes | bytearray | memoryview | None:
         return super().dump(str(obj))
@@ -117,6 +142,7 @@ def adapt(connection: psycopg.Connection[Any]) -> None:
     """Let values of a connection be those that SQLite gives and takes."""
     connection.adapters.register_loader("numeric", _NumericLoader)
     connection.adapters.register_dumper(StrEnum, _StatusDumper)
+    connection.adapters.register_dumper(TsVectors, _TsVectorsDumper)
     # A pooler gives out a number of its own, and may run the next transaction in another session,
     # which does not know what was prepared in this one.
     row = connection.execute("SELECT pg_backend_pid()").fetchone()

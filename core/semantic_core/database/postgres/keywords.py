@@ -7,6 +7,7 @@ from itertools import accumulate
 from math import log1p
 
 from semantic_core.database.port import Connection
+from semantic_core.database.postgres.connection import TsVectors
 from semantic_core.database.postgres.words import as_tsquery, as_tsvector, lexeme
 from semantic_core.database.queries import first_column
 from semantic_core.database.strategies import Scope, Sql
@@ -32,11 +33,9 @@ _CANDIDATES = 2_000
 # Of D (the text), C (headings, parts of identifiers), B and A.
 _WEIGHTS = "'{1, 0.5, 1, 1}'::real[]"
 
-# Texts come as one, line by line: for a list, psycopg would look into each for what to quote. Of
-# one empty line PostgreSQL makes none, so that a text without a word has no words to cast.
-_ADDED = r"""INSERT INTO fulltext (chunk_pk, collection_id, words, word_count)
-    SELECT c.pk, c.collection_id, coalesce(w.words, '')::tsvector, w.word_count
-    FROM unnest(?::bigint[], string_to_array(?, E'\n'), ?::integer[]) AS w(pk, words, word_count)
+_ADDED = """INSERT INTO fulltext (chunk_pk, collection_id, words, word_count)
+    SELECT c.pk, c.collection_id, w.words, w.word_count
+    FROM unnest(?::bigint[], ?, ?::integer[]) AS w(pk, words, word_count)
     JOIN chunks c ON c.pk = w.pk"""
 
 # How much of the table holds each word that the last ANALYZE found to be frequent.
@@ -54,9 +53,9 @@ _SAID = """SELECT c.pk, c.text, c.vector_source, c.media, k.languages, k.former_
 # Of pages of chunks, how many have other words than they should; during a reindex, those of the
 # former languages will do.
 _WRONG = """SELECT count(*)
-    FROM unnest(?::bigint[], ?::text[], ?::text[]) AS w(pk, words, once)
+    FROM unnest(?::bigint[], ?, ?) AS w(pk, words, once)
     LEFT JOIN fulltext f ON f.chunk_pk = w.pk
-    WHERE f.words IS DISTINCT FROM w.words::tsvector AND f.words IS DISTINCT FROM w.once::tsvector"""
+    WHERE f.words IS DISTINCT FROM w.words AND f.words IS DISTINCT FROM w.once"""
 
 
 class TextVectors:
@@ -66,15 +65,8 @@ class TextVectors:
         connection.execute("DELETE FROM fulltext WHERE chunk_pk = ANY(?)", (list(pks),))
 
     def add(self, connection: Connection, rows: Sequence[Said]) -> None:
-        words = _tsvectors(rows)
-        connection.execute(
-            _ADDED,
-            (
-                [row.pk for row in rows],
-                "\n".join(text for text, _ in words),
-                [count for _, count in words],
-            ),
-        )
+        words, counts = _tsvectors(rows)
+        connection.execute(_ADDED, ([row.pk for row in rows], words, counts))
 
     def search(
         self, connection: Connection, question: Question, *, counted: Scope, returned: Scope
@@ -91,9 +83,7 @@ class TextVectors:
     def check(self, connection: Connection) -> None:
         wrong = 0
         for page in _all(connection):
-            now, once = (
-                [words for words, _ in _tsvectors([one[place] for one in page])] for place in (0, 1)
-            )
+            now, once = (_tsvectors([one[place] for one in page])[0] for place in (0, 1))
             (count,) = first_column(connection, _WRONG, ([one.pk for one, _ in page], now, once))
             wrong += count
         if wrong:
@@ -105,9 +95,11 @@ class TextVectors:
             self.add(connection, [said for said, _ in page])
 
 
-def _tsvectors(rows: Sequence[Said]) -> list[tuple[str, int]]:
+def _tsvectors(rows: Sequence[Said]) -> tuple[TsVectors, list[int]]:
+    """Return the words of chunks as one array, and how many each has."""
     indexed = indexed_words(rows)
-    return [as_tsvector(row.text, words) for row, words in zip(rows, indexed, strict=True)]
+    made = [as_tsvector(row.text, words) for row, words in zip(rows, indexed, strict=True)]
+    return TsVectors.of([words for words, _ in made]), [count for _, count in made]
 
 
 class FoundWords:

@@ -1,10 +1,8 @@
-"""The words of a text as a tsvector, and those of a question as a tsquery: both in text form.
+"""The words of a text as a tsvector in the server's own form, those of a question as a tsquery.
 
 PostgreSQL's own parser has no part in it: it takes ``postgresql.conf``, a path or a URL for one
 word.
 """
-
-from itertools import accumulate
 
 from semantic_core.keywords import IndexedWords, Phrase, stem
 
@@ -14,11 +12,12 @@ _PLAIN = bytes(
     ord(chr(code).lower()) if chr(code).isalnum() else ord(" ") for code in range(128)
 ) + bytes(range(128, 256))
 
-# The limits of a tsvector, whose text would be refused beyond them
+# The limits of a tsvector, which would be refused beyond them
 # (https://www.postgresql.org/docs/current/textsearch-limitations.html).
 _MOST_BYTES_OF_WORD = 2_046
 _MOST_BYTES = 1_000_000
 _LAST_PLACE = 16_383
+_MOST_PLACES_OF_WORD = 256
 
 # Words whose form is remembered: a dictionary is three times as fast as a function with a cache.
 _KEPT = 1 << 16
@@ -26,8 +25,16 @@ _KEPT = 1 << 16
 # The stack of the server ends at about 10,000.
 _MOST_IN_PHRASE = 2_000
 
+# How a tsvector is sent, after tsvectorsend() in src/backend/utils/adt/tsvector.c of PostgreSQL:
+# words, each with a zero, how many places it has, and the places, which begin with a label. The
+# server takes two thirds of the time that it takes to read text, and puts the words in order.
+_PLACES = [place.to_bytes(2, "big") for place in range(1, _LAST_PLACE)]
+_PLACES_C = [(1 << 14 | place).to_bytes(2, "big") for place in range(_LAST_PLACE)]
+_LATE = (2 << 14 | _LAST_PLACE).to_bytes(2, "big")
+_COUNTS = [(size // 2).to_bytes(2, "big") for size in range(2 * _MOST_PLACES_OF_WORD + 1)]
 
-def as_tsvector(text: str, indexed: IndexedWords) -> tuple[str, int]:
+
+def as_tsvector(text: str, indexed: IndexedWords) -> tuple[bytes, int]:
     """Return the words of a text with their places, and how many they are.
 
     Those of its headings, and the parts of its identifiers, have the label C. Their places begin
@@ -36,26 +43,42 @@ def as_tsvector(text: str, indexed: IndexedWords) -> tuple[str, int]:
     """
     own = _words(text if indexed.text is None else indexed.text)
     others = _words(indexed.more or "")
-    placed = [f"'{word}':{place}" for place, word in enumerate(own, 1)]
-    placed += [f"'{word}':{place}C" for place, word in enumerate(others, len(own) + 2)]
-    if len(placed) >= _LAST_PLACE:
-        late = dict.fromkeys((own + others)[_LAST_PLACE - 1 :])
-        placed[_LAST_PLACE - 1 :] = [f"'{word}':{_LAST_PLACE}B" for word in late]
-    joined = " ".join(placed)
-    # A character takes up to four bytes.
-    if len(joined) > _MOST_BYTES // 4 and len(joined.encode()) > _MOST_BYTES:
-        ends = accumulate(len(part.encode()) + 1 for part in placed)
-        joined = " ".join(part for part, end in zip(placed, ends, strict=True) if end < _MOST_BYTES)
-    return joined, len(own) + len(others)
+    found: dict[bytes, bytes] = {}
+    for word, place in zip(own, _PLACES, strict=False):
+        found[word] = found.get(word, b"") + place
+    start = len(own) + 2
+    for word, place in zip(others, _PLACES_C[start : start + len(others)], strict=False):
+        found[word] = found.get(word, b"") + place
+    count = len(own) + len(others)
+    if count > _MOST_PLACES_OF_WORD:
+        placed = max(0, _LAST_PLACE - start)
+        for word in dict.fromkeys(own[_LAST_PLACE - 1 :] + others[placed:]):
+            found[word] = found.get(word, b"") + _LATE
+        found = {word: places[: 2 * _MOST_PLACES_OF_WORD] for word, places in found.items()}
+        found = _fitting(found)
+    packed = [len(found).to_bytes(4, "big")]
+    for word, places in found.items():
+        packed += (word, _COUNTS[len(places)], places)
+    return b"".join(packed), count
 
 
-def _words(text: str) -> list[str]:
-    return [_lexemes[word] for word in text.encode().translate(_PLAIN).decode().split()]
+def _fitting(found: dict[bytes, bytes]) -> dict[bytes, bytes]:
+    """Return the first words that there is room for."""
+    room = _MOST_BYTES
+    for number, (word, places) in enumerate(found.items()):
+        room -= len(word) + 2 + len(places)
+        if room < 0:
+            return dict(list(found.items())[:number])
+    return found
+
+
+def _words(text: str) -> list[bytes]:
+    return [_lexemes[word] for word in text.encode().translate(_PLAIN).split()]
 
 
 def lexeme(word: str) -> str:
     """Return the form in which an indexed word is kept."""
-    return _lexemes[word]
+    return _lexemes[word.encode()][:-1].decode()
 
 
 def as_tsquery(phrase: Phrase) -> str:
@@ -68,19 +91,20 @@ def as_tsquery(phrase: Phrase) -> str:
     return f"({' <-> '.join(words)}{':' * phrase.is_prefix}{end} | ({late}))"
 
 
-class _Lexemes(dict[str, str]):
-    """The form of an indexed word in which both sides of a search have it.
+class _Lexemes(dict[bytes, bytes]):
+    """The form of an indexed word in which both sides of a search have it, and a zero.
 
     Words of other languages have theirs already. English is left to SQLite's tokenizer there,
     which makes the same of it.
     """
 
-    def __missing__(self, word: str) -> str:
+    def __missing__(self, word: bytes) -> bytes:
         if len(self) > _KEPT:
             self.clear()
-        form = stem("porter", word) if word.isascii() else word
-        self[word] = cut = form.encode()[:_MOST_BYTES_OF_WORD].decode(errors="ignore")
-        return cut
+        form = stem("porter", word.decode()).encode() if word.isascii() else word
+        cut = form[:_MOST_BYTES_OF_WORD].decode(errors="ignore").encode()
+        self[word] = made = cut + b"\0"
+        return made
 
 
 _lexemes = _Lexemes()

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import pytest
 
 from semantic_core.database.postgres import keywords
-from semantic_core.database.postgres.words import as_tsvector
 from semantic_core.database.strategies import Where
 from semantic_core.domain.errors import DatabaseCorruptError
+from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.types import Chunk
-from semantic_core.keywords import Said, ask, indexed_words
+from semantic_core.keywords import ask
 from semantic_core.store import PeeweeVectorStore
 from support.chunks import SPEC
 
@@ -60,12 +60,43 @@ def test_no_phrase_goes_over_from_the_text_to_the_headings(store: PeeweeVectorSt
     assert _found(store, '"apple pie"') == []
 
 
-def test_each_word_has_its_places_and_its_weight() -> None:
-    said = Said(1, "Running getName runs", "Head\n\nRunning getName runs", ("en",))
-    assert as_tsvector(said.text, *indexed_words([said])) == (
-        "'run':1 'getnam':2 'run':3 'get':5C 'name':6C 'head':7C",
-        6,
+def test_each_word_has_its_places_and_its_weight(store: PeeweeVectorStore) -> None:
+    store.save([Chunk(text="Running getName runs", vector_source="Head\n\nRunning getName runs")])
+    with store.database.snapshot() as connection:
+        ((words, count),) = connection.execute("SELECT words::text, word_count FROM fulltext")
+    assert words == "'get':5C 'getnam':2 'head':7C 'name':6C 'run':1,3"
+    assert count == 6
+
+
+def test_what_has_no_room_in_a_tsvector_is_left_out(store: PeeweeVectorStore) -> None:
+    often, long = "often " * 300, " ".join(f"{n:05}" + "x" * 2_000 for n in range(600))
+    more = " ".join(f"{n:05}" for n in range(16_400))
+    store.collection("long", EmbeddingSpec.external("long texts"))
+    store.save(
+        [
+            Chunk(id="a", text=often + "last", vector=[1.0]),
+            Chunk(id="b", text=long, vector=[1.0]),
+            Chunk(id="c", text=more, vector_source=f"late 00007\n\n{more}", vector=[1.0]),
+        ],
+        collection="long",
     )
+    with store.database.snapshot() as connection:
+        found = dict(
+            connection.execute(
+                "SELECT c.chunk_id, ARRAY[length(words), length(words::text)] "
+                "FROM fulltext JOIN chunks c ON c.pk = chunk_pk"
+            ).fetchall()
+        )
+        (late,) = connection.execute(
+            "SELECT words::text FROM fulltext JOIN chunks c ON c.pk = chunk_pk WHERE chunk_id = 'c'"
+        ).fetchone()
+    assert found["a"][0] == 2
+    assert 400 < found["b"][0] < 600
+    assert found["c"][0] == 16_401
+    assert "'00007':8,16383B" in late
+    assert "'late':16383B" in late
+    hits = store.search(text="00001" + "x" * 2_000, mode="keyword", collection="long")
+    assert [hit.chunk.id for hit in hits] == ["b"]
 
 
 def test_frequent_words_are_taken_from_the_statistics(
