@@ -1,6 +1,6 @@
 """One SQLite database: where it is, its connections, its transactions, its errors."""
 
-from semantic_core.database.sets import HASHES, LOCKED, among, hash_set, insert, row_set, rows_of
+from semantic_core.database.sets import HASHES, LOCKED, among, hash_set, row_set, rows_of
 from semantic_core.database.sqlite.damaged import any_text
 from semantic_core.database.sqlite.database import DEFAULT_BUSY_TIMEOUT, PAGE_SIZE, Database
 from semantic_core.database.sqlite.scratch import Scratch
@@ -16,7 +16,6 @@ __all__ = [
     "among",
     "any_text",
     "hash_set",
-    "insert",
     "open_to_others",
     "row_set",
     "rows_of",

@@ -35,3 +35,15 @@ class Connection(Protocol):
 
     def executemany(self, sql: str, parameters: Iterable[Values], /) -> Cursor:
         """Run one statement for each of several rows."""
+
+    def insert(
+        self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, ending: str = ""
+    ) -> list[Any]:
+        """Insert rows; return what the statement's ending asks for with RETURNING, in no order.
+
+        RETURNING takes bare columns: where the key is NOT NULL, SQLite 3.40 says of every other
+        that it IS NOT NULL.
+        """
+
+    def stream(self, sql: str, parameters: Values = ..., /) -> Iterator[Any]:
+        """Yield rows that may not all fit in memory; whoever has enough of them stops."""

@@ -1,7 +1,7 @@
 """Running what Peewee wrote, and reading one column."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 from semantic_core.database.port import Connection, Cursor, Values
@@ -11,15 +11,6 @@ def run(connection: Connection, query: Any, ending: str = "") -> Cursor:
     """Run a Peewee query of `tables.TABLES`; ``ending`` is SQL that Peewee has no word for."""
     sql, values = query.sql()
     return connection.execute(sql + ending, values)
-
-
-def stream(connection: Connection, sql: str, values: Values = ()) -> Iterator[Any]:
-    """Yield rows that may not all fit in memory; whoever has enough of them stops.
-
-    A cursor of SQLite reads as it goes; PostgreSQL's is asked for one that does.
-    """
-    streamed = getattr(connection, "stream", None)
-    return iter(connection.execute(sql, values) if streamed is None else streamed(sql, values))
 
 
 def first_column(connection: Connection, sql: str, values: Values = ()) -> list[Any]:

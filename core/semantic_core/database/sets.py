@@ -3,17 +3,11 @@
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
 
-from semantic_core.database.port import Connection
 from semantic_core.database.queries import json_set
 from semantic_core.database.strategies import Sql, Where
 from semantic_core.domain.errors import DatabaseCorruptError
-from semantic_core.domain.pages import pages
 from semantic_core.filters import Filter
-
-# Rows of one INSERT: more are no faster, and SQLite takes 32,766 values.
-_INSERTED = 100
 
 _HASH_BYTES = 32
 
@@ -112,30 +106,3 @@ def row_set(rows: Mapping[bytes, Sequence[object]]) -> dict[str, object]:
     # Text as it is: what has no UTF-8 form is refused when it is bound.
     values = json.dumps(list(rows.values()), ensure_ascii=False)
     return {"hashes": _joined(rows), "rows": values}
-
-
-def insert(
-    connection: Connection,
-    table: str,
-    columns: Sequence[str],
-    rows: Sequence[Sequence[object]],
-    *,
-    ending: str = "",
-) -> list[Any]:
-    """Insert rows; return what the statement's ending asks for with RETURNING, in no order.
-
-    As fast as ``executemany``, which returns nothing. RETURNING takes bare columns: where the key
-    is NOT NULL, SQLite 3.40 says of every other that it IS NOT NULL.
-    """
-    insert_columns = getattr(connection, "insert_columns", None)
-    if insert_columns is not None:
-        return [row for page in pages(rows) for row in insert_columns(table, columns, page, ending)]
-    returned: list[Any] = []
-    row = f"({', '.join('?' * len(columns))})"
-    for page in pages(rows, _INSERTED):
-        returned += connection.execute(
-            f"INSERT INTO {table} ({', '.join(columns)}) VALUES {', '.join([row] * len(page))} "
-            f"{ending}",
-            [value for values in page for value in values],
-        ).fetchall()
-    return returned

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from semantic_core.database import among, insert
+from semantic_core.database import among
 from semantic_core.database.port import Connection
 
 # An index that is further behind than this is read again from the rows, which costs no more.
@@ -13,7 +13,7 @@ def note_changed(connection: Connection, chunks: list[tuple[int, int]]) -> None:
     """Note chunks, given as (collection, row key), whose serving vector is another one or gone."""
     if not chunks:
         return
-    insert(connection, "changes", ("collection_id", "chunk_pk"), chunks)
+    connection.insert("changes", ("collection_id", "chunk_pk"), chunks)
     _forget_old(connection)
 
 

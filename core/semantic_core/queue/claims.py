@@ -11,7 +11,7 @@ from peewee import SQL
 from semantic_core.database import HASHES, hash_set, row_set, rows_of
 from semantic_core.database.conditions import IS_CARRIED, OF_JOB, USES_BUDGET, WAITS, WANTS
 from semantic_core.database.port import Connection
-from semantic_core.database.queries import run, stream
+from semantic_core.database.queries import run
 from semantic_core.database.tables import TABLES
 from semantic_core.domain.media import sent_bytes
 from semantic_core.domain.spec import EmbeddingSpec
@@ -120,8 +120,7 @@ def _due_texts(
     for collection_id in candidate.collection_ids:
         for due, order in _DUE:
             # A chunk saved while its text backs off elsewhere waits with it.
-            yield from stream(
-                connection,
+            yield from connection.stream(
                 "SELECT collection_id, content_hash, CAST(coalesce(vector_source, text) AS BLOB), media, "
                 "EXISTS (SELECT 1 FROM batch_items i WHERE i.content_hash = c.content_hash "
                 f"AND {USES_BUDGET}), EXISTS (SELECT 1 FROM embeddings e WHERE e.key = c.content_hash) "

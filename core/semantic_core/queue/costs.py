@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from semantic_core.database import HASHES, any_text, hash_set
 from semantic_core.database.conditions import WAITS, WANTS
 from semantic_core.database.port import Connection
-from semantic_core.database.queries import first_column, first_value, stream
+from semantic_core.database.queries import first_column, first_value
 from semantic_core.domain.media import load_media
 from semantic_core.domain.pricing import Cost, Price, PriceTable, tokens_in
 from semantic_core.domain.spec import EmbeddingSpec
@@ -97,8 +97,7 @@ def waiting_tokens(connection: Connection, *, collection_id: int | None) -> list
     found: dict[str, list[int]] = {}
     estimators: dict[str, tuple[str, Callable[[bytes, str | None], int]]] = {}
     # The texts are read after the grouping, which would sort them, too.
-    rows = stream(
-        connection,
+    rows = connection.stream(
         f"SELECT g.spec, g.chunks, {_SOURCE} FROM ("
         "SELECT min(c.spec) AS spec, count(*) AS chunks, min(k.pk) AS pk "
         "FROM collections c JOIN spaces s ON s.id = c.space_id AND NOT s.is_external "

@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from semantic_core.database import HASHES, hash_set, insert
+from semantic_core.database import HASHES, hash_set
 from semantic_core.database.conditions import WANTS
 from semantic_core.database.port import Connection
 from semantic_core.database.queries import json_set
@@ -48,8 +48,7 @@ def store_vectors(
     wanting = _wanting(connection, [vector.content_hash for vector in arrived])
     wanted = {chunk.content_hash for chunk in wanting}
     # Written once: setting unreferenced_since later would write every vector a second time.
-    stored = insert(
-        connection,
+    stored = connection.insert(
         "embeddings",
         (
             *("key", "space_id", "vector", "origin", "token_count", "created_at"),

@@ -7,7 +7,7 @@ What is written once for both databases stays once. Where PostgreSQL has no func
 import itertools
 import re
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any, Self
@@ -18,6 +18,7 @@ from psycopg.pq import Format
 from psycopg.types.string import StrDumperUnknown
 
 from semantic_core.database.port import Cursor, Values
+from semantic_core.domain.pages import pages
 
 # Names the advisory locks of semcore among those of other programs: "SEMC".
 LOCK = 0x53454D43
@@ -56,14 +57,19 @@ class PostgresConnection:
         cursor.executemany(translated(sql), parameters)
         return cursor
 
-    def insert_columns(
-        self, table: str, columns: Sequence[str], rows: Sequence[Sequence[object]], ending: str
+    def insert(
+        self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, ending: str = ""
     ) -> list[Any]:
-        """Insert a page of rows in their order; see `semantic_core.database.sets.insert`.
+        """Insert rows in their order, in pages of binary arrays.
 
-        As binary arrays, which take no more than COPY into a temporary table: that would write to
-        the catalogs each time, and would lose the order.
+        They take no more than COPY into a temporary table, which would write to the catalogs each
+        time, and would lose the order.
         """
+        return [row for page in pages(rows) for row in self._insert(table, columns, page, ending)]
+
+    def _insert(
+        self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], ending: str
+    ) -> list[Any]:
         # A column without a value would be an array of an unknown type.
         given = {
             name: list(values)
@@ -77,7 +83,7 @@ class PostgresConnection:
         )
         return cursor.fetchall() if cursor.description else []
 
-    def stream(self, sql: str, parameters: Values = (), /) -> Iterable[Any]:
+    def stream(self, sql: str, parameters: Values = (), /) -> Iterator[Any]:
         """Run a statement whose rows may not all fit in memory."""
         # Named, so that the server keeps the rows; each by another name, as several may be open. The
         # end of the transaction closes it: whoever reads on no more may be long past that.

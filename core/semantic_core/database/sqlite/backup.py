@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path
 
+from semantic_core.database.sqlite.connection import SqliteConnection
 from semantic_core.database.sqlite.failures import translated_errors
 from semantic_core.domain.errors import InvalidInputError, StorageError, StorageFullError
 from semantic_core.domain.failpoints import FailPoint, reach
@@ -19,7 +20,7 @@ _MOST = 8
 
 
 # A transaction of the database that is copied.
-Snapshot = Callable[[], AbstractContextManager[sqlite3.Connection]]
+Snapshot = Callable[[], AbstractContextManager[SqliteConnection]]
 
 
 def back_up(
@@ -112,6 +113,6 @@ def _copy(snapshot: Snapshot, new: Path, target: Path) -> None:
             with translated_errors(target), closing(sqlite3.connect(new)) as copy:
                 # Half a copy is thrown away, so it needs no journal, which could be left behind.
                 copy.execute("PRAGMA journal_mode = OFF")
-                source.backup(copy)
+                source.raw.backup(copy)
         except StorageFullError as error:
             raise StorageFullError(_FULL.format(path=target)) from error

@@ -16,6 +16,7 @@ import time
 import weakref
 from pathlib import Path
 
+from semantic_core.database.sqlite.connection import SqliteConnection
 from semantic_core.domain.errors import StorageError
 
 # Seconds that a fork waits for transactions of other threads; they hold no request to anyone.
@@ -29,6 +30,7 @@ class Opened:
 
     Attributes:
         generation: how often all had been closed to fork before it was opened.
+        port: the same connection for everything above.
         log: device and inode of the log it writes to, or None before there was one.
         is_doubtful: whether an error ended its last transaction, which may have left a cursor.
     """
@@ -43,10 +45,12 @@ class Opened:
         "is_doubtful",
         "is_set_up",
         "log",
+        "port",
     )
 
     def __init__(self, connection: sqlite3.Connection, generation: int) -> None:
         self.connection = connection
+        self.port = SqliteConnection(connection)
         self.generation = generation
         self.log: tuple[int, int] | None = None
         self.is_doubtful = False

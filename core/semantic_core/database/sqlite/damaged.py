@@ -1,10 +1,10 @@
 """Reading what is damaged."""
 
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from semantic_core.database.port import Connection
+from semantic_core.database.sqlite.connection import SqliteConnection
 
 
 @contextmanager
@@ -13,12 +13,13 @@ def any_text(connection: Connection, errors: str = "surrogateescape") -> Iterato
 
     Otherwise one damaged byte makes every row of a statement unreadable.
     """
-    if not isinstance(connection, sqlite3.Connection):
+    if not isinstance(connection, SqliteConnection):
         yield  # others take nothing in that is no UTF-8
         return
-    factory = connection.text_factory
-    connection.text_factory = lambda data: data.decode("utf-8", errors)
+    raw = connection.raw
+    factory = raw.text_factory
+    raw.text_factory = lambda data: data.decode("utf-8", errors)
     try:
         yield
     finally:
-        connection.text_factory = factory
+        raw.text_factory = factory

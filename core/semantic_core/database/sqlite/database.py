@@ -14,6 +14,7 @@ import peewee
 from semantic_core.database.marks import check_marks
 from semantic_core.database.port import Connection
 from semantic_core.database.sqlite.backup import back_up, remove_left_copies
+from semantic_core.database.sqlite.connection import SqliteConnection
 from semantic_core.database.sqlite.connections import Connections, Opened
 from semantic_core.database.sqlite.engine import check_engine
 from semantic_core.database.sqlite.failures import translated_errors
@@ -147,7 +148,7 @@ class Database:
 
     def transaction(
         self, *, ignores_marks: bool = False
-    ) -> AbstractContextManager[sqlite3.Connection]:
+    ) -> AbstractContextManager[SqliteConnection]:
         """Open a write transaction (BEGIN IMMEDIATE); commit at the end, roll back on any error.
 
         What it wrote is on disk when it ends, so it cannot be part of another transaction.
@@ -158,7 +159,7 @@ class Database:
         """
         return self._transaction("IMMEDIATE", ignores_marks=ignores_marks)
 
-    def snapshot(self) -> AbstractContextManager[sqlite3.Connection]:
+    def snapshot(self) -> AbstractContextManager[SqliteConnection]:
         """Open a read transaction, in which every statement sees the same state.
 
         Within a transaction it is that transaction's state.
@@ -181,9 +182,7 @@ class Database:
         return SystemClock()
 
     @certain_exit
-    def _transaction(
-        self, kind: str, *, ignores_marks: bool = True
-    ) -> Generator[sqlite3.Connection]:
+    def _transaction(self, kind: str, *, ignores_marks: bool = True) -> Generator[SqliteConnection]:
         # One generator with one `try`, since an interrupt may come between any two context managers.
         use = object()
         opened: Opened | None = None
@@ -200,8 +199,8 @@ class Database:
                 elif kind == "IMMEDIATE":
                     raise StorageError.within_transaction(self.path)  # noqa: TRY301  # where every step is undone
                 if not ignores_marks:
-                    check_marks(opened.connection, self.name)
-                yield opened.connection
+                    check_marks(opened.port, self.name)
+                yield opened.port
                 if begun is not None:
                     begun.execute("COMMIT")
                     self._place.note_log(opened)

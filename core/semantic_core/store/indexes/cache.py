@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 
 from semantic_core.database.port import Connection
-from semantic_core.database.queries import stream
 from semantic_core.database.schema import database_uuid
 from semantic_core.database.strategies import Database, Nearest, Rows, SearchedCollection
 from semantic_core.domain.pages import pages
@@ -342,8 +341,7 @@ def _read_all(connection: Connection, collection_id: int, dimensions: int) -> Ve
     # In the order of their keys, so that most of both tables is read from front to back, but
     # sorted without the vectors, which take a file to sort. SQLite leaves an inner ORDER BY out
     # unless there is a LIMIT.
-    rows = stream(
-        connection,
+    rows = connection.stream(
         "SELECT c.pk, e.vector FROM (SELECT pk, vector_key FROM chunks WHERE collection_id = ? "
         "AND vector_key IS NOT NULL ORDER BY pk LIMIT -1) c "
         "CROSS JOIN embeddings e ON e.key = c.vector_key",
@@ -355,8 +353,7 @@ def _read_all(connection: Connection, collection_id: int, dimensions: int) -> Ve
 
 
 def _catch_up(connection: Connection, collection_id: int, index: VectorIndex, seq: int) -> None:
-    rows = stream(
-        connection,
+    rows = connection.stream(
         "SELECT g.chunk_pk, e.vector FROM (SELECT DISTINCT chunk_pk FROM changes "
         "WHERE seq > ? AND collection_id = ?) g LEFT JOIN chunks c ON c.pk = g.chunk_pk "
         "LEFT JOIN embeddings e ON e.key = c.vector_key",

@@ -3,7 +3,6 @@
 import numpy as np
 
 from semantic_core.database.port import Connection
-from semantic_core.database.queries import stream
 from semantic_core.domain.pages import pages
 from semantic_core.vector_index import VectorIndex
 
@@ -13,8 +12,7 @@ _TOLERANCE = 1e-5
 
 def count_differences(connection: Connection, index: VectorIndex, collection_id: int) -> int:
     """Return for how many chunks the index of a collection holds another vector than the rows."""
-    rows = stream(
-        connection,
+    rows = connection.stream(
         "SELECT c.pk, e.vector FROM chunks c JOIN embeddings e ON e.key = c.vector_key "
         "WHERE c.collection_id = ?",
         (collection_id,),

@@ -14,7 +14,6 @@ from typing import Any, Self
 
 import peewee
 
-from semantic_core.database import insert
 from semantic_core.database.marks import (
     ARRIVED_UP_TO,
     ARRIVING_FROM,
@@ -176,7 +175,7 @@ def _copy_page(source: Database, target: Database, stands: str) -> int:
     with target.transaction(ignores_marks=True) as there:
         # First of all: whoever comes second changes no row, and finds none that is there already.
         _pass_on(there, target.name, stands, goes_on)
-        insert(there, name, table.columns, [table.fit(row) for row in rows])
+        there.insert(name, table.columns, [table.fit(row) for row in rows])
         if name == _CHUNKS:
             _follow(target, there, [dict(zip(table.columns, row, strict=True)) for row in rows])
         if goes_on is None:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from semantic_core.database import HASHES, LOCKED, among, hash_set, insert
+from semantic_core.database import HASHES, LOCKED, among, hash_set
 from semantic_core.database.conditions import IS_CARRIED, IS_FAILED, WANTS
 from semantic_core.database.port import Connection, MustBeAloneError
 from semantic_core.database.strategies import Database
@@ -128,8 +128,7 @@ def _store_given(
         )
     for row in rows:
         row.vector_key = given_vector_key(row.content_hash, row.given or b"")
-    insert(
-        connection,
+    connection.insert(
         "embeddings",
         ("key", "space_id", "vector", "origin", "created_at"),
         # In one order, or two savers on PostgreSQL could each wait for a key that the other has.
@@ -285,8 +284,7 @@ def _insert(
 ) -> None:
     if not rows:
         return
-    inserted = insert(
-        connection,
+    inserted = connection.insert(
         "chunks",
         _INSERTED,
         [(*_written(row, now), now, collection.id, row.chunk_id) for row in rows],

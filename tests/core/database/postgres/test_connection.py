@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from semantic_core.database import insert
 from semantic_core.database.postgres.connection import PostgresConnection, adapt
 from semantic_core.domain.statuses import EmbeddingStatus
 
@@ -33,17 +32,17 @@ def test_every_inserted_row_is_returned(connection: PostgresConnection, count: i
         (n << 40, bytes([n % 256]) * 32, EmbeddingStatus.READY, None if n % 2 else n / 2, None)
         for n in range(count)
     ]
-    returned = insert(connection, "t", columns, rows, ending=f"RETURNING {', '.join(columns)}")
+    returned = connection.insert("t", columns, rows, ending=f"RETURNING {', '.join(columns)}")
     assert sorted(returned) == rows
-    assert insert(connection, "t", columns, rows) == []
+    assert connection.insert("t", columns, rows) == []
 
 
 def test_rows_get_their_keys_in_order(connection: PostgresConnection) -> None:
     """What waits longest is sent first, wherever the table had room for it."""
     rows = [(n, "x" * 500) for n in range(2_000)]
-    insert(connection, "t", ("number", "note"), rows)
+    connection.insert("t", ("number", "note"), rows)
     connection.execute("DELETE FROM t WHERE number % 3 > 0")
     connection.execute("VACUUM t")
-    insert(connection, "t", ("number", "note"), [(n + 10_000, note) for n, note in rows])
+    connection.insert("t", ("number", "note"), [(n + 10_000, note) for n, note in rows])
     found = connection.execute("SELECT number FROM t WHERE number >= 10000 ORDER BY pk").fetchall()
     assert [number for (number,) in found] == list(range(10_000, 12_000))

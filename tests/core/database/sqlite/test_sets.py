@@ -8,14 +8,15 @@ from contextlib import closing
 
 import pytest
 
-from semantic_core.database import among, insert
+from semantic_core.database import among
+from semantic_core.database.sqlite.connection import SqliteConnection
 
 
 @pytest.fixture
-def connection() -> Iterator[sqlite3.Connection]:
+def connection() -> Iterator[SqliteConnection]:
     with closing(sqlite3.connect(":memory:")) as opened:
         opened.execute("CREATE TABLE t (pk INTEGER NOT NULL PRIMARY KEY, value, note TEXT)")
-        yield opened
+        yield SqliteConnection(opened)
 
 
 @pytest.mark.parametrize(
@@ -29,9 +30,9 @@ def connection() -> Iterator[sqlite3.Connection]:
     ],
 )
 def test_a_column_is_among_values_of_each_type(
-    connection: sqlite3.Connection, values: list[int | str | bytes]
+    connection: SqliteConnection, values: list[int | str | bytes]
 ) -> None:
-    insert(connection, "t", ["value"], [[value] for value in values], ending="RETURNING pk")
+    connection.insert("t", ["value"], [[value] for value in values], ending="RETURNING pk")
     for wanted in (values, values[:1], []):
         chosen = among("value", wanted)
         found = connection.execute(
@@ -45,9 +46,9 @@ def test_a_column_is_among_values_of_each_type(
 
 
 @pytest.mark.parametrize("count", [0, 1, 100, 101, 250])
-def test_every_inserted_row_is_returned(connection: sqlite3.Connection, count: int) -> None:
+def test_every_inserted_row_is_returned(connection: SqliteConnection, count: int) -> None:
     rows = [(n, None if n % 2 else "note") for n in range(count)]
-    returned = insert(connection, "t", ["value", "note"], rows, ending="RETURNING pk, value, note")
+    returned = connection.insert("t", ["value", "note"], rows, ending="RETURNING pk, value, note")
     assert sorted((value, note) for _, value, note in returned) == sorted(rows, key=lambda r: r[0])
     assert {pk for pk, _, _ in returned} == {
         pk for (pk,) in connection.execute("SELECT pk FROM t").fetchall()
