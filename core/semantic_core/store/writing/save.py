@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from semantic_core.database import HASHES, LOCKED, among, hash_set
 from semantic_core.database.conditions import IS_CARRIED, IS_FAILED, WANTS
@@ -70,9 +70,6 @@ def save_rows(
 
     Where a chunk lets go of its vector while others save, it raises a MustBeAloneError.
     """
-    if not is_alone:
-        # What is decided of a row stands in it, and the work may have to be done again.
-        rows = [replace(row) for row in rows]
     given = [row for row in rows if row.given is not None]
     if given:
         _store_given(connection, given, collection, now)
@@ -149,8 +146,12 @@ def _decide(connection: Connection, rows: list[PreparedChunk]) -> None:
     }
     for row in rows:
         key, job_id, too_long = known.get(row.content_hash, (None, None, None))
+        # Decided anew, since the work may have to be done again.
+        row.status, row.batch_job_id, row.error = EmbeddingStatus.PENDING, None, None
+        if row.given is None:
+            row.vector_key = None
         if row.refusal is not None:
-            row.status, row.error, row.vector_key = EmbeddingStatus.FAILED, row.refusal, None
+            row.status, row.error = EmbeddingStatus.FAILED, row.refusal
         elif row.given is not None:
             row.status = EmbeddingStatus.READY
         elif key is not None:
