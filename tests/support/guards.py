@@ -1641,7 +1641,7 @@ _COPY = (
     Guard(
         keeps="a file that was moved, or is not whole, is not written",
         function="database.Database._transaction",
-        statement="check_marks(opened.connection, self.name)",
+        statement="check_marks(opened.port, self.name)",
         without="",
         tests=(
             f"{_MOVED}the_source_takes_and_sends_nothing_more_and_is_searched_on[sqlite-postgres]",
