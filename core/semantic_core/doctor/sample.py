@@ -25,7 +25,7 @@ class _Sampled(NamedTuple):
     spec: EmbeddingSpec
     chunk_id: str
     content_hash: str
-    source: str
+    content: tuple[str, str | None]
     vector: Vector
 
 
@@ -60,7 +60,7 @@ def _sample(connection: Connection, texts: int) -> Iterator[_Sampled]:
         for where in (">=", "<")
         for row in connection.execute(
             "SELECT k.name, k.spec, c.chunk_id, c.content_hash, "
-            "coalesce(c.vector_source, c.text), e.vector FROM embeddings e "
+            "coalesce(c.vector_source, c.text), c.media, e.vector FROM embeddings e "
             "JOIN chunks c ON c.pk = (SELECT min(pk) FROM chunks WHERE vector_key = e.key) "
             "JOIN collections k ON k.id = c.collection_id "
             f"WHERE e.origin <> 'given' AND c.content_hash = e.key AND e.key {where} ? "
@@ -68,15 +68,15 @@ def _sample(connection: Connection, texts: int) -> Iterator[_Sampled]:
             (start, texts),
         )
     ]
-    for collection, spec, chunk_id, content_hash, source, vector in rows[:texts]:
+    for collection, spec, chunk_id, content_hash, *content, vector in rows[:texts]:
         unit = normalize(np.frombuffer(vector, dtype="<f4"))
         parsed = EmbeddingSpec.from_json(spec)
-        yield _Sampled(collection, parsed, chunk_id, content_hash.hex(), source, unit)
+        yield _Sampled(collection, parsed, chunk_id, content_hash.hex(), tuple(content), unit)
 
 
 def _check(context: BatchContext, group: list[_Sampled]) -> list[tuple[_Sampled, CheckedText]]:
     """Embed the texts of one collection again; return how they compare."""
-    number, live = embed_again(context, [one.source for one in group], spec=group[0].spec)
+    number, live = embed_again(context, [one.content for one in group], spec=group[0].spec)
     checked = []
     for place, vector in live.items():
         one = group[place]

@@ -276,15 +276,18 @@ def claimed_texts(
     ).fetchall()
 
 
-def wanted_sources(connection: Connection, content_hashes: Sequence[bytes]) -> dict[bytes, str]:
-    """Return the vector sources of those hashes that chunks want and do not have."""
-    return dict(
-        connection.execute(
-            "SELECT content_hash, coalesce(vector_source, text) FROM chunks "
+def wanted_sources(
+    connection: Connection, content_hashes: Sequence[bytes]
+) -> dict[bytes, tuple[str, str | None]]:
+    """Return (vector source, media) of those hashes that chunks want and do not have."""
+    return {
+        key: (source, media)
+        for key, source, media in connection.execute(
+            "SELECT content_hash, coalesce(vector_source, text), media FROM chunks "
             f"WHERE content_hash IN {HASHES} AND {WANTS}",
             hash_set(content_hashes),
-        ).fetchall()
-    )
+        )
+    }
 
 
 def _last_errors(connection: Connection, content_hashes: Collection[bytes]) -> dict[bytes, str]:

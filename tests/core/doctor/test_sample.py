@@ -9,10 +9,12 @@ import pytest
 from batch_emulator import FaultRule, Operation, Reply, SwapResults
 from semantic_core.doctor import Finding, Trouble, examine
 from semantic_core.domain.errors import MissingBatchKeyError, MissingDefaultKeyError
+from semantic_core.domain.media import Media
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.types import Chunk
 from semantic_core.providers.gemini.keyring import GoogleKeyring
 from support.keys import BATCH_KEY, DEFAULT_KEY
+from support.pictures import picture
 from support.world import CONFIG, World
 
 
@@ -53,6 +55,19 @@ def test_good_vectors_are_healthy_and_the_price_is_told(world: World) -> None:
     assert note.message == "2 texts embedded live again, cosines 1.000 to 1.000, and paid for."
     assert manager.receipt().check_tokens in (2, 3)  # "three" has five letters
     assert world.emulator.ledger.billed().total() == 3 + 2
+
+
+def test_pictures_are_compared_as_they_were_sent(world: World) -> None:
+    world.store.collection(spec=EmbeddingSpec.gemini_embedding_2(dimensions=256))
+    captions = ("", "a red shoe")
+    world.store.save([Chunk(text=text, media=Media(picture(1))) for text in captions])
+    manager = world.manager()
+    manager.flush_queue()
+    manager.sync_status()
+    examination = examine(manager, sample=2)
+    assert examination.is_healthy
+    (note,) = examination.findings
+    assert note.message == "2 texts embedded live again, cosines 1.000 to 1.000, and paid for."
 
 
 def test_without_a_sample_nothing_is_sent(embedded: World) -> None:

@@ -9,6 +9,7 @@ import heapq
 import logging
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,17 +18,19 @@ import numpy as np
 from semantic_core.batches.job.afford import price_of_check
 from semantic_core.batches.job.context import BatchContext, LeasedJob
 from semantic_core.batches.job.end import RELEASE, hold
-from semantic_core.domain.errors import ProviderError
+from semantic_core.domain.errors import InvalidInputError, ProviderError, UnreadableFileError
+from semantic_core.domain.media import MediaBytes, load_media
 from semantic_core.domain.pages import pages
-from semantic_core.domain.pricing import token_estimator
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.statuses import HoldReason
 from semantic_core.domain.types import Vector
+from semantic_core.providers.facts import content_estimator
 from semantic_core.providers.types import ResultLine
 from semantic_core.providers.wire.vectors import normalize
 from semantic_core.queue.checks import finish_check, forget_check, has_passed, record_check
 from semantic_core.queue.claims import wanted_sources
 from semantic_core.queue.items import carried_tokens
+from semantic_core.store.writing.media import MediaChangedError, sent_media
 from semantic_core.views.wording import counted
 
 _log = logging.getLogger(__name__)
@@ -107,7 +110,8 @@ def passes_check(job: LeasedJob, path: Path, specs: Sequence[EmbeddingSpec]) -> 
         sample = _sample(job, path, spec)
         if not sample:
             continue
-        number, live = embed_again(context, [text for text, _ in sample], spec=spec, job=job)
+        contents = [content for content, _ in sample]
+        number, live = embed_again(context, contents, spec=spec, job=job)
         keys = [line.key for _, line in sample]
         lines = context.provider.results(path, spec)
         found = SpotCheck(texts=tuple(_compare(lines, {keys[at]: live[at] for at in live})))
@@ -122,22 +126,28 @@ def passes_check(job: LeasedJob, path: Path, specs: Sequence[EmbeddingSpec]) -> 
 
 def embed_again(
     context: BatchContext,
-    texts: Sequence[str],
+    contents: Sequence[tuple[str, str | None]],
     *,
     spec: EmbeddingSpec,
     job: LeasedJob | None = None,
 ) -> tuple[int, dict[int, Vector]]:
-    """Embed texts live that have a vector already; their price is recorded before it is due.
+    """Embed contents live that have a vector already; their price is recorded before it is due.
+
+    Each is a vector source and its media as they are stored.
 
     Returns:
         The number of the check, and the vectors, of length 1, by position; that of a text
-        which is too long is left out.
+        which is too long is left out, and that of a picture whose file was changed or is gone.
 
     Raises:
         BudgetExceededError: it is of no job, and would pass the monthly budget.
     """
-    estimate = token_estimator(spec)
-    tokens = sum(estimate(text.encode()) for text in texts)
+    media: dict[int, tuple[MediaBytes, ...]] = {}
+    for place, (_, stored) in enumerate(contents):
+        with suppress(MediaChangedError, UnreadableFileError):
+            media[place] = sent_media(context.store.database, load_media(stored), spec)
+    texts, estimate = [contents[place][0] for place in media], content_estimator(spec)
+    tokens = sum(estimate(contents[place][0].encode(), contents[place][1]) for place in media)
     with context.store.database.transaction() as connection:
         now = context.clock.now()
         cost = price_of_check(
@@ -158,15 +168,20 @@ def embed_again(
             now=now,
         )
     found: dict[int, Vector] = {}
+    places = list(media)
     before_each = None if job is None else job.keep
     try:
         with context.provider.live(context.keyring) as embedder:
-            for answered in embedder.embed_in_parts(texts, spec=spec, before_each=before_each):
+            for answered in embedder.embed_in_parts(
+                texts, spec=spec, media=list(media.values()), before_each=before_each
+            ):
                 found |= {
-                    position: normalize(vector)
+                    places[position]: normalize(vector)
                     for position, vector in answered.items()
                     if not isinstance(vector, str)
                 }
+    except InvalidInputError as error:
+        _log.warning("Not all could be checked: %s", error)
     except ProviderError as error:
         if error.is_definite and not found:
             with context.store.database.transaction() as connection:
@@ -181,8 +196,10 @@ def close_check(context: BatchContext, number: int, found: SpotCheck) -> None:
         finish_check(connection, number, worst_cosine=found.worst_cosine, is_passed=found.is_passed)
 
 
-def _sample(job: LeasedJob, path: Path, spec: EmbeddingSpec) -> list[tuple[str, ResultLine]]:
-    """Return some texts that chunks still want, each with its result: any, but the same again."""
+def _sample(
+    job: LeasedJob, path: Path, spec: EmbeddingSpec
+) -> list[tuple[tuple[str, str | None], ResultLine]]:
+    """Return some contents that chunks still want, each with its result: any, but the same again."""
     context = job.context
     most = context.config.spot_check
     candidates = heapq.nsmallest(
@@ -198,7 +215,11 @@ def _sample(job: LeasedJob, path: Path, spec: EmbeddingSpec) -> list[tuple[str, 
             asked = [key for key in asked if key in carried]
         sources = wanted_sources(connection, asked)
     hash_of = spec.hasher()
-    found = [(text, lines[key]) for key, text in sources.items() if hash_of(text) == key]
+    found = [
+        ((source, media), lines[key])
+        for key, (source, media) in sources.items()
+        if hash_of(source, load_media(media)) == key
+    ]
     return found[:most]
 
 

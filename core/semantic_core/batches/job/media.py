@@ -19,8 +19,7 @@ def load_bytes(
 ) -> tuple[MediaBytes, ...]:
     """Return what is sent of a content's media; any chunk's copy of a file will do.
 
-    Raises:
-        Exception: as `sent_media`.
+    It raises what `sent_media` does.
     """
     database = job.context.store.database
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -17,11 +18,15 @@ from semantic_core.domain.errors import (
     ProviderUnavailableError,
 )
 from semantic_core.domain.failpoints import FailPoint, arm, disarm
+from semantic_core.domain.media import Media
 from semantic_core.domain.pricing import estimate_tokens
+from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.statuses import EmbeddingStatus, HoldReason, JobStatus
+from semantic_core.domain.types import Chunk
 from semantic_core.providers.gemini.keyring import GoogleKeyring
 from support.chunks import count_vectors
 from support.keys import BATCH_KEY
+from support.pictures import picture
 from support.world import CONFIG, World
 
 READY, PENDING = EmbeddingStatus.READY, EmbeddingStatus.PENDING
@@ -62,6 +67,33 @@ def test_swapped_results_hold_the_job_and_none_is_used(world: World) -> None:
     assert count_vectors(world.store) == 0
     assert set(world.statuses().values()) == {PENDING}
     assert manager.flush_queue() is None
+
+
+def test_swapped_pictures_are_noticed(world: World) -> None:
+    world.store.collection(spec=EmbeddingSpec.gemini_embedding_2(dimensions=256))
+    world.store.save([Chunk(text="", media=Media(picture(number))) for number in range(2)])
+    swap(world)
+    manager = world.manager(config=CHECKED)
+    manager.flush_queue()
+    manager.sync_status()
+    (job,) = manager.get_queue_stats().held_jobs
+    assert job.hold_reason is HoldReason.SPOT_CHECK
+    assert count_vectors(world.store) == 0
+
+
+def test_good_pictures_pass_but_those_whose_file_is_gone(world: World, tmp_path: Path) -> None:
+    world.store.collection(spec=EmbeddingSpec.gemini_embedding_2(dimensions=256))
+    gone = tmp_path / "gone.png"
+    gone.write_bytes(picture(1))
+    media = [Media(gone), Media(picture(2))]
+    world.store.save([Chunk(text="", media=one) for one in media])
+    manager = world.manager(config=CHECKED)
+    manager.flush_queue()
+    gone.unlink()
+    manager.sync_status()
+    assert set(world.statuses().values()) == {READY}
+    assert world.emulator.ledger.media_tokens(live=True) == 258
+    assert manager.receipt().check_tokens == 581
 
 
 def test_a_failed_check_is_not_paid_for_again(world: World) -> None:
