@@ -20,6 +20,7 @@ from semantic_core.cli import (
     ingest,
     jobs,
     money,
+    moving,
     queue,
     report,
     watch,
@@ -57,12 +58,19 @@ _COMMANDS: tuple[Callable[..., None], ...] = (
     *(ingest.ingest, corpus.search, queue.flush, queue.sync, queue.wait, queue.status),
     *(watch.watch, documents.list_documents, documents.show, documents.delete),
     documents.collections,
+    *(moving.import_collection, moving.export),
     *(delivery.targets, delivery.deliver),
     *(jobs.jobs, jobs.failed, jobs.retry, jobs.cancel, jobs.release),
     *(money.estimate, money.receipt, report.report),
     *(care.backup, care.copy, care.reindex, care.index),
     *(care.doctor, demo.demo, emulator.emulator),
 )
+
+# Names that Python has itself.
+_NAMES: dict[Callable[..., None], str] = {
+    documents.list_documents: "list",
+    moving.import_collection: "import",
+}
 
 app = typer.Typer(
     name="semcore",
@@ -78,8 +86,7 @@ app = typer.Typer(
 )
 for command in _COMMANDS:
     app.command(
-        # Python has a list of its own.
-        "list" if command is documents.list_documents else None,
+        _NAMES.get(command),
         # A search answers itself what is too much: it knows what was meant.
         context_settings={"allow_extra_args": command is corpus.search},
     )(command)

@@ -1,6 +1,5 @@
 """Commands that look after a database: backup, copy, reindex, index and doctor."""
 
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -17,12 +16,11 @@ from semantic_core.cli.options import (
     language_names,
     open_manager,
 )
-from semantic_core.cli.output import FAILED, errors, print_json, say
+from semantic_core.cli.output import FAILED, counting, print_json, say
 from semantic_core.cli.target import Target, read_target
 from semantic_core.doctor import examine
 from semantic_core.store import DEFAULT_COLLECTION
 from semantic_core.store.writing.copy_store import copy_store
-from semantic_core.views.progress import open_bar
 from semantic_core.views.wording import counted
 
 
@@ -58,14 +56,8 @@ def copy(
     on where it was.
     """
     old.check_there("OLD")
-    with ExitStack() as opened:
-        source, target = opened.enter_context(old.open()), opened.enter_context(new.open())
-        bar = None
-        if errors.is_terminal:
-            bar = opened.enter_context(open_bar("copied", unit="rows"))
-        chunks = copy_store(
-            source, target, progress=None if bar is None else lambda count: bar(count, None)
-        )
+    with old.open() as source, new.open() as target, counting("copied", unit="rows") as tell:
+        chunks = copy_store(source, target, progress=tell)
     say(
         f"{new} has everything of {old}: {counted(chunks, 'chunk')}. The old one can be searched, and "
         "sends nothing more.",
@@ -86,16 +78,8 @@ def reindex(
     """
     db.check_there()
     names = language_names(languages)
-    with ExitStack() as opened:
-        store = opened.enter_context(db.open())
-        bar = None
-        if errors.is_terminal:
-            bar = opened.enter_context(open_bar("indexed", unit="chunks"))
-        done = store.reindex(
-            collection,
-            languages=names,
-            progress=None if bar is None else lambda count: bar(count, None),
-        )
+    with db.open() as store, counting("indexed", unit="chunks") as tell:
+        done = store.reindex(collection, languages=names, progress=tell)
     say(f"Indexed {counted(done, 'chunk')} of {collection!r} anew, in {', '.join(names)}.")
 
 
@@ -112,18 +96,13 @@ def index(
     command goes on where it was.
     """
     db.check_there()
-    with ExitStack() as opened:
-        store = opened.enter_context(db.open())
+    with db.open() as store:
         if drop:
             store.drop_index(collection)
             say(f"Each machine searches the vectors of {collection!r} by itself.")
             return
-        bar = None
-        if errors.is_terminal:
-            bar = opened.enter_context(open_bar("put in, then the index is built", unit="vectors"))
-        done = store.index(
-            collection, progress=None if bar is None else lambda count: bar(count, None)
-        )
+        with counting("put in, then the index is built", unit="vectors") as tell:
+            done = store.index(collection, progress=tell)
     say(f"Put {counted(done, 'vector')} in: the server searches {collection!r} from now on.")
 
 

@@ -97,10 +97,8 @@ class NewCollection:
     def open(self, store: PeeweeVectorStore, name: str) -> None:
         """Make the collection, or check that it is as it is asked for."""
         found = store.find(name)
-        if found is None and not self.is_named and name != DEFAULT_COLLECTION:
-            with store.database.snapshot() as connection:
-                missing = describe_missing(connection, name)
-            raise UnknownCollectionError(f"{missing}. To make it, add --new. Nothing was saved.")
+        if found is None:
+            self.check_new(store, name)
         known = EmbeddingSpec() if found is None else found.spec
         model = known.model if self.model is None else self.model.removeprefix("models/")
         dimensions = self.dimensions or (768 if found is None else known.dimensions)
@@ -112,6 +110,13 @@ class NewCollection:
             )
         names = None if self.languages is None else language_names(self.languages)
         store.collection(name, self.spec if found is None else None, languages=names)
+
+    def check_new(self, store: PeeweeVectorStore, name: str) -> None:
+        """Refuse to make a collection that may be a typing error."""
+        if not self.is_named and name != DEFAULT_COLLECTION:
+            with store.database.snapshot() as connection:
+                missing = describe_missing(connection, name)
+            raise UnknownCollectionError(f"{missing}. To make it, add --new. Nothing was saved.")
 
 
 _SPECS = {"gemini-embedding-2": EmbeddingSpec.gemini_embedding_2()}

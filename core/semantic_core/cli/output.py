@@ -6,7 +6,8 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
@@ -23,6 +24,7 @@ from semantic_core.domain.errors import (
     WaitTimeoutError,
 )
 from semantic_core.views.excerpt import Excerpt
+from semantic_core.views.progress import open_bar
 from semantic_core.views.wording import span, visible
 
 FAILED = 1
@@ -66,6 +68,16 @@ def say(*lines: str) -> None:
     """Print lines for people. Text from outside is neither read as markup nor obeyed."""
     for line in lines:
         console.print(visible(line), markup=False, soft_wrap=True)
+
+
+@contextmanager
+def counting(done: str, *, unit: str) -> Iterator[Callable[[int], object]]:
+    """Yield what is to be told how far something is: on a terminal, a bar."""
+    if not errors.is_terminal:
+        yield lambda _: None
+        return
+    with open_bar(done, unit=unit) as bar:
+        yield lambda count: bar(count, None)
 
 
 def show_excerpt(part: Excerpt, *, indent: int) -> None:

@@ -1,0 +1,155 @@
+"""Collections that move in: rows of id, text, metadata and vector, from wherever they were."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from semantic_core.documents.names import Naming
+from semantic_core.domain.errors import DuplicateIdError, InvalidInputError, NotBatchableError
+from semantic_core.domain.extras import load_extra
+from semantic_core.domain.reports import IngestReport, Rejected
+from semantic_core.domain.types import Chunk
+from semantic_core.domain.validation import check_id, check_text
+from semantic_core.store import BaseVectorStore
+
+# What is read at once; a transaction saves no more, and less where texts and vectors are large.
+PAGE = 500
+_BYTES = 2**25
+
+_MOST_NAMED = 100
+
+
+class Row(NamedTuple):
+    """What one place of a source holds: a chunk, or why it holds none."""
+
+    place: str
+    found: Chunk | str
+
+
+def import_rows(
+    store: BaseVectorStore,
+    rows: Iterable[Row],
+    *,
+    collection: str,
+    tell: Callable[[IngestReport], object] = lambda _: None,
+) -> IngestReport:
+    """Save rows, a page a transaction. What cannot be taken is named, and costs no other row.
+
+    Saving the same again changes nothing: an import that was interrupted is run again. ``tell`` is
+    given the report so far after each page; a document is a row here.
+    """
+    report = IngestReport()
+    with Naming() as naming:
+        for page in _pages(_named(row, number, naming) for number, row in enumerate(rows)):
+            report = _save(store, page, collection, report)
+            tell(report)
+    return report
+
+
+def _named(row: Row, number: int, naming: Naming) -> Row:
+    """Give a row an id, the same one in every import, and refuse the second of the same id."""
+    chunk = row.found
+    if isinstance(chunk, str):
+        return row
+    try:
+        if chunk.id is None:
+            check_text(chunk.text, what="the text")
+            return row._replace(found=replace(chunk, id=naming.make_id(chunk.text, None)))
+        check_id(chunk.id, what="the id")
+        if naming.take_id(chunk.id, number) != number:
+            raise DuplicateIdError(f"An earlier row has the id {chunk.id!r}. Give each its own.")
+    except InvalidInputError as error:
+        return row._replace(found=str(error))
+    return row
+
+
+def _pages(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    page: list[Row] = []
+    size = 0
+    for row in rows:
+        page.append(row)
+        if isinstance(row.found, Chunk):
+            size += len(row.found.text) + 4 * len(
+                row.found.vector if row.found.vector is not None else ()
+            )
+        if len(page) == PAGE or size > _BYTES:
+            yield page
+            page, size = [], 0
+    if page:
+        yield page
+
+
+def _save(
+    store: BaseVectorStore, page: list[Row], collection: str, report: IngestReport
+) -> IngestReport:
+    """Save the rows of a page, and add to the report what became of them."""
+    for row in page:
+        if isinstance(row.found, str):
+            report = _refused(report, row.place, row.found)
+    good = [row for row in page if isinstance(row.found, Chunk)]
+    try:
+        saved = store.save((row.found for row in good), collection=collection)  # type: ignore[misc]  # told apart above
+    except (InvalidInputError, NotBatchableError) as error:
+        # Nothing of it was written: halves, down to the row that is wrong.
+        if len(good) == 1:
+            return _refused(report, good[0].place, str(error))
+        middle = len(good) // 2
+        report = _save(store, good[:middle], collection, report)
+        return _save(store, good[middle:], collection, report)
+    return replace(
+        report,
+        documents=report.documents + len(good),
+        chunks=report.chunks + replace(saved, ids=()),
+    )
+
+
+def _refused(report: IngestReport, place: str, reason: str) -> IngestReport:
+    kept, count = report.rejected, report.rejected_count
+    if count < _MOST_NAMED:
+        reason = reason.removesuffix(" Nothing was saved.")
+        kept = (*kept, Rejected(position=count, name=place, reason=reason))
+    return replace(report, rejected=kept, rejected_count=count + 1)
+
+
+def chroma_rows(path: Path, name: str) -> Iterator[Row]:
+    """Return what a collection holds, of a folder of Chroma's PersistentClient.
+
+    Raises:
+        MissingExtraError: Chroma's own package, which reads it, is not installed.
+        InvalidInputError: there is no such collection, or it has no texts.
+    """
+    # Chroma would make a folder that is not there.
+    if not (path / "chroma.sqlite3").is_file():
+        raise InvalidInputError(f"{path} is no folder of Chroma: it has no chroma.sqlite3.")
+    chromadb = load_extra("chromadb", extra="chroma", task="Reading a Chroma collection")
+    settings = chromadb.config.Settings(anonymized_telemetry=False)
+    client = chromadb.PersistentClient(str(path), settings=settings)
+    names = sorted(one.name for one in client.list_collections())
+    if name not in names:
+        there = ", ".join(map(repr, names)) or "none"
+        raise InvalidInputError(f"{path} has no collection {name!r} (there is: {there}).")
+    # Nothing is to be embedded there.
+    collection = client.get_collection(name, embedding_function=None)
+    if not any(any(page["documents"]) for page in _chroma_pages(collection, "documents")):
+        raise InvalidInputError(
+            f"The collection {name!r} of {path} has no texts, and vectors alone are not searched by "
+            "word or shown. Save them from Python, each with its text. Nothing was saved."
+        )
+    return (
+        Row(
+            f"id {chunk_id!r}",
+            "it has no text"
+            if text is None
+            else Chunk(id=chunk_id, text=text, metadata=metadata or {}, vector=vector),
+        )
+        for page in _chroma_pages(collection, "documents", "metadatas", "embeddings")
+        for chunk_id, text, metadata, vector in zip(
+            page["ids"], page["documents"], page["metadatas"], page["embeddings"], strict=True
+        )
+    )
+
+
+def _chroma_pages(collection: Any, *include: str) -> Iterator[dict[str, Any]]:
+    for offset in range(0, collection.count(), PAGE):
+        yield collection.get(limit=PAGE, offset=offset, include=list(include))
