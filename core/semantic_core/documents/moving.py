@@ -1,6 +1,7 @@
 """Collections that move in: rows of id, text, metadata and vector, from wherever they were."""
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -124,14 +125,23 @@ def chroma_rows(path: Path, name: str) -> Iterator[Row]:
         raise InvalidInputError(f"{path} is no folder of Chroma: it has no chroma.sqlite3.")
     chromadb = load_extra("chromadb", extra="chroma", task="Reading a Chroma collection")
     settings = chromadb.config.Settings(anonymized_telemetry=False)
-    client = chromadb.PersistentClient(str(path), settings=settings)
-    names = sorted(one.name for one in client.list_collections())
-    if name not in names:
-        there = ", ".join(map(repr, names)) or "none"
-        raise InvalidInputError(f"{path} has no collection {name!r} (there is: {there}).")
-    # Nothing is to be embedded there.
-    collection = client.get_collection(name, embedding_function=None)
-    if not any(any(page["documents"]) for page in _chroma_pages(collection, "documents")):
+    with _chroma_errors(path):
+        client = chromadb.PersistentClient(str(path.resolve()), settings=settings)
+        names = sorted(one.name for one in client.list_collections())
+        if name not in names:
+            there = ", ".join(map(repr, names)) or "none"
+            raise InvalidInputError(f"{path} has no collection {name!r} (there is: {there}).")
+        # Nothing is to be embedded there.
+        collection = client.get_collection(name, embedding_function=None)
+        count = collection.count()
+
+    def read(*include: str) -> Iterator[dict[str, Any]]:
+        for offset in range(0, count, PAGE):
+            with _chroma_errors(path):
+                page = collection.get(limit=PAGE, offset=offset, include=list(include))
+            yield page
+
+    if not any(any(page["documents"]) for page in read("documents")):
         raise InvalidInputError(
             f"The collection {name!r} of {path} has no texts, and vectors alone are not searched by "
             "word or shown. Save them from Python, each with its text. Nothing was saved."
@@ -143,13 +153,18 @@ def chroma_rows(path: Path, name: str) -> Iterator[Row]:
             if text is None
             else Chunk(id=chunk_id, text=text, metadata=metadata or {}, vector=vector),
         )
-        for page in _chroma_pages(collection, "documents", "metadatas", "embeddings")
+        for page in read("documents", "metadatas", "embeddings")
         for chunk_id, text, metadata, vector in zip(
             page["ids"], page["documents"], page["metadatas"], page["embeddings"], strict=True
         )
     )
 
 
-def _chroma_pages(collection: Any, *include: str) -> Iterator[dict[str, Any]]:
-    for offset in range(0, collection.count(), PAGE):
-        yield collection.get(limit=PAGE, offset=offset, include=list(include))
+@contextmanager
+def _chroma_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except InvalidInputError:
+        raise
+    except Exception as error:
+        raise InvalidInputError(f"Chroma cannot read {path}: {error}") from error
