@@ -10,7 +10,7 @@ from semantic_core.documents.names import Naming
 from semantic_core.domain.errors import DuplicateIdError, InvalidInputError, NotBatchableError
 from semantic_core.domain.extras import load_extra
 from semantic_core.domain.reports import IngestReport, Rejected
-from semantic_core.domain.types import Chunk
+from semantic_core.domain.types import Chunk, VectorLike
 from semantic_core.domain.validation import check_id, check_text
 from semantic_core.store import BaseVectorStore
 
@@ -147,16 +147,22 @@ def chroma_rows(path: Path, name: str) -> Iterator[Row]:
             "word or shown. Save them from Python, each with its text. Nothing was saved."
         )
     return (
-        Row(
-            f"id {chunk_id!r}",
-            "it has no text"
-            if text is None
-            else Chunk(id=chunk_id, text=text, metadata=metadata or {}, vector=vector),
-        )
+        Row(f"id {chunk_id!r}", _chroma_chunk(chunk_id, *row))
         for page in read("documents", "metadatas", "embeddings")
-        for chunk_id, text, metadata, vector in zip(
+        for chunk_id, *row in zip(
             page["ids"], page["documents"], page["metadatas"], page["embeddings"], strict=True
         )
+    )
+
+
+def _chroma_chunk(
+    chunk_id: str, text: str | None, metadata: dict[str, Any] | None, vector: VectorLike
+) -> Chunk | str:
+    if text is None:
+        return "it has no text"
+    # Chroma gives the keys in another order each time, and the same row is to be the same again.
+    return Chunk(
+        id=chunk_id, text=text, metadata=dict(sorted((metadata or {}).items())), vector=vector
     )
 
 
