@@ -1,6 +1,5 @@
 """SemcoreVectorStore: a LlamaIndex vector store whose vectors may come later."""
 
-import asyncio
 import os
 from collections.abc import Sequence
 from typing import Any, Self
@@ -11,7 +10,6 @@ from llama_index.core.schema import BaseNode
 from llama_index.core.vector_stores.types import (
     DEFAULT_PERSIST_DIR,
     DEFAULT_PERSIST_FNAME,
-    BasePydanticVectorStore,
     MetadataFilters,
     VectorStoreQuery,
     VectorStoreQueryResult,
@@ -22,6 +20,7 @@ from llamaindex_semcore.nodes import FOREIGN_EMBEDDER_HINT, all_fit, to_chunk, t
 from llamaindex_semcore.persist import read_pointer, write_pointer
 from llamaindex_semcore.queries import PendingRule, QueryOptions, QueryRun
 from llamaindex_semcore.target import DeliverTo, attach
+from llamaindex_semcore.twins import AsyncTwins
 from llamaindex_semcore.vectors import restore
 from semantic_core import (
     DEFAULT_COLLECTION,
@@ -38,7 +37,7 @@ from semantic_core import (
 )
 
 
-class SemcoreVectorStore(BasePydanticVectorStore):
+class SemcoreVectorStore(AsyncTwins):
     """A vector store that takes nodes at once and gets their vectors later, at half the price.
 
     A node without an embedding (None, or the ``[]`` of `DeferredEmbedding`) is saved PENDING and
@@ -259,23 +258,40 @@ class SemcoreVectorStore(BasePydanticVectorStore):
     # --- reading -----------------------------------------------------------------------------
 
     def get_nodes(
-        self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None
+        self,
+        node_ids: list[str] | None = None,
+        filters: MetadataFilters | None = None,
+        *,
+        limit: int | None = None,
+        with_embeddings: bool = False,
     ) -> list[BaseNode]:
         """Get the nodes that have one of the ids and match the filters, as they were added.
 
-        Either may be None, for any; unknown ids are left out.
+        Args:
+            node_ids: None for any; unknown ids are left out.
+            filters: None for any.
+            limit: how many at most, the oldest ones.
+            with_embeddings: return the vectors that they are found by, too; None where none is yet.
 
         Returns:
             In the order of ``node_ids``, or else the oldest first.
         """
         node_ids = text_ids(node_ids)
         chunks = self._client.chunks(
-            ids=node_ids, filters=to_filter(filters), collection=self.collection
+            ids=node_ids, filters=to_filter(filters), collection=self.collection, limit=limit
         )
         if node_ids is not None:
             found = {chunk.id: chunk for chunk in chunks}
             chunks = [found[node_id] for node_id in node_ids if node_id in found]
-        return [to_node(chunk, read=self._client.media) for chunk in chunks]
+        nodes = [to_node(chunk, read=self._client.media) for chunk in chunks]
+        if with_embeddings:
+            vectors = self._client.vectors(
+                [chunk.id for chunk in chunks], collection=self.collection
+            )
+            for node in nodes:
+                if node.node_id in vectors:
+                    node.embedding = vectors[node.node_id].tolist()
+        return nodes
 
     def query(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
         """Query the collection, within one snapshot.
@@ -303,39 +319,6 @@ class SemcoreVectorStore(BasePydanticVectorStore):
         options = QueryOptions.read(kwargs, pending=self.pending)
         run = QueryRun(self._client, query, collection=self.collection, options=options)
         return run.result()
-
-    # --- the same without blocking the event loop --------------------------------------------
-
-    async def async_add(self, nodes: Sequence[BaseNode], **kwargs: Any) -> list[str]:
-        """Add nodes; see `add`."""
-        return await asyncio.to_thread(self.add, nodes, **kwargs)
-
-    async def adelete(self, ref_doc_id: str, **delete_kwargs: Any) -> None:
-        """Delete the nodes of a document; see `delete`."""
-        await asyncio.to_thread(self.delete, ref_doc_id, **delete_kwargs)
-
-    async def adelete_nodes(
-        self,
-        node_ids: list[str] | None = None,
-        filters: MetadataFilters | None = None,
-        **delete_kwargs: Any,
-    ) -> None:
-        """Delete nodes; see `delete_nodes`."""
-        await asyncio.to_thread(self.delete_nodes, node_ids, filters, **delete_kwargs)
-
-    async def aclear(self) -> None:
-        """Delete every node of the collection."""
-        await asyncio.to_thread(self.clear)
-
-    async def aget_nodes(
-        self, node_ids: list[str] | None = None, filters: MetadataFilters | None = None
-    ) -> list[BaseNode]:
-        """Get nodes; see `get_nodes`."""
-        return await asyncio.to_thread(self.get_nodes, node_ids, filters)
-
-    async def aquery(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
-        """Query the collection; see `query`."""
-        return await asyncio.to_thread(self.query, query, **kwargs)
 
     # --- persisting --------------------------------------------------------------------------
 

@@ -16,8 +16,17 @@ from semantic_core import InvalidInputError
 _FORMAT = "semcore"
 _SQLITE = b"SQLite format 3\x00"
 
-# SimpleVectorStore reads any JSON object as an empty store. This makes it fail.
-_NOT_A_SIMPLE_STORE = {"embedding_dict": "in a database: load it with SemcoreVectorStore"}
+# SimpleVectorStore reads any JSON object as an empty store. This makes it fail, and quote the text.
+_NOT_A_SIMPLE_STORE = {
+    "embedding_dict": {
+        "": [
+            (
+                "the vectors are in a database: pass vector_store="
+                "SemcoreVectorStore.from_persist_dir(...) to StorageContext.from_defaults()"
+            )
+        ]
+    }
+}
 
 
 def write_pointer(

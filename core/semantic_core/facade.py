@@ -74,6 +74,9 @@ class SemanticCore:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def __repr__(self) -> str:
+        return f"SemanticCore({self.store!r}, collection={self.collection!r})"
+
     def close(self) -> None:
         """Close the connection to the provider, if it was opened here. Idempotent.
 

@@ -10,6 +10,7 @@ import pytest
 
 from batch_emulator import FaultRule, Operation, Reply
 from semantic_core import (
+    BatchManager,
     BlankTextError,
     Document,
     EmbeddingSpec,
@@ -26,7 +27,7 @@ from semantic_core import (
     Splitter,
 )
 from support.keys import canary
-from support.world import World
+from support.world import BATCH_KEY, DEFAULT_KEY, World
 
 READY, PENDING = EmbeddingStatus.READY, EmbeddingStatus.PENDING
 
@@ -39,6 +40,15 @@ def core(world: World) -> SemanticCore:
 def embedded(world: World) -> None:
     world.manager().drain_queue()
     world.manager().wait()
+
+
+def test_it_is_shown_by_what_it_works_on_and_without_a_key(world: World) -> None:
+    core = SemanticCore(world.store, world.keyring(), collection="notes")
+    assert repr(core) == f"SemanticCore({world.store!r}, collection='notes')"
+    manager = BatchManager(world.keyring(), world.store)
+    assert repr(manager) == f"BatchManager({world.store!r}, collection=None)"
+    assert DEFAULT_KEY not in repr(core)
+    assert BATCH_KEY not in repr(manager)
 
 
 # --- ingest ------------------------------------------------------------------------------

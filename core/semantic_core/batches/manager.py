@@ -83,6 +83,9 @@ class BatchManager:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def __repr__(self) -> str:
+        return f"BatchManager({self.store!r}, collection={self.collection!r})"
+
     def close(self) -> None:
         """Close the connection to the provider, if it was opened here. Idempotent."""
         if self._owns_client and self._client is not None:

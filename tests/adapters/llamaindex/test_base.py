@@ -74,7 +74,8 @@ def test_it_overrides_everything_the_base_declares() -> None:
         if callable(member) and not name.startswith("_")
     }
     assert {"add", "aquery", "clear", "get_nodes", "persist"} <= declared
-    assert declared <= set(vars(SemcoreVectorStore))
+    for name in declared:
+        assert getattr(SemcoreVectorStore, name) is not getattr(BasePydanticVectorStore, name), name
 
 
 @pytest.mark.parametrize("form", [str, Path, "sqlite:///{}".format, "file:{}".format])
@@ -107,6 +108,34 @@ def test_an_option_that_does_not_exist_is_refused(database_path: Path) -> None:
         SemcoreVectorStore(database_path, colection="mine")
     with pytest.raises(ValidationError, match="pending"):
         SemcoreVectorStore(database_path, pending="maybe")  # type: ignore[arg-type]
+
+
+# --- reading --------------------------------------------------------------------------------
+
+
+def test_a_limit_takes_the_oldest(animals: SemcoreVectorStore) -> None:
+    assert ids(animals.get_nodes(limit=2)) == ["cat", "Hund"]
+    assert ids(animals.get_nodes(filters=ENGLISH, limit=1)) == ["cat"]
+    assert ids(animals.get_nodes(["wolf", "cat", "Hund"], limit=2)) == ["cat", "Hund"]
+    assert ids(asyncio.run(animals.aget_nodes(limit=1))) == ["cat"]
+    with pytest.raises(InvalidInputError, match="limit=-1"):
+        animals.get_nodes(limit=-1)
+
+
+def test_embeddings_come_on_request(external_store: SemcoreVectorStore) -> None:
+    external_store.add([node("a", embedding=[1.0, 0.5]), node("b", embedding=[0.25, 1.0])])
+    assert [found.embedding for found in external_store.get_nodes()] == [None, None]
+    found = external_store.get_nodes(["b", "a"], with_embeddings=True)
+    assert [one.embedding for one in found] == [[0.25, 1.0], [1.0, 0.5]]
+
+
+def test_a_node_without_one_has_none(world: World, vector_store: SemcoreVectorStore) -> None:
+    vector_store.add([node("early")])
+    embed_all(world)
+    vector_store.add([node("late")])
+    early, late = vector_store.get_nodes(with_embeddings=True)
+    assert len(early.embedding or []) == 768
+    assert late.embedding is None
 
 
 # --- writing --------------------------------------------------------------------------------

@@ -4,6 +4,12 @@ from pathlib import Path
 
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
+from llama_index.core import (
+    MockEmbedding,
+    StorageContext,
+    VectorStoreIndex,
+    load_index_from_storage,
+)
 from llama_index.core.vector_stores import SimpleVectorStore
 
 from llamaindex_semcore import SemcoreVectorStore
@@ -92,8 +98,23 @@ def test_a_simple_vector_store_does_not_read_it_as_empty(
 ) -> None:
     """StorageContext.from_defaults(persist_dir=...) reads whatever lies there as one."""
     full.persist(str(tmp_path / "default__vector_store.json"))
-    with pytest.raises(AttributeError):
+    with pytest.raises(ValueError, match="in a database"):
         SimpleVectorStore.from_persist_dir(str(tmp_path))
+
+
+def test_loading_without_the_store_says_what_to_pass(
+    full: SemcoreVectorStore, tmp_path: Path
+) -> None:
+    folder = str(tmp_path / "storage")
+    index = VectorStoreIndex.from_vector_store(full, embed_model=MockEmbedding(768))
+    index.storage_context.persist(folder)
+    with pytest.raises(ValueError, match=r"vector_store=SemcoreVectorStore\.from_persist_dir\("):
+        StorageContext.from_defaults(persist_dir=folder)
+    with closing(SemcoreVectorStore.from_persist_dir(folder)) as again:
+        context = StorageContext.from_defaults(persist_dir=folder, vector_store=again)
+        loaded = load_index_from_storage(context, embed_model=MockEmbedding(768))
+        assert [found.text for found in loaded.as_retriever().retrieve("a")] == []
+    check(SemcoreVectorStore.from_persist_dir(folder))
 
 
 def test_the_file_holds_a_path_and_no_texts(full: SemcoreVectorStore, tmp_path: Path) -> None:
