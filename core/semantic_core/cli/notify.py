@@ -9,6 +9,7 @@ import typer
 
 from semantic_core.batches import BatchManager
 from semantic_core.cli.output import to_json, warn
+from semantic_core.cli.terms import in_terminal
 from semantic_core.domain.statuses import JobStatus
 from semantic_core.domain.types import BatchJob
 from semantic_core.views.sentences import job_state
@@ -67,7 +68,11 @@ class Notifier:
             if (event := _event(job))
         }
         budgets = {
-            f"budget {over}": {"event": "budget", "message": over.why, "passed_over": over}
+            f"budget {over}": {
+                "event": "budget",
+                "message": in_terminal(over.why),
+                "passed_over": over,
+            }
             for over in self._manager.get_queue_stats().passed_over
             if over.is_over_budget
         }

@@ -8,6 +8,7 @@ import typer
 from semantic_core.batches.overview import look_over
 from semantic_core.cli.options import DEFAULT_DB, Db, MonthlyBudget, open_manager
 from semantic_core.cli.output import say
+from semantic_core.cli.terms import in_terminal
 from semantic_core.views.report import MARK, report_page
 
 
@@ -29,7 +30,7 @@ def report(
             param_hint="--html",
         )
     with open_manager(db, monthly_budget=monthly_budget) as manager:
-        page = report_page(look_over(manager))
+        page = in_terminal(report_page(look_over(manager)))
     new = html.with_name(f"{html.name}.new")
     new.write_text(page, encoding="utf-8")
     new.replace(html)

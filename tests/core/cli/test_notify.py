@@ -108,10 +108,10 @@ def test_a_used_up_budget_is_told_once_and_has_its_exit_code(
     flush = ("flush", "--all", "--db", db, "--notify", told.command, "--monthly-budget")
     result = run(*flush, "0.00000001")
     assert result.exit_code == OVER_BUDGET
-    assert "The budget is used up: the next batch job would pass monthly_budget" in result.output
+    assert "The budget is used up: the next batch job would pass --monthly-budget" in result.output
     ((environ, fact),) = told.news()
     assert environ["SEMCORE_EVENT"] == "budget"
-    assert environ["SEMCORE_MESSAGE"].startswith("The budget is used up")
+    assert "would pass --monthly-budget $1e-08. Nothing was sent" in environ["SEMCORE_MESSAGE"]
     assert fact["passed_over"]["collections"] == ["default"]
     # Cron asks again every ten minutes, and nothing is new.
     assert run(*flush, "0.00000001").exit_code == OVER_BUDGET

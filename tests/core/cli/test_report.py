@@ -7,10 +7,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from batch_emulator import Emulator
 from semantic_core import PeeweeVectorStore
 from semantic_core.cli.app import app
+from semantic_core.cli.output import OVER_BUDGET
 from semantic_core.domain.types import Chunk
 from semantic_core.views.report import MARK
+from support.keys import canary
 
 
 @pytest.fixture
@@ -37,6 +40,18 @@ def test_it_needs_no_key_and_may_be_written_again(db: Path, tmp_path: Path) -> N
     assert "the budget is $20.00" in page
     assert "The text of a chunk" not in page
     assert sorted(one.name for one in tmp_path.glob("*.html*")) == ["report.html"]
+
+
+def test_it_speaks_as_the_terminal_does(
+    db: Path, tmp_path: Path, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GOOGLE_GEMINI_BASE_URL", emulator.url)
+    monkeypatch.setenv("GEMINI_BATCH_API_KEY", canary("batch"))
+    flush = ["flush", "--all", "--monthly-budget=0.00000001", "--db", str(db)]
+    assert CliRunner().invoke(app, flush).exit_code == OVER_BUDGET
+    assert report(db, tmp_path / "report.html").exit_code == 0
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "The budget is used up: the next batch job would pass --monthly-budget $1e-08" in page
 
 
 def test_it_replaces_no_other_file(db: Path, tmp_path: Path) -> None:
