@@ -307,6 +307,16 @@ def test_a_pdf_that_cannot_be_read_is_refused_by_its_document(media: World) -> N
         core_of(media).ingest(broken)
 
 
+def test_pictures_are_saved_by_no_more_bytes_than_fit_into_memory(media: World) -> None:
+    large = (Media(picture(number) + bytes(7_000_000)) for number in range(3))
+    told: list[int] = []
+    core_of(media).ingest(
+        (Document(content="", media=one) for one in large),
+        progress=lambda report: told.append(report.documents),
+    )
+    assert told == [2, 3]
+
+
 def test_what_equal_pictures_saved_is_counted_by_modality(media: World) -> None:
     media.store.save([Chunk(id=name, text="", media=Media(picture(1))) for name in "abc"])
     finish(media)
