@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from semantic_core.facade import SemanticCore
 from semantic_core.providers.gemini import Endpoint, GeminiBatchClient
 from semantic_core.providers.gemini.keyring import GoogleKeyring
 from semantic_core.store import PeeweeVectorStore
+from semantic_core.store.writing.copy_store import copy_store
 from support.keys import canary
 
 
@@ -182,6 +184,27 @@ def test_a_database_that_is_restored_elsewhere_goes_on(
     with PeeweeVectorStore(tmp_path / "backup.db") as restored:
         assert ingest(restored, moved, prune=True).chunks.unchanged == 3
         assert ids(restored) == DOCS
+
+
+def test_a_database_that_is_copied_goes_on(
+    database_target: Path | str, folder: Path, tmp_path: Path
+) -> None:
+    with (
+        PeeweeVectorStore(database_target) as old,
+        PeeweeVectorStore(tmp_path / "copy.db") as copied,
+    ):
+        ingest(old, folder, name="handbook")
+        copy_store(old, copied)
+        assert ingest(copied, folder, prune=True).chunks.unchanged == 3
+        assert ids(copied) == ["handbook/a.md", "handbook/sub/b.txt", "handbook/sub/c.txt"]
+
+
+def test_two_that_ingest_a_new_folder_at_once_make_one_root(
+    store: PeeweeVectorStore, folder: Path
+) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: ingest(store, folder), range(4)))
+    assert ids(store) == DOCS
 
 
 def test_a_link_that_leads_elsewhere_each_time_is_one_root(
