@@ -61,6 +61,7 @@ _PGVECTOR = "pgvector"
 _INDEXED = "core/store/reading/test_search.py"
 _ON_BOTH = (
     "core/delivery/",
+    "core/documents/test_foreign.py",
     "core/documents/test_moving.py",
     "core/documents/test_roots.py",
     "core/queue/",

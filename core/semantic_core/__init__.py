@@ -7,6 +7,7 @@ from semantic_core.database import Database
 from semantic_core.database.schema import SchemaOptions
 from semantic_core.delivery.remote import CHUNK_ID_KEY, RemoteIds, is_of, store_kind, text_ids
 from semantic_core.delivery.target import Target, TargetItem
+from semantic_core.documents.foreign import embed_foreign
 from semantic_core.documents.live import save_embedded
 from semantic_core.documents.media import query_media
 from semantic_core.documents.readers import pydoc_topics
@@ -117,6 +118,7 @@ from semantic_core.providers.gemini import (
     GeminiEmbedder,
     GoogleKeyring,
 )
+from semantic_core.providers.port import ForeignEmbedder
 from semantic_core.queue.budget import RetryBudget
 from semantic_core.store import DEFAULT_COLLECTION, BaseVectorStore, Collection, PeeweeVectorStore
 from semantic_core.store.paid_vectors import paid_vectors
@@ -167,6 +169,7 @@ __all__ = [
     "Explanation",
     "FailureReason",
     "Filter",
+    "ForeignEmbedder",
     "FoundMetadata",
     "GeminiBatchClient",
     "GeminiEmbedder",
@@ -248,6 +251,7 @@ __all__ = [
     "copy_store",
     "cosines",
     "diversify",
+    "embed_foreign",
     "estimate_tokens",
     "foreign_filter",
     "fraction",

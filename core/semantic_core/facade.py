@@ -4,17 +4,23 @@ import os
 from collections.abc import Iterable, Mapping, Sequence, Sized
 from typing import Any, Protocol, Self
 
+from semantic_core.documents.foreign import check_external, embed_query
 from semantic_core.documents.ingest import Ingestion
 from semantic_core.documents.media import query_media
 from semantic_core.documents.splitter import Splitter
-from semantic_core.domain.errors import IngestError, InvalidInputError, InvalidTextError
+from semantic_core.domain.errors import (
+    IngestError,
+    InvalidInputError,
+    InvalidTextError,
+    NotBatchableError,
+)
 from semantic_core.domain.media import Media
 from semantic_core.domain.reports import IngestReport
 from semantic_core.domain.statuses import SearchMode
 from semantic_core.domain.types import Document, QueueStats, SearchResults, TargetStatus
 from semantic_core.domain.validation import fraction, whole_number
 from semantic_core.providers.gemini import GeminiEmbedder, GoogleKeyring
-from semantic_core.providers.port import Embedder, Keyring
+from semantic_core.providers.port import Embedder, ForeignEmbedder, Keyring
 from semantic_core.store import DEFAULT_COLLECTION, BaseVectorStore, FilterLike
 from semantic_core.store.query_vector import query_vector
 from semantic_core.views.progress import IngestProgress, ingest_progress
@@ -45,7 +51,9 @@ class SemanticCore:
         languages: those of words in Latin letters, such as ``("en", "de")``, of a collection that
             ingesting makes; None for English. One that exists keeps its own.
         embedder: how to embed live; None for Google's endpoint, or the one that
-            ``GOOGLE_GEMINI_BASE_URL`` names.
+            ``GOOGLE_GEMINI_BASE_URL`` names. For a collection of ``EmbeddingSpec.external`` anything
+            with ``embed_query(text)`` and ``embed_documents(texts)``, such as LangChain's
+            Embeddings; it embeds documents in ``mode="sync"``.
         splitter: how documents become chunks; None for paragraphs and sentences of up to the
             size that suits the collection's model.
     """
@@ -57,14 +65,14 @@ class SemanticCore:
         *,
         collection: str = DEFAULT_COLLECTION,
         languages: Sequence[str] | None = None,
-        embedder: Embedder | None = None,
+        embedder: Embedder | ForeignEmbedder | None = None,
         splitter: Splitter | None = None,
     ) -> None:
         self.store = store
         self.keyring: Keyring = keyring or GoogleKeyring()
         self.collection = collection
         self.languages = languages
-        self.embedder: Embedder = embedder or GeminiEmbedder(self.keyring)
+        self.embedder: Embedder | ForeignEmbedder = embedder or GeminiEmbedder(self.keyring)
         self.splitter = splitter or Splitter()
         self._owns_embedder = embedder is None
 
@@ -82,7 +90,7 @@ class SemanticCore:
 
         The store stays open: the caller opened it.
         """
-        if self._owns_embedder:
+        if self._owns_embedder and isinstance(self.embedder, Embedder):
             self.embedder.close()
 
     def ingest(
@@ -149,6 +157,14 @@ class SemanticCore:
                 f"A {type(documents).__name__} is no document. Pass Document(content=...), or "
                 "read_documents([path]), which reads files."
             )
+        if not isinstance(self.embedder, Embedder):
+            found = self.store.find(self.collection)
+            check_external(self.embedder, found.spec if found else None)
+            if mode == "async":
+                raise NotBatchableError(
+                    f"{type(self.embedder).__name__} makes its vectors itself, so the Batch API "
+                    'cannot. Pass mode="sync" to embed with it at once.'
+                )
         items = [documents] if is_one else documents
         ingestion = Ingestion(
             self.store,
@@ -214,9 +230,9 @@ class SemanticCore:
                 self.store,
                 query,
                 collection=self.collection,
-                embed=lambda text, spec: self.embedder.embed_query(text, spec=spec, media=looked),
+                embed=lambda text, spec: embed_query(self.embedder, text, spec=spec, media=looked),
                 has_media=bool(looked),
-                provenance=self.embedder.provenance,
+                provenance=getattr(self.embedder, "provenance", None),
             )
         results = self.store.search(
             text=query if query or not looked else None,

@@ -3,9 +3,11 @@
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 from semantic_core.documents.file_metadata import title_of
+from semantic_core.documents.foreign import embed_foreign
 from semantic_core.documents.front_matter import take_front_matter
 from semantic_core.documents.live import embed_missing, fail_if_too_long
 from semantic_core.documents.media import looked_media, media_chunks
@@ -22,7 +24,7 @@ from semantic_core.domain.reports import IngestReport, Rejected
 from semantic_core.domain.types import Chunk, Document, SplitDocument
 from semantic_core.domain.validation import check_id, check_text
 from semantic_core.providers.facts import takes_media
-from semantic_core.providers.port import Embedder
+from semantic_core.providers.port import Embedder, ForeignEmbedder
 from semantic_core.store import BaseVectorStore
 from semantic_core.store.writing.documents import delete_sources
 from semantic_core.store.writing.prepare import prepare_chunks
@@ -51,7 +53,7 @@ class Ingestion:
         collection: str,
         languages: Iterable[str] | None,
         splitter: Splitter,
-        embedder: Embedder | None,
+        embedder: Embedder | ForeignEmbedder | None,
         raise_at_once: bool,
         replace_sources: bool,
         prune: bool,
@@ -174,6 +176,8 @@ class Ingestion:
     def _save(self, page: list[tuple[int, SplitDocument]]) -> None:
         entries = [entry for _, entry in page]
         try:
+            if self._embedder is not None:
+                entries = self._embed(entries, self._embedder)
             self._write(entries)
         except InvalidInputError as error:
             if len(page) == 1:
@@ -181,13 +185,11 @@ class Ingestion:
                 self._reject(position, entry.document, error)
                 return
             # Nothing of the page was written: save each document by itself, so that a bad one
-            # loses nothing of the others.
-            for single in page:
-                self._save([single])
+            # loses nothing of the others. What was embedded is not embedded again.
+            for (position, _), entry in zip(page, entries, strict=True):
+                self._save([(position, entry)])
 
     def _write(self, entries: list[SplitDocument]) -> None:
-        if self._embedder is not None:
-            entries = self._embed(entries, self._embedder)
         saved, removed = self._store.save_documents(entries, collection=self._collection)
         report = self._report
         self._report = replace(
@@ -197,9 +199,19 @@ class Ingestion:
             removed=report.removed + removed,
         )
 
-    def _embed(self, entries: list[SplitDocument], embedder: Embedder) -> list[SplitDocument]:
+    def _embed(
+        self, entries: list[SplitDocument], embedder: Embedder | ForeignEmbedder
+    ) -> list[SplitDocument]:
         """Embed what has no vector; return the documents, chunks that are too long as FAILED."""
-        rows = prepare_chunks([chunk for entry in entries for chunk in entry.chunks], self._spec)
+        chunks = [chunk for entry in entries for chunk in entry.chunks]
+        if not isinstance(embedder, Embedder):
+            made = iter(
+                embed_foreign(self._store, chunks, embedder=embedder, collection=self._collection)
+            )
+            return [
+                replace(entry, chunks=tuple(islice(made, len(entry.chunks)))) for entry in entries
+            ]
+        rows = prepare_chunks(chunks, self._spec)
         too_long = embed_missing(self._store, rows, spec=self._spec, embedder=embedder)
         if not too_long:
             return entries

@@ -6,14 +6,14 @@ above knows which one it speaks to.
 
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 from semantic_core.domain.media import MediaBytes
 from semantic_core.domain.spec import EmbeddingSpec
-from semantic_core.domain.types import Vector
+from semantic_core.domain.types import Vector, VectorLike
 from semantic_core.providers.terms import Limits, ModelFacts
 from semantic_core.providers.types import (
     EmbeddingRequest,
@@ -43,6 +43,20 @@ class Keyring(Protocol):
         """Return the key for batch jobs, or raise `MissingBatchKeyError`."""
 
 
+class ForeignEmbedder(Protocol):
+    """Whatever else makes vectors, for a collection of an external space.
+
+    LangChain's Embeddings are such, and so is any class with these two methods.
+    """
+
+    def embed_query(self, text: str, /) -> VectorLike:
+        """Return the vector of a query."""
+
+    def embed_documents(self, texts: list[str], /) -> Sequence[VectorLike]:
+        """Return the vectors of texts, in their order."""
+
+
+@runtime_checkable
 class Embedder(Protocol):
     """Embeds texts at once, at the full price. Used as a context manager, it closes itself."""
 
