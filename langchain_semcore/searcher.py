@@ -20,7 +20,6 @@ from semantic_core import (
     Filter,
     InvalidInputError,
     Match,
-    Not,
     Operator,
     Or,
     SearchMode,
@@ -224,12 +223,8 @@ class Searcher:
 
 
 def _names_a_list(filters: Filter | None) -> bool:
-    match filters:
-        case Condition(operator=Operator.EQ, value=value):
-            return isinstance(value, tuple)
-        case And() | Or():
-            return any(map(_names_a_list, filters.parts))
-        case Not():
-            return _names_a_list(filters.part)
-        case _:
-            return False
+    if isinstance(filters, And | Or):
+        return any(map(_names_a_list, filters.parts))
+    if not isinstance(filters, Condition):
+        return False
+    return filters.operator is Operator.EQ and isinstance(filters.value, tuple)

@@ -115,8 +115,9 @@ class Searches(VectorStore):
         **kwargs: Any,
     ) -> list[Document]:
         """Return documents that are similar to a vector and different from each other."""
-        search = self.max_marginal_relevance_search_with_score_by_vector
-        return [found for found, _ in search(embedding, k, fetch_k, lambda_mult, filter, **kwargs)]
+        refuse_options("max_marginal_relevance_search_by_vector()", kwargs)
+        search = self.searcher.diverse_by_vector
+        return to_documents(search(embedding, k, filter, fetch=fetch_k, relevance=lambda_mult))
 
     def max_marginal_relevance_search_with_score(
         self,
@@ -133,24 +134,6 @@ class Searches(VectorStore):
         return to_scored(search(query, k, filter, fetch=fetch_k, relevance=lambda_mult))
 
     amax_marginal_relevance_search_with_score = twin(max_marginal_relevance_search_with_score)
-
-    def max_marginal_relevance_search_with_score_by_vector(
-        self,
-        embedding: VectorLike,
-        k: int = 4,
-        fetch_k: int = 20,
-        lambda_mult: float = 0.5,
-        filter: MetadataFilter = None,
-        **kwargs: Any,
-    ) -> list[tuple[Document, float]]:
-        """Return documents that are similar to a vector and different from each other, with cosine."""
-        refuse_options("max_marginal_relevance_search_by_vector()", kwargs)
-        search = self.searcher.diverse_by_vector
-        return to_scored(search(embedding, k, filter, fetch=fetch_k, relevance=lambda_mult))
-
-    amax_marginal_relevance_search_with_score_by_vector = twin(
-        max_marginal_relevance_search_with_score_by_vector
-    )
 
     def _select_relevance_score_fn(self) -> Callable[[float], float]:
         return self._relevance_score_fn

@@ -10,17 +10,9 @@ from semantic_core import And, Condition, Filter, Not, Operator, Or
 class SemcoreTranslator(lc.Visitor):
     """Translates the queries of `SelfQueryRetriever` for a `SemcoreVectorStore`.
 
+    Pass it as `SelfQueryRetriever.from_llm(..., structured_query_translator=SemcoreTranslator())`.
     `contain` finds a list with the value in it, or a text with the value in it; `in` and `nin` take
     one value, too; a date is compared as ISO 8601 text.
-
-    Instantiate:
-        ```python
-        from langchain_semcore import SemcoreTranslator
-
-        translator = SemcoreTranslator()
-        ```
-
-        Pass it as `SelfQueryRetriever.from_llm(..., structured_query_translator=translator)`.
     """
 
     allowed_operators = tuple(lc.Operator)
@@ -40,17 +32,14 @@ class SemcoreTranslator(lc.Visitor):
     def visit_comparison(self, comparison: lc.Comparison) -> Filter:
         """Return the test of one metadata value."""
         key, value = comparison.attribute, _plain(comparison.value)
-        match comparison.comparator:
-            case lc.Comparator.CONTAIN:
-                is_in_list = Condition(key, Operator.CONTAINS, value)
-                if not isinstance(value, str):
-                    return is_in_list
-                return Or((is_in_list, Condition(key, Operator.TEXT_MATCH, value)))
-            case lc.Comparator.IN | lc.Comparator.NIN as comparator:
-                values = value if isinstance(value, list) else [value]
-                return Condition(key, Operator(comparator.value), values)
-            case comparator:
-                return Condition(key, Operator(comparator.value), value)
+        comparator = comparison.comparator
+        if comparator is lc.Comparator.CONTAIN:
+            in_list = Condition(key, Operator.CONTAINS, value)
+            is_text = isinstance(value, str)
+            return Or((in_list, Condition(key, Operator.TEXT_MATCH, value))) if is_text else in_list
+        if comparator in (lc.Comparator.IN, lc.Comparator.NIN) and not isinstance(value, list):
+            value = [value]
+        return Condition(key, Operator(comparator.value), value)
 
     def visit_structured_query(
         self, structured_query: lc.StructuredQuery

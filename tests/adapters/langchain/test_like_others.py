@@ -168,8 +168,6 @@ def test_diverse_documents_come_with_their_cosine(table: SemcoreVectorStore) -> 
     assert ids(table.similarity_search("query", k=2)) == ["2", "1"]
     cosines = {d.id: cosine for d, cosine in table.similarity_search_with_score("query")}
     assert {d.id: cosine for d, cosine in found} == {"2": cosines["2"], "3": cosines["3"]}
-    vector = TABLE["query"]
-    assert table.max_marginal_relevance_search_with_score_by_vector(vector, **options) == found
     only = {"filter": {"n": 1}, **options}
     assert len(table.max_marginal_relevance_search_with_score("query", **only)) == 1
 
@@ -183,10 +181,6 @@ async def test_each_has_its_twin(table: SemcoreVectorStore) -> None:
     assert await table.amax_marginal_relevance_search_with_score(
         "query"
     ) == table.max_marginal_relevance_search_with_score("query")
-    vector = TABLE["query"]
-    assert await table.amax_marginal_relevance_search_with_score_by_vector(
-        vector
-    ) == table.max_marginal_relevance_search_with_score_by_vector(vector)
     await table.aupdate_document("1", Document("east"))
     await table.aupdate_documents(["2"], [Document("east")])
     assert table.get()["documents"] == ["east"] * 3

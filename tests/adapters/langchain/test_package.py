@@ -20,7 +20,6 @@ from langchain_semcore import (
     DeferredEmbeddings,
     PaidEmbeddings,
     SemcoreRetriever,
-    SemcoreTranslator,
     SemcoreVectorStore,
 )
 from support.world import BATCH_KEY, DEFAULT_KEY, World
@@ -90,7 +89,6 @@ def test_every_example_of_the_documentation_runs(
             SemcoreRetriever,
             PaidEmbeddings,
             DeferredEmbeddings,
-            SemcoreTranslator,
         ):
             for code, expected in examples(documented):
                 shown = run(code, names)

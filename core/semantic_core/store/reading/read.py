@@ -54,9 +54,11 @@ def read_chunks(
     connection: Connection, chosen: Sql, *, limit: int | None = None, offset: int = 0
 ) -> dict[int, StoredChunk]:
     """Return the chunks that meet the condition by row key, oldest first; a page of them."""
-    # SQLite has no OFFSET without a LIMIT.
-    most = whole_number(2**31 if limit is None else limit)
-    page = f"LIMIT {most} OFFSET {whole_number(offset, what='offset')}"
+    page = ""
+    if limit is not None or offset:
+        # SQLite has no OFFSET without a LIMIT.
+        most = whole_number(2**31 if limit is None else limit)
+        page = f"LIMIT {most} OFFSET {whole_number(offset, what='offset')}"
     # All rows before the first is looked at: another thread that searches gets its turn with Python
     # once, and not between any two rows.
     rows = connection.execute(

@@ -38,3 +38,5 @@ def test_chunks_come_oldest_first_and_no_more_than_asked(store: PeeweeVectorStor
     assert [chunk.id for chunk in store.chunks()] == ["c", "a", "b"]
     assert [chunk.id for chunk in store.chunks(ids=["b", "a"], limit=1)] == ["a"]
     assert store.chunks(limit=0) == []
+    assert [chunk.id for chunk in store.chunks(limit=1, offset=1)] == ["a"]
+    assert [chunk.id for chunk in store.chunks(offset=1)] == ["a", "b"]
