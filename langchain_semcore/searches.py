@@ -23,7 +23,7 @@ class Searches(VectorStore):
     """What a vector store is asked; `searcher` answers in the core's terms."""
 
     searcher: Searcher
-    _relevance_score_fn: Callable[[float], float]
+    _relevance_score_fn: Callable[[float], float] | None
 
     def similarity_search(
         self, query: str, k: int = 4, filter: MetadataFilter = None, **kwargs: Any
@@ -136,4 +136,8 @@ class Searches(VectorStore):
     amax_marginal_relevance_search_with_score = twin(max_marginal_relevance_search_with_score)
 
     def _select_relevance_score_fn(self) -> Callable[[float], float]:
-        return self._relevance_score_fn
+        return self._relevance_score_fn or _relevance
+
+
+def _relevance(cosine: float) -> float:
+    return (1.0 + cosine) / 2.0

@@ -128,7 +128,7 @@ class SemcoreVectorStore(Searches):
         self.mode = mode
         self.searcher = Searcher(self.store, collection, embedding)
         self.metadata_as_text = metadata_as_text
-        self._relevance_score_fn = relevance_score_fn or (lambda cosine: (1.0 + cosine) / 2.0)
+        self._relevance_score_fn = relevance_score_fn
         self._embedding = embedding
         self._open = partial(self.store.collection, collection, wanted, languages=languages)
         try:
