@@ -181,6 +181,14 @@ def show_ingest(report: IngestReport) -> str:
         parts.append(html.warning(f"{refused} refused; the others are saved.", Tone.BAD))
         parts.append(html.table(("number", "document", "because"), rows, numbers="number"))
         parts += left_out(report.rejected_count, len(rows), "more")
+    if report.skipped_count:
+        empty = [html.line(name) for name in report.skipped[:MOST_ROWS]]
+        parts.append(html.line(f"{counted(report.skipped_count, 'file')} skipped, empty:"))
+        parts += [*empty, *left_out(report.skipped_count, len(empty), "more")]
+    if report.gone:
+        parts.append(html.warning(f"{report.gone:,} gone, and still searched.", Tone.WAITING))
+    if report.pruned:
+        parts.append(html.line(f"{report.pruned:,} that were gone removed."))
     return html.block(f"{counted(report.documents, 'document')} saved", *parts)
 
 

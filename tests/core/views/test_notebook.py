@@ -159,6 +159,8 @@ REPORT = IngestReport(
     removed=68,
     rejected=(Rejected(position=4_009, name="document 'x'", reason="it is blank"),),
     rejected_count=91,
+    skipped=("empty.md",),
+    skipped_count=3,
     seconds=12.34,
 )
 VALUES = (JOB, HELD, STATS, RESULTS, ESTIMATE, RECEIPT, REPORT)
