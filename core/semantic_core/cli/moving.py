@@ -21,6 +21,7 @@ from semantic_core.cli.options import (
 from semantic_core.cli.output import FAILED, counting, print_json, say, warn
 from semantic_core.documents.json_lines import read_head, read_json_lines, write_json_lines
 from semantic_core.documents.moving import Row, chroma_rows, import_rows
+from semantic_core.domain.errors import InvalidInputError
 from semantic_core.domain.reports import IngestReport
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.types import Chunk
@@ -28,7 +29,7 @@ from semantic_core.providers.facts import DEFAULT_PRICES
 from semantic_core.store import DEFAULT_COLLECTION
 from semantic_core.views.wording import counted
 
-# Refused rows that are shown, and rows among which the first vector is looked for.
+# Refused rows that are shown, and rows of which one at least must be good.
 _SHOWN = 10
 _LOOKED_AT = 500
 
@@ -144,11 +145,17 @@ def _spec(
             "Gemini's: --model gemini-embedding-001.",
             param_hint="--external",
         )
-    if external is not None:
-        return EmbeddingSpec.external(external), rows
     source = iter(rows)
     first = list(islice(source, _LOOKED_AT))
     chunks = [row.found for row in first if isinstance(row.found, Chunk)]
+    if first and not chunks:
+        raise InvalidInputError(
+            f"None of the first {counted(len(first), 'row')} can be taken. {first[0].place}: "
+            f"{first[0].found}. Nothing was saved."
+        )
+    rows = chain(first, source)
+    if external is not None:
+        return EmbeddingSpec.external(external), rows
     sizes = (len(chunk.vector) for chunk in chunks if chunk.vector is not None)
     spec = NewCollection(model=model, dimensions=next(sizes, None)).spec
     if spec.model not in DEFAULT_PRICES.prices:
@@ -156,7 +163,7 @@ def _spec(
             f"{model!r} is no model of Gemini's. Another embedder's vectors: --external {model}.",
             param_hint="--model",
         )
-    return spec, chain(first, source)
+    return spec, rows
 
 
 def _show(report: IngestReport, target: str, *, db: str) -> None:

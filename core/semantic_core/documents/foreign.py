@@ -6,11 +6,12 @@ from dataclasses import replace
 from semantic_core.domain.errors import ConfigurationError, InvalidVectorError
 from semantic_core.domain.media import MediaBytes
 from semantic_core.domain.spec import EmbeddingSpec
-from semantic_core.domain.statuses import EmbeddingStatus
-from semantic_core.domain.types import Chunk, VectorLike
+from semantic_core.domain.types import Chunk, Vector, VectorLike
 from semantic_core.domain.validation import has_words
 from semantic_core.providers.port import Embedder, ForeignEmbedder
 from semantic_core.store import BaseVectorStore
+from semantic_core.store.collections import find_collection
+from semantic_core.store.reading.read import choose, read_embedded
 from semantic_core.store.writing.prepare import VECTOR_SOURCE
 
 
@@ -27,18 +28,9 @@ def embed_foreign(
         Exception: whatever the embedder raises.
     """
     texts = [_embedded_text(chunk) for chunk in chunks]
-    named = [chunk.id for chunk in chunks if chunk.id is not None]
-    stored = {
-        (one.id, one.vector_source): one.id
-        for one in store.get(named, collection=collection)
-        if one.status is EmbeddingStatus.READY
-    }
-    kept = store.vectors(list(stored.values()), collection=collection)
-    known = {key: kept[chunk_id] for key, chunk_id in stored.items()}
+    known = _known(store, [chunk.id for chunk in chunks if chunk.id is not None], collection)
     pairs = [(chunk.id or "", text) for chunk, text in zip(chunks, texts, strict=True)]
-    wanted = [
-        text for chunk_id, text in pairs if text is not None and (chunk_id, text) not in known
-    ]
+    wanted = [pair[1] for pair in pairs if pair[1] is not None and pair not in known]
     asked = list(dict.fromkeys(wanted))
     made = embedder.embed_documents(asked) if asked else []
     if len(made) != len(asked):
@@ -53,6 +45,19 @@ def embed_foreign(
         else replace(chunk, vector=known.get((chunk_id, text), vectors.get(text)))
         for chunk, (chunk_id, text) in zip(chunks, pairs, strict=True)
     ]
+
+
+def _known(
+    store: BaseVectorStore, ids: list[str], collection: str
+) -> dict[tuple[str, str | None], Vector]:
+    """Return the vectors of stored chunks by id and embedded text, as of one moment."""
+    with store.database.snapshot() as connection:
+        found = find_collection(connection, collection)
+        if found is None:
+            return {}
+        chosen = store.database.metadata.condition(choose(found.id, ids=ids))
+        stored = read_embedded(connection, found.id, chosen).values()
+    return {(one.id, one.vector_source): vector for one, vector in stored if vector is not None}
 
 
 def _embedded_text(chunk: Chunk) -> str | None:

@@ -22,7 +22,7 @@ from semantic_core.domain.types import Chunk, StoredChunk, Vector
 from semantic_core.domain.validation import check_vector
 from semantic_core.store import BaseVectorStore
 from semantic_core.store.collections import Collection
-from semantic_core.store.reading.read import read_chunks, read_vectors
+from semantic_core.store.reading.read import read_embedded
 
 _FORMAT, _VERSION = "semcore", 1  # of the first line
 _END = "semcore_rows"  # of the last
@@ -113,12 +113,9 @@ def _stored(
     while last is not None:
         chosen = Sql("c.collection_id = ? AND c.pk > ?", (collection.id, last))
         with store.database.snapshot() as connection:
-            chunks = read_chunks(connection, chosen, limit=PAGE)
-            # A stale chunk is found by the vector of another text.
-            ready = [one.id for one in chunks.values() if one.status is EmbeddingStatus.READY]
-            vectors = read_vectors(connection, collection.id, ready)
-        yield from ((chunk, vectors.get(chunk.id)) for chunk in chunks.values())
-        last = max(chunks, default=None)
+            page = read_embedded(connection, collection.id, chosen, limit=PAGE)
+        yield from page.values()
+        last = max(page, default=None)
 
 
 def _row(chunk: StoredChunk) -> dict[str, Any]:

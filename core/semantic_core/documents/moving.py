@@ -71,9 +71,8 @@ def _pages(rows: Iterable[Row]) -> Iterator[list[Row]]:
     for row in rows:
         page.append(row)
         if isinstance(row.found, Chunk):
-            size += len(row.found.text) + 4 * len(
-                row.found.vector if row.found.vector is not None else ()
-            )
+            vector = row.found.vector
+            size += len(row.found.text) + (0 if vector is None else 4 * len(vector))
         if len(page) == PAGE or size > _BYTES:
             yield page
             page, size = [], 0

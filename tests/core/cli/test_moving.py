@@ -119,6 +119,15 @@ def test_whose_vectors_they_are_has_to_be_said() -> None:
     assert not Path("semcore.db").exists()
 
 
+def test_a_file_of_something_else_is_refused_at_once_and_nothing_made() -> None:
+    Path("rows.jsonl").write_bytes(b"\x9f\x00\n" * 3)
+    with pytest.raises(
+        InvalidInputError, match=r"None of the first 3 rows can be taken. line 1: it is no JSON"
+    ):
+        run("import", "jsonl", "rows.jsonl", "--external", "a")
+    assert not Path("semcore.db").exists()
+
+
 def test_vectors_of_geminis_fix_the_size_of_a_collection_that_goes_on_by_batch() -> None:
     rows: list[dict[str, object]] = [{"text": "New."}, {"text": "A cat.", "vector": [0.5] * 1536}]
     Path("rows.jsonl").write_text("\n".join(map(json.dumps, rows)))

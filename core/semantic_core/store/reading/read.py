@@ -97,6 +97,19 @@ def read_vectors(
     return {name: found[name] for name in names if name in found}
 
 
+def read_embedded(
+    connection: Connection, collection_id: int, chosen: Sql, *, limit: int | None = None
+) -> dict[int, tuple[StoredChunk, Vector | None]]:
+    """Return chunks as `read_chunks`, each with the vector of its text, if there is one.
+
+    A stale chunk is found by the vector of an older text, and has none here.
+    """
+    chunks = read_chunks(connection, chosen, limit=limit)
+    ready = [chunk.id for chunk in chunks.values() if chunk.status is EmbeddingStatus.READY]
+    vectors = read_vectors(connection, collection_id, ready)
+    return {key: (chunk, vectors.get(chunk.id)) for key, chunk in chunks.items()}
+
+
 def read_coverage(connection: Connection, collection_id: int) -> Coverage:
     """Return how many chunks of a collection are in which state."""
     counts = read_counts(connection, collection_id)
