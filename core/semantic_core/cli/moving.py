@@ -78,7 +78,7 @@ def import_collection(
     head = read_head(path) if source is Source.JSONL else None
     rows: Iterable[Row] = chroma_rows(path, name) if name else read_json_lines(path)
     if head is None:
-        spec, rows = _spec(rows, external=external, model=model)
+        spec, rows = _spec(rows, external=external, model=model, is_chroma=bool(name))
     elif external or model:
         raise typer.BadParameter("the file says whose vectors it has.", param_hint="--external")
     else:
@@ -136,7 +136,7 @@ def export(
 
 
 def _spec(
-    rows: Iterable[Row], *, external: str | None, model: str | None
+    rows: Iterable[Row], *, external: str | None, model: str | None, is_chroma: bool
 ) -> tuple[EmbeddingSpec, Iterable[Row]]:
     """Return what made the vectors of rows that do not say it, and the rows again."""
     if (external is None) == (model is None):
@@ -148,7 +148,7 @@ def _spec(
     source = iter(rows)
     first = list(islice(source, _LOOKED_AT))
     chunks = [row.found for row in first if isinstance(row.found, Chunk)]
-    if first and not chunks:
+    if first and not chunks and not is_chroma:
         raise InvalidInputError(
             f"None of the first {counted(len(first), 'row')} can be taken. {first[0].place}: "
             f"{first[0].found}. Nothing was saved."

@@ -76,12 +76,12 @@ def test_a_chroma_collection_comes_over_with_its_vectors_and_costs_nothing(dimen
 
 
 def test_rows_without_a_text_are_counted_and_named_and_others_taken() -> None:
-    fill_chroma(vectors(30, 4), ["Text.", *[None] * 29])
+    fill_chroma(vectors(530, 4), [*[None] * 529, "Text."])
     done = run("import", "chroma", "chroma", "notes", "--external", "minilm")
     assert done.exit_code == 1
     assert "Took 1 row into 'notes'" in done.output
     assert "Refused id 'id 1': it has no text" in done.output
-    assert "Refused 29 rows in all; the others are saved." in done.output
+    assert "Refused 529 rows in all; the others are saved." in done.output
 
 
 def test_what_is_no_chroma_collection_with_texts_is_refused_and_nothing_made() -> None:
