@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -459,19 +459,13 @@ def test_a_file_that_changes_before_it_is_sent_waits_for_a_batch(
     path = tmp_path / "shoe.png"
     path.write_bytes(picture(1))
 
-    class Slow(GeminiEmbedder):
-        @property
-        def provenance(self) -> str:
-            path.write_bytes(picture(2))  # asked for after the file was looked at
-            return super().provenance
+    def documents() -> Iterator[Document]:
+        yield Document(id="shoe", content="", media=Media(path))
+        path.write_bytes(picture(2))  # asked for after the file was looked at
+        yield Document(id="text", content="words")
 
-    documents = [
-        Document(id="shoe", content="", media=Media(path)),
-        Document(id="text", content="words"),
-    ]
     core = core_for_pictures(world)
-    with Slow(world.keyring(), endpoint=world.embedder().endpoint, clock=world.clock) as slow:
-        report = SemanticCore(world.store, embedder=slow).ingest(documents, mode="sync")
+    report = core.ingest(documents(), mode="sync")
     assert (report.chunks.ready, report.chunks.pending) == (1, 1)
     manager = world.manager()
     manager.flush_queue()
