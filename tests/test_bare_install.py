@@ -125,3 +125,18 @@ for package in (semantic_core, batch_emulator):
     assert server < needing
     others = ("semantic_core.cli.", "semantic_core.database.postgres.")
     assert all(name.startswith(others) for name in needing - server)
+
+
+def test_the_version_is_said_without_importing_what_it_belongs_to() -> None:
+    """All commands take ten times as long to import."""
+    code = """
+import sys
+from semantic_core.cli import main
+sys.argv = ["semcore", "--version"]
+main()
+print(sorted({"typer", "rich", "numpy", "peewee", "httpx2"} & sys.modules.keys()))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    version, imported = done.stdout.splitlines()
+    assert version.startswith("semcore ")
+    assert imported == "[]"

@@ -3,13 +3,13 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.metadata import version as version_of
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from batch_emulator import EmulatorError
-from semantic_core import __version__
 from semantic_core.cli import (
     care,
     corpus,
@@ -94,7 +94,7 @@ for command in _COMMANDS:
 
 def _show_version(is_asked: bool) -> None:
     if is_asked:
-        say(f"semcore {__version__}")
+        say(f"semcore {version_of('semcore')}")
         raise typer.Exit
 
 
