@@ -20,6 +20,7 @@ from semantic_core import (
     pydoc_topics,
 )
 from semantic_core.cli.demo import CHUNK_CHARACTERS
+from support.keys import DEFAULT_KEY
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +66,7 @@ def test_an_emulator_embeds_with_it(tmp_path: Path, model: SentenceModel, dimens
     with (
         Emulator(tmp_path / "emulator.db", config=config) as emulator,
         GeminiEmbedder(
-            GoogleKeyring(default_key="any-key"), endpoint=Endpoint(base_url=emulator.url)
+            GoogleKeyring(default_key=DEFAULT_KEY), endpoint=Endpoint(base_url=emulator.url)
         ) as embedder,
     ):
         given = embedder.embed_query("stop a loop early", spec=spec)

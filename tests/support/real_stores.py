@@ -122,13 +122,14 @@ def _chroma_held(collection: Any, text_of: Callable[[Any], str]) -> list[Held]:
     return [Held(id_, text, _own(metadata), list(vector)) for id_, text, metadata, vector in rows]
 
 
-def _chroma() -> Any:
+def chroma_client() -> Any:
+    """Return Chroma in memory; a process has one, whose settings are those of its first."""
     settings = chromadb.Settings(anonymized_telemetry=False)
     return chromadb.EphemeralClient(settings=settings)
 
 
 def _langchain_chroma(name: str, _: Path, __: str, ___: ExitStack) -> RealStore:
-    client, place = _chroma(), f"docs-{uuid.uuid4()}"
+    client, place = chroma_client(), f"docs-{uuid.uuid4()}"
 
     def build(embeddings: Embeddings) -> VectorStore:
         return Chroma(place, embedding_function=embeddings, client=client)
@@ -137,7 +138,7 @@ def _langchain_chroma(name: str, _: Path, __: str, ___: ExitStack) -> RealStore:
 
 
 def _llama_index_chroma(name: str, _: Path, __: str, ___: ExitStack) -> RealStore:
-    collection = _chroma().create_collection(f"docs-{uuid.uuid4()}")
+    collection = chroma_client().create_collection(f"docs-{uuid.uuid4()}")
     store = ChromaVectorStore(chroma_collection=collection)
     return RealStore(name, lambda: _chroma_held(collection, str), store=store)
 

@@ -85,8 +85,8 @@ def demo(
         report = core.ingest(read_documents(documents) if documents else pydoc_topics())
         _show_saved(report)
         questions = ask or (_beginnings(store) if documents else SHOWN)
-        before = "before any vector exists" if not manager.get_queue_stats().ready else "alone"
-        _ask(core, questions, SearchMode.KEYWORD, f"found by keyword, {before}")
+        before = " alone" if manager.get_queue_stats().ready else ", before any vector exists"
+        _ask(core, questions, SearchMode.KEYWORD, f"found by keyword{before}")
         sent = counted(len(found), "batch job") if (found := manager.drain_queue()) else None
         say(f"Sent {sent}." if sent else "Nothing new to send: every text is known.")
         _wait(manager)

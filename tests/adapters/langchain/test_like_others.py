@@ -22,6 +22,7 @@ from semantic_core import (
     NotBatchableError,
 )
 from support.langchain import CAR, CAT, DOCUMENTS, DOG, TableEmbeddings, embed_all, ids
+from support.real_stores import chroma_client
 from support.world import World
 
 TABLE = {"north": [1.0, 0.0], "north-east": [0.9, 0.1], "east": [0.0, 1.0], "query": [1.0, 0.2]}
@@ -69,7 +70,7 @@ async def test_or_beside_the_event_loop(path: Path) -> None:
 
 
 def test_get_answers_as_chroma_does(table: SemcoreVectorStore) -> None:
-    chroma = Chroma(embedding_function=TableEmbeddings(TABLE), collection_name="like-others")
+    chroma = Chroma("like-others", TableEmbeddings(TABLE), client=chroma_client())
     chroma.add_texts(list(TABLE)[:3], [{"n": 1}, {"n": 2}, {"n": 3}], ids=["1", "2", "3"])
     for options in (
         {},

@@ -32,7 +32,7 @@ from semantic_core.providers.gemini.endpoint import Endpoint
 from semantic_core.providers.gemini.keyring import GoogleKeyring
 from semantic_core.providers.wire.vectors import normalize
 from support.clock import ManualClock
-from support.keys import canary
+from support.keys import DEFAULT_KEY, canary
 from support.wire import Answer, ScriptedTransport, answer, refusal
 
 KEY = canary("4711")
@@ -354,11 +354,11 @@ def test_a_query_does_not_load_the_sdk(emulator: Emulator) -> None:
 import sys
 from semantic_core import EmbeddingSpec, Endpoint, GeminiEmbedder, GoogleKeyring
 with GeminiEmbedder(
-    GoogleKeyring(default_key="any-default-key"), endpoint=Endpoint(base_url=sys.argv[1])
+    GoogleKeyring(default_key=sys.argv[2]), endpoint=Endpoint(base_url=sys.argv[1])
 ) as embedder:
     embedder.embed_query("alpha", spec=EmbeddingSpec())
 print([name for name in sys.modules if name.startswith("google.genai")])
 """
-    command = [sys.executable, "-c", code, emulator.url]
+    command = [sys.executable, "-c", code, emulator.url, DEFAULT_KEY]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"

@@ -197,4 +197,4 @@ def test_a_key_quoted_in_a_success_is_neither_stored_nor_shown(world: World) -> 
     assert SHOWN_KEY not in repr(manager.jobs())
     assert "for ***" in repr(manager.jobs())
     with world.store.database.snapshot() as connection:
-        assert SHOWN_KEY not in "\n".join(connection.iterdump())
+        assert SHOWN_KEY not in "\n".join(connection.raw.iterdump())
