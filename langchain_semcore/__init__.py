@@ -5,7 +5,7 @@ from langchain_semcore.paid import PaidEmbeddings
 from langchain_semcore.retrievers import SemcoreRetriever
 from langchain_semcore.self_query import SemcoreTranslator
 from langchain_semcore.vectorstores import SemcoreVectorStore
-from semantic_core import RESULT_KEY, BatchConfig, BatchManager, EmbeddingSpec, GoogleKeyring
+from semantic_core.api import RESULT_KEY, BatchConfig, BatchManager, EmbeddingSpec, GoogleKeyring
 
 __all__ = [
     "RESULT_KEY",

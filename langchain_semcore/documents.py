@@ -8,7 +8,7 @@ from typing import Any
 
 from langchain_core.documents import Document
 
-from semantic_core import (
+from semantic_core.api import (
     RESULT_KEY,
     Chunk,
     FoundMetadata,

@@ -4,7 +4,7 @@ from typing import Any, NoReturn, Self
 
 from langchain_core.embeddings import Embeddings
 
-from semantic_core import (
+from semantic_core.api import (
     ConfigurationError,
     EmbeddingSpec,
     GeminiEmbedder,

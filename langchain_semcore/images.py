@@ -9,7 +9,7 @@ from langchain_core.embeddings import Embeddings
 
 from langchain_semcore.documents import check_length, to_chunks, with_vectors
 from langchain_semcore.embeddings import DeferredEmbeddings
-from semantic_core import (
+from semantic_core.api import (
     Chunk,
     ConfigurationError,
     InvalidInputError,

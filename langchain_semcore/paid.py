@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 from langchain_core.embeddings import Embeddings
 
-from semantic_core import (
+from semantic_core.api import (
     DEFAULT_COLLECTION,
     BaseVectorStore,
     ConfigurationError,

@@ -15,7 +15,7 @@ from pydantic import Field
 from langchain_semcore.documents import to_explained_document
 from langchain_semcore.searcher import MetadataFilter
 from langchain_semcore.vectorstores import SemcoreVectorStore
-from semantic_core import RESULT_KEY, SearchMode
+from semantic_core.api import RESULT_KEY, SearchMode
 
 
 class SemcoreRetriever(BaseRetriever):

@@ -11,7 +11,7 @@ from langchain_core.embeddings import Embeddings
 from langchain_semcore.documents import to_document
 from langchain_semcore.embeddings import DeferredEmbeddings
 from langchain_semcore.images import ImagePath, image_embedder
-from semantic_core import (
+from semantic_core.api import (
     And,
     BaseVectorStore,
     Condition,

@@ -16,7 +16,7 @@ from langchain_semcore.documents import (
 from langchain_semcore.images import ImagePath
 from langchain_semcore.searcher import MetadataFilter, Searcher
 from langchain_semcore.twins import twin
-from semantic_core import Vector, VectorLike
+from semantic_core.api import Vector, VectorLike
 
 
 class Searches(VectorStore):

@@ -4,7 +4,7 @@ from typing import Any
 
 from langchain_core import structured_query as lc
 
-from semantic_core import And, Condition, Filter, Not, Operator, Or
+from semantic_core.api import And, Condition, Filter, Not, Operator, Or
 
 
 class SemcoreTranslator(lc.Visitor):

@@ -3,7 +3,12 @@
 from langchain_core.embeddings import Embeddings
 
 from langchain_semcore.embeddings import DeferredEmbeddings
-from semantic_core import ConfigurationError, EmbeddingSpec, InvalidInputError, NotBatchableError
+from semantic_core.api import (
+    ConfigurationError,
+    EmbeddingSpec,
+    InvalidInputError,
+    NotBatchableError,
+)
 
 MODES = ("async", "sync")
 

@@ -8,7 +8,7 @@ from langchain_core.embeddings import Embeddings
 from langchain_core.vectorstores import VectorStore
 
 from langchain_semcore.paid import PaidEmbeddings
-from semantic_core import (
+from semantic_core.api import (
     CHUNK_ID_KEY,
     BaseVectorStore,
     ConfigurationError,

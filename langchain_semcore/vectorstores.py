@@ -27,7 +27,7 @@ from langchain_semcore.spaces import check_mode, choose_spec
 from langchain_semcore.target import attach
 from langchain_semcore.twins import twin
 from langchain_semcore.writing import save_chunks
-from semantic_core import (
+from semantic_core.api import (
     DEFAULT_COLLECTION,
     BaseVectorStore,
     BatchConfig,

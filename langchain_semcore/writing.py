@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from langchain_core.embeddings import Embeddings
 
 from langchain_semcore.embeddings import DeferredEmbeddings
-from semantic_core import BaseVectorStore, Chunk, embed_foreign, save_embedded
+from semantic_core.api import BaseVectorStore, Chunk, embed_foreign, save_embedded
 
 
 def save_chunks(

@@ -4,7 +4,7 @@ from llamaindex_semcore.base import SemcoreVectorStore
 from llamaindex_semcore.embedding import DeferredEmbedding
 from llamaindex_semcore.queries import UnsupportedQueryError
 from llamaindex_semcore.vectors import DeferredVectorError
-from semantic_core import RESULT_KEY, BatchConfig, BatchManager, EmbeddingSpec, GoogleKeyring
+from semantic_core.api import RESULT_KEY, BatchConfig, BatchManager, EmbeddingSpec, GoogleKeyring
 
 __all__ = [
     "RESULT_KEY",

@@ -22,7 +22,7 @@ from llamaindex_semcore.queries import PendingRule, QueryOptions, QueryRun
 from llamaindex_semcore.target import DeliverTo, attach
 from llamaindex_semcore.twins import AsyncTwins
 from llamaindex_semcore.vectors import restore
-from semantic_core import (
+from semantic_core.api import (
     DEFAULT_COLLECTION,
     BaseVectorStore,
     BatchConfig,

@@ -18,7 +18,7 @@ from llamaindex_semcore.vectors import (
     QueryVector,
     restore,
 )
-from semantic_core import (
+from semantic_core.api import (
     ConfigurationError,
     EmbeddingSpec,
     GeminiEmbedder,

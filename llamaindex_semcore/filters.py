@@ -4,7 +4,7 @@ from typing import Any
 
 from llama_index.core.vector_stores.types import FilterCondition, MetadataFilter, MetadataFilters
 
-from semantic_core import And, Condition, Filter, InvalidFilterError, Not, Operator, Or
+from semantic_core.api import And, Condition, Filter, InvalidFilterError, Not, Operator, Or
 
 
 def to_filter(filters: MetadataFilters | None) -> Filter | None:

@@ -19,7 +19,7 @@ from llama_index.core.schema import (
 )
 
 from llamaindex_semcore.pictures import is_kept_exactly, picture_of, put_picture
-from semantic_core import (
+from semantic_core.api import (
     RESULT_KEY,
     Chunk,
     EmbeddingSpec,

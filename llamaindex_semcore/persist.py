@@ -11,7 +11,7 @@ from typing import Any
 
 import fsspec
 
-from semantic_core import InvalidInputError
+from semantic_core.api import InvalidInputError
 
 _FORMAT = "semcore"
 _SQLITE = b"SQLite format 3\x00"

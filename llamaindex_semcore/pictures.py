@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from llama_index.core.schema import BaseNode, ImageNode, MediaResource, Node
 
-from semantic_core import InvalidInputError, Media, StoredMedia, UnreadableFileError
+from semantic_core.api import InvalidInputError, Media, StoredMedia, UnreadableFileError
 
 
 def picture_of(node: BaseNode) -> tuple[Media, ...]:

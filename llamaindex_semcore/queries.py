@@ -13,7 +13,7 @@ from llama_index.core.vector_stores.types import (
 from llamaindex_semcore.filters import to_filter
 from llamaindex_semcore.nodes import is_copied, to_node
 from llamaindex_semcore.vectors import QueryVector
-from semantic_core import (
+from semantic_core.api import (
     BaseVectorStore,
     InvalidInputError,
     Match,

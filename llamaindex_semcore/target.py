@@ -15,7 +15,7 @@ from llama_index.core.vector_stores.types import (
 )
 
 from llamaindex_semcore.nodes import to_node
-from semantic_core import (
+from semantic_core.api import (
     CHUNK_ID_KEY,
     BaseVectorStore,
     ConfigurationError,

@@ -5,7 +5,7 @@ from typing import Any, NoReturn, Self
 
 from llama_index.core.schema import BaseNode
 
-from semantic_core import ConfigurationError, EmbeddingSpec
+from semantic_core.api import ConfigurationError, EmbeddingSpec
 
 
 class DeferredVectorError(ConfigurationError):
