@@ -4,7 +4,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from semantic_core.api import *  # noqa: F403  # it lists its names in __all__
+    from semantic_core.api import *  # noqa: F403  # all that it names
+    from semantic_core.api import __version__ as __version__
 else:
 
     def __getattr__(name: str) -> object:
@@ -12,6 +13,7 @@ else:
         if name.startswith("__") and name not in {"__all__", "__version__"}:
             raise AttributeError(name)  # asked for by importlib and inspect, of any module
         # Not `from semantic_core`, which would come here again.
-        api = import_module("semantic_core.api")
-        globals().update({one: getattr(api, one) for one in api.__all__}, __all__=api.__all__)
-        return getattr(api, name)
+        api = vars(import_module("semantic_core.api"))
+        found = {one: api[one] for one in api if not one.startswith("_")}
+        globals().update(found, __version__=api["__version__"], __all__=[*found, "__version__"])
+        return globals()[name]

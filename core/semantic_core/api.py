@@ -2,270 +2,97 @@
 
 from importlib.metadata import version as _version
 
-from semantic_core.batches import BatchConfig, BatchManager, Watch, WatchOptions, WatchRound
-from semantic_core.database import Database
-from semantic_core.database.schema import SchemaOptions
-from semantic_core.delivery.remote import CHUNK_ID_KEY, RemoteIds, is_of, store_kind, text_ids
-from semantic_core.delivery.target import Target, TargetItem
-from semantic_core.documents.foreign import embed_foreign
-from semantic_core.documents.live import save_embedded
-from semantic_core.documents.media import query_media
-from semantic_core.documents.readers import pydoc_topics
-from semantic_core.documents.splitter import Splitter
-from semantic_core.documents.walk import read_documents
-from semantic_core.domain.clock import Clock, SystemClock
-from semantic_core.domain.errors import (
-    AuthError,
-    BatchError,
-    BatchNotFoundError,
-    BlankTextError,
-    BudgetExceededError,
-    ConfigurationError,
-    DatabaseBusyError,
-    DatabaseCorruptError,
-    DatabaseMovedError,
-    DatabaseReadOnlyError,
-    DatabaseUnavailableError,
-    DuplicateIdError,
-    IngestError,
-    InvalidEndpointError,
-    InvalidFilterError,
-    InvalidInputError,
-    InvalidKeyError,
-    InvalidMetadataError,
-    InvalidTextError,
-    InvalidVectorError,
-    KeyringNotSerializableError,
-    MissingBatchKeyError,
-    MissingDefaultKeyError,
-    MissingExtraError,
-    NotASemcoreDatabaseError,
-    NotBatchableError,
-    ProvenanceError,
-    ProviderError,
-    ProviderProtocolError,
-    ProviderUnavailableError,
-    RateLimitError,
-    RemoteNotFoundError,
-    RequestRefusedError,
-    SchemaTooNewError,
-    SemanticCoreError,
-    SpecMismatchError,
-    StorageError,
-    StorageFullError,
-    StoreMovedError,
-    SubmissionUncertainError,
-    TargetError,
-    TextTooLongError,
-    TransitionError,
-    UnknownCollectionError,
-    UnreadableFileError,
-    UnsupportedDatabaseError,
-    WaitTimeoutError,
-)
-from semantic_core.domain.explanation import Explanation
-from semantic_core.domain.media import Media, StoredMedia
-from semantic_core.domain.metadata import RESULT_KEY, FoundMetadata
-from semantic_core.domain.pricing import Cost, Price, PriceTable, estimate_tokens
-from semantic_core.domain.receipts import Estimate, Receipt, ReceiptPart
-from semantic_core.domain.reports import (
-    BulkReport,
-    IngestReport,
-    RefusedVector,
-    Rejected,
-    SaveReport,
-)
-from semantic_core.domain.spec import EmbeddingSpec
-from semantic_core.domain.statuses import (
-    EmbeddingStatus,
-    FailureReason,
-    HoldReason,
-    JobStatus,
-    JobStep,
-    Match,
-    SearchMode,
-)
-from semantic_core.domain.types import (
-    BatchJob,
-    Chunk,
-    Coverage,
-    Document,
-    PassedOver,
-    QueueStats,
-    SearchResult,
-    SearchResults,
-    StoredChunk,
-    TargetStatus,
-    Vector,
-    VectorLike,
-)
-from semantic_core.domain.validation import fraction, whole_number
-from semantic_core.facade import SemanticCore
-from semantic_core.filters import (
-    And,
-    Condition,
-    Filter,
-    Not,
-    Operator,
-    Or,
-    foreign_filter,
-    parse_filter,
-)
-from semantic_core.providers.facts import DEFAULT_PRICES, takes_media
-from semantic_core.providers.gemini import (
-    Endpoint,
-    GeminiBatchClient,
-    GeminiEmbedder,
-    GoogleKeyring,
-)
-from semantic_core.providers.port import ForeignEmbedder
-from semantic_core.queue.budget import RetryBudget
-from semantic_core.store import DEFAULT_COLLECTION, BaseVectorStore, Collection, PeeweeVectorStore
-from semantic_core.store.paid_vectors import paid_vectors
-from semantic_core.store.query_vector import query_vector
-from semantic_core.store.writing.copy_store import copy_store
-from semantic_core.vector_index.mmr import cosines, diversify, maximal_marginal_relevance
+from semantic_core.batches import BatchConfig as BatchConfig
+from semantic_core.batches import BatchManager as BatchManager
+from semantic_core.batches import Watch as Watch
+from semantic_core.batches import WatchOptions as WatchOptions
+from semantic_core.batches import WatchRound as WatchRound
+from semantic_core.database import Database as Database
+from semantic_core.database.schema import SchemaOptions as SchemaOptions
+from semantic_core.delivery.remote import CHUNK_ID_KEY as CHUNK_ID_KEY
+from semantic_core.delivery.remote import RemoteIds as RemoteIds
+from semantic_core.delivery.remote import is_of as is_of
+from semantic_core.delivery.remote import store_kind as store_kind
+from semantic_core.delivery.remote import text_ids as text_ids
+from semantic_core.delivery.target import Target as Target
+from semantic_core.delivery.target import TargetItem as TargetItem
+from semantic_core.documents.foreign import embed_foreign as embed_foreign
+from semantic_core.documents.live import save_embedded as save_embedded
+from semantic_core.documents.media import query_media as query_media
+from semantic_core.documents.readers import pydoc_topics as pydoc_topics
+from semantic_core.documents.splitter import Splitter as Splitter
+from semantic_core.documents.walk import read_documents as read_documents
+from semantic_core.domain.clock import Clock as Clock
+from semantic_core.domain.clock import SystemClock as SystemClock
+from semantic_core.domain.errors import *  # noqa: F403  # every error is for users
+from semantic_core.domain.explanation import Explanation as Explanation
+from semantic_core.domain.media import Media as Media
+from semantic_core.domain.media import StoredMedia as StoredMedia
+from semantic_core.domain.metadata import RESULT_KEY as RESULT_KEY
+from semantic_core.domain.metadata import FoundMetadata as FoundMetadata
+from semantic_core.domain.pricing import Cost as Cost
+from semantic_core.domain.pricing import Price as Price
+from semantic_core.domain.pricing import PriceTable as PriceTable
+from semantic_core.domain.pricing import estimate_tokens as estimate_tokens
+from semantic_core.domain.receipts import Estimate as Estimate
+from semantic_core.domain.receipts import Receipt as Receipt
+from semantic_core.domain.receipts import ReceiptPart as ReceiptPart
+from semantic_core.domain.reports import BulkReport as BulkReport
+from semantic_core.domain.reports import IngestReport as IngestReport
+from semantic_core.domain.reports import RefusedVector as RefusedVector
+from semantic_core.domain.reports import Rejected as Rejected
+from semantic_core.domain.reports import SaveReport as SaveReport
+from semantic_core.domain.spec import EmbeddingSpec as EmbeddingSpec
+from semantic_core.domain.statuses import EmbeddingStatus as EmbeddingStatus
+from semantic_core.domain.statuses import FailureReason as FailureReason
+from semantic_core.domain.statuses import HoldReason as HoldReason
+from semantic_core.domain.statuses import JobStatus as JobStatus
+from semantic_core.domain.statuses import JobStep as JobStep
+from semantic_core.domain.statuses import Match as Match
+from semantic_core.domain.statuses import SearchMode as SearchMode
+from semantic_core.domain.types import BatchJob as BatchJob
+from semantic_core.domain.types import Chunk as Chunk
+from semantic_core.domain.types import Coverage as Coverage
+from semantic_core.domain.types import Document as Document
+from semantic_core.domain.types import PassedOver as PassedOver
+from semantic_core.domain.types import QueueStats as QueueStats
+from semantic_core.domain.types import SearchResult as SearchResult
+from semantic_core.domain.types import SearchResults as SearchResults
+from semantic_core.domain.types import StoredChunk as StoredChunk
+from semantic_core.domain.types import TargetStatus as TargetStatus
+from semantic_core.domain.types import Vector as Vector
+from semantic_core.domain.types import VectorLike as VectorLike
+from semantic_core.domain.validation import fraction as fraction
+from semantic_core.domain.validation import whole_number as whole_number
+from semantic_core.facade import SemanticCore as SemanticCore
+from semantic_core.filters import And as And
+from semantic_core.filters import Condition as Condition
+from semantic_core.filters import Filter as Filter
+from semantic_core.filters import Not as Not
+from semantic_core.filters import Operator as Operator
+from semantic_core.filters import Or as Or
+from semantic_core.filters import foreign_filter as foreign_filter
+from semantic_core.filters import parse_filter as parse_filter
+from semantic_core.providers.facts import DEFAULT_PRICES as DEFAULT_PRICES
+from semantic_core.providers.facts import takes_media as takes_media
+from semantic_core.providers.gemini import Endpoint as Endpoint
+from semantic_core.providers.gemini import GeminiBatchClient as GeminiBatchClient
+from semantic_core.providers.gemini import GeminiEmbedder as GeminiEmbedder
+from semantic_core.providers.gemini import GoogleKeyring as GoogleKeyring
+from semantic_core.providers.port import ForeignEmbedder as ForeignEmbedder
+from semantic_core.queue.budget import RetryBudget as RetryBudget
+from semantic_core.store import DEFAULT_COLLECTION as DEFAULT_COLLECTION
+from semantic_core.store import BaseVectorStore as BaseVectorStore
+from semantic_core.store import Collection as Collection
+from semantic_core.store import PeeweeVectorStore as PeeweeVectorStore
+from semantic_core.store.paid_vectors import paid_vectors as paid_vectors
+from semantic_core.store.query_vector import query_vector as query_vector
+from semantic_core.store.writing.copy_store import copy_store as copy_store
+from semantic_core.vector_index.mmr import cosines as cosines
+from semantic_core.vector_index.mmr import diversify as diversify
+from semantic_core.vector_index.mmr import maximal_marginal_relevance as maximal_marginal_relevance
 from semantic_core.views.notebook import hook_in as _hook_in
 
 _hook_in()
 
 __version__ = _version("semcore")
-
-__all__ = [
-    "CHUNK_ID_KEY",
-    "DEFAULT_COLLECTION",
-    "DEFAULT_PRICES",
-    "RESULT_KEY",
-    "And",
-    "AuthError",
-    "BaseVectorStore",
-    "BatchConfig",
-    "BatchError",
-    "BatchJob",
-    "BatchManager",
-    "BatchNotFoundError",
-    "BlankTextError",
-    "BudgetExceededError",
-    "BulkReport",
-    "Chunk",
-    "Clock",
-    "Collection",
-    "Condition",
-    "ConfigurationError",
-    "Cost",
-    "Coverage",
-    "Database",
-    "DatabaseBusyError",
-    "DatabaseCorruptError",
-    "DatabaseMovedError",
-    "DatabaseReadOnlyError",
-    "DatabaseUnavailableError",
-    "Document",
-    "DuplicateIdError",
-    "EmbeddingSpec",
-    "EmbeddingStatus",
-    "Endpoint",
-    "Estimate",
-    "Explanation",
-    "FailureReason",
-    "Filter",
-    "ForeignEmbedder",
-    "FoundMetadata",
-    "GeminiBatchClient",
-    "GeminiEmbedder",
-    "GoogleKeyring",
-    "HoldReason",
-    "IngestError",
-    "IngestReport",
-    "InvalidEndpointError",
-    "InvalidFilterError",
-    "InvalidInputError",
-    "InvalidKeyError",
-    "InvalidMetadataError",
-    "InvalidTextError",
-    "InvalidVectorError",
-    "JobStatus",
-    "JobStep",
-    "KeyringNotSerializableError",
-    "Match",
-    "Media",
-    "MissingBatchKeyError",
-    "MissingDefaultKeyError",
-    "MissingExtraError",
-    "Not",
-    "NotASemcoreDatabaseError",
-    "NotBatchableError",
-    "Operator",
-    "Or",
-    "PassedOver",
-    "PeeweeVectorStore",
-    "Price",
-    "PriceTable",
-    "ProvenanceError",
-    "ProviderError",
-    "ProviderProtocolError",
-    "ProviderUnavailableError",
-    "QueueStats",
-    "RateLimitError",
-    "Receipt",
-    "ReceiptPart",
-    "RefusedVector",
-    "Rejected",
-    "RemoteIds",
-    "RemoteNotFoundError",
-    "RequestRefusedError",
-    "RetryBudget",
-    "SaveReport",
-    "SchemaOptions",
-    "SchemaTooNewError",
-    "SearchMode",
-    "SearchResult",
-    "SearchResults",
-    "SemanticCore",
-    "SemanticCoreError",
-    "SpecMismatchError",
-    "Splitter",
-    "StorageError",
-    "StorageFullError",
-    "StoreMovedError",
-    "StoredChunk",
-    "StoredMedia",
-    "SubmissionUncertainError",
-    "SystemClock",
-    "Target",
-    "TargetError",
-    "TargetItem",
-    "TargetStatus",
-    "TextTooLongError",
-    "TransitionError",
-    "UnknownCollectionError",
-    "UnreadableFileError",
-    "UnsupportedDatabaseError",
-    "Vector",
-    "VectorLike",
-    "WaitTimeoutError",
-    "Watch",
-    "WatchOptions",
-    "WatchRound",
-    "__version__",
-    "copy_store",
-    "cosines",
-    "diversify",
-    "embed_foreign",
-    "estimate_tokens",
-    "foreign_filter",
-    "fraction",
-    "is_of",
-    "maximal_marginal_relevance",
-    "paid_vectors",
-    "parse_filter",
-    "pydoc_topics",
-    "query_media",
-    "query_vector",
-    "read_documents",
-    "save_embedded",
-    "store_kind",
-    "takes_media",
-    "text_ids",
-    "whole_number",
-]

@@ -4,7 +4,7 @@ A class's docstring is its default message: what happened and what to do next.
 """
 
 import inspect
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from semantic_core.domain.reports import IngestReport
 
@@ -390,3 +390,11 @@ class TargetError(SemanticCoreError):
     Nothing is lost: what it was not told stays noted here. Check that it can be reached: the next
     deliver() tries again.
     """
+
+
+if not TYPE_CHECKING:  # checkers see the classes themselves
+    __all__ = [
+        name
+        for name, one in globals().items()
+        if isinstance(one, type) and SemanticCoreError in one.mro()
+    ]
