@@ -120,7 +120,6 @@ class SemcoreVectorStore(AsyncTwins):
         deliver_to: DeliverTo | None = None,
         **kwargs: Any,
     ) -> None:
-        """Initialize params."""
         is_open = isinstance(store, BaseVectorStore)
         client = store if isinstance(store, BaseVectorStore) else PeeweeVectorStore(store)
         try:

@@ -100,7 +100,6 @@ class DeferredEmbedding(MultiModalEmbedding):
         embedder: GeminiEmbedder | None = None,
         **kwargs: Any,
     ) -> None:
-        """Initialize params."""
         kwargs.setdefault("embed_batch_size", _GROUP)
         super().__init__(
             spec=spec or EmbeddingSpec(),  # type: ignore[call-arg]  # the base hides pydantic's own

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
+from types import FunctionType
 
 import semantic_core
 from semantic_core.domain import errors
@@ -43,6 +45,22 @@ def test_every_error_can_be_caught_by_its_name() -> None:
         if isinstance(kind, type) and issubclass(kind, errors.SemanticCoreError)
     }
     assert raised <= set(semantic_core.__all__)
+
+
+def test_whatever_users_call_says_what_it_does() -> None:
+    silent = []
+    for name in semantic_core.__all__:
+        value = getattr(semantic_core, name)
+        members = {name: value}
+        if isinstance(value, type):
+            public = [one for one in dir(value) if not one.startswith("_")]
+            members |= {f"{name}.{one}": inspect.getattr_static(value, one) for one in public}
+        for called, member in members.items():
+            if isinstance(member, type | FunctionType | property | classmethod):
+                said = inspect.getdoc(member)
+                if not said or said.startswith(f"{called}("):  # a dataclass says that by itself
+                    silent.append(called)
+    assert silent == []
 
 
 def test_importing_the_core_needs_no_framework_and_no_terminal() -> None:

@@ -133,7 +133,6 @@ def _spaces(
 def _store_vectors(
     job: LeasedJob, record: JobRecord, path: Path, spaces: Sequence[tuple[int, EmbeddingSpec]]
 ) -> Tally:
-    """Store every trusted vector of a file, page by page."""
     tally = Tally()
     for space_id, spec in spaces:
         tally.lines = tally.unknown = 0
@@ -235,7 +234,6 @@ def _outcome(job: LeasedJob, key: bytes, line: ResultLine) -> Outcome:
 
 
 def _complete(job: LeasedJob, record: JobRecord, tally: Tally, ending: Ending | None) -> None:
-    """Record that a job's results are stored, and what they cost."""
     said = None
     if ending is not None and ending.reason is not None:
         said = f"{ending.error}; the results that it has are stored"

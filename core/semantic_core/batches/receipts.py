@@ -16,7 +16,6 @@ from semantic_core.queue.jobs import list_jobs
 def estimate_waiting(
     connection: Connection, *, collection_id: int | None, prices: PriceTable, now: float
 ) -> Estimate:
-    """Estimate what sending everything that waits would cost."""
     waiting = waiting_tokens(connection, collection_id=collection_id)
     costs = [prices.cost(part.model, part.tokens) for part in waiting]
     known = Cost.sum(cost for cost in costs if cost is not None)
@@ -40,7 +39,6 @@ def estimate_waiting(
 def read_cautions(
     connection: Connection, *, collection_id: int | None, prices: PriceTable, now: float
 ) -> tuple[str, ...]:
-    """Return what keeps texts from being sent, or is not known of their models."""
     models = waiting_models(connection, collection_id=collection_id)
     cautions = [caution(model, prices=prices, now=now) for model in models]
     moved = refusal(connection, "This database")
@@ -50,7 +48,6 @@ def read_cautions(
 def write_receipt(
     connection: Connection, *, since: float, until: float | None, prices: PriceTable
 ) -> Receipt:
-    """Sum up the jobs created since a moment, and before another one."""
     spent = spent_since(connection, since, until=until)
     known = [part for part in spent if part.is_known]
     costs: list[Cost] = []

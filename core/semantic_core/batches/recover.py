@@ -72,7 +72,6 @@ def recover(context: BatchContext) -> None:
 
 
 def is_undecided(record: JobRecord) -> bool:
-    """Return whether nobody knows yet if the provider has this job."""
     # Its status tells: a job that has ended keeps its step.
     return record.status is JobStatus.CREATED
 

@@ -15,7 +15,6 @@ from semantic_core.queue.jobs import JobRecord
 
 
 def cancel_job(context: BatchContext, batch_id: str) -> JobStatus:
-    """Cancel a job; see ``BatchManager.cancel``."""
     with _leased(context, batch_id) as job:
         record = job.record()
         if job.is_elsewhere(record):
@@ -56,7 +55,6 @@ def cancel_job(context: BatchContext, batch_id: str) -> JobStatus:
 
 
 def release_job(context: BatchContext, batch_id: str) -> None:
-    """Give up a job that is held or uncertain; see ``BatchManager.release``."""
     with _leased(context, batch_id) as job:
         record = job.record()
         is_stuck = record.hold_reason is not None or job.is_elsewhere(record)
@@ -85,7 +83,6 @@ def _is_key_refused(job: LeasedJob, record: JobRecord) -> bool:
 
 @certain_exit
 def _leased(context: BatchContext, batch_id: str) -> Generator[LeasedJob]:
-    """Take the lease of a job that must be open and free."""
     with context.store.database.snapshot() as connection:
         record = JobRecord.read(connection, batch_id)
     if not record.is_open:

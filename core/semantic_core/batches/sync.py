@@ -62,7 +62,6 @@ def sync_database(context: BatchContext) -> dict[str, JobStatus]:
 
 
 def _mend_ids(database: Database) -> None:
-    """Let a job whose id is damaged be worked on and ended like any other."""
     with database.snapshot() as connection:
         is_needed = any("id" in job.unreadable for job in jobs.list_jobs(connection))
     if is_needed:
@@ -137,7 +136,6 @@ def sync_adopted(context: BatchContext) -> int:
 
 
 def _warn_of_expiring(context: BatchContext) -> None:
-    """Say which results the provider will soon remove although they are not stored here."""
     now = context.clock.now()
     with context.store.database.snapshot() as connection:
         open_jobs = jobs.list_jobs(connection, only_open=True)

@@ -71,7 +71,6 @@ def search(
 
 
 def show_results(results: SearchResults) -> None:
-    """Print hits, what each was found by, and what the search rests on."""
     # On a terminal a hit's text is one line of it.
     width = min(TEXT_WIDTH, console.width - 3) if console.is_terminal else TEXT_WIDTH
     for position, hit in enumerate(results, start=1):
@@ -92,7 +91,6 @@ def show_results(results: SearchResults) -> None:
 
 
 def _name(chunk: StoredChunk) -> str:
-    """Return the name of a hit's document, with its pictures and page."""
     name, shown = chunk.document_id or chunk.id, "; ".join(map(media_name, chunk.media))
     # A file that is a picture, or has pages, is named by its path alone.
     if len(chunk.media) == 1 and name.endswith(f"/{chunk.media[0].name}"):

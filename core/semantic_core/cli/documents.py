@@ -117,7 +117,6 @@ def collections(db: Db = DEFAULT_DB, as_json: AsJson = False) -> None:
 
 @contextmanager
 def _open(db: Target, collection: str) -> Iterator[PeeweeVectorStore]:
-    """Open a database that has this collection."""
     db.check_there()
     with db.open() as store:
         store.stats(collection)

@@ -123,7 +123,6 @@ def ingest(
 
 
 def _relative(path: Path) -> Path:
-    """Return the path as one would type it here."""
     return path.relative_to(here) if path.is_relative_to(here := Path.cwd()) else path
 
 
@@ -136,7 +135,6 @@ def _price(core: SemanticCore) -> list[str]:
 def _show_plan(
     db: Target, collection: str, found: FoundFiles, *, made: NewCollection, prune: bool
 ) -> None:
-    """Say what an ingest would do."""
     found.takes_media = takes_media(made.spec)
     gone: list[str] = []
     if db.is_there():
@@ -210,6 +208,5 @@ def _is(count: int) -> str:
 
 
 def len_of(report: IngestReport) -> int:
-    """Return how many chunks a report is about."""
     chunks = report.chunks
     return chunks.inserted + chunks.updated + chunks.unchanged

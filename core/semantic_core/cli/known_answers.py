@@ -38,7 +38,6 @@ class Found(NamedTuple):
 
 
 def find_answers(core: SemanticCore, mode: SearchMode) -> Found:
-    """Ask every question, and count the answers that were found."""
     first = among_five = 0
     for question, topics in KNOWN_ANSWERS.items():
         right = {f"python/{topic}" for topic in topics.split()}

@@ -63,7 +63,6 @@ def receipt(
 
 
 def _time_of(month: str | None, since: str | None) -> tuple[float, float | None]:
-    """Return when what is asked for begins, and when it is over, in epoch seconds."""
     if month is not None and since is not None:
         raise typer.BadParameter("--month and --since exclude each other; give one of them.")
     if month is not None:
@@ -72,7 +71,6 @@ def _time_of(month: str | None, since: str | None) -> tuple[float, float | None]
 
 
 def _bounds(month: str) -> tuple[float, float]:
-    """Return the start of a calendar month in UTC, and that of the next one."""
     try:
         start = datetime.strptime(month, "%Y-%m").replace(tzinfo=UTC)
         end = datetime(start.year + start.month // 12, start.month % 12 + 1, 1, tzinfo=UTC)

@@ -89,13 +89,11 @@ class NewCollection:
 
     @property
     def spec(self) -> EmbeddingSpec:
-        """How a collection is made."""
         model = EmbeddingSpec().model if self.model is None else self.model.removeprefix("models/")
         known = _SPECS.get(model) or EmbeddingSpec(model=model)
         return replace(known, dimensions=self.dimensions or known.dimensions)
 
     def open(self, store: PeeweeVectorStore, name: str) -> None:
-        """Make the collection, or check that it is as it is asked for."""
         found = store.find(name)
         if found is None:
             self.check_new(store, name)
@@ -154,7 +152,6 @@ def open_manager(
     monthly_budget: float | None = None,
     targets: Sequence[str] | None = None,
 ) -> Iterator[BatchManager]:
-    """Open the manager of a database's queue, with keys from the environment."""
     keyring = GoogleKeyring.from_env()
     db.check_there()
     with ExitStack() as opened:

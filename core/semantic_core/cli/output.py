@@ -123,7 +123,6 @@ def show_table(
 
 
 def print_json(value: Any) -> None:
-    """Print one line of JSON for scripts."""
     shows_all = sys.stdout.encoding.lower().startswith("utf")
     sys.stdout.write(visible(to_json(value, ensure_ascii=not shows_all)) + "\n")
 
@@ -151,7 +150,6 @@ def interrupted() -> int:
 
 
 def age(since: float | None) -> str:
-    """Return how long ago a moment was."""
     return "-" if since is None else span(time.time() - since)
 
 

@@ -166,7 +166,6 @@ def status(
 
 
 def show_stats(stats: QueueStats) -> None:
-    """Print the queue on one screen."""
     waiting = f"{stats.waiting:,}"
     if stats.waiting:
         waiting += f" ({counted(stats.waiting_texts, 'distinct text')}, oldest {age(stats.oldest_waiting)})"
@@ -199,7 +198,6 @@ def show_stats(stats: QueueStats) -> None:
 
 
 def show_jobs(jobs: Sequence[BatchJob]) -> None:
-    """Print batch jobs as a table, and below it what is to be said of any of them."""
     rows = [
         (
             job.id[:ID_WIDTH],
@@ -230,7 +228,6 @@ def _next_for_failed(db: Target) -> str:
 
 
 def _why_nothing(stats: QueueStats) -> list[str]:
-    """Say why nothing was sent, line by line."""
     if not stats.waiting:
         return ["Nothing to send: every text has its vector, is in a batch job, or failed."]
     texts = counted(stats.waiting_texts, "distinct text")

@@ -19,7 +19,6 @@ class Target:
     text: str
 
     def __str__(self) -> str:
-        """Return it for a message."""
         return _PASSWORD.sub(
             lambda found: f"{found[1]}@" if found[1] else "password=...", self.text
         )
@@ -43,5 +42,4 @@ class Target:
 
 
 def read_target(typed: str | Target) -> Target:
-    """Return what was typed for ``--db``, or its default."""
     return typed if isinstance(typed, Target) else Target(typed)

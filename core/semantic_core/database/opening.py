@@ -27,7 +27,6 @@ def open_database(target: str | os.PathLike[str] | peewee.Database | Database) -
 
 
 def is_on_server(target: object) -> bool:
-    """Return whether a target is the URL of a PostgreSQL database."""
     return isinstance(target, str) and target.startswith(("postgresql://", "postgres://"))
 
 

@@ -7,8 +7,6 @@ Values = Sequence[Any] | Mapping[str, Any]
 
 
 class Cursor(Protocol):
-    """What a statement gave."""
-
     @property
     def rowcount(self) -> int:
         """Rows that were written: a guarded statement checks it."""

@@ -14,7 +14,6 @@ def run(connection: Connection, query: Any, ending: str = "") -> Cursor:
 
 
 def first_column(connection: Connection, sql: str, values: Values = ()) -> list[Any]:
-    """Return the first value of every row."""
     return [row[0] for row in connection.execute(sql, values)]
 
 

@@ -22,7 +22,6 @@ class SchemaOptions:
 
 
 def write_version(connection: Connection, version: int) -> None:
-    """Note the version of the schema."""
     connection.execute(
         "INSERT INTO meta (key, value) VALUES ('schema_version', ?) "
         "ON CONFLICT (key) DO UPDATE SET value = excluded.value",
@@ -65,7 +64,6 @@ def name_database(connection: Connection) -> None:
 
 
 def read_meta(connection: Connection, key: str) -> str | None:
-    """Return a value of the meta table, or None."""
     row = connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
     return None if row is None else str(row[0])
 

@@ -57,12 +57,10 @@ class Where:
 
     @property
     def is_named(self) -> bool:
-        """Whether chunks or documents are named."""
         return self.ids is not None or self.document_ids is not None
 
     @property
     def is_all(self) -> bool:
-        """Whether every chunk of the collection is meant."""
         return not self.is_named and self.filters is None
 
 

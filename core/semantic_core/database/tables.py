@@ -48,8 +48,6 @@ SCHEMA = "semcore"
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """The models of one database."""
-
     MetaModel: Any
     SpaceModel: Any
     CollectionModel: Any
@@ -72,12 +70,10 @@ class Tables:
         return tuple(getattr(self, name) for name in self.__slots__)
 
     def names(self) -> tuple[str, ...]:
-        """Return the names of their tables, in the same order."""
         return tuple(model._meta.table_name for model in self.all())  # noqa: SLF001  # peewee's documented place for it
 
 
 def build_tables(database: peewee.Database) -> Tables:
-    """Return models bound to this database."""
     is_sqlite = isinstance(database, peewee.SqliteDatabase)
 
     class Base(peewee.Model):

@@ -10,8 +10,6 @@ _SHOWN = 5
 
 
 class Trouble(StrEnum):
-    """What can be wrong."""
-
     DAMAGE = "damaged database"
     CONTRADICTION = "rows that contradict each other"
     FULL_TEXT = "full-text index"

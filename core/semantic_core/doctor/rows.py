@@ -93,7 +93,6 @@ def damage(database: Database) -> Finding | None:
 
 
 def contradictions(database: Database) -> Iterator[Finding]:
-    """Find rows that cannot all be true."""
     looks: dict[str, _Look] = {
         **{what: partial(first_value, sql=query) for what, query in _CONTRADICTIONS.items()},
         "chunks have another text than the one they were saved with": _changed_texts,

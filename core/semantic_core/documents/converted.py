@@ -19,7 +19,6 @@ CONVERTED = {
 
 
 def can_convert() -> bool:
-    """Return whether the ``files`` extra is installed."""
     return importlib.util.find_spec("kreuzberg") is not None
 
 

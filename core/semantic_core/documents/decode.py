@@ -122,7 +122,6 @@ def _candidates(data: bytes, *, is_html: bool) -> Iterator[str]:
 
 
 def _is_single(encoding: str) -> bool:
-    """Return whether each byte is a character."""
     return len(bytes(range(256)).decode(encoding, "replace")) == 256
 
 

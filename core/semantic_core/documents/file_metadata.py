@@ -12,7 +12,6 @@ _LINES = 100
 
 
 def file_metadata(path: Path, found: os.stat_result) -> dict[str, Any]:
-    """Return name, type, size and dates of a file."""
     facts = {
         "file_name": printable(path.name),
         "file_type": mimetypes.guess_type(path.name)[0],

@@ -55,7 +55,6 @@ class Naming:
         return int(taken)
 
     def has_id(self, document_id: str) -> bool:
-        """Return whether a document of this call has the id."""
         return bool(self._rows.run("SELECT 1 FROM ids WHERE digest = ?", _digest(document_id)))
 
     def add_source(self, source: str, *, is_whole: bool) -> None:

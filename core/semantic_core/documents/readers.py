@@ -58,12 +58,10 @@ class FileDocument:
 
     @property
     def content(self) -> str:
-        """The text; see `read`."""
         return self.read().content
 
     @property
     def metadata(self) -> Mapping[str, Any]:
-        """What is known of the file; see `read`."""
         return self.read().metadata
 
     def read(self) -> Document:

@@ -51,7 +51,6 @@ class FoundFiles:
 
     @property
     def formats(self) -> tuple[str, ...]:
-        """Suffixes that are read."""
         return (*self._texts, *(MEDIA_FORMATS if self.takes_media else ()))
 
     def __iter__(self) -> Iterator[FileDocument]:
@@ -108,7 +107,6 @@ class FoundFiles:
         return False
 
     def _why_not(self, path: Path, top: Path) -> str | None:
-        """Return of which kind a file is that is not read."""
         inside = path.relative_to(top)
         if path.name.startswith("."):
             return _HIDDEN

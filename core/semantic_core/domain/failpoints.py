@@ -58,7 +58,6 @@ _armed: dict[FailPoint, Callable[[], None]] = {}
 
 
 def reach(point: FailPoint) -> None:
-    """Pass a failpoint."""
     action = _armed.get(point)
     if action is not None:
         action()
@@ -70,5 +69,4 @@ def arm(point: FailPoint, action: Callable[[], None]) -> None:
 
 
 def disarm() -> None:
-    """Make every failpoint a no-op again."""
     _armed.clear()

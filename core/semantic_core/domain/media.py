@@ -84,8 +84,6 @@ class StoredMedia:
 
 @dataclass(frozen=True, slots=True)
 class MediaBytes:
-    """A picture or page as it is sent."""
-
     mime_type: str
     data: bytes = field(repr=False)
 

@@ -11,7 +11,6 @@ PAGE = 1000
 
 
 def pages(items: Iterable[T], size: int = PAGE) -> Iterator[list[T]]:
-    """Yield lists of up to ``size`` items, in order."""
     source = iter(items)
     while page := list(islice(source, size)):
         yield page

@@ -18,7 +18,6 @@ class SaveReport:
     failed: int = 0
 
     def __add__(self, other: SaveReport) -> SaveReport:
-        """Return the sums of both."""
         names = [one.name for one in fields(self)]
         return SaveReport(**{name: getattr(self, name) + getattr(other, name) for name in names})
 

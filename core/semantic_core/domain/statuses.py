@@ -14,8 +14,6 @@ BUDGET_USED_UP = "The budget is used up"
 
 
 class _State(StrEnum):
-    """A state that rows hold."""
-
     @classmethod
     def read(cls, value: str) -> Self:
         """Return the state that a row holds, or raise `DatabaseCorruptError`."""
@@ -80,8 +78,6 @@ class FailureReason(_State):
 
 
 class ItemState(_State):
-    """The result of one content hash in one job."""
-
     OPEN = "open"
     DONE = "done"
     FAILED = "failed"
@@ -102,8 +98,6 @@ class BudgetUse(StrEnum):
 
 
 class VectorOrigin(StrEnum):
-    """How a stored vector was made."""
-
     BATCH = "batch"
     LIVE = "live"
     GIVEN = "given"

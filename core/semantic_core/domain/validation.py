@@ -128,7 +128,6 @@ def check_id(text: str, *, what: str) -> None:
 
 
 def is_storable(text: str) -> bool:
-    """Return whether a text can be stored at all."""
     # Python knows of each text whether it is ASCII, and looks for one character very fast: a
     # pattern takes ten times as long.
     if not text.isascii():

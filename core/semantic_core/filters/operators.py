@@ -46,7 +46,6 @@ CHOICE = f"Operators: {', '.join('$' + name for name in Operator)}; to join: $an
 
 
 def unknown_operator(name: object, key: str | None = None) -> InvalidFilterError:
-    """Return the error for an operator that does not exist."""
     place = "" if key is None else f" on {short(key)}"
     return InvalidFilterError(f"Unknown filter operator {short(name)}{place}. {CHOICE}")
 

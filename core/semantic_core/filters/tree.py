@@ -93,7 +93,6 @@ def check_level(level: int) -> None:
 
 
 def too_many() -> InvalidFilterError:
-    """Return the error for a filter with too many conditions."""
     return InvalidFilterError(
         f"The filter has more than {MOST_CONDITIONS} conditions. Ask for many values of one key "
         "with $in."

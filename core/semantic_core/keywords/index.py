@@ -96,7 +96,6 @@ def indexed_words(page: Sequence[Said]) -> list[IndexedWords]:
 
 
 def _words_of_names(page: Sequence[Said], headings: dict[int, str]) -> dict[int, list[str]]:
-    """Return the parts of names in each of several chunks, by number; most have none."""
     # Looked for in all of them at once: what a text costs by itself is more than looking.
     texts = [said.text for said in page] + list(headings.values())
     owners = [*range(len(page)), *headings]

@@ -22,7 +22,6 @@ _BELIEVED_ABSENT = "status = 'FAILED' AND google_job_id IS NULL"
 
 
 def unknown_names(connection: Connection, names: Iterable[str]) -> set[str]:
-    """Return which display names no job here bears."""
     return set(
         first_column(
             connection,
@@ -165,7 +164,6 @@ def believed_absent(
 
 
 def lacks_vectors(connection: Connection, job_id: str) -> bool:
-    """Return whether a job carries or carried a text whose vector is not stored."""
     found = first_value(
         connection,
         f"SELECT EXISTS (SELECT 1 FROM batch_items i WHERE {OF_JOB} "

@@ -61,7 +61,6 @@ def used_budgets(
 
 
 def forgive(connection: Connection, content_hashes: Collection[bytes]) -> None:
-    """Begin a new budget for these content hashes."""
     connection.execute(
         "UPDATE batch_items SET budget_use = 'forgiven' "
         f"WHERE content_hash IN {HASHES} AND {USES_BUDGET}",

@@ -33,7 +33,6 @@ def forget_check(connection: Connection, number: int) -> None:
 def finish_check(
     connection: Connection, number: int, *, worst_cosine: float | None, is_passed: bool
 ) -> None:
-    """Record the outcome of a check."""
     outcome = _Check.update(worst_cosine=worst_cosine, is_passed=is_passed)
     run(connection, outcome.where(_Check.id == number))
 

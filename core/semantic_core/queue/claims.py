@@ -53,7 +53,6 @@ class Waiting:
 
     @property
     def tokens(self) -> int:
-        """Estimated tokens of all of them."""
         return sum(self.text_tokens)
 
 

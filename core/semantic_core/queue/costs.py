@@ -71,7 +71,6 @@ def price_columns(prices: PriceTable, model: str) -> dict[str, float | None]:
 
 
 def has_waiting(connection: Connection) -> bool:
-    """Return whether any chunk waits to be sent."""
     found = first_value(
         connection,
         "SELECT EXISTS (SELECT 1 FROM collections c JOIN chunks k ON k.collection_id = c.id "
@@ -81,7 +80,6 @@ def has_waiting(connection: Connection) -> bool:
 
 
 def waiting_models(connection: Connection, *, collection_id: int | None) -> list[str]:
-    """Return the models whose texts wait to be sent."""
     return first_column(
         connection,
         "SELECT DISTINCT s.model FROM collections c "

@@ -44,7 +44,6 @@ def open_hashes(connection: Connection, job_id: str, limit: int, *, after: int =
 
 
 def count_open(connection: Connection, job_id: str) -> int:
-    """Return how many texts the job still carries."""
     sql = f"SELECT count(*) FROM batch_items WHERE {OF_JOB} AND {IS_CARRIED}"
     return int(first_value(connection, sql, {"job": job_id}))
 
@@ -63,7 +62,6 @@ def carried_tokens(
 
 
 def count_states(connection: Connection, job_id: str) -> dict[ItemState, int]:
-    """Return how many of the job's items are in each state."""
     return {
         ItemState.read(state): count
         for state, count in connection.execute(

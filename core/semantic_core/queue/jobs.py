@@ -65,7 +65,6 @@ class JobRecord(BatchJob):
 
 
 def list_jobs(connection: Connection, *, only_open: bool = False) -> list[BatchJob]:
-    """Return jobs as users see them, oldest first."""
     return _read(connection, BatchJob, f"WHERE {IS_OPEN}" if only_open else "")
 
 
@@ -94,7 +93,6 @@ def _read(
 
 
 def jobs_to_clean(connection: Connection, *, most_tries: int) -> list[str]:
-    """Return ended jobs whose remote files are not removed yet."""
     return first_column(
         connection,
         "SELECT id FROM batch_jobs WHERE cleaned_at IS NULL AND input_file IS NOT NULL "
@@ -214,7 +212,6 @@ def drop_lease(connection: Connection, job_id: str, *, token: str) -> None:
 
 
 def leased_jobs(connection: Connection, *, now: float) -> set[str]:
-    """Return the jobs that somebody works on."""
     return set(
         first_column(
             connection,
@@ -299,7 +296,6 @@ def fail_job(
 
 
 def mark_cleaned(connection: Connection, job_id: str, *, now: float, is_clean: bool) -> None:
-    """Note the outcome of removing an ended job's remote files."""
     to_clean = (SQL("cleaned_at IS NULL"), SQL(IS_ENDED))
     if not is_clean:
         _update(connection, job_id, *to_clean, cleanup_tries=_Job.cleanup_tries + 1)

@@ -20,7 +20,6 @@ _RESTS = f"(not_before > :now AND not_before <= :now + {LONGEST_PAUSE})"
 
 
 def read_stats(connection: Connection, *, collection_id: int | None, now: float) -> QueueStats:
-    """Return the state of the queue, of one collection or of the whole database."""
     values = {"collection": collection_id, "now": now}
     # Grouped by sorting: count(DISTINCT ...) would be three times as slow.
     texts, waiting, backing_off, oldest, next_try = connection.execute(

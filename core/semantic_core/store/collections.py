@@ -85,7 +85,6 @@ def get_collection(connection: Connection, name: str) -> Collection:
 
 
 def read_collections(connection: Connection) -> list[Collection]:
-    """Return every collection, by name."""
     names = connection.execute("SELECT name FROM collections ORDER BY name").fetchall()
     return [get_collection(connection, name) for (name,) in names]
 

@@ -22,7 +22,6 @@ class Root:
 
 
 def read_roots(connection: Connection) -> list[Root]:
-    """Return every root, by name."""
     rows = connection.execute("SELECT id, name, place FROM roots ORDER BY name")
     return [Root(id=row[0], name=row[1], place=row[2]) for row in rows]
 
@@ -68,7 +67,6 @@ def documents_of(
 
 
 def existing(connection: Connection, document_ids: list[str], *, collection_id: int) -> set[str]:
-    """Return which of these documents a collection has."""
     named = among("document_id", document_ids)
     rows = connection.execute(
         f"SELECT document_id FROM documents WHERE collection_id = ? AND {named.sql}",

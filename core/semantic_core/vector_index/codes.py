@@ -45,7 +45,6 @@ class Codes:
         self.count = self._base.shape[1]
 
     def extend(self, vectors: Floats) -> None:
-        """Code the next rows."""
         used = self.count - self._base.shape[1]
         needed = used + len(vectors)
         if needed > self._tail.shape[1]:
@@ -84,7 +83,6 @@ class Codes:
 
 
 def word_count(dimensions: int) -> int:
-    """Return how many words the code of a vector takes."""
     return -(-dimensions // _WORD)
 
 

@@ -95,7 +95,6 @@ class Header(NamedTuple):
 
     @classmethod
     def of(cls, identity: Identity, *, rows: int, moment: Moment, depth: int) -> Self:
-        """Return the header of an index with this content."""
         return cls(
             magic=MAGIC,
             version=FORMAT_VERSION,
@@ -132,11 +131,9 @@ class Header(NamedTuple):
         return found
 
     def pack(self, digest: bytes = b"") -> bytes:
-        """Return the first page."""
         return (_PACKED.pack(*self) + digest).ljust(HEADER_SIZE, b"\0")
 
     def sections(self) -> Sections:
-        """Return where the parts of the file are."""
         coded = self.depth > 0
         ids = HEADER_SIZE
         mean = _aligned(ids + 8 * self.rows)

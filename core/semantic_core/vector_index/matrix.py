@@ -59,7 +59,6 @@ class Matrix:
 
     @property
     def live_count(self) -> int:
-        """Rows that are not dead."""
         return self.count - self.dead_count
 
     @property
@@ -69,7 +68,6 @@ class Matrix:
 
     @property
     def dead(self) -> Flags:
-        """Which rows are dead."""
         return self._dead[: self.count]
 
     def live_rows(self) -> Rows:

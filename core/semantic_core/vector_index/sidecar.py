@@ -76,7 +76,6 @@ class Sidecar:
         return False
 
     def remove(self) -> None:
-        """Remove the file, if there is one."""
         with self._noting():
             self.path.unlink(missing_ok=True)
 

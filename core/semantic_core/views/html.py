@@ -43,15 +43,12 @@ class Html(str):
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """One part of a bar: what it is, how many, and its colour."""
-
     label: str
     count: int
     tone: Tone
 
 
 def block(title: str, *parts: Html) -> str:
-    """Return a value's whole view: its title, and below it the parts."""
     head = f'<div style="font-weight:600;margin-bottom:.2em">{shown(title)}</div>'
     return (
         '<div class="semcore" style="color:inherit;font-size:13px;line-height:1.45;'
@@ -128,12 +125,10 @@ def dot(text: str, tone: Tone) -> Html:
 
 
 def line(text: str) -> Html:
-    """Return one line of text."""
     return Html(f'<div style="margin:.2em 0">{shown(text)}</div>')
 
 
 def warning(text: str, tone: Tone = Tone.WAITING) -> Html:
-    """Return a line that should be seen."""
     return Html(
         f'<div style="border-left:.25em solid {tone};padding:.1em .7em;margin:.4em 0">'
         f"{shown(text)}</div>"
@@ -141,7 +136,6 @@ def warning(text: str, tone: Tone = Tone.WAITING) -> Html:
 
 
 def prose(text: str) -> Html:
-    """Return a longer text, in the direction it is written in."""
     return Html(
         f'<div dir="auto" style="min-width:16em;max-width:60em;overflow-wrap:anywhere">'
         f"{shown(text)}</div>"
@@ -158,7 +152,6 @@ def picture(data: bytes, mime_type: str, *, name: str, side: int) -> Html:
 
 
 def code(text: str) -> Html:
-    """Return a name that people copy."""
     return Html(
         '<code style="display:inline-block;max-width:24em;overflow-wrap:break-word;padding:0;'
         f'background:transparent;color:inherit;font-size:.95em">{shown(text)}</code>'

@@ -40,7 +40,6 @@ _CHUNK_TONES = {"READY": Tone.GOOD, "PENDING": Tone.WAITING, "FAILED": Tone.BAD}
 
 
 def show_queue(stats: QueueStats) -> str:
-    """Show what waits, what runs and what failed."""
     parts = queue_parts(stats)
     if stats.open_jobs:
         parts.append(_jobs(stats.open_jobs[:MOST_ROWS]))
@@ -61,7 +60,6 @@ def show_queue(stats: QueueStats) -> str:
 
 
 def queue_parts(stats: QueueStats) -> list[Html]:
-    """Return what is shown of the queue beside its jobs and failures."""
     parts = [
         html.bar(
             [
@@ -89,7 +87,6 @@ def queue_parts(stats: QueueStats) -> list[Html]:
 
 
 def show_job(job: BatchJob) -> str:
-    """Show one batch job."""
     tokens = f"about {job.estimated_tokens:,} (estimated)"
     if job.token_count is not None:
         guess = part_estimated(job.token_count, job.uncounted_tokens)
@@ -130,7 +127,6 @@ def show_job(job: BatchJob) -> str:
 
 
 def show_results(results: SearchResults) -> str:
-    """Show hits, and what they rest on."""
     coverage = results.coverage
     parts = []
     if results.degraded is not None:
@@ -156,7 +152,6 @@ def show_results(results: SearchResults) -> str:
 
 
 def show_ingest(report: IngestReport) -> str:
-    """Show what an ingest did."""
     chunks = report.chunks
     parts = [
         html.bar(
@@ -193,12 +188,10 @@ def show_ingest(report: IngestReport) -> str:
 
 
 def show_estimate(estimate: Estimate) -> str:
-    """Show what sending everything that waits would cost."""
     return html.block("Estimate of what waits", *map(html.line, estimate_sentences(estimate)))
 
 
 def show_receipt(receipt: Receipt) -> str:
-    """Show what batch jobs cost."""
     rows = [("by batch", money(receipt.batch_usd)), ("live", money(receipt.live_usd))]
     parts = [html.facts(rows), *map(html.line, receipt_sentences(receipt))]
     if receipt.jobs:
@@ -245,12 +238,10 @@ def _jobs(jobs: Sequence[BatchJob]) -> Html:
 
 
 def job_status(job: BatchJob) -> Html:
-    """Return a job's status with its colour."""
     return html.dot(job_state(job), Tone.BAD if job.hold_reason else _JOB_TONES[job.status])
 
 
 def _thumbnails(results: SearchResults) -> dict[StoredMedia, Html]:
-    """Return what is shown of the first pictures that were found."""
     parts = dict.fromkeys(part for hit in results.hits for part in hit.chunk.media)
     read = results.media
     return {} if read is None else {part: thumbnail(part, read) for part in [*parts][:MOST_ROWS]}
@@ -273,7 +264,6 @@ def _hit(
 
 
 def message(text: str) -> Html:
-    """Return a message on one line, cut to what a page bears."""
     return html.prose(shorten(text, MESSAGE_WIDTH))
 
 

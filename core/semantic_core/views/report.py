@@ -50,7 +50,6 @@ _MOST_ENDED = 10
 
 
 def report_page(overview: Overview) -> str:
-    """Return the page."""
     title = html.shown(f"semcore: {overview.database}")
     sections = {
         "Coverage": _coverage(overview.coverage),

@@ -21,7 +21,6 @@ HOW_FAR_OFF = (
 
 
 def job_state(job: BatchJob) -> str:
-    """Return a job's status, or why it is held."""
     return f"held: {job.hold_reason}" if job.hold_reason else str(job.status)
 
 
@@ -44,7 +43,6 @@ def job_message(job: BatchJob) -> str:
 
 
 def passed_over(passed: PassedOver) -> str:
-    """Return which texts are kept from being sent, and why."""
     return f"{', '.join(passed.collections)} ({passed.model}): {passed.why}"
 
 
@@ -54,7 +52,6 @@ def passed_over_since(passed: PassedOver) -> str:
 
 
 def target_state(target: TargetStatus) -> str:
-    """Return what a vector store elsewhere lacks, and why."""
     parts = [f"{counted(target.waiting, 'chunk')} to tell"]
     if target.is_filling:
         parts = ["being filled", *parts]
@@ -67,13 +64,11 @@ def target_state(target: TargetStatus) -> str:
 
 
 def overdue(job: BatchJob) -> str:
-    """Return what is to be said of a job that the provider has had for long."""
     since = moment(job.submitted_at)
     return f"at the provider since {since}, which is long; it is neither lost nor sent again."
 
 
 def expiring(job: BatchJob) -> str:
-    """Return what is to be said of results that the provider will remove."""
     return (
         f"its results are there since {moment(job.finished_at)} and not stored here; the provider "
         "will soon remove them. Run semcore sync, or call sync_status()."
@@ -81,7 +76,6 @@ def expiring(job: BatchJob) -> str:
 
 
 def next_step(job: BatchJob, stats: QueueStats) -> str:
-    """Return what comes next of a job, and who has to do it."""
     if job.hold_reason is not None:
         given_up = (
             ""
@@ -143,7 +137,6 @@ def usual_time(jobs: Sequence[BatchJob]) -> str:
 
 
 def estimate_sentences(estimate: Estimate) -> list[str]:
-    """Return what sending everything that waits would cost."""
     if not estimate.chunks:
         return ["Nothing waits: there is nothing to pay for."]
     waits = "waits" if estimate.chunks == 1 else "wait"
@@ -170,7 +163,6 @@ def _pictures(money: Estimate | Receipt) -> list[str]:
 
 
 def receipt_sentences(receipt: Receipt) -> list[str]:
-    """Return what jobs cost, and what that leaves out."""
     return [_total(receipt), *_pictures(receipt), *_beside(receipt)]
 
 

@@ -36,7 +36,6 @@ def thumbnail(part: StoredMedia, read: Callable[[StoredMedia], bytes]) -> Html:
 
 
 def _stored_bytes(part: StoredMedia, read: Callable[[StoredMedia], bytes]) -> bytes | str:
-    """Return the bytes that were stored, or why they are not there any more."""
     try:
         # Before it is read: it may be another file by now, of any size.
         if part.path is not None and Path(part.path).stat().st_size != part.size:

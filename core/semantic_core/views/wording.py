@@ -44,7 +44,6 @@ def moment(epoch: float | None) -> str:
 
 
 def span(seconds: float) -> str:
-    """Return how long something takes, in the largest fitting unit."""
     for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
         if seconds >= size:
             return f"{seconds / size:.1f} {unit}"
@@ -69,6 +68,5 @@ def visible(text: str) -> str:
 
 
 def shorten(text: str, width: int) -> str:
-    """Return a text on one line, cut to a width."""
     line = " ".join(text.split())
     return line if len(line) <= width else line[: width - 1] + "…"

@@ -68,14 +68,12 @@ def price_of_check(
 
 
 def _set_aside(model: str, config: BatchConfig) -> float:
-    """Return what the spot check of one job can cost at most."""
     tokens = config.spot_check * (model_facts(model).token_limit or LONGEST_LIMIT)
     cost = config.prices.cost(model, tokens)
     return 0.0 if cost is None else cost.live_usd
 
 
 def budget_exceeded(config: BatchConfig, max_cost: float | None) -> BudgetExceededError:
-    """Return the error that names the limits."""
     limits, next_step = [], "Raise the limit."
     if max_cost is not None:
         limits.append(f"max_cost=${max_cost:g}")

@@ -59,29 +59,23 @@ class CheckedText:
 
     @property
     def is_good(self) -> bool:
-        """Whether the vector is that of its text."""
         lead = -1.0 if self.nearest is None else self.nearest - self.cosine
         return self.cosine >= LEAST_COSINE and lead <= MOST_LEAD
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpotCheck:
-    """The outcome for all texts that were checked."""
-
     texts: tuple[CheckedText, ...]
 
     @property
     def is_passed(self) -> bool:
-        """Whether every vector is that of its text."""
         return all(text.is_good for text in self.texts)
 
     @property
     def worst_cosine(self) -> float | None:
-        """The smallest cosine, or None where nothing could be checked."""
         return min((text.cosine for text in self.texts), default=None)
 
     def __str__(self) -> str:
-        """Return the cosines in words."""
         if not self.texts:
             return "no text could be checked"
         cosines = sorted(text.cosine for text in self.texts)
@@ -191,7 +185,6 @@ def embed_again(
 
 
 def close_check(context: BatchContext, number: int, found: SpotCheck) -> None:
-    """Record the outcome of a check."""
     with context.store.database.transaction() as connection:
         finish_check(connection, number, worst_cosine=found.worst_cosine, is_passed=found.is_passed)
 
@@ -224,7 +217,6 @@ def _sample(
 
 
 def _compare(lines: Iterable[ResultLine], live: dict[str | None, Vector]) -> Iterator[CheckedText]:
-    """Yield how each live vector compares with those of all results."""
     if not live:
         return
     keys = list(live)

@@ -115,12 +115,10 @@ class LeasedJob:
                 pass
 
     def record(self) -> JobRecord:
-        """Read the job's row."""
         with self.context.store.database.snapshot() as connection:
             return JobRecord.read(connection, self.id)
 
     def spec(self) -> EmbeddingSpec:
-        """Return the spec the job was submitted with; see `job_spec`."""
         with self.context.store.database.snapshot() as connection:
             return job_spec(connection, self.id)
 
@@ -130,7 +128,6 @@ class LeasedJob:
         return is_known and record.provider != self.context.provider.name
 
     def trouble(self, record: JobRecord) -> str | None:
-        """Return what of the job's row is damaged and needed to go on, or None."""
         damaged = list(record.unreadable)
         if record.step in (JobStep.SUBMITTED, JobStep.FETCHED):
             if not self.context.provider.is_job_id(record.google_job_id):

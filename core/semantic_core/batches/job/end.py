@@ -40,7 +40,6 @@ class Ending:
 
     @property
     def item_state(self) -> ItemState:
-        """What such a text's item becomes."""
         return ItemState.MISSING if self.reason is None else _state_for(self.use)
 
 

@@ -32,7 +32,6 @@ class Reading:
 
     @classmethod
     def take(cls, clock: Clock) -> Self:
-        """Read the clocks of this machine."""
         return cls(wall=clock.now(), monotonic=clock.monotonic(), boot=clock.boot_id())
 
     @classmethod
@@ -85,7 +84,6 @@ class Absence:
             return None
 
     def to_json(self) -> str:
-        """Return it as a row keeps it."""
         return json.dumps(asdict(self))
 
     @property

@@ -46,7 +46,6 @@ def poll(job: LeasedJob, record: JobRecord) -> None:
 
 
 def _finish(job: LeasedJob, record: JobRecord, remote: RemoteJob, ending: Ending | None) -> None:
-    """Apply, end or hold a job that has ended at the provider."""
     # Whatever the state says: what a result file holds was paid for.
     if remote.result_file is not None and apply_results(job, record, remote, ending):
         return

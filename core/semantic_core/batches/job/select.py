@@ -176,7 +176,6 @@ class _Room:
 def _room(
     connection: Connection, context: BatchContext, candidate: Candidate, now: float
 ) -> _Room | str:
-    """Return what the next job may carry, or why nothing."""
     config = context.config
     if count_at_provider(connection) >= config.max_open_jobs:
         return (
@@ -216,7 +215,6 @@ def _room(
 
 
 def _storable(connection: Connection, context: BatchContext, candidate: Candidate) -> int:
-    """Return how many more result lines the provider's file storage surely holds."""
     limits = context.provider.limits
     stored = stored_bytes(
         connection,

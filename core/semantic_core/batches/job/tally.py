@@ -54,7 +54,6 @@ class Tally:
 
     @property
     def answered(self) -> int:
-        """How many texts the file has a line for."""
         return len(self.served | self.failures.keys())
 
     def doubt(
@@ -86,7 +85,6 @@ class Tally:
         return None
 
     def bill(self, record: JobRecord, prices: PriceTable) -> dict[str, int | float | None]:
-        """Return the bill as columns of the job, at the price recorded with it."""
         uncounted = sum(self.estimated.values())
         tokens = sum(self.counted.values()) + uncounted
         price = record.batch_price

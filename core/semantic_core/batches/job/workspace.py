@@ -49,7 +49,6 @@ class Workspace:
             self._remove(folder)
 
     def jobs(self) -> list[str]:
-        """Return the ids of jobs of which there are temporary files, in use or left behind."""
         return sorted({folder.name.partition(".")[0] for folder in self._listed()})
 
     def forget(self, job_id: str) -> None:

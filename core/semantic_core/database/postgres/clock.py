@@ -25,5 +25,4 @@ class ServerClock(SystemClock):
         return cls(float(there) - (here + SystemClock().now()) / 2)
 
     def now(self) -> float:
-        """Return the server's seconds since the Unix epoch."""
         return super().now() + self.ahead

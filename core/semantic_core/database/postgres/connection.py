@@ -48,11 +48,9 @@ class PostgresConnection:
         self.raw = raw
 
     def execute(self, sql: str, parameters: Values = (), /) -> Cursor:
-        """Run one statement."""
         return self.raw.execute(translated(sql), parameters)
 
     def executemany(self, sql: str, parameters: Iterable[Values], /) -> Cursor:
-        """Run one statement for each of several rows."""
         cursor = self.raw.cursor()
         cursor.executemany(translated(sql), parameters)
         return cursor

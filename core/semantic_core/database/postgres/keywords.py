@@ -195,7 +195,6 @@ def _any_of(term: Term) -> str:
 
 
 def _all(connection: Connection) -> Iterator[list[tuple[Said, Said]]]:
-    """Yield pages of what chunks say, now and in the former languages of their collection."""
     last = -1
     while rows := connection.execute(_SAID, (last, PAGE)).fetchall():
         page = []

@@ -102,7 +102,6 @@ class PgVectors:
         return done
 
     def drop(self, collection: SearchedCollection) -> None:
-        """Remove the table of a collection."""
         with self._database.transaction() as connection:
             # With the function goes the trigger.
             connection.execute(f"DROP FUNCTION IF EXISTS {_table(collection)}() CASCADE")
@@ -147,7 +146,6 @@ class PgVectors:
         ) from problem
 
     def _build(self, collection: SearchedCollection, schema: str) -> None:
-        """Build the index while others write, unless it is there."""
         table = _table(collection)
         try:
             # Not in a transaction, for which the building itself would wait.

@@ -63,7 +63,6 @@ def as_tsvector(text: str, indexed: IndexedWords) -> tuple[bytes, int]:
 
 
 def _fitting(found: dict[bytes, bytes]) -> dict[bytes, bytes]:
-    """Return the first words that there is room for."""
     room = _MOST_BYTES
     for number, (word, places) in enumerate(found.items()):
         room -= len(word) + 2 + len(places)

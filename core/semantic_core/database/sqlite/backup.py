@@ -26,7 +26,6 @@ Snapshot = Callable[[], AbstractContextManager[SqliteConnection]]
 def back_up(
     snapshot: Snapshot, path: str | os.PathLike[str], *, database: Path, overwrite: bool
 ) -> None:
-    """Copy a database; see ``PeeweeVectorStore.backup``."""
     try:
         os.fsencode(path)
     except (TypeError, UnicodeError) as error:

@@ -100,7 +100,6 @@ class Connections:
         self._uses.pop(use, None)
 
     def add(self, connection: sqlite3.Connection) -> Opened:
-        """Know of a connection from now on."""
         opened = Opened(connection, self.generation)
         self._opened.add(weakref.ref(opened, self._opened.discard))
         return opened

@@ -28,7 +28,6 @@ _FULL_TEXT = "chunks_fts"
 
 
 def ensure_schema(database: Database, options: SchemaOptions) -> None:
-    """Bring the database to the schema of this version; see `ensure_schema_compatibility`."""
     with database.snapshot() as connection:
         tables = _tables(connection)
         version = _version(connection, tables, database.path)

@@ -21,10 +21,8 @@ class Scratch:
             self._rows.executescript(f"PRAGMA journal_mode = OFF; {tables} BEGIN;")
 
     def run(self, sql: str, *values: object) -> list[Any]:
-        """Run a statement and return its rows."""
         with translated_errors(self._folder):
             return self._rows.execute(sql, values).fetchall()
 
     def close(self) -> None:
-        """Throw everything away."""
         self._rows.close()

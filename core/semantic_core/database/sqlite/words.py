@@ -11,7 +11,6 @@ _AS_IT_STANDS = IndexedWords()
 
 
 def add_words(connection: Connection, rows: Sequence[Said]) -> None:
-    """Keep the words of chunks, within a transaction."""
     words = indexed_words(rows)
     made = [(row.pk, *one) for row, one in zip(rows, words, strict=True) if one != _AS_IT_STANDS]
     if made:
@@ -21,13 +20,11 @@ def add_words(connection: Connection, rows: Sequence[Said]) -> None:
 
 
 def remove_words(connection: Connection, pks: Sequence[int]) -> None:
-    """Drop the words of chunks."""
     rows = among("chunk_pk", pks)
     connection.execute(f"DELETE FROM chunk_words WHERE {rows.sql}", rows.values)
 
 
 def rebuild_words(connection: Connection) -> None:
-    """Make the words of all chunks anew."""
     connection.execute("DELETE FROM chunk_words")
     for page in pages(_all(connection)):
         add_words(connection, [said for _, (said, *_) in page])

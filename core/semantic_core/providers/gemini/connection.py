@@ -102,7 +102,6 @@ class Connection:
         return _body_of(response), _date_of(response)
 
     def post(self, path: str, body: Mapping[str, Any], *, timeout: float) -> dict[str, Any]:
-        """Send a JSON object; return the one it is answered with."""
         return _body_of(
             self.http.post(
                 self.url_of(path),

@@ -279,7 +279,6 @@ def _cut_short(statistics: dict[str, Any], counted: int | None, spec: EmbeddingS
 
 
 def _parts(texts: Sequence[str], spec: EmbeddingSpec) -> Iterator[list[int]]:
-    """Yield the positions of each request's texts."""
     limit, estimate = model_facts(spec.model).token_limit, token_estimator(spec)
     together: list[int] = []
     for position, text in enumerate(texts):

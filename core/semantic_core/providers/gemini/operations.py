@@ -110,12 +110,10 @@ def _time(holder: dict[str, Any], name: str) -> float | None:
 
 
 def display_name_of(operation: dict[str, Any]) -> str:
-    """Return the display name of a listed job, or nothing."""
     return text_in(object_in(operation, "metadata"), "displayName") or ""
 
 
 def input_file_of(operation: dict[str, Any]) -> str:
-    """Return the remote name of a listed job's input file, or nothing."""
     return text_in(object_in(object_in(operation, "metadata"), "inputConfig"), "fileName") or ""
 
 

@@ -17,7 +17,6 @@ _WORDS = re.compile(
 
 
 def says_too_long(words: str) -> bool:
-    """Return whether a refusal says that a text is too long."""
     return bool(_WORDS.search(words))
 
 

@@ -75,7 +75,6 @@ def _upload_once(
 
 
 def _check_ready(connection: Connection, name: str) -> None:
-    """Check that the file may be used in a job."""
     state = connection.request("GET", name).get("state")
     if state == "PROCESSING":
         raise ProviderUnavailableError(f"The provider still works on {name}; try again later.")

@@ -44,5 +44,4 @@ class Access:
 
 
 def origin_of(url: httpx2.URL) -> tuple[str, str, int | None]:
-    """Return scheme, host and port of a URL."""
     return url.scheme, url.host, url.port or {"https": 443, "http": 80}.get(url.scheme)

@@ -34,7 +34,6 @@ class PrivateFile:
         self._file = os.fdopen(descriptor, "wb", buffering=_BUFFER)
 
     def write(self, data: bytes) -> None:
-        """Append bytes."""
         try:
             self._file.write(data)
         except OSError as error:

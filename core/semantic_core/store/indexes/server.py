@@ -9,7 +9,6 @@ from semantic_core.store.collections import Collection, get_collection
 
 
 def index(database: Database, name: str, progress: Callable[[int], object] | None) -> int:
-    """Make a collection's index in the database; see `BaseVectorStore.index`."""
     if database.vectors is None:
         raise UnsupportedDatabaseError(
             f"{database.name} is a file, which has no index of its own to search vectors by: the "
@@ -22,7 +21,6 @@ def index(database: Database, name: str, progress: Callable[[int], object] | Non
 
 
 def drop_index(database: Database, name: str) -> None:
-    """Remove a collection's index from the database; see `BaseVectorStore.drop_index`."""
     with database.snapshot() as connection:
         collection = get_collection(connection, name)
     if database.vectors is not None:

@@ -70,7 +70,6 @@ def read_chunks(
 def read_failed(
     connection: Connection, *, collection_id: int | None, limit: int
 ) -> list[StoredChunk]:
-    """Return FAILED chunks of one collection or of all, oldest first."""
     chosen = Sql("c.embedding_status = 'FAILED'")
     if collection_id is not None:
         chosen = Sql(f"{chosen.sql} AND c.collection_id = ?", (collection_id,))
@@ -111,7 +110,6 @@ def read_embedded(
 
 
 def read_coverage(connection: Connection, collection_id: int) -> Coverage:
-    """Return how many chunks of a collection are in which state."""
     counts = read_counts(connection, collection_id)
     pending, failed = EmbeddingStatus.PENDING, EmbeddingStatus.FAILED
     return Coverage(

@@ -204,7 +204,6 @@ def _pairs(hits: Hits) -> list[tuple[int, float]]:
 
 
 def _count(rows: Rows, coverage: Coverage) -> int:
-    """Return how many chunks may be returned."""
     return coverage.total if rows.chosen is None else len(rows.chosen)
 
 

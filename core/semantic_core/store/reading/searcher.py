@@ -48,7 +48,6 @@ class Searcher:
     def search(
         self, name: str, check: Check, *, by_vector: bool, target_filter: Any = None
     ) -> SearchResults:
-        """Answer one query; see ``BaseVectorStore.search``."""
         target = self._delivery.searched(name) if by_vector else None
         found = None if target is None else self._through(target, check, target_filter)
         if found is not None:
@@ -66,7 +65,6 @@ class Searcher:
     def search_many(
         self, name: str, check: Check, vectors: Sequence[VectorLike]
     ) -> list[SearchResults]:
-        """Answer one query for several vectors; see ``BaseVectorStore.search_many``."""
         with self._vectors.turn():
             with self._database.snapshot() as connection:
                 collection, nearest = look(connection, self._vectors, name, by_vector=True)

@@ -23,7 +23,6 @@ class Turns:
 
     @property
     def are_shared(self) -> bool:
-        """Whether more than one thread has its turn now."""
         return self._count - self._free.qsize() > 1
 
     @certain_exit

@@ -88,7 +88,6 @@ def copy_store(
 
 
 def _may_begin(source: Database, target: Database) -> bool:
-    """Return whether anything is left to be copied."""
     with source.snapshot() as here, target.snapshot() as there:
         if database_uuid(here) == database_uuid(there):
             raise InvalidInputError(
@@ -256,7 +255,6 @@ class _Table:
 
     @classmethod
     def of(cls, model: Any) -> Self:
-        """Return the table of a Peewee model."""
         meta = model._meta  # noqa: SLF001  # peewee's documented place for it
         fields = meta.sorted_fields
         return cls(
@@ -281,11 +279,9 @@ class _Table:
         ).fetchall()
 
     def key_of(self, row: Sequence[Any]) -> list[Any]:
-        """Return the primary key of a row."""
         return [row[self.columns.index(name)] for name in self.key]
 
     def fit(self, row: Sequence[Any]) -> list[Any]:
-        """Return a row as either database takes it."""
         return [
             bool(value) if name in self.flags and value is not None else value
             for name, value in zip(self.columns, row, strict=True)

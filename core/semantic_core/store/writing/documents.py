@@ -56,7 +56,6 @@ def save_documents(
     spec: EmbeddingSpec,
     clock: Clock,
 ) -> tuple[SaveReport, int]:
-    """Save documents with their chunks; see ``BaseVectorStore.save_documents``."""
     checked = check_documents(documents)
     rows = prepare_chunks((chunk for entry in documents for chunk in entry.chunks), spec)
 

@@ -50,7 +50,6 @@ def drop_media(connection: Connection, media: Iterable[str]) -> None:
 
 
 def read_media(connection: Connection, digests: Iterable[str]) -> dict[str, bytes]:
-    """Return stored bytes by digest."""
     chosen = among("sha256", list(digests))
     return dict(
         connection.execute(
@@ -60,7 +59,6 @@ def read_media(connection: Connection, digests: Iterable[str]) -> dict[str, byte
 
 
 def media_bytes(database: Database, part: StoredMedia) -> bytes:
-    """Return the bytes of a part; see ``BaseVectorStore.media``."""
     if part.path is not None:
         return read_file(part.path, what="the media")
     with database.snapshot() as connection:

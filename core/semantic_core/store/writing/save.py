@@ -224,7 +224,6 @@ def _keep_what_stands(row: PreparedChunk, old: _Known) -> bool:
 
 
 def _written(row: PreparedChunk, now: float) -> tuple[object, ...]:
-    """Return the values of `_WRITTEN`."""
     decided = (row.content_hash, row.vector_key, row.status, row.batch_job_id, row.error)
     return (*row.content, *decided, now)
 
