@@ -20,7 +20,7 @@ from semantic_core.domain.explanation import Explanation
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.types import Vector
 from semantic_core.filters import Filter
-from semantic_core.keywords import Question, Said
+from semantic_core.keywords import DEFAULT_LANGUAGES, Question, Said
 from semantic_core.vector_index import Hits, Ids
 
 T = TypeVar("T")
@@ -37,6 +37,26 @@ class Sql(NamedTuple):
         """Return pieces with a word between them."""
         values = tuple(value for part in parts for value in part.values)
         return cls(f" {word} ".join(part.sql for part in parts), values)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collection:
+    """A collection as it is stored.
+
+    Attributes:
+        spec: how its texts become vectors; an external one has its dimensions here as soon as
+            the first vector fixed them.
+        space_id: the row of its vector space.
+        languages: those of its words in Latin letters, for the keyword index.
+        former_languages: those of what `BaseVectorStore.reindex` did not come to yet, or None.
+    """
+
+    id: int
+    name: str
+    spec: EmbeddingSpec
+    space_id: int
+    languages: tuple[str, ...] = DEFAULT_LANGUAGES
+    former_languages: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,22 +170,6 @@ class Rows(Protocol):
         """
 
 
-class SearchedCollection(Protocol):
-    """What is known of a collection whose vectors are searched."""
-
-    @property
-    def id(self) -> int:
-        """Its row."""
-
-    @property
-    def name(self) -> str:
-        """Its name."""
-
-    @property
-    def spec(self) -> EmbeddingSpec:
-        """How its texts become vectors."""
-
-
 class Nearest(Protocol):
     """Finds the nearest of a collection's vectors, as they are in one snapshot."""
 
@@ -185,55 +189,17 @@ class Nearest(Protocol):
 class VectorTables(Protocol):
     """Vectors that the database itself searches, of those collections for which it was asked to."""
 
-    def nearest(self, connection: Connection, collection: SearchedCollection) -> Nearest | None:
+    def nearest(self, connection: Connection, collection: Collection) -> Nearest | None:
         """Return what finds the vectors of a collection in a snapshot; None if not the database."""
 
-    def make(self, collection: SearchedCollection, progress: Callable[[int], object] | None) -> int:
+    def make(self, collection: Collection, progress: Callable[[int], object] | None) -> int:
         """Make the index of a collection; return how many vectors this call has put in."""
 
-    def drop(self, collection: SearchedCollection) -> None:
+    def drop(self, collection: Collection) -> None:
         """Remove the index of a collection, if there is one."""
 
-    def differing(self, connection: Connection, collection: SearchedCollection) -> list[int]:
+    def differing(self, connection: Connection, collection: Collection) -> list[int]:
         """Return the row keys of chunks of which the index has another vector than the rows."""
-
-
-class VectorSearch(Protocol):
-    """Finds the nearest vectors. All that it keeps can be thrown away: the rows are the truth."""
-
-    def turn(self) -> AbstractContextManager[None]:
-        """Wait for a turn to search: as many threads at once as there are cores to run them."""
-
-    def lock(self, name: str) -> AbstractContextManager[object]:
-        """Hold from before a snapshot's first read until `at` has returned.
-
-        Meanwhile nobody else brings the vectors of the collection to a later state than that
-        snapshot's.
-
-        Args:
-            name: of the collection.
-        """
-
-    def at(self, connection: Connection, collection: SearchedCollection) -> Nearest:
-        """Return what finds vectors as they are in a snapshot that began under the `lock`."""
-
-    def searched(self, collection: SearchedCollection) -> None:
-        """Keep what a search had to read, once its snapshot has ended."""
-
-    def refresh(self) -> None:
-        """Bring what is in memory up to date now, so that no search has to."""
-
-    def count_differences(self, collection: SearchedCollection) -> int:
-        """Return for how many chunks another vector is searched than the rows have."""
-
-    def forget_deleted(self) -> None:
-        """Keep no vector on disk that may have been deleted from the rows."""
-
-    def throw_away(self) -> None:
-        """Forget everything, in memory and on disk: the next search reads the rows."""
-
-    def close(self) -> None:
-        """Save what is worth it, and let go of the memory."""
 
 
 class MetadataIndex(Protocol):

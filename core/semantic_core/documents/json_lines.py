@@ -12,7 +12,7 @@ from typing import IO, Any
 import numpy as np
 import orjson
 
-from semantic_core.database.strategies import Sql
+from semantic_core.database.strategies import Collection, Sql
 from semantic_core.documents.moving import PAGE, Row
 from semantic_core.domain.errors import InvalidInputError, StorageError, UnreadableFileError
 from semantic_core.domain.leftovers import new_file, remove_abandoned, sync
@@ -21,7 +21,6 @@ from semantic_core.domain.statuses import EmbeddingStatus
 from semantic_core.domain.types import Chunk, StoredChunk, Vector
 from semantic_core.domain.validation import check_vector
 from semantic_core.store import BaseVectorStore
-from semantic_core.store.collections import Collection
 from semantic_core.store.reading.read import read_embedded
 
 _FORMAT, _VERSION = "semcore", 1  # of the first line

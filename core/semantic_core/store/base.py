@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Self
 
-from semantic_core.database.strategies import Database
+from semantic_core.database.strategies import Collection, Database
 from semantic_core.domain.clock import Clock
 from semantic_core.domain.media import StoredMedia
 from semantic_core.domain.reports import BulkReport, SaveReport
@@ -21,7 +21,7 @@ from semantic_core.domain.types import (
 )
 from semantic_core.filters import Filter
 from semantic_core.keywords import check_languages
-from semantic_core.store.collections import DEFAULT_COLLECTION, Collection
+from semantic_core.store.collections import DEFAULT_COLLECTION
 from semantic_core.store.delivery import Delivery
 from semantic_core.store.indexes.server import drop_index, index
 from semantic_core.store.writing.media import media_bytes

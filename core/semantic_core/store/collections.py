@@ -2,10 +2,11 @@
 
 import difflib
 import logging
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from functools import lru_cache
 
 from semantic_core.database.port import Connection
+from semantic_core.database.strategies import Collection
 from semantic_core.domain.errors import InvalidInputError, SpecMismatchError, UnknownCollectionError
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.validation import check_id
@@ -18,26 +19,6 @@ DEFAULT_COLLECTION = "default"
 _OF_NO_ROW = 0
 
 _MOST_SHOWN = 20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Collection:
-    """A collection as it is stored.
-
-    Attributes:
-        spec: how its texts become vectors; an external one has its dimensions here as soon as
-            the first vector fixed them.
-        space_id: the row of its vector space.
-        languages: those of its words in Latin letters, for the keyword index.
-        former_languages: those of what `BaseVectorStore.reindex` did not come to yet, or None.
-    """
-
-    id: int
-    name: str
-    spec: EmbeddingSpec
-    space_id: int
-    languages: tuple[str, ...] = DEFAULT_LANGUAGES
-    former_languages: tuple[str, ...] | None = None
 
 
 def check_name(name: str) -> None:

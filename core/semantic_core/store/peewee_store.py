@@ -10,7 +10,7 @@ import peewee
 
 from semantic_core.database.opening import ensure_schema_compatibility, open_database
 from semantic_core.database.schema import SchemaOptions, read_meta
-from semantic_core.database.strategies import Database, VectorSearch
+from semantic_core.database.strategies import Collection, Database
 from semantic_core.database.tables import build_tables
 from semantic_core.domain.clock import Clock
 from semantic_core.domain.errors import InvalidInputError
@@ -33,7 +33,6 @@ from semantic_core.queue.stats import read_stats
 from semantic_core.store.base import BaseVectorStore, FilterLike
 from semantic_core.store.collections import (
     DEFAULT_COLLECTION,
-    Collection,
     check_asked,
     collection_id,
     find_collection,
@@ -95,7 +94,7 @@ class PeeweeVectorStore(BaseVectorStore):
         self.database.look_around()
         self.tables = build_tables(self.database.peewee)
         self.delivery = Delivery(self.database, self.clock)
-        self._vectors: VectorSearch = MappedVectors(self.database)
+        self._vectors = MappedVectors(self.database)
         self._searcher = Searcher(self.database, self._vectors, self.delivery)
 
     def __repr__(self) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 
 from semantic_core.database.postgres.connection import PostgresConnection, translated
 from semantic_core.database.postgres.metadata import FEW, ChosenRows
-from semantic_core.database.strategies import Rows, SearchedCollection
+from semantic_core.database.strategies import Rows, Collection
 from semantic_core.domain.types import Vector
 from semantic_core.vector_index import NO_HITS, Hits, Ids, VectorIndex
 from semantic_core.vector_index.cosine import rank_error, unit_rows
@@ -44,7 +44,7 @@ class TableSearch:
     """
 
     connection: PostgresConnection
-    collection: SearchedCollection
+    collection: Collection
     table: str
     schema: str
     count: float
@@ -111,7 +111,7 @@ class TableSearch:
         return index.search(vector, limit, exact=True)
 
 
-def fits(collection: SearchedCollection) -> str:
+def fits(collection: Collection) -> str:
     """Return the condition that a vector ``e`` has the size of its space: it may be damaged."""
     return f"length(e.vector) = {4 * (collection.spec.dimensions or 0)}"
 

@@ -20,7 +20,7 @@ from semantic_core.database.port import Connection
 from semantic_core.database.postgres.connection import PostgresConnection
 from semantic_core.database.postgres.failures import typed
 from semantic_core.database.postgres.nearest import TableSearch, fits
-from semantic_core.database.strategies import Database, Nearest, SearchedCollection
+from semantic_core.database.strategies import Database, Nearest, Collection
 from semantic_core.database.tables import SCHEMA
 from semantic_core.domain.errors import (
     DatabaseBusyError,
@@ -68,7 +68,7 @@ class PgVectors:
         self._database = database
         self._connect = connect
 
-    def nearest(self, connection: Connection, collection: SearchedCollection) -> Nearest | None:
+    def nearest(self, connection: Connection, collection: Collection) -> Nearest | None:
         """Return what finds vectors in a collection's table, or None until its index is done.
 
         A table is full before its index is begun, and that becomes valid when no snapshot from
@@ -87,7 +87,7 @@ class PgVectors:
             cast("PostgresConnection", connection), collection, _table(collection), *row
         )
 
-    def make(self, collection: SearchedCollection, progress: Callable[[int], object] | None) -> int:
+    def make(self, collection: Collection, progress: Callable[[int], object] | None) -> int:
         """Make the table of a collection and its index, or go on with what is there."""
         with self._database.transaction() as connection:
             schema = self._extension(connection)
@@ -101,13 +101,13 @@ class PgVectors:
         self._build(collection, schema)
         return done
 
-    def drop(self, collection: SearchedCollection) -> None:
+    def drop(self, collection: Collection) -> None:
         with self._database.transaction() as connection:
             # With the function goes the trigger.
             connection.execute(f"DROP FUNCTION IF EXISTS {_table(collection)}() CASCADE")
             connection.execute(f"DROP TABLE IF EXISTS {_table(collection)}")
 
-    def differing(self, connection: Connection, collection: SearchedCollection) -> list[int]:
+    def differing(self, connection: Connection, collection: Collection) -> list[int]:
         """Return the row keys of chunks of which the table has another vector than the rows."""
         schema, _ = connection.execute(_EXTENSION).fetchone()
         rows = connection.execute(
@@ -145,7 +145,7 @@ class PgVectors:
             "was changed; search goes on as before."
         ) from problem
 
-    def _build(self, collection: SearchedCollection, schema: str) -> None:
+    def _build(self, collection: Collection, schema: str) -> None:
         table = _table(collection)
         try:
             # Not in a transaction, for which the building itself would wait.
@@ -181,7 +181,7 @@ class PgVectors:
             raise typed(error, self._database.name) from error
 
 
-def _make_table(connection: Connection, collection: SearchedCollection, schema: str) -> None:
+def _make_table(connection: Connection, collection: Collection, schema: str) -> None:
     dimensions, table = collection.spec.dimensions, _table(collection)
     if dimensions is None or dimensions > _MOST_DIMENSIONS:
         has = "no vector yet" if dimensions is None else f"vectors of {dimensions:,} dimensions"
@@ -211,7 +211,7 @@ def _make_table(connection: Connection, collection: SearchedCollection, schema: 
 
 
 def _fill(
-    collection: SearchedCollection,
+    collection: Collection,
     schema: str,
     after: int,
     connection: Connection,
@@ -234,7 +234,7 @@ def _fill(
     return None if last is None else (put, last)
 
 
-def _table(collection: SearchedCollection) -> str:
+def _table(collection: Collection) -> str:
     return f"{SCHEMA}.vectors_{collection.id}"
 
 

@@ -20,13 +20,13 @@ import numpy as np
 
 from semantic_core.database.port import Connection
 from semantic_core.database.schema import database_uuid
-from semantic_core.database.strategies import Database, Nearest, Rows, SearchedCollection
+from semantic_core.database.strategies import Collection, Database, Nearest, Rows
 from semantic_core.domain.pages import pages
 from semantic_core.domain.types import Vector
 from semantic_core.queue.changes import KEPT
 from semantic_core.queue.counts import read_served
 from semantic_core.store.indexes.compare import count_differences
-from semantic_core.store.reading.turns import Turns
+from semantic_core.store.indexes.turns import Turns
 from semantic_core.vector_index import NO_HITS, Hits, Identity, Moment, Sidecar, VectorIndex
 
 _log = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ class _Cached:
     opened from, or None if it was read from the rows.
     """
 
-    collection: SearchedCollection
+    collection: Collection
     index: VectorIndex
     moment: Moment
     saved_seq: int | None
@@ -83,7 +83,7 @@ class MappedVectors:
         self._start_over()
         _caches.add(self)
 
-    def current(self, connection: Connection, collection: SearchedCollection) -> VectorIndex | None:
+    def current(self, connection: Connection, collection: Collection) -> VectorIndex | None:
         """Return the index as of this snapshot, or None for a space without any vector yet.
 
         The snapshot has to begin under the lock, or another thread could bring the index to a later
@@ -116,18 +116,19 @@ class MappedVectors:
         return cached.index
 
     def turn(self) -> AbstractContextManager[None]:
-        """Wait for a turn to search."""
+        """Wait for a turn to search: as many threads at once as there are cores to run them."""
         return self._turns.one()
 
     def lock(self, name: str) -> Lock:
-        """Return the lock under which the index of a collection is brought up to date.
+        """Return what to hold from before a snapshot's first read until `at` has returned.
 
-        Written in C, as all that an interrupt must not leave locked.
+        Meanwhile nobody else brings the index of the collection to a later state than that
+        snapshot's. Written in C, as all that an interrupt must not leave locked.
         """
         return self._locks[hash(name) % len(self._locks)]
 
-    def at(self, connection: Connection, collection: SearchedCollection) -> Nearest:
-        """Return what finds vectors as they are in this snapshot; see `VectorSearch.at`."""
+    def at(self, connection: Connection, collection: Collection) -> Nearest:
+        """Return what finds vectors as they are in a snapshot that began under the `lock`."""
         tables = self._database.vectors
         if tables is not None and (found := tables.nearest(connection, collection)) is not None:
             self._cached.pop(collection.id, None)
@@ -153,7 +154,7 @@ class MappedVectors:
             is_shared=self._turns.are_shared,
         )
 
-    def count_differences(self, collection: SearchedCollection) -> int:
+    def count_differences(self, collection: Collection) -> int:
         """Return for how many chunks another vector is searched than the rows have.
 
         Reads every vector. What was saved on disk is what is compared, brought up to date.
@@ -166,7 +167,7 @@ class MappedVectors:
                 index = self.current(connection, collection)
             return 0 if index is None else count_differences(connection, index, collection.id)
 
-    def searched(self, collection: SearchedCollection) -> None:
+    def searched(self, collection: Collection) -> None:
         """Save an index that had to be read from the rows, so that it need not be again.
 
         Within a search, but only once: such a search has waited for the rows anyhow, and many a
@@ -216,7 +217,7 @@ class MappedVectors:
     def _open(
         self,
         connection: Connection,
-        collection: SearchedCollection,
+        collection: Collection,
         dimensions: int,
         oldest: int,
         now: Moment,
@@ -240,9 +241,7 @@ class MappedVectors:
             return None
         return _Cached(collection, index, now, moment.seq)
 
-    def _sidecar(
-        self, connection: Connection, collection: SearchedCollection, dimensions: int
-    ) -> Sidecar:
+    def _sidecar(self, connection: Connection, collection: Collection, dimensions: int) -> Sidecar:
         """Return the file of a collection, the same object each time: it warns once."""
         sidecar = self._sidecars.get(collection.id)
         if sidecar is None:
@@ -257,7 +256,7 @@ class MappedVectors:
             self._sidecars[collection.id] = sidecar
         return sidecar
 
-    def _save(self, collection: SearchedCollection) -> None:
+    def _save(self, collection: Collection) -> None:
         """Save an index if that pays, while searches go on in it."""
         with self.lock(collection.name):
             cached = self._cached.get(collection.id)

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
-from semantic_core.database.strategies import Database
+from semantic_core.database.strategies import Collection, Database
 from semantic_core.domain.errors import UnsupportedDatabaseError
 from semantic_core.queue.changes import note_changed
-from semantic_core.store.collections import Collection, get_collection
+from semantic_core.store.collections import get_collection
 
 
 def index(database: Database, name: str, progress: Callable[[int], object] | None) -> int:

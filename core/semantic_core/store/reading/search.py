@@ -8,7 +8,7 @@ import numpy as np
 
 from semantic_core.database import among
 from semantic_core.database.port import Connection
-from semantic_core.database.strategies import Database, Nearest, Rows, VectorSearch, Where
+from semantic_core.database.strategies import Collection, Database, Nearest, Rows, Where
 from semantic_core.database.word_choice import MOST_WORDS
 from semantic_core.domain.errors import (
     DatabaseCorruptError,
@@ -30,7 +30,8 @@ from semantic_core.domain.types import (
 from semantic_core.domain.validation import check_vector, fraction, whole_number
 from semantic_core.keywords import ask, passages
 from semantic_core.store.base import FilterLike
-from semantic_core.store.collections import Collection, check_name, find_collection
+from semantic_core.store.collections import check_name, find_collection
+from semantic_core.store.indexes.cache import MappedVectors
 from semantic_core.store.reading.rank import Ranked, by_both, by_keyword, by_vector, filled
 from semantic_core.store.reading.read import choose, read_chunks, read_coverage
 from semantic_core.store.writing.media import media_bytes
@@ -128,7 +129,7 @@ def check_query(
 
 
 def look(
-    connection: Connection, vectors: VectorSearch, name: str, *, by_vector: bool
+    connection: Connection, vectors: MappedVectors, name: str, *, by_vector: bool
 ) -> tuple[Collection | None, Nearest | None]:
     """Return a collection and, if asked, what finds its vectors.
 

@@ -8,12 +8,13 @@ import numpy as np
 
 from semantic_core.database.port import Connection
 from semantic_core.database.queries import first_column
-from semantic_core.database.strategies import Database, Nearest, Rows, VectorSearch
+from semantic_core.database.strategies import Collection, Database, Nearest, Rows
 from semantic_core.delivery.attached import AttachedTarget
 from semantic_core.domain.errors import TargetError
 from semantic_core.domain.types import SearchResults, Vector, VectorLike
-from semantic_core.store.collections import Collection, describe_missing, find_collection
+from semantic_core.store.collections import describe_missing, find_collection
 from semantic_core.store.delivery import Delivery
+from semantic_core.store.indexes.cache import MappedVectors
 from semantic_core.store.reading.read import checked_names
 from semantic_core.store.reading.search import Query, checked_vector, look, search, search_many
 from semantic_core.vector_index import NO_HITS, Hits, VectorIndex
@@ -40,7 +41,7 @@ class Searcher:
         delivery: which targets can be asked in place of it.
     """
 
-    def __init__(self, database: Database, vectors: VectorSearch, delivery: Delivery) -> None:
+    def __init__(self, database: Database, vectors: MappedVectors, delivery: Delivery) -> None:
         self._database = database
         self._vectors = vectors
         self._delivery = delivery

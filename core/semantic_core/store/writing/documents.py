@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from semantic_core.database import among
 from semantic_core.database.port import Connection
-from semantic_core.database.strategies import Database, Sql
+from semantic_core.database.strategies import Collection, Database, Sql
 from semantic_core.domain.clock import Clock
 from semantic_core.domain.errors import DuplicateIdError, InvalidInputError
 from semantic_core.domain.metadata import copy_metadata, dump_metadata
@@ -13,7 +13,7 @@ from semantic_core.domain.reports import SaveReport
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.types import SplitDocument
 from semantic_core.domain.validation import check_id, check_text
-from semantic_core.store.collections import Collection, find_collection, open_collection
+from semantic_core.store.collections import find_collection, open_collection
 from semantic_core.store.reading.read import choose
 from semantic_core.store.writing.delete import delete_chunks
 from semantic_core.store.writing.prepare import prepare_chunks

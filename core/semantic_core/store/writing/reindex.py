@@ -8,10 +8,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from semantic_core.database.port import Connection
-from semantic_core.database.strategies import Database
+from semantic_core.database.strategies import Collection, Database
 from semantic_core.domain.pages import PAGE
 from semantic_core.keywords import Said
-from semantic_core.store.collections import Collection, get_collection
+from semantic_core.store.collections import get_collection
 
 
 def reindex(

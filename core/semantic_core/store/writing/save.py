@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from semantic_core.database import HASHES, LOCKED, among, hash_set
 from semantic_core.database.conditions import IS_CARRIED, IS_FAILED, WANTS
 from semantic_core.database.port import Connection, MustBeAloneError
-from semantic_core.database.strategies import Database
+from semantic_core.database.strategies import Collection, Database
 from semantic_core.domain.clock import Clock
 from semantic_core.domain.errors import InvalidVectorError
 from semantic_core.domain.reports import SaveReport
@@ -17,7 +17,7 @@ from semantic_core.keywords import Said
 from semantic_core.queue.changes import note_changed, note_wishes
 from semantic_core.queue.counts import ChunkState, count_changes
 from semantic_core.queue.vectors import release_vectors, use_vectors
-from semantic_core.store.collections import Collection, fix_dimensions, open_collection
+from semantic_core.store.collections import fix_dimensions, open_collection
 from semantic_core.store.writing.media import drop_media, keep_media
 from semantic_core.store.writing.prepare import Content, PreparedChunk
 

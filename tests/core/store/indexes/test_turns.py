@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from semantic_core.store.reading.turns import Turns
+from semantic_core.store.indexes.turns import Turns
 
 
 def test_no_more_are_let_in_than_there_are_turns() -> None:
