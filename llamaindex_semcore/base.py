@@ -10,6 +10,7 @@ from llama_index.core.schema import BaseNode
 from llama_index.core.vector_stores.types import (
     DEFAULT_PERSIST_DIR,
     DEFAULT_PERSIST_FNAME,
+    BasePydanticVectorStore,
     MetadataFilters,
     VectorStoreQuery,
     VectorStoreQueryResult,
@@ -20,7 +21,7 @@ from llamaindex_semcore.nodes import FOREIGN_EMBEDDER_HINT, all_fit, to_chunk, t
 from llamaindex_semcore.persist import read_pointer, write_pointer
 from llamaindex_semcore.queries import PendingRule, QueryOptions, QueryRun
 from llamaindex_semcore.target import DeliverTo, attach
-from llamaindex_semcore.twins import AsyncTwins
+from llamaindex_semcore.twins import twin
 from llamaindex_semcore.vectors import restore
 from semantic_core.api import (
     DEFAULT_COLLECTION,
@@ -37,7 +38,7 @@ from semantic_core.api import (
 )
 
 
-class SemcoreVectorStore(AsyncTwins):
+class SemcoreVectorStore(BasePydanticVectorStore):
     """A vector store that takes nodes at once and gets their vectors later, at half the price.
 
     A node without an embedding (None, or the ``[]`` of `DeferredEmbedding`) is saved PENDING and
@@ -145,16 +146,6 @@ class SemcoreVectorStore(AsyncTwins):
             raise
 
     @classmethod
-    def from_params(
-        cls,
-        store: str | os.PathLike[str] | BaseVectorStore,
-        collection: str = DEFAULT_COLLECTION,
-        **kwargs: Any,
-    ) -> Self:
-        """Create or open a store; the same as calling the class."""
-        return cls(store, collection, **kwargs)
-
-    @classmethod
     def class_name(cls) -> str:
         """Class name."""
         return "SemcoreVectorStore"
@@ -231,9 +222,13 @@ class SemcoreVectorStore(AsyncTwins):
                 raise
             raise InvalidVectorError(f"{error} {FOREIGN_EMBEDDER_HINT}") from error
 
+    async_add = twin(add)
+
     def delete(self, ref_doc_id: str, **delete_kwargs: Any) -> None:  # noqa: ARG002  # the base's signature
         """Delete the nodes of a document; an unknown id is not an error."""
         self._client.delete(document_ids=[ref_doc_id], collection=self.collection)
+
+    adelete = twin(delete)
 
     def delete_nodes(
         self,
@@ -250,9 +245,13 @@ class SemcoreVectorStore(AsyncTwins):
             ids=text_ids(node_ids), filters=to_filter(filters), collection=self.collection
         )
 
+    adelete_nodes = twin(delete_nodes)
+
     def clear(self) -> None:
         """Delete every node of the collection."""
         self._client.clear(self.collection)
+
+    aclear = twin(clear)
 
     # --- reading -----------------------------------------------------------------------------
 
@@ -292,6 +291,8 @@ class SemcoreVectorStore(AsyncTwins):
                     node.embedding = vectors[node.node_id].tolist()
         return nodes
 
+    aget_nodes = twin(get_nodes)
+
     def query(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:
         """Query the collection, within one snapshot.
 
@@ -318,6 +319,8 @@ class SemcoreVectorStore(AsyncTwins):
         options = QueryOptions.read(kwargs, pending=self.pending)
         run = QueryRun(self._client, query, collection=self.collection, options=options)
         return run.result()
+
+    aquery = twin(query)
 
     # --- persisting --------------------------------------------------------------------------
 

@@ -82,7 +82,7 @@ def test_it_overrides_everything_the_base_declares() -> None:
 def test_it_opens_a_path_or_a_url(database_path: Path, form: Callable[[str], Any]) -> None:
     with closing(SemcoreVectorStore(form(str(database_path)))) as vector_store:
         vector_store.add([node("a")])
-    with closing(SemcoreVectorStore.from_params(str(database_path))) as vector_store:
+    with closing(SemcoreVectorStore(database_path)) as vector_store:
         assert ids(vector_store.get_nodes()) == ["a"]
 
 

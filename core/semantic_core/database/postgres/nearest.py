@@ -12,7 +12,7 @@ import numpy as np
 
 from semantic_core.database.postgres.connection import PostgresConnection, translated
 from semantic_core.database.postgres.metadata import FEW, ChosenRows
-from semantic_core.database.strategies import Rows, Collection
+from semantic_core.database.strategies import Collection, Rows
 from semantic_core.domain.types import Vector
 from semantic_core.vector_index import NO_HITS, Hits, Ids, VectorIndex
 from semantic_core.vector_index.cosine import rank_error, unit_rows

@@ -20,7 +20,7 @@ from semantic_core.database.port import Connection
 from semantic_core.database.postgres.connection import PostgresConnection
 from semantic_core.database.postgres.failures import typed
 from semantic_core.database.postgres.nearest import TableSearch, fits
-from semantic_core.database.strategies import Database, Nearest, Collection
+from semantic_core.database.strategies import Collection, Database, Nearest
 from semantic_core.database.tables import SCHEMA
 from semantic_core.domain.errors import (
     DatabaseBusyError,
