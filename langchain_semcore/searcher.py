@@ -211,11 +211,7 @@ class Searcher:
         return diversify(found, vectors, vector, limit=limit, relevance=relevance)
 
     def _choose(self, filter: MetadataFilter) -> dict[str, Any]:
-        """Return a filter as arguments of the store's search; checked before a query is paid for.
-
-        Raises:
-            InvalidFilterError: an unknown operator, or a value that does not fit.
-        """
+        """Return a filter as arguments of the store's search; checked before money is spent."""
         if not callable(filter):
             return {"filters": parse_filter(filter)}
         chunks = self._store.chunks(collection=self._collection)

@@ -136,8 +136,4 @@ class Searches(VectorStore):
     amax_marginal_relevance_search_with_score = twin(max_marginal_relevance_search_with_score)
 
     def _select_relevance_score_fn(self) -> Callable[[float], float]:
-        return self._relevance_score_fn or _relevance
-
-
-def _relevance(cosine: float) -> float:
-    return (1.0 + cosine) / 2.0
+        return self._relevance_score_fn or (lambda cosine: (1.0 + cosine) / 2.0)

@@ -202,9 +202,11 @@ class DeferredEmbedding(MultiModalEmbedding):
     def _get_image_embedding(self, img_file_path: ImageType) -> Embedding:
         # LlamaIndex asks for pictures that are stored by the list, and for one alone to look for it.
         try:
-            vector = self._embedder.embed_query(
-                "", spec=self.spec, media=query_media(_media(img_file_path), self.spec)
+            given = (
+                img_file_path.getvalue() if isinstance(img_file_path, BytesIO) else img_file_path
             )
+            media = query_media(Media(given), self.spec)
+            vector = self._embedder.embed_query("", spec=self.spec, media=media)
         except SemanticCoreError as error:
             return self._degrade(error)
         return QueryVector(vector.tolist(), spec=self.spec, provenance=self._embedder.provenance)
@@ -239,10 +241,6 @@ class DeferredEmbedding(MultiModalEmbedding):
         for name, value in (state["__pydantic_private__"] or {}).items():
             setattr(self, name, value)
         self._owns_embedder = True
-
-
-def _media(picture: ImageType) -> Media:
-    return Media(picture.getvalue() if isinstance(picture, BytesIO) else picture)
 
 
 def _restored(nodes: Sequence[BaseNode]) -> Sequence[BaseNode]:

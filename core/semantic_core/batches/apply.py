@@ -141,7 +141,10 @@ def _store_vectors(
             lines = [(key, line) for line in page if (key := key_of(line)) and key in known]
             tally.lines += len(page)
             tally.unknown += len(page) - len(lines)
-            pictures = _pictures(job, spec, [key for key, _ in lines])
+            pictures: dict[bytes, int] = {}
+            if takes_media(spec):
+                with job.context.store.database.snapshot() as connection:
+                    pictures = picture_counts(connection, [key for key, _ in lines])
             for key, line in lines:
                 tally.add(key, line, estimate=known[key], pictures=pictures.get(key, 0))
             tally.stored += _write(job, record, space_id, spec, lines)
@@ -167,13 +170,6 @@ def _known_texts(
         uncounted = [key for key, line in lines.items() if line.token_count is None]
         estimate = token_guesser(connection, space_id, spec, uncounted)
     return {key: estimate(key) for key in lines}
-
-
-def _pictures(job: LeasedJob, spec: EmbeddingSpec, keys: Sequence[bytes]) -> dict[bytes, int]:
-    if not takes_media(spec):
-        return {}
-    with job.context.store.database.snapshot() as connection:
-        return picture_counts(connection, keys)
 
 
 def _write(

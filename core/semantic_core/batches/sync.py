@@ -8,7 +8,6 @@ from semantic_core.batches.job.context import BatchContext, LeasedJob
 from semantic_core.batches.job.end import hold_unreadable
 from semantic_core.batches.job.poll import poll
 from semantic_core.batches.recover import is_undecided, note_fault, recover
-from semantic_core.database.strategies import Database
 from semantic_core.domain.clock import HOUR
 from semantic_core.domain.errors import (
     DatabaseCorruptError,
@@ -32,8 +31,13 @@ _Fault = ProviderError | StorageError
 def sync_database(context: BatchContext) -> dict[str, JobStatus]:
     """Recover, poll, apply and clean up; see ``BatchManager.sync_status`` for the contract."""
     database = context.store.database
-    _mend_ids(database)
     unlisted: _Fault | None = None
+    with database.snapshot() as connection:
+        is_damaged = any("id" in job.unreadable for job in jobs.list_jobs(connection))
+    if is_damaged:
+        # So that the job is worked on and ended like any other.
+        with database.transaction() as connection:
+            name_again(connection)
     with database.snapshot() as connection:
         before = jobs.open_ids(connection)
     try:
@@ -59,14 +63,6 @@ def sync_database(context: BatchContext) -> dict[str, JobStatus]:
     _report(faults, len(open_ids), unlisted)
     with database.snapshot() as connection:
         return {job_id: JobRecord.read(connection, job_id).status for job_id in open_ids}
-
-
-def _mend_ids(database: Database) -> None:
-    with database.snapshot() as connection:
-        is_needed = any("id" in job.unreadable for job in jobs.list_jobs(connection))
-    if is_needed:
-        with database.transaction() as connection:
-            name_again(connection)
 
 
 def _report(faults: Mapping[str, _Fault], open_jobs: int, unlisted: _Fault | None) -> None:

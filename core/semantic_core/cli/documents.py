@@ -129,11 +129,7 @@ def _all(store: PeeweeVectorStore, collection: str) -> list[ListedDocument]:
 
 
 def _find(store: PeeweeVectorStore, collection: str, typed: str) -> list[ListedDocument]:
-    """Return the documents that were meant: by id, by path, or by their folder.
-
-    Raises:
-        InvalidInputError: there is none.
-    """
+    """Return the documents that were meant: by id, by path or by their folder; or raise."""
     # A variable of the shell that is not set is neither all documents nor the current folder.
     is_name = bool(typed.strip()) and "\0" not in typed
     named = (printable(typed), *ids_at(store, typed)) if is_name else ()

@@ -36,11 +36,7 @@ SELECT_CHUNKS = f"SELECT {COLUMNS} FROM chunks c JOIN collections k ON k.id = c.
 
 
 def stored_chunk(row: ChunkRow) -> StoredChunk:
-    """Return a chunk as users see it.
-
-    Raises:
-        DatabaseCorruptError: what is stored of it is damaged.
-    """
+    """Return a chunk as users see it, or raise `DatabaseCorruptError`."""
     status = EmbeddingStatus.read(row.embedding_status)
     kinds = (type(row.chunk_id), type(row.text), type(row.content_hash))
     if kinds != (str, str, bytes):

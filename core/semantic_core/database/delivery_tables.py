@@ -15,13 +15,7 @@ from peewee import (
 
 
 def add_delivery_tables(base: Any, collections: Any, *, is_sqlite: bool) -> None:
-    """Make the models of delivery.
-
-    Args:
-        base: the class they inherit from, which knows all of its models.
-        collections: the model of collections.
-        is_sqlite: whether they are SQLite's.
-    """
+    """Make the models; ``base`` is the class they inherit from, which knows all of its models."""
 
     class TargetModel(base):  # type: ignore[misc]  # of one database
         """A vector store elsewhere that gets the vectors of a collection."""

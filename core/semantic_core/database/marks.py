@@ -36,11 +36,7 @@ def read_marks(connection: Connection) -> dict[str, str]:
 
 
 def check_marks(connection: Connection, name: str) -> None:
-    """Check that a database may be written, and send.
-
-    Raises:
-        StoreMovedError: it was moved to another one, or is not whole yet.
-    """
+    """Check that a database may be written, and send, or raise `StoreMovedError`."""
     if error := refusal(connection, name):
         raise error
 

@@ -19,9 +19,7 @@ LOCKED = "/* FOR UPDATE */"
 def among(column: str, values: Sequence[int | str | bytes]) -> Sql:
     """Return the condition that a column has one of these values; of none, it never has.
 
-    Args:
-        column: its SQL name.
-        values: all of one type; blobs are all of one size.
+    They are all of one type, and blobs all of one size.
     """
     if not values:
         return Sql("FALSE")
@@ -42,12 +40,7 @@ def among(column: str, values: Sequence[int | str | bytes]) -> Sql:
 
 
 def condition_of(where: Where, compiled: Callable[[Filter], Sql]) -> Sql:
-    """Return the condition on ``chunks AS c`` that chooses chunks.
-
-    Args:
-        where: which chunks.
-        compiled: returns a filter as the database puts it into SQL.
-    """
+    """Return the condition that chooses chunks ``c``; ``compiled`` puts a filter into SQL."""
     parts = [Sql("c.collection_id = ?", (where.collection_id,))]
     if where.ids is not None:
         parts.append(among("c.chunk_id", where.ids))
@@ -77,11 +70,7 @@ def _starts(count: int, size: int) -> str:
 
 
 def _joined(hashes: Collection[bytes]) -> bytes:
-    """Return content hashes in one piece, which none of another length may shift.
-
-    Raises:
-        DatabaseCorruptError: one is damaged.
-    """
+    """Return content hashes in one piece; a damaged one, which would shift others, is an error."""
     damaged = [one for one in hashes if not isinstance(one, bytes) or len(one) != _HASH_BYTES]
     if damaged:
         error = ValueError(f"it is no {_HASH_BYTES} bytes")

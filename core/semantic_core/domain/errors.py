@@ -13,12 +13,9 @@ class SemanticCoreError(Exception):
     """Something in semcore failed. Catch this to catch every error semcore raises."""
 
     def __init__(self, message: str | None = None) -> None:
-        super().__init__(message or _default_message(type(self)))
-
-
-def _default_message(kind: type[Exception]) -> str:
-    text = inspect.cleandoc(kind.__doc__ or kind.__name__)
-    return " ".join(text.partition("\n\nAttributes:")[0].split())
+        text = inspect.cleandoc(type(self).__doc__ or type(self).__name__)
+        default = " ".join(text.partition("\n\nAttributes:")[0].split())
+        super().__init__(message or default)
 
 
 # --- configuration ---------------------------------------------------------------------

@@ -89,11 +89,7 @@ class MediaBytes:
 
 
 def as_media(value: object, *, what: str) -> tuple[Media, ...]:
-    """Return what was handed in as media: one, several or none.
-
-    Raises:
-        InvalidInputError: it is something else.
-    """
+    """Return what was handed in, one, several or none; or raise `InvalidInputError`."""
     if value is None:
         return ()
     found = (value,) if isinstance(value, Media) else value
@@ -154,11 +150,7 @@ def stored_media(media: Media, *, what: str) -> tuple[StoredMedia, bytes | None]
 
 
 def read_file(path: str, *, what: str) -> bytes:
-    """Return a file's bytes.
-
-    Raises:
-        UnreadableFileError: it is gone, is no regular file, or may not be read.
-    """
+    """Return the bytes of a regular file that may be read, or raise `UnreadableFileError`."""
     try:
         path.encode()
         # Reading a pipe or a device would wait forever.

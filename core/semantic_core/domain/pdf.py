@@ -10,12 +10,7 @@ from semantic_core.domain.extras import load_extra
 
 
 def page_of(data: bytes, number: int | None, *, what: str) -> bytes:
-    """Return a PDF of this page alone; without a number, what was given.
-
-    Raises:
-        InvalidInputError: it has no such page, or cannot be read.
-        MissingExtraError: pypdf is not installed.
-    """
+    """Return a PDF of this page alone, or what was given; an InvalidInputError for no such page."""
     if number is None:
         return data
     with _opened(data, what) as (pypdf, pages):
@@ -31,12 +26,7 @@ def page_of(data: bytes, number: int | None, *, what: str) -> bytes:
 
 
 def page_texts(data: bytes, *, what: str) -> list[str]:
-    """Return the text of each page; empty where a page has none.
-
-    Raises:
-        InvalidInputError: it has no pages, or cannot be read.
-        MissingExtraError: pypdf is not installed.
-    """
+    """Return the text of each page, which may be empty; an InvalidInputError for no pages."""
     with _opened(data, what) as (_, pages):
         texts = [str(page.extract_text()) for page in pages]
     if not texts:

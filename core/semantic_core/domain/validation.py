@@ -162,10 +162,9 @@ def check_has_words(text: str, *, what: str) -> None:
 
 
 def check_vector(vector: VectorLike, *, dimensions: int | None, what: str) -> bytes:
-    """Return a sequence of numbers, of shape (dimensions,), as float32 little-endian bytes.
+    """Return numbers of shape (dimensions,) as float32 little-endian bytes.
 
-    Raises:
-        InvalidVectorError: it has another size, holds what is not a finite float32, or is all zero.
+    An InvalidVectorError for another size, what is not a finite float32, or all zero.
     """
     values = _as_array(vector, what)
     if values.ndim != 1 or not len(values):

@@ -24,6 +24,8 @@ _BOUNDS = {
     Operator.LTE: Operator.LTE,
 }
 
+_SIGNS = {Operator.GTE: ">=", Operator.LTE: "<="}
+
 # What a condition or a group becomes; None for everything.
 _Native = Any
 
@@ -100,7 +102,10 @@ def _condition(part: Condition, to: _Translation, *, is_negated: bool) -> _Nativ
         limits = [(operator, value)]
         if operator is Operator.BETWEEN:
             limits = [(Operator.GTE, value[0]), (Operator.LTE, value[1])]
-        if not is_negated and all(_is_bound(*limit) for limit in limits):
+        # Texts have another order in each store.
+        if not is_negated and all(
+            one in _BOUNDS and not isinstance(limit, str) for one, limit in limits
+        ):
             return _joined(
                 language, "and", [language.bound(key, _BOUNDS[one], limit) for one, limit in limits]
             )
@@ -108,20 +113,6 @@ def _condition(part: Condition, to: _Translation, *, is_negated: bool) -> _Nativ
         f"{to.name} cannot be asked for {'not ' * is_negated}${operator} on {part.key!r}. Pass "
         "target_filter, the same in its own language, beside the filter; or search by keyword."
     )
-
-
-def _is_bound(operator: Operator, value: object) -> bool:
-    """Whether it compares with a number. Texts have another order in each store."""
-    return operator in _BOUNDS and not isinstance(value, str)
-
-
-def _by_type(values: Sequence[Any]) -> list[list[Any]]:
-    """Return the values of each type apart."""
-    return [
-        found
-        for kind in (str, bool, int, float)
-        if (found := [value for value in values if type(value) is kind])
-    ]
 
 
 # --- Qdrant: a condition is true of a list if it is of one of its items; [] asks lists alone ------
@@ -144,14 +135,6 @@ def _qdrant_among(key: str, values: Sequence[Any], is_negated: bool) -> _Native:
     return any_of(key)
 
 
-def _qdrant_bound(key: str, operator: Operator, value: float) -> _Native:
-    return {"must": [{"key": key, "range": {operator.value: value}}]}
-
-
-def _qdrant_join(word: str, parts: list[_Native]) -> _Native:
-    return {"must" if word == "and" else "should": parts}
-
-
 # --- Chroma: one type a list ----------------------------------------------------------------------
 
 
@@ -160,21 +143,14 @@ def _chroma_among(key: str, values: Sequence[Any], is_negated: bool) -> _Native:
         # LlamaIndex's store writes "" for a null, and Chroma takes 2.5 for the integer 2.
         values = [value for value in values if value != "" and _is_exact(value)]
     operator, word = ("$nin", "and") if is_negated else ("$in", "or")
-    lists = [{key: {operator: group}} for group in _by_type(values)]
+    groups = ([one for one in values if type(one) is kind] for kind in (str, bool, int, float))
+    lists = [{key: {operator: group}} for group in groups if group]
     return _joined(_LANGUAGES["chroma"], word, lists)
 
 
 def _is_exact(value: object) -> bool:
     """Whether a number is the same as an integer and as a float. Anything else is."""
     return not isinstance(value, int | float) or (value == value // 1 and abs(value) < 2**53)
-
-
-def _dollar_bound(key: str, operator: Operator, value: float) -> _Native:
-    return {key: {f"${operator}": float(value)}}
-
-
-def _dollar_join(word: str, parts: list[_Native]) -> _Native:
-    return {f"${word}": parts}
 
 
 # --- Milvus: 1 is True; a missing key fails everything, negated or not ----------------------------
@@ -187,10 +163,6 @@ def _milvus_among(key: str, values: Sequence[Any], is_negated: bool) -> _Native:
     others = [value for value in values if value not in (0, 1)]
     nots = [f"(not exists {key} or not ({key} == {_milvus_value(value)}))" for value in others]
     return _joined(_LANGUAGES["milvus"], "and", nots)
-
-
-def _milvus_bound(key: str, operator: Operator, value: float) -> _Native:
-    return f"{key} {'>=' if operator is Operator.GTE else '<='} {_milvus_value(value)}"
 
 
 def _milvus_value(value: object) -> str:
@@ -234,9 +206,27 @@ def _is_json(text: str) -> bool:
     return True
 
 
+def _dollar(among: Callable[[str, Sequence[Any], bool], _Native]) -> _Language:
+    return _Language(
+        among,
+        bound=lambda key, operator, value: {key: {f"${operator}": float(value)}},
+        join=lambda word, parts: {f"${word}": parts},
+    )
+
+
 _LANGUAGES = {
-    "qdrant": _Language(_qdrant_among, _qdrant_bound, _qdrant_join),
-    "chroma": _Language(_chroma_among, _dollar_bound, _dollar_join),
-    "milvus": _Language(_milvus_among, _milvus_bound, _milvus_join),
-    "pgvector": _Language(_pgvector_among, _dollar_bound, _dollar_join),
+    "qdrant": _Language(
+        _qdrant_among,
+        bound=lambda key, operator, value: {
+            "must": [{"key": key, "range": {operator.value: value}}]
+        },
+        join=lambda word, parts: {"must" if word == "and" else "should": parts},
+    ),
+    "chroma": _dollar(_chroma_among),
+    "milvus": _Language(
+        _milvus_among,
+        bound=lambda key, operator, value: f"{key} {_SIGNS[operator]} {_milvus_value(value)}",
+        join=_milvus_join,
+    ),
+    "pgvector": _dollar(_pgvector_among),
 }

@@ -132,10 +132,6 @@ def _yes_or_no(place: str, value: object) -> bool:
     return value
 
 
-def _yes_unless_no(place: str, value: object) -> bool:
-    return True if value is None else _yes_or_no(place, value)
-
-
 def _is_list(value: object) -> TypeGuard[Collection[object]]:
     return isinstance(value, Collection) and not isinstance(
         value, str | bytes | bytearray | memoryview | Mapping
@@ -163,6 +159,6 @@ _FITTING: dict[Operator, Callable[[str, object], object]] = {
     Operator.TEXT_MATCH_INSENSITIVE: _text,
     Operator.LIKE: _pattern,
     Operator.ILIKE: _pattern,
-    Operator.IS_EMPTY: _yes_unless_no,
+    Operator.IS_EMPTY: lambda place, value: True if value is None else _yes_or_no(place, value),
     Operator.EXISTS: _yes_or_no,
 }

@@ -88,11 +88,7 @@ def takes_media(spec: EmbeddingSpec) -> bool:
 
 
 def check_media(parts: Sequence[StoredMedia], spec: EmbeddingSpec, *, what: str) -> None:
-    """Check that a model takes these pictures and pages.
-
-    Raises:
-        InvalidInputError: it takes none, not of this type, not so many, or not so large ones.
-    """
+    """Check that a model takes these pictures and pages, or raise `InvalidInputError`."""
     facts = model_facts(spec.model)
     for part in parts:
         if part.mime_type not in facts.media_types:

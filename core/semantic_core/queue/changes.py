@@ -14,7 +14,10 @@ def note_changed(connection: Connection, chunks: list[tuple[int, int]]) -> None:
     if not chunks:
         return
     connection.insert("changes", ("collection_id", "chunk_pk"), chunks)
-    _forget_old(connection)
+    # The newest row always stays, so the sequence never seems to begin anew.
+    connection.execute(
+        "DELETE FROM changes WHERE seq <= (SELECT max(seq) FROM changes) - ?", (KEPT,)
+    )
 
 
 def note_wishes(
@@ -40,11 +43,4 @@ def note_wishes(
         "ON CONFLICT (target_id, chunk_id) DO UPDATE "
         "SET seq = excluded.seq, tries = 0, not_before = NULL, error = NULL",
         (may_be_there, now, *named.values),
-    )
-
-
-def _forget_old(connection: Connection) -> None:
-    # The newest row always stays, so the sequence never seems to begin anew.
-    connection.execute(
-        "DELETE FROM changes WHERE seq <= (SELECT max(seq) FROM changes) - ?", (KEPT,)
     )

@@ -248,10 +248,9 @@ def move(
     steps: Sequence[JobStep] | None,
     **values: Any,
 ) -> None:
-    """Change an open job's columns, guarded by lease and expected steps (None: whatever it says).
+    """Change an open job's columns, guarded by lease and expected steps (None: any of them).
 
-    Raises:
-        TransitionError: the job is not ours, not at one of these steps, or already ended.
+    A TransitionError where the job is not ours, not at one of these steps, or already ended.
     """
     guards = [_Job.lease_token == token, SQL(IS_OPEN)]
     if steps is not None:

@@ -101,10 +101,8 @@ def open_collection(
 ) -> Collection:
     """Return a collection, created with the spec (or the default one) if there is none.
 
-    ``spec`` None takes what is there; the languages are those of a new one.
-
-    Raises:
-        SpecMismatchError: it has another spec; the message names both.
+    ``spec`` None takes what is there, and another one is a SpecMismatchError; the languages are
+    those of a new one.
     """
     found = find_collection(connection, name)
     if found is None:

@@ -110,11 +110,7 @@ class Header(NamedTuple):
 
     @classmethod
     def unpack(cls, page: bytes, identity: Identity) -> Self:
-        """Read the header from the first page.
-
-        Raises:
-            UnusableError: it is of another program, format or owner.
-        """
+        """Read the header from the first page, or raise `UnusableError`: it is of another owner."""
         if len(page) < HEADER_SIZE:
             raise UnusableError("is cut off")
         found = cls(*_PACKED.unpack_from(page))

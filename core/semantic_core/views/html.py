@@ -78,7 +78,13 @@ def table(
         "" if caption is None else f' data-label="{escape(visible(name))}"' for name in columns
     ]
     body = "".join(
-        f'<tr style="background:transparent">{_cells(row, right, labels)}</tr>' for row in rows
+        '<tr style="background:transparent">'
+        + "".join(
+            f'<td{label} style="{_CELL};{_side(is_right)}">{shown(value)}</td>'
+            for value, is_right, label in zip(row, right, labels, strict=True)
+        )
+        + "</tr>"
+        for row in rows
     )
     title = "" if caption is None else f"<caption>{shown(caption)}</caption>"
     return Html(
@@ -155,13 +161,6 @@ def code(text: str) -> Html:
     return Html(
         '<code style="display:inline-block;max-width:24em;overflow-wrap:break-word;padding:0;'
         f'background:transparent;color:inherit;font-size:.95em">{shown(text)}</code>'
-    )
-
-
-def _cells(row: Sequence[object], right: Sequence[bool], labels: Sequence[str]) -> str:
-    return "".join(
-        f'<td{label} style="{_CELL};{_side(is_right)}">{shown(value)}</td>'
-        for value, is_right, label in zip(row, right, labels, strict=True)
     )
 
 

@@ -187,10 +187,6 @@ def show_ingest(report: IngestReport) -> str:
     return html.block(f"{counted(report.documents, 'document')} saved", *parts)
 
 
-def show_estimate(estimate: Estimate) -> str:
-    return html.block("Estimate of what waits", *map(html.line, estimate_sentences(estimate)))
-
-
 def show_receipt(receipt: Receipt) -> str:
     rows = [("by batch", money(receipt.batch_usd)), ("live", money(receipt.live_usd))]
     parts = [html.facts(rows), *map(html.line, receipt_sentences(receipt))]
@@ -202,7 +198,9 @@ def show_receipt(receipt: Receipt) -> str:
 
 _SHOWN: dict[type, Callable[..., str]] = {
     BatchJob: show_job,
-    Estimate: show_estimate,
+    Estimate: lambda found: html.block(
+        "Estimate of what waits", *map(html.line, estimate_sentences(found))
+    ),
     IngestReport: show_ingest,
     QueueStats: show_queue,
     Receipt: show_receipt,

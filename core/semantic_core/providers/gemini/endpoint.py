@@ -121,7 +121,10 @@ def _checked(url: str) -> str:
     for is_wrong, reason in (
         (parts.scheme not in _DEFAULT_PORTS, "its scheme is not https"),
         (has_user, "it holds a user name or password"),
-        (not _is_host(host), "its host is missing or malformed"),
+        (
+            not _HOST_NAME.fullmatch(host) and _as_address(host) is None,
+            "its host is missing or malformed",
+        ),
         (port == 0, "port 0 cannot be reached"),
         (parts.query or parts.fragment, "it holds a query or a fragment"),
         (has_path, "it holds a path; the API version and the rest are added by themselves"),
@@ -132,10 +135,6 @@ def _checked(url: str) -> str:
     shown_host = f"[{host}]" if ":" in host else host
     shown_port = "" if port in (None, _DEFAULT_PORTS[parts.scheme]) else f":{port}"
     return f"{parts.scheme}://{shown_host}{shown_port}"
-
-
-def _is_host(host: str) -> bool:
-    return bool(_HOST_NAME.fullmatch(host)) or _as_address(host) is not None
 
 
 def _is_loopback(host: str) -> bool:

@@ -59,7 +59,9 @@ class LineError:
         label = " ".join(str(part) for part in (code, status) if part is not None)
         message = error.get("message")
         message = message if isinstance(message, str) else "no message"
-        is_permanent = _is_permanent(code, status)
+        is_permanent = status in _PERMANENT_STATUSES
+        if code is not None and 400 <= code < 500:
+            is_permanent = code not in _TRANSIENT_CLIENT_ERRORS
         return cls(
             words=clip(f"{label}: {message}" if label else message),
             is_transient=not is_permanent,
@@ -74,9 +76,3 @@ def clip(words: str, longest: int = LONGEST_WORDS) -> str:
     line = " ".join(words[: longest * 4].encode("utf-8", "replace").decode().split())
     line = line.replace("\0", "?")
     return line if len(line) <= longest else f"{line[: longest - 1]}…"
-
-
-def _is_permanent(code: int | None, status: str | None) -> bool:
-    if code is not None and 400 <= code < 500:
-        return code not in _TRANSIENT_CLIENT_ERRORS
-    return status in _PERMANENT_STATUSES

@@ -16,7 +16,9 @@ class Turns:
     """
 
     def __init__(self, count: int | None = None) -> None:
-        self._count = count or _cores()
+        has_affinity = hasattr(os, "sched_getaffinity")
+        cores = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count()
+        self._count = count or cores or 1
         self._free: SimpleQueue[None] = SimpleQueue()
         for _ in range(self._count):
             self._free.put(None)
@@ -37,9 +39,3 @@ class Turns:
         finally:
             for turn in taken:
                 self._free.put(turn)
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

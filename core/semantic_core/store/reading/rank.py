@@ -50,11 +50,14 @@ def by_both(
     for rank, pk in enumerate(keyword_pks, start=1):
         missing = alpha / (RANK_OFFSET + rank) if pk in waiting else 0.0
         scores[pk] = nearness.get(pk, missing) + (1 - alpha) / (RANK_OFFSET + rank)
-    by_words = set(scores)
+    by_words, both = set(scores), nearness.keys() & scores.keys()
     scores = {**scores, **{pk: near for pk, near in nearness.items() if pk not in by_words}}
     # sorted() is stable: ties stay in insertion order.
     order = sorted(scores, key=lambda pk: -scores[pk])[:limit]
-    return [Ranked(pk, scores[pk], _match(pk, nearness.keys(), by_words)) for pk in order]
+    by_one = {True: Match.KEYWORD, False: Match.VECTOR}
+    return [
+        Ranked(pk, scores[pk], Match.BOTH if pk in both else by_one[pk in by_words]) for pk in order
+    ]
 
 
 def by_vector(
@@ -83,9 +86,3 @@ def filled(ranked: Sequence[Ranked], pks: Iterable[int], *, limit: int) -> list[
     lent = ranked[-1].score if ranked else _NO_COSINE
     more = [Ranked(pk, lent, Match.KEYWORD) for pk in pks if pk not in known]
     return [*ranked, *more][:limit]
-
-
-def _match(pk: int, by_vector: AbstractSet[int], by_words: AbstractSet[int]) -> Match:
-    if pk in by_vector and pk in by_words:
-        return Match.BOTH
-    return Match.VECTOR if pk in by_vector else Match.KEYWORD

@@ -33,13 +33,7 @@ Check = Callable[[Collection], Query]
 
 
 class Searcher:
-    """Answers searches of a database.
-
-    Args:
-        database: where the rows are.
-        vectors: what compares vectors here.
-        delivery: which targets can be asked in place of it.
-    """
+    """Answers searches of a database, by the vectors here or by those of a target."""
 
     def __init__(self, database: Database, vectors: MappedVectors, delivery: Delivery) -> None:
         self._database = database

@@ -99,11 +99,7 @@ def _may_begin(source: Database, target: Database) -> bool:
 
 
 def _leads_to(here: Connection, name: str, there: Connection) -> bool:
-    """Return whether a source is marked as moved to this target.
-
-    Raises:
-        StoreMovedError: it was moved to another one, or is not whole itself.
-    """
+    """Return whether a source is marked as moved to this target; to another is an error."""
     moved_to = read_marks(here).get(MOVED_TO, "")
     if moved_to.startswith(str(database_uuid(there))):
         return True
