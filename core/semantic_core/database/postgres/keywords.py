@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import accumulate
 from math import log1p
 
 from semantic_core.database.port import Connection
@@ -11,7 +10,7 @@ from semantic_core.database.postgres.connection import TsVectors
 from semantic_core.database.postgres.words import as_tsquery, as_tsvector, lexeme
 from semantic_core.database.queries import first_column
 from semantic_core.database.strategies import Scope, Sql
-from semantic_core.database.word_choice import COUNTED, WordChoice, choose_words
+from semantic_core.database.word_choice import WordChoice, choose_words
 from semantic_core.domain.errors import DatabaseCorruptError
 from semantic_core.domain.pages import PAGE
 from semantic_core.keywords import Phrase, Question, Said, Term, indexed_words, read_languages
@@ -29,6 +28,9 @@ TABLES = {
 # With so many rows that hold one of the rarest words, no others are ranked. On 62,000 real texts
 # that halves the time, with an nDCG of 0.2916 for 0.2920, and the time does not grow with the table.
 _CANDIDATES = 2_000
+
+# So many rows are counted: how rare a word is counts for its rank.
+COUNTED = 1000
 
 # Of D (the text), C (headings, parts of identifiers), B and A.
 _WEIGHTS = "'{1, 0.5, 1, 1}'::real[]"
@@ -74,7 +76,10 @@ class TextVectors:
         choice = choose_words(
             question,
             total=counted.total,
-            count=lambda bound: _count_words(connection, question.terms, counted, bound=bound),
+            candidates=_CANDIDATES,
+            count=lambda bound: _count_words(
+                connection, question.terms, counted, bound=max(bound, COUNTED + 1)
+            ),
         )
         if choice is None:
             return None
@@ -125,12 +130,10 @@ class FoundWords:
         self._total = total
 
     def best(self, limit: int) -> list[int]:
-        ranking = self._choice.ranking
-        sums = accumulate(self._choice.counts[place] for place in ranking)
-        enough = 1 + next((n for n, rows in enumerate(sums) if rows >= _CANDIDATES), len(ranking))
-        found = self._ranked(self._any_of(ranking[:enough]), limit)
-        if len(found) < limit and enough < len(ranking):
-            found = self._ranked(self._any_of(ranking), limit)
+        choice = self._choice
+        found = self._ranked(self._any_of(choice.candidates), limit)
+        if len(found) < limit and len(choice.candidates) < len(choice.ranking):
+            found = self._ranked(self._any_of(choice.ranking), limit)
         if self._question.first is None:
             return found
         first = self._ranked(as_tsquery(self._question.first), limit)

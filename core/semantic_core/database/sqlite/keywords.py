@@ -25,6 +25,10 @@ from semantic_core.vector_index import Ids
 # Headings, and parts of identifiers, count half.
 _RANK = "bm25(1.0, 0.5)"
 
+# With so many rows that hold one of the rarest words, no others are ranked. On 62,000 real texts
+# nDCG stays as it is, and a million rows take no longer.
+_CANDIDATES = 4_000
+
 VIEW = "indexed_words"
 VIEW_SQL = f"""CREATE VIEW {VIEW} (pk, text, more) AS
     SELECT c.pk, coalesce(w.text, c.text), w.more
@@ -72,6 +76,7 @@ class FullText:
         choice = choose_words(
             question,
             total=counted.total,
+            candidates=_CANDIDATES,
             count=lambda bound: _count_words(connection, terms, asked, bound=bound),
         )
         if choice is None:
@@ -105,7 +110,16 @@ class FoundWords:
         self._rows = rows
 
     def best(self, limit: int) -> list[int]:
-        found = self._find(self._any_of(self._choice.ranking), limit)
+        choice = self._choice
+        others = self._any_of(choice.ranking[len(choice.candidates) :])
+        found: list[int] = []
+        if others:
+            # Every word stands there twice, so that none counts for more than another: FTS5 cannot
+            # rank by a word without looking for it.
+            rare = self._any_of(choice.candidates)
+            found = self._find(f"({rare}) AND ({rare} OR {others} OR {others})", limit)
+        if not others or len(found) < limit:
+            found = self._find(self._any_of(choice.ranking), limit)
         if self._question.first is None:
             return found
         first = self._find(_expression((self._question.first,)), limit)

@@ -7,11 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from semantic_core.database.postgres import keywords
-from semantic_core.database.strategies import Where
 from semantic_core.domain.errors import DatabaseCorruptError
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.types import Chunk
-from semantic_core.keywords import ask
 from semantic_core.store import PeeweeVectorStore
 from support.chunks import SPEC
 
@@ -114,24 +112,6 @@ def test_frequent_words_are_taken_from_the_statistics(
     assert before == after
     assert (after.ranked, after.too_common) == (("rare", "word7"), ("common",))
     assert after.unknown == ("nowhere",)
-
-
-def test_with_enough_rows_of_rare_words_others_are_not_ranked(
-    store: PeeweeVectorStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store.save([Chunk(id=str(n), text=("rare " * (n < 4)) + f"often t{n}") for n in range(10)])
-    store.save([Chunk(text=f"other t{n}") for n in range(60)])
-    monkeypatch.setattr(keywords, "_CANDIDATES", 4)
-    with store.database.snapshot() as connection:
-        rows = store.database.metadata.rows(connection, Where(collection_id=1))
-        counted, returned = rows.scopes(70, by_vector=False)
-        found = store.database.keywords.search(
-            connection, ask("often rare"), counted=counted, returned=returned
-        )
-        assert found is not None
-        assert sorted(found.best(4)) == [1, 2, 3, 4]
-        assert sorted(found.best(5))[:4] == [1, 2, 3, 4]
-        assert len(found.best(50)) == 10
 
 
 def test_words_of_another_version_are_noticed_and_made_anew(store: PeeweeVectorStore) -> None:

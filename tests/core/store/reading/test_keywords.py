@@ -8,8 +8,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from semantic_core.database.strategies import Where
 from semantic_core.database.word_choice import MOST_WORDS
 from semantic_core.domain.types import Chunk
+from semantic_core.keywords import ask
 from semantic_core.store import PeeweeVectorStore
 from support.chunks import SPEC, chunks_of, embed, embed_all, vector_of
 from support.invariants import check_full_text
@@ -160,6 +162,24 @@ def test_of_a_long_query_the_rarest_words_count(store: PeeweeVectorStore) -> Non
     assert results.degraded == "too many words: ranked by the 128 rarest, without 874 more"
     assert store.search(text="zebra " * 10_000, mode="keyword").degraded is None
     assert store.search(text=" ".join(log[:MOST_WORDS]), mode="keyword").degraded is None
+
+
+def test_with_enough_rows_of_rare_words_others_are_not_ranked(
+    store: PeeweeVectorStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.save([Chunk(id=str(n), text=("rare " * (n < 4)) + f"often t{n}") for n in range(10)])
+    store.save([Chunk(text=f"other t{n}") for n in range(60)])
+    monkeypatch.setattr(f"{type(store.database.keywords).__module__}._CANDIDATES", 4)
+    with store.database.snapshot() as connection:
+        rows = store.database.metadata.rows(connection, Where(collection_id=1))
+        counted, returned = rows.scopes(70, by_vector=False)
+        found = store.database.keywords.search(
+            connection, ask("often rare"), counted=counted, returned=returned
+        )
+        assert found is not None
+        assert sorted(found.best(4)) == [1, 2, 3, 4]
+        assert sorted(found.best(5))[:4] == [1, 2, 3, 4]
+        assert len(found.best(50)) == 10
 
 
 def test_a_phrase_is_never_cut(store: PeeweeVectorStore) -> None:
