@@ -1,5 +1,6 @@
 """LlamaIndex nodes as chunks, and chunks as nodes again, exactly as they were."""
 
+import base64
 import json
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,6 +11,7 @@ from llama_index.core.schema import (
     ImageDocument,
     ImageNode,
     IndexNode,
+    MediaResource,
     MetadataMode,
     Node,
     NodeRelationship,
@@ -18,7 +20,6 @@ from llama_index.core.schema import (
     TextNode,
 )
 
-from llamaindex_semcore.pictures import is_kept_exactly, picture_of, put_picture
 from semantic_core.api import (
     RESULT_KEY,
     Chunk,
@@ -28,6 +29,7 @@ from semantic_core.api import (
     Media,
     StoredChunk,
     StoredMedia,
+    UnreadableFileError,
 )
 
 # In a chunk's payload, where other adapters keep other things.
@@ -200,3 +202,49 @@ def _new_fields(chunk: StoredChunk) -> dict[str, Any]:
 def _new_kind(chunk: StoredChunk) -> type[TextNode]:
     is_picture = bool(chunk.media) and chunk.media[0].page is None
     return ImageNode if is_picture else TextNode
+
+
+def picture_of(node: BaseNode) -> tuple[Media, ...]:
+    """Return a node's picture: its bytes, or its path; a URL is not fetched.
+
+    Raises:
+        InvalidInputError: the bytes are no base64.
+    """
+    resource = getattr(node, "image_resource", None)
+    path = getattr(node, "image_path", None) or getattr(resource, "path", None)
+    if encoded := _encoded(node):
+        try:
+            return (Media(base64.b64decode(encoded, validate=True)),)
+        except ValueError as error:
+            raise InvalidInputError(
+                f"The picture of node {node.node_id!r} is no base64. Nothing was saved."
+            ) from error
+    return (Media(path),) if path else ()
+
+
+def is_kept_exactly(node: BaseNode, part: Media) -> bool:
+    """Return whether the node's base64 can be made again of the bytes that the store keeps."""
+    return isinstance(part.content, bytes) and base64.b64encode(part.content) == _encoded(node)
+
+
+def put_picture(node: BaseNode, part: StoredMedia, read: Callable[[StoredMedia], bytes]) -> None:
+    """Give a node the picture that the store keeps, unless it has one."""
+    if not isinstance(node, ImageNode | Node) or _encoded(node) is not None:
+        return
+    try:
+        encoded = base64.b64encode(read(part))
+    except UnreadableFileError:  # its chunk was deleted meanwhile
+        return
+    if isinstance(node, ImageNode):
+        node.image = encoded.decode()
+    else:
+        node.image_resource = node.image_resource or MediaResource(mimetype=part.mime_type)
+        node.image_resource.data = encoded
+
+
+def _encoded(node: BaseNode) -> bytes | None:
+    """Return a node's picture in base64: an ImageNode has it itself, others have a resource."""
+    if isinstance(node, ImageNode):
+        return None if node.image is None else node.image.encode()
+    data: bytes | None = getattr(getattr(node, "image_resource", None), "data", None)
+    return data

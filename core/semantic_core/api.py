@@ -85,8 +85,8 @@ from semantic_core.store import DEFAULT_COLLECTION as DEFAULT_COLLECTION
 from semantic_core.store import BaseVectorStore as BaseVectorStore
 from semantic_core.store import Collection as Collection
 from semantic_core.store import PeeweeVectorStore as PeeweeVectorStore
-from semantic_core.store.paid_vectors import paid_vectors as paid_vectors
 from semantic_core.store.query_vector import query_vector as query_vector
+from semantic_core.store.reading.read import paid_vectors as paid_vectors
 from semantic_core.store.writing.copy_store import copy_store as copy_store
 from semantic_core.vector_index.mmr import cosines as cosines
 from semantic_core.vector_index.mmr import diversify as diversify

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx2
 
 from semantic_core.providers.gemini import GoogleKeyring
-from semantic_core.providers.wire.secret import Secret
+from semantic_core.providers.wire.access import Secret
 
 # What holds a key on purpose, and shows it to nobody who does not ask; the network, which sends it;
 # and what leads everywhere.

@@ -14,7 +14,7 @@ from semantic_core.providers.gemini import Endpoint
 from semantic_core.providers.gemini.connection import Connection
 from semantic_core.providers.port import BatchProvider
 from semantic_core.providers.types import RemoteJob
-from semantic_core.providers.wire.secret import Secret
+from semantic_core.providers.wire.access import Secret
 
 Answer = httpx2.Response | BaseException | Callable[[httpx2.Request], httpx2.Response]
 

@@ -3,7 +3,7 @@
 from semantic_core.batches.manager import BatchManager
 from semantic_core.batches.receipts import spent_this_month
 from semantic_core.database.port import Connection
-from semantic_core.domain.overview import Overview
+from semantic_core.views.report import Overview
 
 # Between the first chunk and now, as many as a curve shows at a glance.
 _MOMENTS = 40

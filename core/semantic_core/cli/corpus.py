@@ -14,8 +14,7 @@ from semantic_core.domain.media import Media
 from semantic_core.domain.statuses import SearchMode
 from semantic_core.domain.types import SearchResults, StoredChunk
 from semantic_core.store import DEFAULT_COLLECTION
-from semantic_core.views.excerpt import excerpt
-from semantic_core.views.wording import counted, media_name
+from semantic_core.views.wording import counted, excerpt, media_name
 
 # Most that is shown of a hit's text.
 TEXT_WIDTH = 160

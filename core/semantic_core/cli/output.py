@@ -23,9 +23,8 @@ from semantic_core.domain.errors import (
     SubmissionUncertainError,
     WaitTimeoutError,
 )
-from semantic_core.views.excerpt import Excerpt
 from semantic_core.views.progress import open_bar
-from semantic_core.views.wording import span, visible
+from semantic_core.views.wording import Excerpt, span, visible
 
 FAILED = 1
 OVER_BUDGET = 3  # what is affordable was sent, the rest waits

@@ -14,8 +14,7 @@ from semantic_core.doctor.rows import (
     vector_index,
     wrong_counts,
 )
-from semantic_core.doctor.sample import sampled_vectors
-from semantic_core.doctor.targets import targets
+from semantic_core.doctor.sample import sampled_vectors, targets
 from semantic_core.domain.errors import DatabaseCorruptError, ProviderError, StoreMovedError
 
 

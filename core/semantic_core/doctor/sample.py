@@ -1,8 +1,8 @@
-"""Stored vectors against their texts, by a sample that is embedded live again. It is paid for."""
+"""Samples: stored vectors, embedded live again, which is paid for; and what targets were told."""
 
 import secrets
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -10,12 +10,14 @@ from semantic_core.batches import BatchManager
 from semantic_core.batches.job.check import CheckedText, SpotCheck, close_check, embed_again
 from semantic_core.batches.job.context import BatchContext
 from semantic_core.database.port import Connection
+from semantic_core.delivery.attached import AttachedTarget
 from semantic_core.doctor.findings import Finding, Trouble
-from semantic_core.domain.errors import BudgetExceededError, ProviderError
+from semantic_core.domain.errors import BudgetExceededError, ProviderError, TargetError
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.statuses import SearchMode
 from semantic_core.domain.types import Vector
 from semantic_core.providers.wire.vectors import normalize
+from semantic_core.store import BaseVectorStore
 
 
 class _Sampled(NamedTuple):
@@ -53,22 +55,16 @@ def sampled_vectors(manager: BatchManager, *, texts: int) -> Iterator[Finding]:
 
 
 def _sample(connection: Connection, texts: int) -> Iterator[_Sampled]:
-    # Keys are digests, so that those that follow any one are a random sample.
-    start = secrets.token_bytes(32)
-    rows = [
-        row
-        for where in (">=", "<")
-        for row in connection.execute(
-            "SELECT k.name, k.spec, c.chunk_id, c.content_hash, "
-            "coalesce(c.vector_source, c.text), c.media, e.vector FROM embeddings e "
-            "JOIN chunks c ON c.pk = (SELECT min(pk) FROM chunks WHERE vector_key = e.key) "
-            "JOIN collections k ON k.id = c.collection_id "
-            f"WHERE e.origin <> 'given' AND c.content_hash = e.key AND e.key {where} ? "
-            "ORDER BY e.key LIMIT ?",
-            (start, texts),
-        )
-    ]
-    for collection, spec, chunk_id, content_hash, *content, vector in rows[:texts]:
+    rows = _random_rows(
+        connection,
+        "SELECT k.name, k.spec, c.chunk_id, c.content_hash, "
+        "coalesce(c.vector_source, c.text), c.media, e.vector FROM embeddings e "
+        "JOIN chunks c ON c.pk = (SELECT min(pk) FROM chunks WHERE vector_key = e.key) "
+        "JOIN collections k ON k.id = c.collection_id "
+        "WHERE e.origin <> 'given' AND c.content_hash = e.key",
+        most=texts,
+    )
+    for collection, spec, chunk_id, content_hash, *content, vector in rows:
         unit = normalize(np.frombuffer(vector, dtype="<f4"))
         parsed = EmbeddingSpec.from_json(spec)
         yield _Sampled(collection, parsed, chunk_id, content_hash.hex(), tuple(content), unit)
@@ -99,3 +95,61 @@ def _nearest_other(context: BatchContext, one: _Sampled, vector: Vector) -> floa
     if best is None or best.chunk.content_hash == one.content_hash:
         return None
     return best.score
+
+
+_SAMPLED = 50
+
+# Chunks of equal texts have equal vectors, and any of them may come first.
+_LOOKED_AT = 20
+
+
+def targets(store: BaseVectorStore, *, fix: bool) -> Iterator[Finding]:
+    """Look for chunks that a target was told of and does not find."""
+    for target in store.delivery.attached:
+        sample = _told(store, target)
+        try:
+            missing = [
+                chunk_id
+                for chunk_id, vector in sample.items()
+                if chunk_id
+                not in target.nearest(vector, limit=_LOOKED_AT, filters=None, target_filter=None)
+            ]
+        except TargetError as error:
+            yield Finding.of(Trouble.NOT_LOOKED, what=str(error))
+            continue
+        if missing:
+            if fix:
+                store.delivery.redeliver(target.name)
+                store.delivery.deliver()
+            what = f"{target.name!r}, of {len(sample)} that it was told of"
+            names = [repr(one) for one in missing]
+            yield Finding.of(Trouble.TARGET, len(missing), what=what, names=names, is_fixed=fix)
+
+
+def _told(store: BaseVectorStore, target: AttachedTarget) -> dict[str, Vector]:
+    """Return chunks that a target should hold, chosen at random, with their vectors."""
+    with store.database.snapshot() as connection:
+        rows = _random_rows(
+            connection,
+            "SELECT c.chunk_id, e.vector FROM embeddings e JOIN chunks c ON c.vector_key = e.key "
+            "JOIN targets t ON t.collection_id = c.collection_id WHERE t.id = ? "
+            "AND c.embedding_status = 'READY' AND t.filled_pk IS NULL AND NOT EXISTS "
+            "(SELECT 1 FROM outbox WHERE target_id = t.id AND chunk_id = c.chunk_id)",
+            target.id,
+            most=_SAMPLED,
+        )
+    return {chunk_id: np.frombuffer(vector, dtype="<f4") for chunk_id, vector in rows}
+
+
+def _random_rows(connection: Connection, query: str, *values: object, most: int) -> list[Any]:
+    """Return rows of a query on ``embeddings AS e``, chosen at random."""
+    # Keys are digests, so that those that follow any one are a random sample.
+    start = secrets.token_bytes(32)
+    rows = [
+        row
+        for sign in (">=", "<")
+        for row in connection.execute(
+            f"{query} AND e.key {sign} ? ORDER BY e.key LIMIT ?", (*values, start, most)
+        )
+    ]
+    return rows[:most]

@@ -7,7 +7,6 @@ from typing import Any, Self, overload
 import numpy as np
 import numpy.typing as npt
 
-from semantic_core.domain.advice import job_advice
 from semantic_core.domain.explanation import Explanation
 from semantic_core.domain.media import Media, StoredMedia
 from semantic_core.domain.statuses import (
@@ -18,6 +17,7 @@ from semantic_core.domain.statuses import (
     JobStatus,
     JobStep,
     Match,
+    job_advice,
 )
 
 Vector = npt.NDArray[np.float32]

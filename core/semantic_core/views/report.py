@@ -2,15 +2,40 @@
 
 import shlex
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from semantic_core.domain.overview import Overview
-from semantic_core.domain.types import BatchJob
+from semantic_core.domain.receipts import Receipt
+from semantic_core.domain.types import BatchJob, QueueStats
 from semantic_core.views import html
 from semantic_core.views.html import Html, Tone
 from semantic_core.views.notebook import MOST_ROWS, job_status, left_out, message, queue_parts
 from semantic_core.views.sentences import job_cost, next_step, receipt_sentences, troubles
 from semantic_core.views.wording import counted, moment, money, span
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overview:
+    """What waits, runs and failed, what it cost, and how coverage came to be.
+
+    Attributes:
+        database: its path or URL, without a password.
+        made_at: epoch seconds.
+        coverage: (moment, chunks by then, those found by vector by then), of the chunks that are
+            here now, oldest first; empty where there is none.
+        receipt: of all jobs of the database.
+        spent_usd: what counts against this month's budget (UTC).
+        budget_usd: this month's budget; None for no limit.
+    """
+
+    database: str
+    made_at: float
+    stats: QueueStats
+    coverage: tuple[tuple[float, int, int], ...]
+    receipt: Receipt
+    spent_usd: float
+    budget_usd: float | None
+
 
 # The first bytes of a report, by which another one may replace it.
 MARK = "<!doctype html><!-- semcore report -->"

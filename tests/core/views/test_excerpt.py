@@ -7,7 +7,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from semantic_core.views.excerpt import Passages, excerpt
+from semantic_core.views.wording import Passages, excerpt
 
 
 def words(asked: str) -> Passages:

@@ -13,9 +13,8 @@ import pytest
 from batch_emulator import EndJob, FailLines, FaultRule, Lines
 from semantic_core import BatchConfig
 from semantic_core.batches.overview import look_over
-from semantic_core.domain.overview import Overview
 from semantic_core.domain.types import Chunk, TargetStatus
-from semantic_core.views.report import MARK, report_page
+from semantic_core.views.report import MARK, Overview, report_page
 from support.browser import Browser, Screen, open_browser
 from support.html import read_html
 from support.world import open_world

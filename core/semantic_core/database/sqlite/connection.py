@@ -2,9 +2,10 @@
 
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-from semantic_core.database.port import Values
+from semantic_core.database.port import Connection, Values
 from semantic_core.domain.pages import pages
 
 # Rows of one INSERT: more are no faster, and SQLite takes 32,766 values.
@@ -36,3 +37,21 @@ class SqliteConnection:
     def stream(self, sql: str, parameters: Values = (), /) -> Iterator[Any]:
         """Yield rows: a cursor of SQLite reads as it goes."""
         return iter(self.raw.execute(sql, parameters))
+
+
+@contextmanager
+def any_text(connection: Connection, errors: str = "surrogateescape") -> Iterator[None]:
+    """Read text that is no UTF-8 as well; by default with lone surrogates for what is not.
+
+    Otherwise one damaged byte makes every row of a statement unreadable.
+    """
+    if not isinstance(connection, SqliteConnection):
+        yield  # others take nothing in that is no UTF-8
+        return
+    raw = connection.raw
+    factory = raw.text_factory
+    raw.text_factory = lambda data: data.decode("utf-8", errors)
+    try:
+        yield
+    finally:
+        raw.text_factory = factory

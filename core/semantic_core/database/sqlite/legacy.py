@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from semantic_core.database.port import Connection
-from semantic_core.database.sqlite.damaged import any_text
+from semantic_core.database.sqlite.connection import any_text
 from semantic_core.domain.errors import SpecMismatchError
 from semantic_core.domain.metadata import dump_metadata
 from semantic_core.domain.pages import pages

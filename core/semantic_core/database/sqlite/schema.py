@@ -16,10 +16,31 @@ from semantic_core.database.schema import (
 from semantic_core.database.sqlite.database import Database
 from semantic_core.database.sqlite.keywords import VIEW, VIEW_SQL, create_index
 from semantic_core.database.sqlite.legacy import is_legacy, move_legacy_rows, set_legacy_aside
-from semantic_core.database.sqlite.tables import OWN_TABLES
 from semantic_core.database.tables import TABLES, build_tables
 from semantic_core.domain.errors import DatabaseCorruptError, NotASemcoreDatabaseError
 from semantic_core.domain.failpoints import FailPoint, reach
+
+OWN_TABLES = {
+    # The mark tells a change from that of the same number in the lost future of a restored backup.
+    "changes": """CREATE TABLE changes (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        collection_id INTEGER NOT NULL,
+        chunk_pk INTEGER NOT NULL,
+        mark INTEGER NOT NULL DEFAULT (random())
+    )""",
+    # BLOB has no affinity: text stays text, and whole numbers compare with floats.
+    "tags": """CREATE TABLE tags (
+        collection_id INTEGER NOT NULL,
+        key TEXT NOT NULL,
+        value BLOB NOT NULL,
+        chunk_pk INTEGER NOT NULL,
+        PRIMARY KEY (collection_id, key, value, chunk_pk)
+    ) WITHOUT ROWID""",
+    # Of a chunk whose text is no plain English, or has headings: what the full-text index holds of
+    # it. An entry is only taken out by the same words, and a later version may make others.
+    "chunk_words": "CREATE TABLE chunk_words (chunk_pk INTEGER PRIMARY KEY, text TEXT, more TEXT)",
+}
+
 
 # Marks the file as ours in its header, so that no other database is ever taken for one.
 APPLICATION_ID = 0x53454D43

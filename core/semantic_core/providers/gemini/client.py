@@ -21,11 +21,10 @@ from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.providers.gemini.connection import Connection, sdk_errors
 from semantic_core.providers.gemini.embedder import GeminiEmbedder
 from semantic_core.providers.gemini.endpoint import Endpoint
-from semantic_core.providers.gemini.fields import number_in
+from semantic_core.providers.gemini.fields import check_remote_name, is_remote_name, number_in
 from semantic_core.providers.gemini.keyring import BATCH_KEY_VARIABLE, check_key
 from semantic_core.providers.gemini.listing import read_files, read_operations
 from semantic_core.providers.gemini.models import LIMITS, model_facts
-from semantic_core.providers.gemini.names import check_remote_name, is_remote_name
 from semantic_core.providers.gemini.operations import (
     as_operation,
     display_name_of,
@@ -46,8 +45,8 @@ from semantic_core.providers.types import (
     Staged,
 )
 from semantic_core.providers.wire.download import download
+from semantic_core.providers.wire.private_file import write_lines
 from semantic_core.providers.wire.retry import RetryPolicy
-from semantic_core.providers.wire.spool import write_lines
 
 _READS = RetryPolicy(attempts=4, first_wait=1.0, longest_wait=30.0)
 

@@ -12,8 +12,7 @@ import httpx2
 from semantic_core.domain.clock import Clock
 from semantic_core.domain.errors import InvalidEndpointError
 from semantic_core.providers.gemini.failures import KEY_HEADER, refusal_of
-from semantic_core.providers.wire.access import Access
-from semantic_core.providers.wire.secret import Secret
+from semantic_core.providers.wire.access import Access, Secret
 
 GOOGLE_URL = "https://generativelanguage.googleapis.com"
 

@@ -11,7 +11,7 @@ from semantic_core.domain.errors import (
     MissingBatchKeyError,
     MissingDefaultKeyError,
 )
-from semantic_core.providers.wire.secret import MASK, Secret
+from semantic_core.providers.wire.access import MASK, Secret
 
 BATCH_KEY_VARIABLE = "GEMINI_BATCH_API_KEY"
 

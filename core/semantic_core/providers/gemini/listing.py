@@ -4,8 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from semantic_core.domain.errors import ProviderProtocolError
-from semantic_core.providers.gemini.fields import text_in
-from semantic_core.providers.gemini.names import is_remote_name
+from semantic_core.providers.gemini.fields import is_remote_name, text_in
 from semantic_core.providers.types import RemoteFile
 
 # The largest page: https://ai.google.dev/api/batch-api and .../files, read 2026-11.

@@ -9,9 +9,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from semantic_core.domain.errors import ProviderProtocolError
-from semantic_core.providers.gemini.fields import number_in, object_in, text_in
+from semantic_core.providers.gemini.fields import is_remote_name, number_in, object_in, text_in
 from semantic_core.providers.gemini.line_errors import clip
-from semantic_core.providers.gemini.names import is_remote_name
 from semantic_core.providers.types import RemoteJob, RemoteState
 
 if TYPE_CHECKING:

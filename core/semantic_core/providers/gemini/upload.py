@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from semantic_core.domain.errors import ProviderProtocolError, ProviderUnavailableError
 from semantic_core.providers.gemini.connection import Connection, sdk_errors
-from semantic_core.providers.gemini.names import is_remote_name
+from semantic_core.providers.gemini.fields import is_remote_name
 from semantic_core.providers.types import Staged
+from semantic_core.providers.wire.private_file import SpooledFile
 from semantic_core.providers.wire.retry import RetryPolicy
-from semantic_core.providers.wire.spool import SpooledFile
 
 if TYPE_CHECKING:
     from google.genai import types

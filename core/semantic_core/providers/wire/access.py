@@ -1,13 +1,40 @@
 """One key at one server: what every connection to a provider is made of."""
 
+import hashlib
+import hmac
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Never
 
 import httpx2
 
 from semantic_core.domain.clock import Clock
-from semantic_core.domain.errors import ProviderError
-from semantic_core.providers.wire.secret import Secret
+from semantic_core.domain.errors import KeyringNotSerializableError, ProviderError
+
+MASK = "'***'"
+
+
+class Secret:
+    """A key that no repr, copy, pickle or walk over attributes shows by accident."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """Return the key. It must not stay in a variable of code that can fail."""
+        return self._value
+
+    def fingerprint(self, salt: str) -> str:
+        """Return a name for the key that does not give it away: hex HMAC-SHA256."""
+        return hmac.new(salt.encode(), self._value.encode(), hashlib.sha256).hexdigest()
+
+    def __repr__(self) -> str:
+        return MASK
+
+    def __reduce_ex__(self, protocol: object) -> Never:
+        raise KeyringNotSerializableError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

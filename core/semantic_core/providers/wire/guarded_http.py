@@ -12,8 +12,7 @@ from semantic_core.domain.errors import (
     ProviderUnavailableError,
     SemanticCoreError,
 )
-from semantic_core.providers.wire.access import Access, origin_of
-from semantic_core.providers.wire.secret import Secret
+from semantic_core.providers.wire.access import Access, Secret, origin_of
 
 T = TypeVar("T")
 

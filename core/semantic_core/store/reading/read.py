@@ -9,12 +9,14 @@ from semantic_core.database.chunk_rows import SELECT_CHUNKS, ChunkRow, stored_ch
 from semantic_core.database.port import Connection
 from semantic_core.database.strategies import Sql, Where
 from semantic_core.domain.errors import InvalidInputError
+from semantic_core.domain.pages import pages
 from semantic_core.domain.statuses import EmbeddingStatus
 from semantic_core.domain.types import Coverage, StoredChunk, Vector
 from semantic_core.domain.validation import is_storable, listed, whole_number
 from semantic_core.filters import parse_filter
 from semantic_core.queue.counts import read_counts
-from semantic_core.store.base import FilterLike
+from semantic_core.store.base import BaseVectorStore, FilterLike
+from semantic_core.store.collections import DEFAULT_COLLECTION
 
 
 def choose(
@@ -118,3 +120,31 @@ def read_coverage(connection: Connection, collection_id: int) -> Coverage:
         pending=counts.get((pending, False), 0),
         failed=counts.get((failed, False), 0),
     )
+
+
+def paid_vectors(
+    store: BaseVectorStore, texts: Sequence[str], *, collection: str = DEFAULT_COLLECTION
+) -> list[Vector | None]:
+    """Return the stored vector of each text, None for one that has none. Nothing is sent or billed.
+
+    Args:
+        store: whose cache to look in.
+        texts: what was embedded: of a chunk its vector source, with headings or context.
+        collection: the one whose spec the vectors are made with; one that does not exist has none.
+
+    Raises:
+        InvalidInputError: a text with a lone surrogate.
+    """
+    found = store.find(collection)
+    if found is None:
+        return [None] * len(texts)
+    keys = list(map(found.spec.hasher(), texts))
+    stored: dict[bytes, Vector] = {}
+    with store.database.snapshot() as connection:
+        for page in pages(dict.fromkeys(keys)):
+            wanted = among("key", page)
+            rows = connection.execute(
+                f"SELECT key, vector FROM embeddings WHERE {wanted.sql}", wanted.values
+            )
+            stored |= {key: np.frombuffer(vector, dtype="<f4") for key, vector in rows}
+    return [stored.get(key) for key in keys]

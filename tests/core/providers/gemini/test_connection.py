@@ -29,8 +29,8 @@ from semantic_core.domain.errors import (
 from semantic_core.providers.gemini import GeminiBatchClient
 from semantic_core.providers.gemini.connection import Connection, sdk_errors
 from semantic_core.providers.gemini.endpoint import Endpoint
+from semantic_core.providers.wire.access import Secret
 from semantic_core.providers.wire.guarded_http import LARGEST_ANSWER
-from semantic_core.providers.wire.secret import Secret
 from support.clock import ManualClock
 from support.keys import canary
 from support.processes import Python

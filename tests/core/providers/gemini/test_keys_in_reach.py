@@ -14,8 +14,8 @@ from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.providers.gemini import Endpoint, GeminiBatchClient
 from semantic_core.providers.gemini.keyring import GoogleKeyring, check_key
 from semantic_core.providers.port import keep_nothing
+from semantic_core.providers.wire.access import Secret
 from semantic_core.providers.wire.download import download
-from semantic_core.providers.wire.secret import Secret
 from support.clock import ManualClock
 from support.keys import DEFAULT_KEY, SHOWN_KEY, canary
 from support.reach import strings_in_reach

@@ -23,7 +23,7 @@ from semantic_core.domain.errors import (
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.providers.gemini.requests import request_encoder
 from semantic_core.providers.types import EmbeddingRequest
-from semantic_core.providers.wire.spool import SpooledFile, write_lines
+from semantic_core.providers.wire.private_file import SpooledFile, write_lines
 from support.disk import no_file_larger_than
 
 SPEC = EmbeddingSpec()
