@@ -6,28 +6,10 @@ from semantic_core.domain.errors import InvalidInputError, TextTooLongError
 from semantic_core.domain.media import MediaBytes, StoredMedia, load_media
 from semantic_core.domain.pricing import PriceTable, token_estimator
 from semantic_core.domain.spec import EmbeddingSpec
-from semantic_core.providers.gemini.endpoint import way_back_to
-from semantic_core.providers.gemini.models import (
-    LIMITS,
-    MODELS,
-    PRICES_DATE,
-    PRICES_URL,
-    model_facts,
-)
-
-__all__ = [
-    "DEFAULT_PRICES",
-    "LIMITS",
-    "LONGEST_LIMIT",
-    "caution",
-    "check_length",
-    "check_media",
-    "check_sent",
-    "content_estimator",
-    "model_facts",
-    "takes_media",
-    "way_back_to",
-]
+from semantic_core.providers.gemini.endpoint import way_back_to as way_back_to
+from semantic_core.providers.gemini.models import LIMITS as LIMITS
+from semantic_core.providers.gemini.models import MODELS, PRICES_DATE, PRICES_URL
+from semantic_core.providers.gemini.models import model_facts as model_facts
 
 DEFAULT_PRICES = PriceTable(
     prices={name: facts.price for name, facts in MODELS.items() if facts.price is not None},
