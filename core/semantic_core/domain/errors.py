@@ -3,8 +3,9 @@
 A class's docstring is its default message: what happened and what to do next.
 """
 
-import inspect
-from typing import TYPE_CHECKING, Self
+# Under other names: what has a name without an underscore here is for users.
+import inspect as _inspect
+from typing import Self as _Self
 
 from semantic_core.domain.reports import IngestReport
 
@@ -13,7 +14,7 @@ class SemanticCoreError(Exception):
     """Something in semcore failed. Catch this to catch every error semcore raises."""
 
     def __init__(self, message: str | None = None) -> None:
-        text = inspect.cleandoc(type(self).__doc__ or type(self).__name__)
+        text = _inspect.cleandoc(type(self).__doc__ or type(self).__name__)
         default = " ".join(text.partition("\n\nAttributes:")[0].split())
         super().__init__(message or default)
 
@@ -101,7 +102,7 @@ class InvalidTextError(InvalidInputError):
     """The text holds a lone surrogate or a NUL. Clean it, e.g. with errors="replace"."""
 
     @classmethod
-    def unstorable(cls, error: UnicodeEncodeError) -> Self:
+    def unstorable(cls, error: UnicodeEncodeError) -> _Self:
         """Return the error for a text that has no UTF-8 form."""
         return cls(
             f"A text has a lone surrogate at character {error.start}, which no database holds. "
@@ -151,12 +152,12 @@ class StorageError(SemanticCoreError):
     """The database could not do what was asked."""
 
     @classmethod
-    def closed(cls, name: object) -> Self:
+    def closed(cls, name: object) -> _Self:
         """Return the error for the use of a database after its end."""
         return cls(f"The store on {name} is closed. Open it again.")
 
     @classmethod
-    def within_transaction(cls, name: object) -> Self:
+    def within_transaction(cls, name: object) -> _Self:
         """Return the error for a write within a transaction that is open already."""
         return cls(
             f"A transaction on {name} is open in this thread. Call semcore outside of it: what "
@@ -217,14 +218,14 @@ class DatabaseCorruptError(StorageError):
     broken_rule: str | None = None
 
     @classmethod
-    def wrong_words(cls, chunks: int) -> Self:
+    def wrong_words(cls, chunks: int) -> _Self:
         """Return the error for a keyword index that does not fit the texts."""
         return cls(
             f"Of {chunks:,} chunks, other words are indexed than they hold. The texts are whole."
         )
 
     @classmethod
-    def unreadable(cls, what: str, error: Exception) -> Self:
+    def unreadable(cls, what: str, error: Exception) -> _Self:
         """Return the error for something stored that is not as it was written."""
         return cls(
             f"{what} in the database cannot be read ({error}): it is damaged, or another program "
@@ -387,11 +388,3 @@ class TargetError(SemanticCoreError):
     Nothing is lost: what it was not told stays noted here. Check that it can be reached: the next
     deliver() tries again.
     """
-
-
-if not TYPE_CHECKING:  # checkers see the classes themselves
-    __all__ = [
-        name
-        for name, one in globals().items()
-        if isinstance(one, type) and SemanticCoreError in one.mro()
-    ]
