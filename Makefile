@@ -99,6 +99,7 @@ CANDIDATES := $(if $(PYTHON),"$$PYTHON",python3 python3.13 python3.12 python3.11
 USABLE := import ensurepip, sqlite3, sys; sys.exit(sys.version_info < (3, 11))
 
 # Only an environment that cannot serve is thrown away; a changed pin is installed over the old.
+# What is never imported need not be compiled: that would be a third of the time.
 define set-up
 @set -eu; venv=$(@D); \
 usable() { "$$1" -c '$(USABLE)' >/dev/null 2>&1; }; \
@@ -116,6 +117,6 @@ if { [ -e $@ ] && [ -n "$(filter FORCE,$^)" ]; } \
 	echo "Making $$venv with $$("$$found" --version); this takes a minute, once."; \
 	"$$found" -m venv --clear $$venv; \
 fi; \
-$$venv/bin/python -m pip install -qq -c constraints.txt -e '$(1)' $(2); \
+$$venv/bin/python -m pip install -qq --no-compile -c constraints.txt -e '$(1)' $(2); \
 printf '|%s|%s|\n' "$$(pwd -P)" "$$PYTHON" > $@
 endef

@@ -7,6 +7,7 @@ and in the terminal with an exit code.
 from __future__ import annotations
 
 import contextlib
+import html
 import io
 import re
 from collections.abc import Callable
@@ -345,6 +346,7 @@ def test_the_terminal_helps(case: Case, newcomer: Newcomer) -> None:
     with contextlib.chdir(newcomer.folder):
         code, said = newcomer.terminal(*case.command)
     assert code == case.code, said
+    assert str(newcomer.folder) not in said  # relative paths, as one would type them
     for part in (case.happened, case.means, case.next_step):
         assert in_terminal(part).lower() in said.lower()
 
@@ -398,6 +400,46 @@ def test_a_rate_limit_shows_when_it_goes_on(newcomer: Newcomer) -> None:
     assert "Nothing sent: 1 distinct text waiting." in said
     assert re.search(r"Next: with what is open at most .*, from 20[-0-9]+ [:0-9]+ UTC on", said)
     assert "UTC on" in newcomer.terminal("status")[1]
+
+
+@pytest.mark.parametrize(
+    ("arrange", "because"),
+    [
+        (with_a_wrong_batch_key, "refused the batch key"),
+        (with_a_mistyped_model, "Did you mean 'gemini-embedding-001'?"),
+        (from_a_region_without_service, "User location is not supported"),
+    ],
+)
+def test_what_the_provider_refuses_is_told_until_it_is_mended(
+    newcomer: Newcomer, arrange: Callable[[Newcomer], None], because: str
+) -> None:
+    arrange(newcomer)
+    newcomer.terminal("flush")
+    page = newcomer.folder / "report.html"
+    assert newcomer.terminal("report", f"--html={page}")[0] == 0
+    assert "Nothing is stuck" not in page.read_text()
+    code, said = newcomer.terminal("doctor")
+    assert code == FAILED
+    for told in (said, newcomer.terminal("status")[1], html.unescape(page.read_text())):
+        assert "Skipped since" in told
+        assert because in told
+
+
+def test_a_key_that_works_again_leaves_nothing_to_tell(newcomer: Newcomer) -> None:
+    with_a_wrong_batch_key(newcomer)
+    newcomer.terminal("flush")
+    newcomer.setenv("GEMINI_BATCH_API_KEY", canary("another-batch"))
+    newcomer.terminal("flush")
+    assert "Skipped since" not in newcomer.terminal("status")[1]
+    assert newcomer.terminal("doctor") == (0, "Nothing is wrong.\n")
+
+
+def test_a_model_without_a_price_is_told_where_a_budget_is_set(newcomer: Newcomer) -> None:
+    with_a_mistyped_model(newcomer)
+    assert newcomer.terminal("flush", "--monthly-budget=1")[0] == OVER_BUDGET
+    code, said = newcomer.terminal("doctor")
+    assert code == FAILED
+    assert "no budget can be kept. Lift the budget" in said
 
 
 def test_a_lost_answer_is_explained_until_it_is_known(newcomer: Newcomer) -> None:

@@ -74,6 +74,18 @@ def test_every_console_block_has_a_command() -> None:
             assert block.language != "console" or list(commands(block)), (page.name, block.line)
 
 
+def test_code_fits_a_screen() -> None:
+    """A line of 100 characters fits 1,280 pixels, as docs/stylesheets/extra.css sets code.
+
+    One of a crontab cannot be broken; it wraps there.
+    """
+    for page in PAGES:
+        for block in blocks(page):
+            if not (block.title or "").startswith("crontab"):
+                longest = max(block.text.splitlines(), key=len)
+                assert len(longest) <= 100, (page.name, longest)
+
+
 def test_output_may_leave_out_what_changes() -> None:
     check_output("Saved 2 documents in ...\n", "Saved 2 documents in 0.11 s.\n")
     with pytest.raises(AssertionError):

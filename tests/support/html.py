@@ -13,7 +13,7 @@ class Page:
     """What stands in a piece of HTML.
 
     Attributes:
-        texts: every run of text, unescaped.
+        texts: every run of text, unescaped; what is bold is a part of the text around it.
         tags: every tag.
         attributes: every attribute's name.
     """
@@ -33,8 +33,10 @@ class _Reader(HTMLParser):
         super().__init__(convert_charrefs=True)
         self.page = Page()
         self.open: list[str] = []
+        self.goes_on = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.goes_on = tag == "b" and self.goes_on
         self.page.tags.add(tag)
         self.page.attributes |= {name for name, _ in attrs}
         if tag not in _EMPTY:
@@ -42,9 +44,14 @@ class _Reader(HTMLParser):
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
+        self.goes_on = tag == "b"
 
     def handle_data(self, data: str) -> None:
-        self.page.texts.append(data)
+        if self.goes_on:
+            self.page.texts[-1] += data
+        else:
+            self.page.texts.append(data)
+        self.goes_on = True
 
 
 def read_html(html: str) -> Page:

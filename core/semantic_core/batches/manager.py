@@ -217,8 +217,8 @@ class BatchManager:
 
         Args:
             timeout: seconds, or None to wait for as long as it takes.
-            progress: True shows a bar of the texts in open jobs and when the next look is, where
-                the ``cli`` extra is installed; a callable is given the queue after each poll.
+            progress: True shows a bar of the texts in open jobs (without a terminal a line now and
+                then) with the ``cli`` extra; a callable is given the queue after each poll.
 
         Returns:
             The state of the queue at the end.

@@ -13,6 +13,7 @@ from semantic_core.batches.job.context import BatchContext, LeasedJob
 from semantic_core.batches.job.end import RELEASE, UNSENT, end_job, hold, hold_unreadable
 from semantic_core.batches.job.listing import LISTINGS_NEEDED, Listing, list_provider, seen_absent
 from semantic_core.domain.errors import (
+    AuthError,
     ProviderError,
     SemanticCoreError,
     StorageError,
@@ -22,6 +23,7 @@ from semantic_core.domain.failpoints import FailPoint, reach
 from semantic_core.domain.statuses import FailureReason, HoldReason, JobStatus, JobStep
 from semantic_core.queue import jobs
 from semantic_core.queue.adoption import may_be_late
+from semantic_core.queue.claims import note_passed
 from semantic_core.queue.costs import has_waiting
 from semantic_core.queue.jobs import JobRecord
 from semantic_core.views.wording import counted
@@ -56,6 +58,9 @@ def recover(context: BatchContext) -> None:
         try:
             listing = list_provider(context)
         except ProviderError as error:
+            if isinstance(error, AuthError):
+                with context.store.database.transaction() as connection:
+                    note_passed(connection, None, str(error), now=now)
             for job in leased:
                 note_fault(job, error)
             raise

@@ -14,6 +14,7 @@ from semantic_core.batches.job.end import UNSENT, end_job
 from semantic_core.batches.job.requests import lines_of
 from semantic_core.batches.job.select import FlushRun, claim_next
 from semantic_core.domain.errors import (
+    AuthError,
     ProviderError,
     RateLimitError,
     RemoteNotFoundError,
@@ -245,6 +246,7 @@ def _was_given_up(job: LeasedJob) -> bool:
 
 
 def _refuse(job: LeasedJob, error: ProviderError) -> None:
+    _note_refusal(job, error)
     not_before = None
     if isinstance(error, RemoteNotFoundError):
         # Of a mistyped model, say: asking again soon is of no use.
@@ -253,10 +255,19 @@ def _refuse(job: LeasedJob, error: ProviderError) -> None:
     end_job(job, FailureReason.REFUSED, str(error), steps=steps, not_before=not_before)
 
 
+def _note_refusal(job: LeasedJob, error: ProviderError) -> None:
+    """Note why these texts are not sent; a flush that looks at them again takes it back."""
+    with job.transaction() as connection:
+        space_id = JobRecord.read(connection, job.id).space_id
+        note_passed(connection, space_id, str(error), now=job.context.clock.now())
+
+
 def _abandon_if_possible(job: LeasedJob, error: BaseException) -> None:
     """Release the claim now; where that fails, a later flush_queue() does it."""
     reason = str(error) if isinstance(error, SemanticCoreError) else type(error).__name__
     try:
+        if isinstance(error, AuthError | RequestRefusedError):
+            _note_refusal(job, error)
         why = f"the upload did not finish: {reason}"
         end_job(job, FailureReason.ABANDONED, why, steps=UNSENT)
     except (StorageError, TransitionError) as failure:

@@ -9,7 +9,7 @@ _EXTRA = ("typer", "rich")
 
 def main() -> None:
     """Run the ``semcore`` command; without the ``cli`` extra, say in one line what is missing."""
-    if sys.argv[1:] == ["--version"]:
+    if sys.argv[1:2] == ["--version"]:
         # At once: importing all commands takes longer than most of them.
         sys.stdout.write(f"semcore {version('semcore')}\n")
         return

@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib.metadata import version as version_of
 from typing import Annotated, Any
 
 import typer
@@ -25,7 +24,7 @@ from semantic_core.cli import (
     report,
     watch,
 )
-from semantic_core.cli.output import INTERRUPTED, fail, interrupted, prepare_streams, say
+from semantic_core.cli.output import INTERRUPTED, fail, interrupted, prepare_streams
 from semantic_core.domain.errors import SemanticCoreError
 from semantic_core.views.wording import visible
 
@@ -33,9 +32,9 @@ from semantic_core.views.wording import visible
 class _Commands(TyperGroup):
     """Shows what was typed wrong, and obeys nothing of it."""
 
-    def make_context(self, *args: Any, **options: Any) -> Any:
+    def make_context(self, info_name: Any, args: list[str], *rest: Any, **options: Any) -> Any:
         with _visible_usage_errors():
-            return super().make_context(*args, **options)
+            return super().make_context(info_name, args or ["--help"], *rest, **options)
 
     def invoke(self, ctx: Any) -> Any:
         with _visible_usage_errors():
@@ -79,7 +78,6 @@ app = typer.Typer(
     "whole time.",
     epilog="Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a budget is used up, 75 try again later "
     "(a rate limit, no connection, a locked database).",
-    no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -92,19 +90,10 @@ for command in _COMMANDS:
     )(command)
 
 
-def _show_version(is_asked: bool) -> None:
-    if is_asked:
-        say(f"semcore {version_of('semcore')}")
-        raise typer.Exit
-
-
 @app.callback()
 def options(
-    version: Annotated[  # acted upon by its callback, before a command is asked for
-        bool,
-        typer.Option(
-            "--version", help="Show the version and exit.", callback=_show_version, is_eager=True
-        ),
+    version: Annotated[  # answered before the commands are imported
+        bool, typer.Option("--version", help="Show the version and exit.")
     ] = False,
 ) -> None:
     """Ingest at once, embed at half price, search the whole time."""

@@ -18,6 +18,7 @@ from semantic_core.cli.options import (
 )
 from semantic_core.cli.output import FAILED, counting, print_json, say
 from semantic_core.cli.target import Target, read_target
+from semantic_core.cli.terms import in_terminal
 from semantic_core.doctor import examine
 from semantic_core.store import DEFAULT_COLLECTION
 from semantic_core.store.writing.copy_store import copy_store
@@ -137,7 +138,7 @@ def doctor(
     else:
         for finding in found.findings:
             mark = "fixed" if finding.is_fixed else "note" if finding.is_note else "WRONG"
-            say(f"[{mark}] {finding.trouble}: {finding.message}")
+            say(f"[{mark}] {finding.trouble}: {in_terminal(finding.message)}")
         if not fix and any(finding.is_fixable for finding in found.findings):
             named = "".join(f" --target {one}" for one in target or ())
             say(f"Next: semcore doctor --fix --db {db}{named}")

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from semantic_core.cli.options import DEFAULT_DB, AsJson, CollectionName, Db
-from semantic_core.cli.output import print_json, say, show_table
+from semantic_core.cli.output import print_json, say, show_table, to_json
 from semantic_core.cli.target import Target
 from semantic_core.documents.file_metadata import printable
 from semantic_core.documents.roots import ids_at
@@ -62,7 +62,9 @@ def show(
     # What one chunk alone has, such as its page, is not the document's.
     common = set.intersection(*({*map(repr, chunk.metadata.items())} for chunk in chunks))
     facts = [one for one in chunks[0].metadata.items() if repr(one) in common]
-    say(listed.id, *(f"   {key}: {value}" for key, value in facts))
+    # As --filter takes them.
+    said = ((key, value if isinstance(value, str) else to_json(value)) for key, value in facts)
+    say(listed.id, *(f"   {key}: {value}" for key, value in said))
     for number, chunk in enumerate(chunks, start=1):
         stale = ", found by the vector of an older text" if chunk.is_stale else ""
         media = "; ".join(map(media_name, chunk.media))

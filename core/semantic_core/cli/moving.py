@@ -170,8 +170,9 @@ def _show(report: IngestReport, target: str, *, db: str) -> None:
     chunks = report.chunks
     say(
         f"Took {counted(report.documents, 'row')} into {target!r}: {chunks.inserted:,} new, "
-        f"{chunks.updated:,} changed, {chunks.unchanged:,} as they were. {chunks.ready:,} have their "
-        f"vector, {chunks.pending:,} wait for one, {chunks.failed:,} failed. Nothing was billed."
+        f"{chunks.updated:,} changed, {chunks.unchanged:,} as they were.",
+        f"{chunks.ready:,} have their vector, {chunks.pending:,} wait for one, {chunks.failed:,} failed. "
+        "Nothing was billed.",
     )
     for row in report.rejected[:_SHOWN]:
         warn(f"Refused {row.name}: {row.reason}")

@@ -24,7 +24,7 @@ from semantic_core.domain.errors import (
     WaitTimeoutError,
 )
 from semantic_core.views.progress import open_bar
-from semantic_core.views.wording import Excerpt, span, visible
+from semantic_core.views.wording import Excerpt, from_here, span, visible
 
 FAILED = 1
 OVER_BUDGET = 3  # what is affordable was sent, the rest waits
@@ -47,7 +47,7 @@ class _VisibleFormatter(logging.Formatter):
     """Lets nothing in a log record reach the terminal as a command to it."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # the base's name
-        return visible(in_terminal(super().formatMessage(record)))
+        return visible(from_here(in_terminal(super().formatMessage(record))))
 
     def formatException(self, ei: Any) -> str:  # noqa: N802  # likewise
         return "\n".join(map(visible, super().formatException(ei).split("\n")))
@@ -81,16 +81,15 @@ def counting(done: str, *, unit: str) -> Iterator[Callable[[int], object]]:
 
 def show_excerpt(part: Excerpt, *, indent: int) -> None:
     """Print a part of a text, the words that were asked in bold. Nothing of it is obeyed."""
-    shown, end = Text(" " * indent), 0
-    for start, stop in part.marked:
-        shown.append(visible(part.line[end:start])).append(visible(part.line[start:stop]), "bold")
-        end = stop
-    console.print(shown.append(visible(part.line[end:])), soft_wrap=True)
+    shown = Text(" " * indent)
+    for piece, is_marked in part.pieces():
+        shown.append(visible(piece), "bold" if is_marked else None)
+    console.print(shown, soft_wrap=True)
 
 
 def warn(text: str, *, style: str | None = None) -> None:
     """Print a line for people beside the answer, likewise."""
-    errors.print(visible(in_terminal(text)), markup=False, soft_wrap=True, style=style)
+    errors.print(visible(from_here(in_terminal(text))), markup=False, soft_wrap=True, style=style)
 
 
 def show_table(

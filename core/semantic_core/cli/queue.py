@@ -19,7 +19,7 @@ from semantic_core.cli.options import (
     OnlyCollection,
     open_manager,
 )
-from semantic_core.cli.output import OVER_BUDGET, age, console, errors, print_json, say, show_table
+from semantic_core.cli.output import OVER_BUDGET, age, console, print_json, say, show_table
 from semantic_core.cli.target import Target
 from semantic_core.cli.terms import in_terminal
 from semantic_core.domain.statuses import HoldReason
@@ -113,7 +113,7 @@ def sync(
     with open_manager(db, base_url=base_url, targets=target) as manager, Notifier(manager, notify):
         statuses = manager.sync_status()
         if wait:
-            manager.wait(timeout=timeout, progress=errors.is_terminal and not as_json)
+            manager.wait(timeout=timeout, progress=not as_json)
         by_id = {job.id: job for job in manager.jobs()}
         has_failed = manager.get_queue_stats().failed > 0
         attached = {one.name for one in manager.store.delivery.attached}
@@ -156,7 +156,8 @@ def status(
                 print_json({**asdict(stats), "receipt": receipt})
             else:
                 show_stats(stats)
-                if receipt.tokens:
+                # What was sent for one collection alone, semcore receipt --by-month says.
+                if receipt.tokens and collection is None:
                     say(f"Sent so far: {receipt_sentences(receipt)[0]}")
                 if stats.failed:
                     say(_next_for_failed(db))
@@ -192,7 +193,7 @@ def show_stats(stats: QueueStats) -> None:
     say(
         *(f"{job.id[:ID_WIDTH]}: {overdue(job)}" for job in stats.overdue_jobs),
         *(f"{job.id[:ID_WIDTH]}: {in_terminal(expiring(job))}" for job in stats.expiring_jobs),
-        *stats.cautions,
+        *map(in_terminal, stats.cautions),
         *(f"{count:,} failed: {shorten(message, 200)}" for message, count in stats.failures[:10]),
     )
 
@@ -232,7 +233,9 @@ def _why_nothing(stats: QueueStats) -> list[str]:
         return ["Nothing to send: every text has its vector, is in a batch job, or failed."]
     texts = counted(stats.waiting_texts, "distinct text")
     if stats.backing_off == stats.waiting:
-        return [f"Nothing sent: {texts} waiting, the first from {moment(stats.next_try)} on."]
+        first = f"Nothing sent: {texts} waiting, the first from {moment(stats.next_try)} on."
+        refused = [passed for passed in stats.passed_over if passed.needs_somebody]
+        return [first, *(in_terminal(passed_over(passed)) for passed in refused)]
     # A job that was found at the provider is told of already.
     why = [in_terminal(passed_over(passed)) for passed in stats.passed_over]
     return [f"Nothing sent: {texts} waiting.", *(why or ["A later flush sends them."])]

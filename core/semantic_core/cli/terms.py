@@ -11,6 +11,12 @@ _TERMS = {
     r"call (?:wait\(\) or )?sync_status\(\)": "run semcore sync",
     r"sync_status\(\)": "semcore sync",
     r"Pass GoogleKeyring\(\w+=\.\.\.\) or set": "Set",
+    r"store\.reindex\(name, languages=\.\.\.\) or (?=semcore reindex)": "",
+    r" \(pass BatchConfig\(prices=\.\.\.\) to have it there\)": "",
+    r"Pass BatchConfig\(prices=\.\.\.\) with its price, or lift": "Lift",
+    r"Open it without a spec to use it as it is, or choose another collection:": (
+        "Leave out what makes a collection to use it as it is, or name another with --collection:"
+    ),
     r"min_size=": "--min-size ",
     r"max_cost=": "--max-cost ",
     r"monthly_budget_usd=": "--monthly-budget ",

@@ -22,6 +22,7 @@ class Trouble(StrEnum):
     FAR_LEASE = "lease that ends too late"
     FAR_PAUSE = "pause that ends too late"
     BUDGET = "budget that is used up"
+    NOT_SENT = "texts that cannot be sent"
     TEMPORARY_FILE = "temporary file"
     OPEN_FILE = "file that others may write"
     UNKNOWN_JOB = "unknown job at the provider"
@@ -79,6 +80,7 @@ _WORDS = {
     "are sent again: the provider asked for it, or the clock was wrong when it was noted. Ending "
     "the pause costs nothing; `semcore retry` ends every one.",
     Trouble.BUDGET: "{what}",
+    Trouble.NOT_SENT: "{what}",
     Trouble.TEMPORARY_FILE: "Temporary files of {count:,} batch jobs that nobody works on lie in "
     "{folder}. They hold texts, are never read again, and can be removed.",
     Trouble.OPEN_FILE: "{files} of the database can be written by others than their owner "

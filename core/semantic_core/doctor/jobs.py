@@ -15,7 +15,7 @@ from semantic_core.views.sentences import passed_over_since
 
 
 def waiting_jobs(manager: BatchManager) -> Iterator[Finding]:
-    """Tell of open jobs that do not simply run, and of texts that a budget keeps."""
+    """Tell of open jobs that do not simply run, and of texts that nobody will send."""
     stats = manager.get_queue_stats()
     with manager.store.database.snapshot() as connection:
         leased = leased_jobs(connection, now=manager.clock.now())
@@ -33,8 +33,9 @@ def waiting_jobs(manager: BatchManager) -> Iterator[Finding]:
         if found:
             yield Finding.of(trouble, len(found), names=[job.id for job in found])
     for passed in stats.passed_over:
-        if passed.is_over_budget:
-            yield Finding.of(Trouble.BUDGET, what=passed_over_since(passed))
+        if passed.needs_somebody:
+            trouble = Trouble.BUDGET if passed.is_over_budget else Trouble.NOT_SENT
+            yield Finding.of(trouble, what=passed_over_since(passed))
 
 
 def temporary_files(manager: BatchManager, *, fix: bool) -> Iterator[Finding]:

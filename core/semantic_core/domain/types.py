@@ -300,6 +300,11 @@ class PassedOver:
         """Whether a budget keeps them."""
         return self.why.startswith(BUDGET_USED_UP)
 
+    @property
+    def needs_somebody(self) -> bool:
+        """Whether it goes on until somebody does something; else it says what comes next."""
+        return "Next: " not in self.why
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetStatus:

@@ -207,18 +207,17 @@ def oldest_due(connection: Connection, candidate: Candidate, *, now: float) -> f
     )
 
 
-def note_passed(connection: Connection, space_id: int, why: str | None, *, now: float) -> None:
-    """Note why the texts of a space are not sent now, for status; None where they are.
+def note_passed(
+    connection: Connection, space_id: int | None, why: str | None, *, now: float
+) -> None:
+    """Note why the texts of a space, or of all, are not sent now, for status; None where they are.
 
     The moment noted is the one since when this is why.
     """
     passed_at = None if why is None else now
-    run(
-        connection,
-        _Space.update(passed_over=why, passed_at=passed_at).where(
-            _Space.id == space_id, SQL("passed_over IS NOT ?", (why,))
-        ),
-    )
+    note = _Space.update(passed_over=why, passed_at=passed_at)
+    note = note.where(SQL("passed_over IS NOT ?", (why,)))
+    run(connection, note if space_id is None else note.where(_Space.id == space_id))
 
 
 def claim(connection: Connection, waiting: Waiting, job_id: str, **columns: Any) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from html import escape
 
-from semantic_core.views.wording import visible
+from semantic_core.views.wording import Excerpt, visible
 
 _LINE = "1px solid rgba(128,128,128,.35)"
 _TABLE = (
@@ -146,6 +146,12 @@ def prose(text: str) -> Html:
         f'<div dir="auto" style="min-width:16em;max-width:60em;overflow-wrap:anywhere">'
         f"{shown(text)}</div>"
     )
+
+
+def marked(part: Excerpt) -> Html:
+    """Return a part of a text, the words that were asked in bold."""
+    pieces = ((shown(piece), is_marked) for piece, is_marked in part.pieces())
+    return prose(Html("".join(f"<b>{piece}</b>" if bold else piece for piece, bold in pieces)))
 
 
 def picture(data: bytes, mime_type: str, *, name: str, side: int) -> Html:

@@ -22,7 +22,15 @@ from semantic_core.views.sentences import (
     target_state,
 )
 from semantic_core.views.thumbnails import thumbnail
-from semantic_core.views.wording import counted, media_name, moment, money, shorten
+from semantic_core.views.wording import (
+    Passages,
+    counted,
+    excerpt,
+    media_name,
+    moment,
+    money,
+    shorten,
+)
 
 # A page stays readable, and a notebook small; what is left out is said.
 MOST_ROWS = 20
@@ -133,7 +141,11 @@ def show_results(results: SearchResults) -> str:
         parts.append(html.warning(results.degraded))
     if results.hits:
         pictures = _thumbnails(results)
-        rows = [_hit(position, hit, pictures) for position, hit in enumerate(results.hits, start=1)]
+        passages = results.explanation.passages
+        rows = [
+            _hit(position, hit, passages, pictures)
+            for position, hit in enumerate(results.hits, start=1)
+        ]
         columns = ("#", "score", "found by", "chunk", "text")
         parts.append(html.table(columns, rows, numbers="# score"))
     else:
@@ -246,7 +258,7 @@ def _thumbnails(results: SearchResults) -> dict[StoredMedia, Html]:
 
 
 def _hit(
-    position: int, hit: SearchResult, thumbnails: Mapping[StoredMedia, Html]
+    position: int, hit: SearchResult, passages: Passages, thumbnails: Mapping[StoredMedia, Html]
 ) -> tuple[object, ...]:
     chunk = hit.chunk
     media = (thumbnails.get(part) or html.line(media_name(part)) for part in chunk.media)
@@ -257,7 +269,7 @@ def _hit(
         f"{hit.score:.4f}",
         found_by,
         name,
-        Html("".join([html.prose(shorten(chunk.text, TEXT_WIDTH)), *media])),
+        Html("".join([html.marked(excerpt(chunk.text, passages, TEXT_WIDTH)), *media])),
     )
 
 

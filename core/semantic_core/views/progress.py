@@ -1,6 +1,7 @@
 """Progress of long work: reported to a callable, or shown as a bar where one is asked for."""
 
 import math
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -18,6 +19,9 @@ QueueProgress = Callable[[QueueStats], None] | bool | None
 
 # With its words it fits into a terminal of 80 characters.
 _WIDTH = 16
+
+# Seconds between two lines where there is no terminal: in a log, and in the mail of cron.
+_BETWEEN_LINES = 300
 
 
 @contextmanager
@@ -67,7 +71,7 @@ def queue_progress(
         return
     began = clock.monotonic()
     seen: dict[str, int] = {}
-    with open_bar("embedded", unit="texts", above=usual_time(past())) as bar:
+    with open_bar("embedded", unit="texts", above=usual_time(past()), now=clock.monotonic) as bar:
 
         def draw(stats: QueueStats, *words: str) -> None:
             """Show how many texts of the jobs seen so far the provider is done with."""
@@ -98,37 +102,75 @@ def queue_progress(
 
 
 @contextmanager
-def open_bar(description: str, *, unit: str, above: str = "") -> Iterator[Callable[..., None]]:
-    """Open a bar beside the answer, on stderr; without rich there is none.
+def open_bar(
+    description: str, *, unit: str, above: str = "", now: Callable[[], float] = time.monotonic
+) -> Iterator[Callable[..., None]]:
+    """Open a bar beside the answer, on stderr; without a terminal lines, without rich nothing.
 
     It is told how much is done, the total or None, other words, and other numbers by name.
     """
     try:
         console = load_extra("rich.console", extra="cli", task="A progress bar")
-        progress = load_extra("rich.progress", extra="cli", task="A progress bar")
     except MissingExtraError:
         yield _ignore
         return
+    out = console.Console(stderr=True, highlight=False)
+    if above:
+        out.print(visible(above), markup=False, soft_wrap=True)
+    with (_bar if out.is_terminal or out.is_jupyter else _lines)(out, description, now) as draw:
+
+        def show(done: int, total: int | None, /, *more: str, **facts: int) -> None:
+            amount = f"{done:,} {unit}" if total is None else f"{done:,}/{total:,} {unit}"
+            numbers = (f"{name}={count:,}" for name, count in facts.items())
+            draw(done, total, ", ".join([amount, *numbers]), "".join(f", {one}" for one in more))
+
+        yield show
+
+
+_Draw = Callable[[int, int | None, str, str], None]
+
+
+@contextmanager
+def _bar(out: Any, description: str, _: Callable[[], float]) -> Iterator[_Draw]:
+    progress = load_extra("rich.progress", extra="cli", task="A progress bar")
     # Without its own thread, which would draw while the interrupted thread cleans up.
     with progress.Progress(
         progress.TextColumn("{task.description}"),
         progress.BarColumn(bar_width=_WIDTH),
         progress.TextColumn("{task.fields[words]}"),
-        console=console.Console(stderr=True),
+        console=out,
         auto_refresh=False,
     ) as shown:
         task = shown.add_task(description, total=None, words="")
 
-        if above:
-            shown.console.print(visible(above), markup=False, highlight=False)
+        def draw(done: int, total: int | None, news: str, more: str) -> None:
+            shown.update(task, completed=done, total=total, words=f"{news}{more}", refresh=True)
 
-        def show(done: int, total: int | None, /, *more: str, **facts: int) -> None:
-            amount = f"{done:,} {unit}" if total is None else f"{done:,}/{total:,} {unit}"
-            numbers = (f"{name}={count:,}" for name, count in facts.items())
-            words = ", ".join([amount, *numbers, *more])
-            shown.update(task, completed=done, total=total, words=words, refresh=True)
+        yield draw
 
-        yield show
+
+@contextmanager
+def _lines(out: Any, description: str, now: Callable[[], float]) -> Iterator[_Draw]:
+    """Say what is new as lines: the first at once, others rarely, and the last at the end."""
+    told = line = latest = ""
+    due = now()
+
+    def say() -> None:
+        nonlocal told, due
+        told, due = latest, now() + _BETWEEN_LINES
+        out.print(line, markup=False, soft_wrap=True)
+
+    def draw(_done: int, _total: int | None, news: str, more: str) -> None:
+        nonlocal latest, line
+        latest, line = news, f"{description} {news}{more}"
+        if latest != told and now() >= due:
+            say()
+
+    try:
+        yield draw
+    finally:
+        if latest != told:
+            say()
 
 
 def _ignore(*_: Any, **__: Any) -> None:

@@ -108,7 +108,7 @@ def troubles(stats: QueueStats, *, now: float) -> list[str]:
         found.append(f"Results of {jobs} will soon be removed by the provider: run semcore sync.")
     if stats.failed:
         found.append(f"{counted(stats.failed, 'chunk')} failed.")
-    found += [passed_over(passed) for passed in stats.passed_over if passed.is_over_budget]
+    found += [passed_over(passed) for passed in stats.passed_over if passed.needs_somebody]
     found += [target_state(target) for target in stats.targets if target.last_error]
     since = stats.oldest_waiting
     is_due = stats.waiting > stats.backing_off and not stats.passed_over

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -56,8 +56,17 @@ def media_name(part: StoredMedia) -> str:
     """Return how a picture or page is named to people: by its path as one would type it here."""
     name = f"{part.mime_type} of {part.size:,} bytes, in the database"
     if part.path is not None:
-        name = part.path.removeprefix(f"{Path.cwd()}{os.sep}")
+        name = from_here(part.path)
     return name if part.page is None else f"{name}, page {part.page}"
+
+
+def from_here(text: str) -> str:
+    """Return a text in which paths below the current folder are as one would type them here."""
+    try:
+        here = re.escape(f"{Path.cwd()}{os.sep}")
+    except FileNotFoundError:  # the folder is gone
+        return text
+    return re.sub(rf"(?<![\w.~/-]){here}", "", text)
 
 
 def visible(text: str) -> str:
@@ -85,6 +94,15 @@ class Excerpt(NamedTuple):
 
     line: str
     marked: list[tuple[int, int]]
+
+    def pieces(self) -> Iterator[tuple[str, bool]]:
+        """Yield the line piece by piece, and of each whether it is marked."""
+        shown = 0
+        for start, end in self.marked:
+            yield self.line[shown:start], False
+            yield self.line[start:end], True
+            shown = end
+        yield self.line[shown:], False
 
 
 def excerpt(text: str, passages: Passages, width: int) -> Excerpt:

@@ -67,7 +67,8 @@ def test_the_whole_way(notes: Path) -> None:
     assert "[keyword" in run(notes, "search", "cat").output
     assert "1 distinct text," in run(notes, "status").output
     assert "Sent 1 text as batch job" in run(notes, "flush").output
-    assert "COMPLETED" in run(notes, "sync").output
+    assert "texts, jobs=" in run(notes, "sync", "--wait").stderr
+    assert "COMPLETED" in run(notes, "jobs").output
     assert "No batch job is open" in run(notes, "sync").output
     assert "Nothing to send" in run(notes, "flush").output
     found = run(notes, "search", "where is the cat").output

@@ -171,6 +171,16 @@ def test_a_search_is_filtered(run: Run, condition: str, found: bool) -> None:  #
     assert ("docs/cats.md" in said) is found
 
 
+def test_a_filter_takes_what_show_says(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "docs" / "cats.md").write_text("---\nyear: 2026\ndraft: false\n---\nThe cat sat.")
+    run("ingest", "docs")
+    said = run("show", "docs/cats.md").output
+    for line in ("   year: 2026", "   draft: false", "   file_type: text/markdown"):
+        assert f"{line}\n" in said
+        condition = line.strip().replace(": ", "=")
+        assert "docs/cats.md" in run("search", "cat", "--filter", condition).output
+
+
 def test_filters_are_met_together_and_are_pairs(run: Run) -> None:
     run("ingest", "docs")
     both = ("--filter", "year=2026", "--filter", "file_type=text/plain")

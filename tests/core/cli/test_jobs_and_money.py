@@ -80,6 +80,7 @@ def test_estimate_before_and_receipt_after(db: str, emulator: Emulator) -> None:
     assert "<$0.0001" in run("jobs", "--db", db).output
     assert "Nothing waits" in run("estimate", "--db", db).output
     assert "Sent so far: 1 text, " in run("status", "--db", db).output
+    assert "Sent so far" not in run("status", "--db", db, "-c", "default").output
 
 
 def test_a_receipt_adds_up_by_month_and_collection(db: str) -> None:
@@ -330,8 +331,8 @@ def test_one_of_a_thing_is_not_told_as_several(db: str, tmp_path: Path) -> None:
     assert "1 distinct text, billed 1 time." in said
 
 
-def test_version() -> None:
-    assert run("--version").output.startswith("semcore ")
+def test_without_a_command_it_helps() -> None:
+    assert run().output == run("--help").output
 
 
 def test_watch_embeds_what_waits_and_stops_on_sigterm(db: str) -> None:

@@ -361,7 +361,7 @@ def test_a_long_text_is_cut() -> None:
     long = replace(CHUNK, text="word " * 1000)
     shown = page(SearchResults((replace(HIT, chunk=long),)))
     cut = [text for text in shown.texts if text.startswith("word")]
-    assert len(cut[0]) == TEXT_WIDTH
+    assert TEXT_WIDTH - len("word ") < len(cut[0]) <= TEXT_WIDTH
     assert cut[0].endswith("…")
 
 
@@ -378,3 +378,12 @@ def test_real_values_are_shown(store: PeeweeVectorStore) -> None:
     text = page(store.search(text="cat", mode="keyword")).text
     assert "A cat on a mat." in text
     assert "0% of 1 chunk found" in text
+
+
+def test_a_hit_shows_the_passage_that_matched(store: PeeweeVectorStore) -> None:
+    store.save(
+        [Chunk(id="a", text=f"{'Of dogs. ' * 200}A <cat> & Cats sleep. {'Of birds. ' * 200}")]
+    )
+    shown = store.search(text="cat", mode="keyword")._repr_html_()  # type: ignore[attr-defined]
+    assert "A &lt;<b>cat</b>&gt; &amp; <b>Cats</b> sleep." in shown
+    assert len(page(store.search(text="cat", mode="keyword")).text) < 2 * TEXT_WIDTH

@@ -197,6 +197,32 @@ def test_the_bar_says_how_long_such_jobs_took(slow_world: World, capsys: Capture
     assert usual_time(past) == ""
 
 
+def test_without_a_terminal_wait_says_what_is_new_now_and_then(
+    slow_world: World, capsys: Capture
+) -> None:
+    slow_world.save("one")
+    manager = slow_world.manager()
+    manager.flush_queue()
+    stats = manager.get_queue_stats()
+    [job] = stats.open_jobs
+
+    def after(done: int) -> QueueStats:
+        return replace(stats, open_jobs=(replace(job, request_count=10, done_count=done),))
+
+    with queue_progress(
+        True, clock=slow_world.clock, look=lambda: after(0), past=manager.jobs
+    ) as show:
+        for done, seconds in ((1, 30.0), (2, 600.0), (2, 3600.0), (3, 30.0), (4, 30.0)):
+            show(after(done), seconds)
+    assert capsys.readouterr().err.splitlines() == [
+        "No such batch job has ended here yet: how long one takes is not known.",
+        "embedded 0/10 texts, jobs=1, 0:00",
+        "embedded 2/10 texts, jobs=1, 5:00, next look in 330 s",
+        "embedded 3/10 texts, jobs=1, 70:30, next look in 30 s",
+        "embedded 4/10 texts, jobs=1, 71:30",
+    ]
+
+
 def test_wait_with_nothing_to_wait_for_shows_an_empty_bar(
     slow_world: World, capsys: Capture
 ) -> None:

@@ -24,7 +24,7 @@ def affordable_tokens(
     if price is None:
         raise BudgetExceededError(
             f"No price is known for {model!r}, so no budget can be kept. Pass "
-            "BatchConfig(prices=...) with its price, or lift the budget. Nothing was sent."
+            "BatchConfig(prices=...) with its price, or lift the budget. None of its texts was sent."
         )
     check = _set_aside(model, config)
     left = [] if max_cost is None else [max_cost - check]

@@ -139,7 +139,8 @@ def _look(
     if room.tokens is not None and waiting.tokens > room.tokens:
         return room.full
     if _is_too_small(connection, candidate, waiting, run, now):
-        return f"{counted(len(waiting.hashes), 'text')}, fewer than min_size={run.min_size}."
+        texts = counted(len(waiting.hashes), "text")
+        return f"{texts}, fewer than min_size={run.min_size}. Next: once there are as many."
     tokens = affordable_tokens(
         connection, candidate.spec.model, config=config, max_cost=run.max_cost, now=now
     )

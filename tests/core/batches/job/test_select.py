@@ -52,7 +52,9 @@ def test_too_few_old_texts_keep_no_others(world: World) -> None:
     save(world, old=3, new=5)
     assert world.manager().flush_queue(min_size=5) is not None
     assert sent(world) == [NEW_TEXTS]
-    assert passed_over(world) == {("old",): "3 texts, fewer than min_size=5."}
+    assert passed_over(world) == {
+        ("old",): "3 texts, fewer than min_size=5. Next: once there are as many."
+    }
     assert world.manager().flush_queue(min_size=5) is None
 
 
