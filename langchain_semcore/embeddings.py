@@ -1,5 +1,3 @@
-"""DeferredEmbeddings: queries are embedded now, documents later and at half the price."""
-
 from typing import Any, NoReturn, Self
 
 from langchain_core.embeddings import Embeddings

@@ -1,5 +1,3 @@
-"""PaidEmbeddings: for other vector stores, the vectors that are paid for, and never a new one."""
-
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Sequence

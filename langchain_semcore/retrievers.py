@@ -1,5 +1,3 @@
-"""SemcoreRetriever: by meaning and by keyword alike, and it says what each hit rests on."""
-
 from dataclasses import asdict
 from typing import Any
 

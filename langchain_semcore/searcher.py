@@ -1,5 +1,3 @@
-"""Searcher: one collection, searched by text and by vector, in the core's own terms."""
-
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace

@@ -1,5 +1,3 @@
-"""The searches of a LangChain vector store: by text, vector and picture, and for diversity."""
-
 from collections.abc import Callable
 from typing import Any
 

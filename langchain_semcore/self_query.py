@@ -1,5 +1,3 @@
-"""SemcoreTranslator: the filter that a language model wrote, for `SelfQueryRetriever`."""
-
 from typing import Any
 
 from langchain_core import structured_query as lc

@@ -1,5 +1,3 @@
-"""LangChainTarget: any LangChain vector store as one that gets vectors which were paid for."""
-
 from collections.abc import Callable, Sequence
 from typing import Any
 

@@ -1,5 +1,3 @@
-"""Async twins of methods that wait for a database or a provider."""
-
 from collections.abc import Callable, Coroutine
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar

@@ -1,5 +1,3 @@
-"""SemcoreVectorStore: a LangChain vector store that is filled at once and embedded later."""
-
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace

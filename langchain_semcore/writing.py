@@ -1,5 +1,3 @@
-"""Saving chunks, with the vectors that an Embeddings makes at once."""
-
 from collections.abc import Sequence
 
 from langchain_core.embeddings import Embeddings

@@ -1,5 +1,3 @@
-"""SemcoreVectorStore: a LlamaIndex vector store whose vectors may come later."""
-
 import os
 from collections.abc import Sequence
 from typing import Any, Self

@@ -1,5 +1,3 @@
-"""DeferredEmbedding: documents are embedded later, at half the price; queries at once."""
-
 import asyncio
 import logging
 from collections.abc import Callable, Sequence

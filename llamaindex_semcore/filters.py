@@ -1,5 +1,3 @@
-"""LlamaIndex's metadata filters as the core's."""
-
 from typing import Any
 
 from llama_index.core.vector_stores.types import FilterCondition, MetadataFilter, MetadataFilters

@@ -1,5 +1,3 @@
-"""LlamaIndexTarget: any LlamaIndex vector store as one that gets vectors which were paid for."""
-
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any

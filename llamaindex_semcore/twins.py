@@ -1,5 +1,3 @@
-"""Async twins of methods that wait for a database."""
-
 import asyncio
 from collections.abc import Callable, Coroutine
 from functools import wraps

@@ -1,5 +1,3 @@
-"""SemanticCore: ingest, search, delete and stats for plain Python."""
-
 import os
 from collections.abc import Iterable, Mapping, Sequence, Sized
 from typing import Any, Protocol, Self

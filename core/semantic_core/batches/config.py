@@ -1,5 +1,3 @@
-"""BatchConfig: the limits and delays of batching."""
-
 from dataclasses import dataclass, field
 
 from semantic_core.domain.errors import ConfigurationError

@@ -1,5 +1,3 @@
-"""BatchManager: sends what waits, brings back what is done, and tells where everything is."""
-
 import logging
 import math
 from dataclasses import replace

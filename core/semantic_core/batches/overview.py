@@ -1,5 +1,3 @@
-"""Looking at a database as a whole."""
-
 from semantic_core.batches.manager import BatchManager
 from semantic_core.batches.receipts import spent_this_month
 from semantic_core.database.port import Connection

@@ -1,5 +1,3 @@
-"""The search command."""
-
 import json
 from collections.abc import Sequence
 from contextlib import suppress

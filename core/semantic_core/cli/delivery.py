@@ -1,5 +1,3 @@
-"""Commands on delivery: what other vector stores lack, and telling them."""
-
 from typing import Annotated
 
 import typer

@@ -1,5 +1,3 @@
-"""The emulator command: a stand-in for Google on this machine."""
-
 from pathlib import Path
 from typing import Annotated
 

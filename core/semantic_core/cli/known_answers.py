@@ -1,5 +1,3 @@
-"""Questions about Python whose answer is known, and how often a search finds it."""
-
 from typing import NamedTuple
 
 from semantic_core.domain.statuses import SearchMode

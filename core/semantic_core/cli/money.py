@@ -1,5 +1,3 @@
-"""Commands on money: what it will cost, and what it did."""
-
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated

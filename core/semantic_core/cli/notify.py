@@ -1,5 +1,3 @@
-"""--notify: a command is told what became of batch jobs, and that a budget is used up."""
-
 import os
 import shlex
 import subprocess

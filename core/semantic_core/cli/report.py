@@ -1,5 +1,3 @@
-"""The report command: a page to look at."""
-
 from pathlib import Path
 from typing import Annotated
 

@@ -1,5 +1,3 @@
-"""Which database a command works on."""
-
 import re
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,5 +1,3 @@
-"""What the library advises a program to do, in the terminal's words."""
-
 import re
 
 _TERMS = {

@@ -1,5 +1,3 @@
-"""The watch command: flush and sync in a loop."""
-
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

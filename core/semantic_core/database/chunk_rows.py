@@ -1,5 +1,3 @@
-"""Rows of chunks as values."""
-
 from typing import NamedTuple
 
 from semantic_core.domain.errors import DatabaseCorruptError

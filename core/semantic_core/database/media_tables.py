@@ -1,5 +1,3 @@
-"""The table of bytes that were handed in, as a Peewee model."""
-
 from typing import Any
 
 from peewee import BigIntegerField, BlobField, Check, TextField

@@ -1,5 +1,3 @@
-"""A target that is attached in this process: its row, and its errors with a name."""
-
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -1,5 +1,3 @@
-"""The examination as a whole: from the file up to the provider."""
-
 from collections.abc import Iterator
 
 from semantic_core.batches import BatchManager

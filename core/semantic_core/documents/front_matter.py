@@ -1,5 +1,3 @@
-"""Front matter: the YAML above a Markdown text, which is its metadata."""
-
 import json
 import re
 from typing import Any

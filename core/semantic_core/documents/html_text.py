@@ -1,5 +1,3 @@
-"""The text of an HTML page, as Markdown."""
-
 import re
 from html.parser import HTMLParser
 

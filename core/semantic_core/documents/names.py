@@ -1,5 +1,3 @@
-"""The ids and sources that the documents of one call name."""
-
 import hashlib
 from collections.abc import Iterator
 from typing import Self

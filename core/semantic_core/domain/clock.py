@@ -1,5 +1,3 @@
-"""The source of time. It is injected everywhere, so that tests set the time instead of waiting."""
-
 import time
 import uuid
 from functools import cache

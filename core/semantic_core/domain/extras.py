@@ -1,5 +1,3 @@
-"""Packages that only some users need: imported when they are, named where they are missing."""
-
 from importlib import import_module
 from typing import Any
 

@@ -1,5 +1,3 @@
-"""Reading anything in pages."""
-
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import TypeVar

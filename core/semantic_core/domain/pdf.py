@@ -1,5 +1,3 @@
-"""Pages of PDFs, cut by pypdf."""
-
 import io
 from collections.abc import Generator
 from contextlib import contextmanager

@@ -1,5 +1,3 @@
-"""Parse a filter that is written as a dict, in the dialect of LangChain."""
-
 from collections.abc import Iterator, Mapping
 from itertools import islice, repeat
 from reprlib import repr as short

@@ -1,5 +1,3 @@
-"""Where in a text the words of a question stand, for highlights."""
-
 import unicodedata
 from collections.abc import Iterable, Iterator
 from functools import cache, lru_cache

@@ -1,5 +1,3 @@
-"""BaseVectorStore: the contract that everything above a store relies on."""
-
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Self

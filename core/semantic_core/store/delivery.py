@@ -1,5 +1,3 @@
-"""Delivery: the targets of a store, those attached in this process, and what each lacks."""
-
 from typing import Any
 
 from semantic_core.database.port import Connection

@@ -1,5 +1,3 @@
-"""Which row holds which id, in arrays: a dict with an entry per row would take seconds to load."""
-
 from __future__ import annotations
 
 import numpy as np

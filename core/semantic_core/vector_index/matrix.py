@@ -1,5 +1,3 @@
-"""The vectors themselves: a read-only base, usually a mapped file, and a tail that grows."""
-
 from __future__ import annotations
 
 from collections.abc import Iterator

@@ -1,5 +1,3 @@
-"""Asking the provider about a submitted job, and doing what its answer asks for."""
-
 import logging
 
 from semantic_core.batches.apply import apply_results

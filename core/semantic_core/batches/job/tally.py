@@ -1,5 +1,3 @@
-"""What a result file held and cost, and whether it is to be trusted."""
-
 from dataclasses import dataclass, field
 
 from semantic_core.batches.job.end import Ending

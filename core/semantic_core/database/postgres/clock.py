@@ -1,5 +1,3 @@
-"""The server's clock."""
-
 from dataclasses import dataclass
 from typing import Self
 

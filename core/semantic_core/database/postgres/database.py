@@ -1,5 +1,3 @@
-"""PostgresDatabase: connections as they are needed, transactions under a lock, typed errors."""
-
 import os
 import threading
 from collections import deque

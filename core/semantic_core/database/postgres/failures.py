@@ -1,5 +1,3 @@
-"""PostgreSQL's errors as semcore's."""
-
 import psycopg
 from psycopg import errors
 

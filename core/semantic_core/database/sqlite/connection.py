@@ -1,5 +1,3 @@
-"""A connection to SQLite as everything above asks for it."""
-
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

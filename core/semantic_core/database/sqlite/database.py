@@ -1,5 +1,3 @@
-"""Database: one connection a thread, transactions, typed errors."""
-
 import logging
 import os
 import sqlite3

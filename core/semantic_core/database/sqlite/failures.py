@@ -1,5 +1,3 @@
-"""SQLite's errors as semcore's."""
-
 import errno
 import os
 import sqlite3

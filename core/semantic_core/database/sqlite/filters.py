@@ -1,5 +1,3 @@
-"""A filter tree as a SQL condition for SQLite."""
-
 import json
 import re
 import sqlite3

@@ -1,5 +1,3 @@
-"""Rows that one call keeps for itself, in bounded memory."""
-
 import sqlite3
 import tempfile
 from pathlib import Path

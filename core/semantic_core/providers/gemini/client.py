@@ -1,5 +1,3 @@
-"""GeminiBatchClient: Google's Batch API for embeddings, one call a method."""
-
 import logging
 import warnings
 from collections.abc import Callable, Container, Iterable, Iterator

@@ -1,5 +1,3 @@
-"""One key at one endpoint: paths and JSON, and the official SDK on the same connection."""
-
 from __future__ import annotations
 
 import os

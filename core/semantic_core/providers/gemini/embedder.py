@@ -1,5 +1,3 @@
-"""GeminiEmbedder: live embedding of queries, and of documents that cannot wait."""
-
 import threading
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence

@@ -1,5 +1,3 @@
-"""The API keys, and nothing that could let one slip out."""
-
 import os
 import warnings
 from collections.abc import Mapping

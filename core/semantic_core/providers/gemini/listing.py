@@ -1,5 +1,3 @@
-"""Listing what is stored at the provider, page by page."""
-
 from collections.abc import Callable, Iterator
 from typing import Any
 

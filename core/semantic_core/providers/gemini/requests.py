@@ -1,5 +1,3 @@
-"""The input file of a batch job: one JSON line a text."""
-
 from base64 import b64encode
 from collections.abc import Callable
 

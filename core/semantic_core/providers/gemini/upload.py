@@ -1,5 +1,3 @@
-"""Bringing an input file to the provider, through the SDK's resumable upload."""
-
 from __future__ import annotations
 
 import base64

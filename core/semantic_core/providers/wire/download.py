@@ -1,5 +1,3 @@
-"""Bringing a result file to disk: complete and under its name, or not at all."""
-
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import closing

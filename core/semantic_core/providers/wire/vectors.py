@@ -1,5 +1,3 @@
-"""From the provider's numbers to a vector that can be trusted."""
-
 import numpy as np
 
 from semantic_core.domain.spec import EmbeddingSpec

@@ -1,5 +1,3 @@
-"""Whether an index says what the rows say."""
-
 import numpy as np
 
 from semantic_core.database.port import Connection

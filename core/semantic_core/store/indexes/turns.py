@@ -1,5 +1,3 @@
-"""As many searches at once as there are cores to run them."""
-
 import os
 from collections.abc import Generator
 from itertools import islice

@@ -1,5 +1,3 @@
-"""Which documents a collection has, and how far each is."""
-
 from dataclasses import dataclass
 
 from semantic_core.database.port import Connection
