@@ -167,7 +167,11 @@ class BatchManager:
     def _send(self, run: FlushRun) -> str | None:
         context = self.context()
         check_batchable(self.store, self.collection)
-        self._tell_cautions()
+        # Once, before any money: what is not known of the models that texts wait for.
+        for caution in self._cautions():
+            if caution not in self._told:
+                self._told.add(caution)
+                _log.warning("%s", caution)
         self.store.fix_provenance(context.provider.provenance)
         recover(context)
         # Jobs of ours whose texts nobody knows before they end: sending now could pay twice.
@@ -384,13 +388,6 @@ class BatchManager:
                 prices=self.config.prices,
                 now=self.clock.now(),
             )
-
-    def _tell_cautions(self) -> None:
-        """Say once, before any money, what is not known of the models that texts wait for."""
-        for caution in self._cautions():
-            if caution not in self._told:
-                self._told.add(caution)
-                _log.warning("%s", caution)
 
     def _collection_id(self, connection: Connection) -> int | None:
         if self.collection is None:

@@ -101,11 +101,12 @@ class Scope:
 
 
 class KeywordHits(Protocol):
-    """What was found for a question, as far as it is asked for."""
+    """What was found for a question, as far as it is asked for.
 
-    @property
-    def explanation(self) -> Explanation:
-        """Which words have a part in the ranking, and which have none."""
+    ``explanation`` says which words have a part in the ranking, and which have none.
+    """
+
+    explanation: Explanation
 
     def best(self, limit: int) -> list[int]:
         """Return the row keys that match best by BM25, best first, equals oldest first."""
@@ -225,11 +226,19 @@ class MetadataIndex(Protocol):
 
 
 class Database(Protocol):
-    """An open database: SQLite's, or PostgreSQL's."""
+    """An open database: SQLite's, or PostgreSQL's.
 
-    @property
-    def name(self) -> str:
-        """What it is called in messages."""
+    Attributes:
+        name: what it is called in messages.
+        keywords: which chunks hold which words.
+        metadata: which chunks have which metadata.
+        vectors: the vectors that it searches itself; None if it cannot.
+    """
+
+    name: str
+    keywords: Keywords
+    metadata: MetadataIndex
+    vectors: VectorTables | None
 
     @property
     def path(self) -> Path:
@@ -238,18 +247,6 @@ class Database(Protocol):
     @property
     def peewee(self) -> peewee.Database:
         """What users may read it through."""
-
-    @property
-    def keywords(self) -> Keywords:
-        """Which chunks hold which words."""
-
-    @property
-    def metadata(self) -> MetadataIndex:
-        """Which chunks have which metadata."""
-
-    @property
-    def vectors(self) -> VectorTables | None:
-        """The vectors that it searches itself; None if it cannot."""
 
     def transaction(self, *, ignores_marks: bool = False) -> AbstractContextManager[Connection]:
         """Open a write transaction; what it wrote is on disk when it ends.

@@ -58,19 +58,17 @@ class ForeignEmbedder(Protocol):
 
 @runtime_checkable
 class Embedder(Protocol):
-    """Embeds texts at once, at the full price. Used as a context manager, it closes itself."""
+    """Embeds texts at once, at the full price. Used as a context manager, it closes itself.
 
-    @property
-    def group_size(self) -> int:
-        """Texts in one request, at most."""
+    Attributes:
+        group_size: texts in one request, at most.
+        longest_call: seconds from one request to the next, at most.
+        provenance: names whose vectors these are, such as ``google``, or ``endpoint:<host>``.
+    """
 
-    @property
-    def longest_call(self) -> float:
-        """Seconds from one request to the next, at most."""
-
-    @property
-    def provenance(self) -> str:
-        """Names whose vectors these are, such as ``google``, or ``endpoint:<host>``."""
+    group_size: int
+    longest_call: float
+    provenance: str
 
     def embed_query(
         self, text: str, *, spec: EmbeddingSpec, media: Sequence[MediaBytes] = ()
@@ -152,19 +150,16 @@ class BatchProvider(Protocol):
     Whatever costs nothing is tried again a few times while the provider is busy; `create` never
     is. Errors are those of `semantic_core.domain.errors`, a `ProviderError` from every call that
     gets no usable answer; ``error.is_definite`` tells whether the call surely had no effect.
+
+    Attributes:
+        name: stands in the rows of its jobs: no other provider touches them.
+        provenance: names whose vectors come back, such as ``google``, or ``endpoint:<host>``.
+        limits: what the provider allows.
     """
 
-    @property
-    def name(self) -> str:
-        """Stands in the rows of its jobs: no other provider touches them."""
-
-    @property
-    def provenance(self) -> str:
-        """Names whose vectors come back, such as ``google``, or ``endpoint:<host>``."""
-
-    @property
-    def limits(self) -> Limits:
-        """What the provider allows."""
+    name: str
+    provenance: str
+    limits: Limits
 
     def model(self, name: str, /) -> ModelFacts:
         """Return what is known of a model."""

@@ -1,6 +1,5 @@
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
 from semantic_core.database.strategies import Collection, Database
 from semantic_core.domain.clock import Clock
@@ -28,7 +27,8 @@ from semantic_core.store.writing.reindex import reindex
 FilterLike = Filter | Mapping[str, Any] | None
 
 
-class BaseVectorStore(ABC):
+@runtime_checkable
+class BaseVectorStore(Protocol):
     """A store of chunks whose vectors may come later. It never embeds anything itself.
 
     Attributes:
@@ -47,11 +47,9 @@ class BaseVectorStore(ABC):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    @abstractmethod
     def find(self, name: str = DEFAULT_COLLECTION) -> Collection | None:
         """Return a collection, or None if there is none of this name. Never creates one."""
 
-    @abstractmethod
     def collection(
         self,
         name: str = DEFAULT_COLLECTION,
@@ -118,11 +116,9 @@ class BaseVectorStore(ABC):
         """Take back what `index` did: each machine searches an index file of its own again."""
         drop_index(self.database, name)
 
-    @abstractmethod
     def collections(self) -> list[Collection]:
         """Return every collection, by name."""
 
-    @abstractmethod
     def save(
         self,
         chunks: Iterable[Chunk],
@@ -147,7 +143,6 @@ class BaseVectorStore(ABC):
             StorageError: the database could not be written.
         """
 
-    @abstractmethod
     def save_documents(
         self, documents: Iterable[SplitDocument], *, collection: str = DEFAULT_COLLECTION
     ) -> tuple[SaveReport, int]:
@@ -164,7 +159,6 @@ class BaseVectorStore(ABC):
             InvalidInputError: as `save`; nothing of the page is saved.
         """
 
-    @abstractmethod
     def delete(
         self,
         *,
@@ -186,14 +180,12 @@ class BaseVectorStore(ABC):
             InvalidInputError: no condition was given (`clear` empties a collection).
         """
 
-    @abstractmethod
     def clear(self, collection: str = DEFAULT_COLLECTION) -> int:
         """Delete every chunk and document of a collection, in one transaction; return how many chunks.
 
         Provider vectors stay as cache, as after `delete`.
         """
 
-    @abstractmethod
     def prune(self, older_than: float) -> int:
         """Delete cached vectors that no chunk has used for ``older_than`` seconds.
 
@@ -201,7 +193,6 @@ class BaseVectorStore(ABC):
             How many were deleted: they are paid for again when their text comes back.
         """
 
-    @abstractmethod
     def bulk_update_vectors(
         self,
         items: Iterable[tuple[str, VectorLike]],
@@ -229,11 +220,9 @@ class BaseVectorStore(ABC):
             NotBatchableError: the spec is of a foreign embedder.
         """
 
-    @abstractmethod
     def get(self, ids: Sequence[str], *, collection: str = DEFAULT_COLLECTION) -> list[StoredChunk]:
         """Return the chunks with these ids, in the order asked; unknown ids are left out."""
 
-    @abstractmethod
     def chunks(
         self,
         *,
@@ -249,7 +238,6 @@ class BaseVectorStore(ABC):
         At most ``limit`` of them, after the first ``offset``.
         """
 
-    @abstractmethod
     def vectors(
         self, ids: Sequence[str], *, collection: str = DEFAULT_COLLECTION
     ) -> dict[str, Vector]:
@@ -266,7 +254,6 @@ class BaseVectorStore(ABC):
         """
         return media_bytes(self.database, part)
 
-    @abstractmethod
     def search(
         self,
         *,
@@ -309,7 +296,6 @@ class BaseVectorStore(ABC):
             InvalidInputError: an argument that cannot be used; the subclass says which.
         """
 
-    @abstractmethod
     def search_many(
         self,
         vectors: Sequence[VectorLike],
@@ -341,15 +327,12 @@ class BaseVectorStore(ABC):
             InvalidInputError: an argument that cannot be used; the subclass says which.
         """
 
-    @abstractmethod
     def has_vectors(self, collection: str = DEFAULT_COLLECTION) -> bool:
         """Return whether a vector search of the collection could find anything."""
 
-    @abstractmethod
     def known_vectors(self, content_hashes: Sequence[str]) -> set[str]:
         """Return which of these content hashes (hex) have a stored vector or an open batch item."""
 
-    @abstractmethod
     def stats(self, collection: str | None = None) -> QueueStats:
         """Return what waits, what runs and what failed, in one collection or in all.
 
@@ -357,11 +340,9 @@ class BaseVectorStore(ABC):
             UnknownCollectionError: there is no such collection; it names those there are.
         """
 
-    @abstractmethod
     def meta(self, key: str) -> str | None:
         """Return a value of the meta table, such as ``install_id``, or None."""
 
-    @abstractmethod
     def check_provenance(self, provenance: str) -> None:
         """Check that the database is bound to no provider endpoint, or to this one.
 
@@ -369,7 +350,6 @@ class BaseVectorStore(ABC):
             ProvenanceError: it holds vectors of another endpoint.
         """
 
-    @abstractmethod
     def fix_provenance(self, provenance: str) -> None:
         """Bind the database to a provider endpoint, or check that it is bound to this one.
 
@@ -377,18 +357,14 @@ class BaseVectorStore(ABC):
             ProvenanceError: it holds vectors of another endpoint.
         """
 
-    @abstractmethod
     def refresh_indexes(self) -> None:
         """Bring the vector indexes in memory up to date now, so that no search has to."""
 
-    @abstractmethod
     def compare_indexes(self) -> int:
         """Return for how many chunks vector search has another vector than the rows; reads all."""
 
-    @abstractmethod
     def rebuild_indexes(self) -> None:
         """Throw the vector indexes of this machine away, and mend those that `index` has made."""
 
-    @abstractmethod
     def close(self) -> None:
         """Save an index that changed much, and close every connection, of any thread. Idempotent."""

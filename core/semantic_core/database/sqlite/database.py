@@ -100,6 +100,7 @@ class Database:
             self.peewee = peewee.SqliteDatabase(
                 where.uri, timeout=busy_timeout, uri=True, check_same_thread=False
             )
+        self.name = str(self.path)
         self._connections = Connections(are_ours=self._is_ours)
         # Of the same kind as what peewee keeps its connections in: one a greenlet, where gevent
         # was there before peewee, and gone with it.
@@ -124,11 +125,6 @@ class Database:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.path)!r})"
-
-    @property
-    def name(self) -> str:
-        """What it is called in messages: its path."""
-        return str(self.path)
 
     def connection(self) -> sqlite3.Connection:
         """Return this thread's connection, opened and configured at the first call.

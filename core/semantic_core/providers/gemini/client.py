@@ -33,7 +33,7 @@ from semantic_core.providers.gemini.requests import request_encoder
 from semantic_core.providers.gemini.results import trusted_results
 from semantic_core.providers.gemini.upload import upload
 from semantic_core.providers.port import BatchProvider, Keyring, keep_nothing
-from semantic_core.providers.terms import Limits, ModelFacts
+from semantic_core.providers.terms import ModelFacts
 from semantic_core.providers.types import (
     EmbeddingRequest,
     JobListing,
@@ -63,6 +63,9 @@ class GeminiBatchClient(BatchProvider):
         transport: sends the requests; the network by default.
     """
 
+    name = "gemini"
+    limits = LIMITS
+
     def __init__(
         self,
         api_key: str,
@@ -72,6 +75,7 @@ class GeminiBatchClient(BatchProvider):
         transport: httpx2.BaseTransport | None = None,
     ) -> None:
         self.endpoint = endpoint or Endpoint()
+        self.provenance = self.endpoint.provenance
         try:
             key = check_key(api_key, what="The API key")
         finally:
@@ -96,18 +100,6 @@ class GeminiBatchClient(BatchProvider):
     ) -> Self:
         """Build a client on the batch key, or raise `MissingBatchKeyError`."""
         return cls(keyring.get_batch_key(), endpoint=endpoint, clock=clock, transport=transport)
-
-    @property
-    def name(self) -> str:
-        return "gemini"
-
-    @property
-    def provenance(self) -> str:
-        return self.endpoint.provenance
-
-    @property
-    def limits(self) -> Limits:
-        return LIMITS
 
     def model(self, name: str, /) -> ModelFacts:
         return model_facts(name)

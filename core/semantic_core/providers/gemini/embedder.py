@@ -28,8 +28,8 @@ from semantic_core.providers.gemini.connection import Connection
 from semantic_core.providers.gemini.endpoint import Endpoint
 from semantic_core.providers.gemini.fields import number_in, object_in
 from semantic_core.providers.gemini.keyring import DEFAULT_KEY_VARIABLES, GoogleKeyring, check_key
+from semantic_core.providers.gemini.line_errors import CUT, is_full, says_too_long, too_long
 from semantic_core.providers.gemini.models import model_facts
-from semantic_core.providers.gemini.too_long import CUT, is_full, says_too_long, too_long
 from semantic_core.providers.port import Embedder, Keyring
 from semantic_core.providers.wire.retry import RetryPolicy
 from semantic_core.providers.wire.vectors import to_vector
@@ -64,6 +64,8 @@ class GeminiEmbedder(Embedder):
         transport: sends the requests; the network by default.
     """
 
+    group_size = GROUP_SIZE
+
     def __init__(
         self,
         keyring: Keyring | None = None,
@@ -73,24 +75,14 @@ class GeminiEmbedder(Embedder):
         transport: httpx2.BaseTransport | None = None,
     ) -> None:
         self.endpoint = endpoint or Endpoint()
+        self.provenance = self.endpoint.provenance
+        # One request, with its name looked up and its answer in pieces, and the wait before it.
+        self.longest_call = 3 * self.endpoint.timeout + LONGEST_WAIT
         self._keyring = keyring
         self._clock = clock or SystemClock()
         self._transport = transport
         self._connection: Connection | None = None
         self._lock = threading.Lock()
-
-    @property
-    def provenance(self) -> str:
-        return self.endpoint.provenance
-
-    @property
-    def group_size(self) -> int:
-        return GROUP_SIZE
-
-    @property
-    def longest_call(self) -> float:
-        # One request, with its name looked up and its answer in pieces, and the wait before it.
-        return 3 * self.endpoint.timeout + LONGEST_WAIT
 
     def embed_query(
         self, text: str, *, spec: EmbeddingSpec, media: Sequence[MediaBytes] = ()

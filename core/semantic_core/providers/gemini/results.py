@@ -19,8 +19,7 @@ from semantic_core.domain.errors import InvalidVectorError
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.statuses import TOO_LONG
 from semantic_core.providers.gemini.fields import number_in, object_in
-from semantic_core.providers.gemini.line_errors import LineError
-from semantic_core.providers.gemini.too_long import CUT, is_full, too_long
+from semantic_core.providers.gemini.line_errors import CUT, LineError, is_full, too_long
 from semantic_core.providers.types import ResultLine
 from semantic_core.providers.wire.vectors import to_vector
 

@@ -11,9 +11,7 @@ class ListedDocument:
     """A document, or a chunk that belongs to none.
 
     Attributes:
-        id: its id.
         is_chunk: whether it is a chunk that belongs to no document.
-        chunks: how many chunks it has.
         ready: those with the vector of their text.
         failed: those that will not get one without help.
     """

@@ -235,14 +235,7 @@ def _finish(database: Database, connection: Connection, facts: Sequence[tuple[st
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """A table of both databases.
-
-    Attributes:
-        name: its name.
-        columns: all of its columns.
-        key: those of its primary key.
-        flags: those that are true or false, which SQLite keeps as numbers.
-    """
+    """A table of both databases; ``flags`` are its columns that SQLite keeps as numbers."""
 
     name: str
     columns: tuple[str, ...]
