@@ -8,7 +8,6 @@ from semantic_core.batches import Watch as Watch
 from semantic_core.batches import WatchOptions as WatchOptions
 from semantic_core.batches import WatchRound as WatchRound
 from semantic_core.database import Database as Database
-from semantic_core.database.schema import SchemaOptions as SchemaOptions
 from semantic_core.delivery.remote import CHUNK_ID_KEY as CHUNK_ID_KEY
 from semantic_core.delivery.remote import RemoteIds as RemoteIds
 from semantic_core.delivery.remote import is_of as is_of

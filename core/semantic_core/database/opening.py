@@ -5,11 +5,11 @@ from typing import Any, cast
 
 import peewee
 
-from semantic_core.database.schema import SchemaOptions
 from semantic_core.database.sqlite import schema as sqlite_schema
 from semantic_core.database.sqlite.database import Database as SqliteDatabase
 from semantic_core.database.strategies import Database
 from semantic_core.domain.extras import load_extra
+from semantic_core.domain.spec import EmbeddingSpec
 
 
 def open_database(target: str | os.PathLike[str] | peewee.Database | Database) -> Database:
@@ -30,7 +30,9 @@ def is_on_server(target: object) -> bool:
     return isinstance(target, str) and target.startswith(("postgresql://", "postgres://"))
 
 
-def ensure_schema_compatibility(database: Database, options: SchemaOptions) -> None:
+def ensure_schema_compatibility(
+    database: Database, legacy_spec: EmbeddingSpec | None = None
+) -> None:
     """Bring a database to the schema of this version, in one transaction. Idempotent.
 
     Raises:
@@ -42,7 +44,7 @@ def ensure_schema_compatibility(database: Database, options: SchemaOptions) -> N
         SpecMismatchError: ``legacy_spec`` does not fit the vectors that are there.
     """
     if isinstance(database, SqliteDatabase):
-        sqlite_schema.ensure_schema(database, options)
+        sqlite_schema.ensure_schema(database, legacy_spec)
     else:
         _postgres("schema").ensure_schema(database)
 

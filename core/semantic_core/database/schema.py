@@ -1,24 +1,10 @@
-"""What a database is opened with, which version its schema has, and the names in its meta table."""
+"""Which version the schema of a database has, and the names in its meta table."""
 
 import secrets
 import uuid
-from dataclasses import dataclass
 
 from semantic_core.database.port import Connection
 from semantic_core.domain.errors import DatabaseCorruptError, SchemaTooNewError
-from semantic_core.domain.spec import EmbeddingSpec
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SchemaOptions:
-    """What a new or migrated database is made with.
-
-    Attributes:
-        legacy_spec: the spec of the vectors in a database from before batching; without it
-            they become given vectors of an external space.
-    """
-
-    legacy_spec: EmbeddingSpec | None = None
 
 
 def write_version(connection: Connection, version: int) -> None:

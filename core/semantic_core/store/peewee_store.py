@@ -9,7 +9,7 @@ from typing import Any, Self
 import peewee
 
 from semantic_core.database.opening import ensure_schema_compatibility, open_database
-from semantic_core.database.schema import SchemaOptions, read_meta
+from semantic_core.database.schema import read_meta
 from semantic_core.database.strategies import Collection, Database
 from semantic_core.database.tables import build_tables
 from semantic_core.domain.clock import Clock
@@ -67,7 +67,8 @@ class PeeweeVectorStore(BaseVectorStore):
 
     Args:
         database: a path, a ``sqlite:///`` URL, a ``file:`` URI, or a ready peewee database.
-        options: what a new or migrated database is made with.
+        legacy_spec: the spec of the vectors in a database from before batching; without it they
+            become given vectors of an external space.
         clock: where timestamps come from.
 
     Attributes:
@@ -81,12 +82,12 @@ class PeeweeVectorStore(BaseVectorStore):
         self,
         database: str | os.PathLike[str] | peewee.Database | Database,
         *,
-        options: SchemaOptions | None = None,
+        legacy_spec: EmbeddingSpec | None = None,
         clock: Clock | None = None,
     ) -> None:
         self.database: Database = open_database(database)
         try:
-            ensure_schema_compatibility(self.database, options or SchemaOptions())
+            ensure_schema_compatibility(self.database, legacy_spec)
         except BaseException:
             self.database.close()
             raise

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from enum import StrEnum
 from pathlib import Path
@@ -13,7 +13,7 @@ import pytest
 
 from semantic_core.database import Database
 from semantic_core.database.opening import ensure_schema_compatibility
-from semantic_core.database.schema import SchemaOptions, read_meta
+from semantic_core.database.schema import read_meta
 from semantic_core.database.sqlite.schema import MIGRATIONS
 from semantic_core.database.tables import Tables, build_tables
 from semantic_core.domain.errors import (
@@ -42,7 +42,7 @@ from support.processes import Python
 def database(database_path: Path) -> Iterator[Database]:
     """A new database with the schema of this version."""
     opened = Database(database_path)
-    ensure_schema_compatibility(opened, SchemaOptions())
+    ensure_schema_compatibility(opened)
     yield opened
     opened.close()
 
@@ -405,31 +405,24 @@ class PulledPlugError(Exception):
     """What ends a migration in its middle."""
 
 
-class PullsThePlug(SchemaOptions):
-    """Options that are read after the new tables were made, and fail."""
+class PullsThePlug(EmbeddingSpec):
+    """A spec that is asked for its space after the new tables were made, and fails."""
 
-    def __getattribute__(self, name: str) -> Any:
-        if name == "legacy_spec":
-            raise PulledPlugError
-        return super().__getattribute__(name)
-
-    def __repr__(self) -> str:
-        return type(self).__name__
+    @property
+    def space_digest(self) -> str:
+        raise PulledPlugError
 
 
 @pytest.mark.parametrize(
-    ("options", "error"),
-    [
-        (PullsThePlug, PulledPlugError),
-        (lambda: SchemaOptions(legacy_spec=EmbeddingSpec()), SpecMismatchError),
-    ],
+    ("spec", "error"),
+    [(PullsThePlug.external("other"), PulledPlugError), (EmbeddingSpec(), SpecMismatchError)],
 )
 def test_a_migration_that_fails_leaves_the_old_file_as_it_was(
-    options: Callable[[], SchemaOptions], error: type[BaseException], legacy_path: Path
+    spec: EmbeddingSpec, error: type[BaseException], legacy_path: Path
 ) -> None:
     before = legacy_path.read_bytes()
     with pytest.raises(error):
-        PeeweeVectorStore(legacy_path, options=options())
+        PeeweeVectorStore(legacy_path, legacy_spec=spec)
     assert legacy_path.read_bytes() == before
     PeeweeVectorStore(legacy_path).close()
     assert count(legacy_path, "chunks") == 3000

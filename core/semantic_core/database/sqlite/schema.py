@@ -6,19 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from semantic_core.database.port import Connection
-from semantic_core.database.schema import (
-    SchemaOptions,
-    check_version,
-    name_database,
-    read_meta,
-    write_version,
-)
+from semantic_core.database.schema import check_version, name_database, read_meta, write_version
 from semantic_core.database.sqlite.database import Database
 from semantic_core.database.sqlite.keywords import VIEW, VIEW_SQL, create_index
 from semantic_core.database.sqlite.legacy import is_legacy, move_legacy_rows, set_legacy_aside
 from semantic_core.database.tables import TABLES, build_tables
 from semantic_core.domain.errors import DatabaseCorruptError, NotASemcoreDatabaseError
 from semantic_core.domain.failpoints import FailPoint, reach
+from semantic_core.domain.spec import EmbeddingSpec
 
 OWN_TABLES = {
     # The mark tells a change from that of the same number in the lost future of a restored backup.
@@ -48,7 +43,7 @@ APPLICATION_ID = 0x53454D43
 _FULL_TEXT = "chunks_fts"
 
 
-def ensure_schema(database: Database, options: SchemaOptions) -> None:
+def ensure_schema(database: Database, legacy_spec: EmbeddingSpec | None) -> None:
     with database.snapshot() as connection:
         tables = _tables(connection)
         version = _version(connection, tables, database.path)
@@ -57,7 +52,7 @@ def ensure_schema(database: Database, options: SchemaOptions) -> None:
     if not tables:
         database.use_write_ahead_log()
     if version < len(MIGRATIONS):
-        _migrate(database, options)
+        _migrate(database, legacy_spec)
     # After a migration, so that an interrupted one leaves an old file exactly as it was.
     database.use_write_ahead_log()
 
@@ -81,12 +76,12 @@ def _check_nothing_runs(connection: Connection, path: Path) -> None:
         )
 
 
-def _migrate(database: Database, options: SchemaOptions) -> None:
+def _migrate(database: Database, legacy_spec: EmbeddingSpec | None) -> None:
     with database.transaction(ignores_marks=True) as connection:
         # Read again under the write lock: another process may have migrated meanwhile.
         version = _version(connection, _tables(connection), database.path)
         for migrate in MIGRATIONS[version:]:
-            migrate(database, connection, options)
+            migrate(database, connection, legacy_spec)
             reach(FailPoint.MIGRATE_STEP)
         write_version(connection, len(MIGRATIONS))
 
@@ -114,7 +109,9 @@ def _version(connection: Connection, tables: set[str], path: Path) -> int:
     )
 
 
-def m001_batching(database: Database, connection: Connection, options: SchemaOptions) -> None:
+def m001_batching(
+    database: Database, connection: Connection, legacy_spec: EmbeddingSpec | None
+) -> None:
     """Create the tables; take over the rows of a database from before batching."""
     had_rows = set_legacy_aside(connection)
     # On this thread's connection, and so in this transaction.
@@ -125,7 +122,7 @@ def m001_batching(database: Database, connection: Connection, options: SchemaOpt
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     name_database(connection)
     if had_rows:
-        move_legacy_rows(connection, options.legacy_spec, time.time())
+        move_legacy_rows(connection, legacy_spec, time.time())
         connection.execute(
             "INSERT INTO chunk_counts (collection_id, embedding_status, is_served, chunks) "
             "SELECT collection_id, embedding_status, vector_key IS NOT NULL, count(*) "
@@ -137,4 +134,6 @@ def m001_batching(database: Database, connection: Connection, options: SchemaOpt
 
 # The first makes the tables as the models are now, so that a second one must skip a database that
 # the first has just made.
-MIGRATIONS: tuple[Callable[[Database, Connection, SchemaOptions], None], ...] = (m001_batching,)
+MIGRATIONS: tuple[Callable[[Database, Connection, EmbeddingSpec | None], None], ...] = (
+    m001_batching,
+)

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from semantic_core.database.schema import SchemaOptions
 from semantic_core.domain.errors import SpecMismatchError
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.statuses import EmbeddingStatus
@@ -36,8 +35,7 @@ def migrated(database_path: Path, clock: ManualClock) -> Iterator[Open]:
         spec: EmbeddingSpec | None = None,
     ) -> PeeweeVectorStore:
         write_legacy(database_path, documents=documents, chunks=chunks)
-        options = SchemaOptions(legacy_spec=spec)
-        opened.append(PeeweeVectorStore(database_path, options=options, clock=clock))
+        opened.append(PeeweeVectorStore(database_path, legacy_spec=spec, clock=clock))
         return opened[-1]
 
     yield write_and_open
@@ -109,7 +107,7 @@ def test_a_spec_of_another_size_is_refused(database_path: Path) -> None:
     write_legacy(database_path, chunks=[chunk(1, "text", as_blob(1, 0))])
     says = "legacy_spec has 768 dimensions, the stored vectors have 2.*Nothing was changed"
     with pytest.raises(SpecMismatchError, match=says):
-        PeeweeVectorStore(database_path, options=SchemaOptions(legacy_spec=EmbeddingSpec()))
+        PeeweeVectorStore(database_path, legacy_spec=EmbeddingSpec())
 
 
 @pytest.mark.parametrize(
