@@ -37,7 +37,7 @@ _LONGEST_NAMED = 200
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
-def whole_number(value: object, *, what: str = "limit", least: int = 0) -> int:
+def whole_number(value: object, *, what: str = "limit") -> int:
     """Return a number of things, of whatever type that counts (int, numpy's, an enum's).
 
     An InvalidInputError says that it is none, is too small, or more than 64 bits hold.
@@ -46,8 +46,8 @@ def whole_number(value: object, *, what: str = "limit", least: int = 0) -> int:
         number = None if isinstance(value, bool) else operator.index(value)  # type: ignore[arg-type]  # what has none raises
     except TypeError:
         number = None
-    if number is None or not least <= number < 2**63:
-        raise InvalidInputError(f"{what}={_shown(value)}: use a whole number, {least} or more.")
+    if number is None or not 0 <= number < 2**63:
+        raise InvalidInputError(f"{what}={_shown(value)}: use a whole number, 0 or more.")
     # No number of things is larger, and sums of it still fit 64 bits.
     return min(number, _MOST)
 

@@ -1,6 +1,6 @@
 """The batch job: who works on it (lease), and each step of its way (guarded UPDATEs)."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Self, TypeVar
 
@@ -68,16 +68,13 @@ def list_jobs(connection: Connection, *, only_open: bool = False) -> list[BatchJ
     return _read(connection, BatchJob, f"WHERE {IS_OPEN}" if only_open else "")
 
 
-def open_ids(connection: Connection, steps: Collection[JobStep] = tuple(JobStep)) -> list[str]:
-    """Return the jobs at one of these steps that can be worked on, oldest first.
+def open_ids(connection: Connection) -> list[str]:
+    """Return the open jobs that can be worked on, oldest first.
 
     One whose id is damaged cannot be named, until `name_again` gave it another.
     """
-    return [
-        job.id
-        for job in list_jobs(connection, only_open=True)
-        if "id" not in job.unreadable and job.step in steps
-    ]
+    found = list_jobs(connection, only_open=True)
+    return [job.id for job in found if "id" not in job.unreadable]
 
 
 def _read(

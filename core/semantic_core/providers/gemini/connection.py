@@ -83,11 +83,9 @@ class Connection:
             ),
         )
 
-    def request(
-        self, method: str, path: str, *, query: Mapping[str, str] | None = None
-    ) -> dict[str, Any]:
+    def request(self, method: str, path: str) -> dict[str, Any]:
         """Send one request; return the JSON object it is answered with, {} if there is none."""
-        return self.dated_request(method, path, query=query)[0]
+        return self.dated_request(method, path)[0]
 
     def dated_request(
         self, method: str, path: str, *, query: Mapping[str, str] | None = None

@@ -50,7 +50,8 @@ def connect(
 
 def test_the_key_travels_as_a_header_and_nowhere_else() -> None:
     connection, transport = connect(answer({"name": "batches/x"}))
-    assert connection.request("GET", "batches/x", query={"a": "b"}) == {"name": "batches/x"}
+    answered, _ = connection.dated_request("GET", "batches/x", query={"a": "b"})
+    assert answered == {"name": "batches/x"}
     (sent,) = transport.sent
     assert sent.url == "https://generativelanguage.googleapis.com/v1beta/batches/x?a=b"
     assert sent.headers["x-goog-api-key"] == KEY
