@@ -187,8 +187,6 @@ class SemcoreVectorStore(BasePydanticVectorStore):
         if self._owns_client:
             self._client.close()
 
-    # --- writing -----------------------------------------------------------------------------
-
     def add(self, nodes: Sequence[BaseNode], **add_kwargs: Any) -> list[str]:  # noqa: ARG002  # the base's signature
         """Add nodes in one transaction: all of them or, on any error, none.
 
@@ -250,8 +248,6 @@ class SemcoreVectorStore(BasePydanticVectorStore):
         self._client.clear(self.collection)
 
     aclear = twin(clear)
-
-    # --- reading -----------------------------------------------------------------------------
 
     def get_nodes(
         self,
@@ -320,8 +316,6 @@ class SemcoreVectorStore(BasePydanticVectorStore):
 
     aquery = twin(query)
 
-    # --- persisting --------------------------------------------------------------------------
-
     def persist(
         self,
         persist_path: str = os.path.join(DEFAULT_PERSIST_DIR, DEFAULT_PERSIST_FNAME),  # noqa: PTH118  # as the base has it
@@ -360,8 +354,6 @@ class SemcoreVectorStore(BasePydanticVectorStore):
         """Open the store that ``StorageContext.persist(persist_dir)`` was called with."""
         # As StorageContext names its files.
         return cls.from_persist_path(f"{persist_dir}/{namespace}__{DEFAULT_PERSIST_FNAME}", fs=fs)
-
-    # --- inside ------------------------------------------------------------------------------
 
     def __getstate__(self) -> dict[str, Any]:
         # The client is pickled as where its database is, and opens that where it is loaded.

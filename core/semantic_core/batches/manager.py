@@ -90,8 +90,6 @@ class BatchManager:
             self._client.close()
             self._client = None
 
-    # --- sending -------------------------------------------------------------------------
-
     def flush_queue(
         self,
         min_size: int = 1,
@@ -179,8 +177,6 @@ class BatchManager:
             return None
         return submit_one(context, run)
 
-    # --- bringing back -------------------------------------------------------------------
-
     def sync_status(self) -> dict[str, JobStatus]:
         """Bring the database up to date with the provider. Safe from cron, twice, or never.
 
@@ -253,8 +249,6 @@ class BatchManager:
                         "on; call wait() or sync_status() later."
                     ) from cause
                 pause = min(2 * pause, longest)
-
-    # --- looking and steering ------------------------------------------------------------
 
     def get_queue_stats(self) -> QueueStats:
         """Return what waits, what runs and what failed. Needs no key."""
@@ -351,8 +345,6 @@ class BatchManager:
                 batch_id=batch_id,
             )
         release_job(self.context(), batch_id)
-
-    # --- inside --------------------------------------------------------------------------
 
     def context(self) -> BatchContext:
         """Return what the work needs.

@@ -193,9 +193,6 @@ def reused_vectors(connection: Connection) -> tuple[int, int, int]:
     return chunks, saved + guessed, guessed
 
 
-# --- texts of jobs that others sent ------------------------------------------------------
-
-
 def mean_tokens(connection: Connection, space_id: int, spec: EmbeddingSpec) -> int:
     """Return the estimated tokens of an average text of a space, by its first thousand chunks.
 

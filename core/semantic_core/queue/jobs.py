@@ -174,9 +174,6 @@ def _update(connection: Connection, job_id: str, *where: Any, **values: Any) -> 
     return run(connection, _Job.update(**values).where(_Job.id == job_id, *where)).rowcount == 1
 
 
-# --- leases ------------------------------------------------------------------------------
-
-
 def take_lease(
     connection: Connection, job_id: str, *, token: str, now: float, until: float
 ) -> bool:
@@ -232,9 +229,6 @@ def far_leases(connection: Connection, *, after: float, end: bool) -> int:
         f"SELECT count(*) FROM {table} WHERE {where}" for table in ("batch_jobs", "live_claims")
     )
     return sum(first_value(connection, statement, (after,)) for statement in counted)
-
-
-# --- transitions -------------------------------------------------------------------------
 
 
 def move(

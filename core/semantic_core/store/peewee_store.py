@@ -135,8 +135,6 @@ class PeeweeVectorStore(BaseVectorStore):
         """
         self.database.back_up(path, overwrite=overwrite)
 
-    # --- collections ---------------------------------------------------------------------
-
     def collection(
         self,
         name: str = DEFAULT_COLLECTION,
@@ -161,8 +159,6 @@ class PeeweeVectorStore(BaseVectorStore):
     def find(self, name: str = DEFAULT_COLLECTION) -> Collection | None:
         with self.database.snapshot() as connection:
             return find_collection(connection, name)
-
-    # --- writing ------------------------------------------------------------------------
 
     def save(
         self,
@@ -244,8 +240,6 @@ class PeeweeVectorStore(BaseVectorStore):
         )
         self.refresh_indexes()
         return report
-
-    # --- reading ------------------------------------------------------------------------
 
     def get(self, ids: Sequence[str], *, collection: str = DEFAULT_COLLECTION) -> list[StoredChunk]:
         names = checked_names(ids, what="ids")

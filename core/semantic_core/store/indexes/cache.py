@@ -212,8 +212,6 @@ class MappedVectors:
         self.save_changed()
         self._forget()
 
-    # --- inside ----------------------------------------------------------------------------
-
     def _open(
         self,
         connection: Connection,
