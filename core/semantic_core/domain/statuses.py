@@ -1,6 +1,5 @@
 """Every state that a row can have. The tables repeat them as CHECK constraints."""
 
-from collections.abc import Sequence
 from enum import StrEnum
 from typing import Self
 
@@ -121,12 +120,13 @@ class Match(StrEnum):
     FILTER = "filter"  #: nothing else was asked for, so nothing was ranked
 
 
-_UNSENT = (
+# The same of one that was not seen at the provider yet.
+UNSENT_ADVICE = (
     "It is being sent. If its process has stopped, a sync or a flush with the batch key looks for "
     "it at the provider, and frees its texts if it is not there."
 )
 
-_UNCERTAIN = (
+UNCERTAIN_ADVICE = (
     "Nobody knows yet whether the provider took it, so its texts are not sent again. A sync or a "
     "flush with the batch key finds out, by listing the provider's jobs."
 )
@@ -136,7 +136,8 @@ _WAIT_AGAIN = (
     "and a retry gives them new ones."
 )
 
-_ENDED = {
+# What the end of a job means for its texts and the bill, and what to do.
+ENDED_ADVICE = {
     FailureReason.ABANDONED: "It was not sent, so it cost nothing. Its texts wait for the next "
     "flush.",
     FailureReason.NEVER_CREATED: "The provider never listed it, so as far as is known it cost "
@@ -148,26 +149,3 @@ _ENDED = {
     "was embedded before the cancel may be billed.",
     FailureReason.RELEASED: "Its texts wait for the next flush, and may be paid for a second time.",
 }
-
-
-def job_advice(
-    *,
-    status: JobStatus,
-    step: JobStep,
-    failure_reason: FailureReason | None,
-    unreadable: Sequence[str] = (),
-) -> str | None:
-    """Return what a job's state means and what to do, or None where there is nothing to add.
-
-    A held job has its advice in its ``error_message``.
-    """
-    if unreadable:
-        return (
-            f"Its row in the database is damaged ({', '.join(unreadable)}), so what is shown of "
-            "it is not all true. Other jobs are not touched by it."
-        )
-    if failure_reason is not None:
-        return _ENDED[failure_reason]
-    if status is JobStatus.CREATED:
-        return _UNCERTAIN if step is JobStep.CREATING else _UNSENT
-    return None

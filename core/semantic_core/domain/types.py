@@ -11,13 +11,15 @@ from semantic_core.domain.explanation import Explanation
 from semantic_core.domain.media import Media, StoredMedia
 from semantic_core.domain.statuses import (
     BUDGET_USED_UP,
+    ENDED_ADVICE,
+    UNCERTAIN_ADVICE,
+    UNSENT_ADVICE,
     EmbeddingStatus,
     FailureReason,
     HoldReason,
     JobStatus,
     JobStep,
     Match,
-    job_advice,
 )
 
 Vector = npt.NDArray[np.float32]
@@ -270,12 +272,16 @@ class BatchJob:
 
         A held job has its advice in ``error_message``.
         """
-        return job_advice(
-            status=self.status,
-            step=self.step,
-            failure_reason=self.failure_reason,
-            unreadable=self.unreadable,
-        )
+        if self.unreadable:
+            return (
+                f"Its row in the database is damaged ({', '.join(self.unreadable)}), so what is shown "
+                "of it is not all true. Other jobs are not touched by it."
+            )
+        if self.failure_reason is not None:
+            return ENDED_ADVICE[self.failure_reason]
+        if self.status is JobStatus.CREATED:
+            return UNCERTAIN_ADVICE if self.step is JobStep.CREATING else UNSENT_ADVICE
+        return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,8 +27,6 @@ class Limits:
         job_target: how soon a job is to be done; many are not.
         job_lifetime: a job that is not done by then expires, without results and without cost.
         result_lifetime: how long results can be fetched after the end of their job.
-        source: where the limits are from.
-        as_of: when they were read there.
     """
 
     file_bytes: int
@@ -39,8 +37,6 @@ class Limits:
     job_target: float
     job_lifetime: float
     result_lifetime: float
-    source: str
-    as_of: str
 
     @property
     def result_warning(self) -> float:

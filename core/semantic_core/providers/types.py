@@ -75,7 +75,6 @@ class RemoteJob:
     model: str | None = None
     input_file: str | None = None
     result_file: str | None = None
-    error_code: int | None = None
     error_message: str | None = None
     request_count: int = 0
     successful_count: int = 0

@@ -58,7 +58,7 @@ class CeilingBounds:
     most: Load
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Ceiling:
     """What the open jobs of one key and model may carry together, the next one included.
 
@@ -168,14 +168,8 @@ def read_ceiling(
         ).fetchone()
         tokens = min(most.tokens, max(bounds.first_tokens, 2 * int(taken)))
         return Ceiling(requests=most.requests, tokens=tokens)
-    requests, tokens, open_jobs, not_before, message = row
-    return Ceiling(
-        requests=min(most.requests, requests),
-        tokens=min(most.tokens, tokens),
-        open_jobs=open_jobs,
-        not_before=not_before,
-        message=message,
-    )
+    requests, tokens, *rest = row
+    return Ceiling(min(most.requests, requests), min(most.tokens, tokens), *rest)
 
 
 def write_ceiling(connection: Connection, key: QuotaKey, ceiling: Ceiling, *, now: float) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from semantic_core.database import HASHES, any_text, hash_set
 from semantic_core.database.conditions import WAITS, WANTS
@@ -23,8 +24,7 @@ _MAY_HAVE_COST = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WaitingTokens:
+class WaitingTokens(NamedTuple):
     """What waits under one model, with estimated tokens.
 
     Those of the distinct texts, and ``repeated_tokens``, which are not sent. ``pictures`` counts
@@ -113,17 +113,7 @@ def waiting_tokens(connection: Connection, *, collection_id: int | None) -> list
         tokens, pictures = estimate(source, media), len(load_media(media))
         for place, value in enumerate((chunks, 1, tokens, (chunks - 1) * tokens, pictures)):
             sums[place] += value
-    return [
-        WaitingTokens(
-            model=model,
-            chunks=sums[0],
-            texts=sums[1],
-            tokens=sums[2],
-            repeated_tokens=sums[3],
-            pictures=sums[4],
-        )
-        for model, sums in sorted(found.items())
-    ]
+    return [WaitingTokens(model, *sums) for model, sums in sorted(found.items())]
 
 
 def spent_since(

@@ -1,6 +1,7 @@
 """Counting the queue: what is READY is a number kept; only what waits or failed is looked at."""
 
 from collections.abc import Iterator
+from dataclasses import fields
 from itertools import groupby
 from operator import itemgetter
 
@@ -77,18 +78,10 @@ def read_targets(
         f"WHERE {_SCOPE} GROUP BY t.id, t.name, t.kind, k.name, t.error, t.filled_pk ORDER BY t.name",
         {"collection": collection_id},
     )
+    names = [field.name for field in fields(TargetStatus)]
     return tuple(
-        TargetStatus(
-            name=name,
-            kind=kind,
-            collection=collection,
-            waiting=waiting,
-            oldest=oldest,
-            failed=failed,
-            last_error=error,
-            is_filling=bool(is_filling),
-        )
-        for name, kind, collection, waiting, oldest, failed, error, is_filling in rows
+        TargetStatus(**dict(zip(names, (*row, bool(is_filling)), strict=True)))
+        for *row, is_filling in rows
     )
 
 

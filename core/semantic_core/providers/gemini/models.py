@@ -42,6 +42,7 @@ def model_facts(name: str) -> ModelFacts:
     return MODELS.get(name) or ModelFacts(name=name)
 
 
+# https://ai.google.dev/gemini-api/docs/batch-api, .../files and .../rate-limits, read 2026-11.
 LIMITS = Limits(
     # Google says "2 GB" and does not say which.
     file_bytes=2_000_000_000,
@@ -55,7 +56,5 @@ LIMITS = Limits(
     # Result files live as long as any file. How many tokens may be enqueued depends on model and
     # tier and is shown in AI Studio only: see queue/ceilings.py.
     result_lifetime=48 * HOUR,
-    source="https://ai.google.dev/gemini-api/docs/batch-api and .../files and .../rate-limits",
-    as_of="2026-11",
 )
 """For the paid tiers."""

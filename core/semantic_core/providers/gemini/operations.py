@@ -58,7 +58,6 @@ def read_operation(operation: object) -> RemoteJob:
         model=None if model is None else model.removeprefix("models/"),
         input_file=input_file if is_remote_name(input_file, kind="files") else None,
         result_file=_find_result_file(operation, metadata),
-        error_code=number_in(error, "code"),
         error_message=clip(text_in(error, "message") or "no reason given") if error else None,
         request_count=number_in(stats, "requestCount") or 0,
         successful_count=number_in(stats, "successfulRequestCount") or 0,
