@@ -7,7 +7,7 @@ from typing import NamedTuple
 from semantic_core.database import HASHES, any_text, hash_set
 from semantic_core.database.conditions import WAITS, WANTS
 from semantic_core.database.port import Connection
-from semantic_core.database.queries import first_column, first_value
+from semantic_core.database.queries import first_column
 from semantic_core.domain.media import load_media
 from semantic_core.domain.pricing import Cost, Price, PriceTable, tokens_in
 from semantic_core.domain.spec import EmbeddingSpec
@@ -68,15 +68,6 @@ def price_columns(prices: PriceTable, model: str) -> dict[str, float | None]:
         "live_price": None if price is None else price.live,
         "batch_price": None if price is None else price.batch,
     }
-
-
-def has_waiting(connection: Connection) -> bool:
-    found = first_value(
-        connection,
-        "SELECT EXISTS (SELECT 1 FROM collections c JOIN chunks k ON k.collection_id = c.id "
-        f"WHERE {WAITS})",
-    )
-    return bool(found)
 
 
 def waiting_models(connection: Connection, *, collection_id: int | None) -> list[str]:
