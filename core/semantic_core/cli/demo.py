@@ -163,10 +163,10 @@ def _show_answers(core: SemanticCore) -> None:
         (SearchMode.VECTOR, "by meaning alone"),
         (SearchMode.HYBRID, "by both, the default"),
     ):
-        found = find_answers(core, mode)
+        first, among_five = find_answers(core, mode)
         say(
-            f"{name:<22} hit@1 {found.first:>2} of {len(KNOWN_ANSWERS)}, "
-            f"hit@5 {found.among_five:>2} of {len(KNOWN_ANSWERS)}"
+            f"{name:<22} hit@1 {first:>2} of {len(KNOWN_ANSWERS)}, "
+            f"hit@5 {among_five:>2} of {len(KNOWN_ANSWERS)}"
         )
     say("")
 

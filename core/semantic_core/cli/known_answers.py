@@ -1,5 +1,3 @@
-from typing import NamedTuple
-
 from semantic_core.domain.statuses import SearchMode
 from semantic_core.facade import SemanticCore
 
@@ -28,18 +26,12 @@ KNOWN_ANSWERS = {
 }
 
 
-class Found(NamedTuple):
-    """How many of the questions had their answer as the first hit, and among the first five."""
-
-    first: int
-    among_five: int
-
-
-def find_answers(core: SemanticCore, mode: SearchMode) -> Found:
+def find_answers(core: SemanticCore, mode: SearchMode) -> tuple[int, int]:
+    """Return how many questions had their answer as the first hit, and among the first five."""
     first = among_five = 0
     for question, topics in KNOWN_ANSWERS.items():
         right = {f"python/{topic}" for topic in topics.split()}
         hits = [hit.chunk.document_id in right for hit in core.search(question, 5, mode=mode)]
         first += any(hits[:1])
         among_five += any(hits)
-    return Found(first, among_five)
+    return first, among_five

@@ -201,12 +201,11 @@ class PeeweeVectorStore(BaseVectorStore):
         chosen = self.database.metadata.condition(where)
         with self.database.transaction() as connection:
             now = self.clock.now()
-            deleted = delete_chunks(self.database, connection, chosen, purge=purge, now=now)
-            named = deleted.document_ids.union(where.document_ids or ())
-            drop_documents(connection, target.id, named)
+            deleted, owners = delete_chunks(self.database, connection, chosen, purge=purge, now=now)
+            drop_documents(connection, target.id, owners.union(where.document_ids or ()))
         if purge:
             self._vectors.forget_deleted()
-        return deleted.chunks
+        return deleted
 
     def clear(self, collection: str = DEFAULT_COLLECTION) -> int:
         with self.database.transaction() as connection:
@@ -215,9 +214,9 @@ class PeeweeVectorStore(BaseVectorStore):
                 return 0
             now = self.clock.now()
             chosen = self.database.metadata.condition(choose(target.id))
-            deleted = delete_chunks(self.database, connection, chosen, purge=False, now=now)
+            deleted, _ = delete_chunks(self.database, connection, chosen, purge=False, now=now)
             connection.execute("DELETE FROM documents WHERE collection_id = ?", (target.id,))
-        return deleted.chunks
+        return deleted
 
     def prune(self, older_than: float) -> int:
         with self.database.transaction() as connection:

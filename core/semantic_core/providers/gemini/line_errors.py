@@ -1,13 +1,13 @@
 """The provider's errors for one text: what they say, and whether trying again may help."""
 
 import re
-from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.statuses import TOO_LONG
 from semantic_core.providers.gemini.fields import number_in, object_in
 from semantic_core.providers.gemini.models import model_facts
+from semantic_core.providers.types import ResultLine
 
 CUT = "only its beginning was embedded"
 
@@ -53,54 +53,43 @@ _PERMANENT_STATUSES = """INVALID_ARGUMENT NOT_FOUND ALREADY_EXISTS PERMISSION_DE
 _TRANSIENT_CLIENT_ERRORS = (408, 409, 425, 429, 499)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LineError:
-    """Why the provider did not embed a text.
+def find_error(record: dict[str, Any]) -> ResultLine | None:
+    """Return the error of a line, in whichever form it is written, as a line without its key.
 
-    Attributes:
-        words: its own words with code and status, clipped.
-        is_transient: sending the text again may help. True for what is not known here: a text
-            has a budget, so a wrong guess costs a few tries and no more.
-        is_quota: the provider had no room, which says nothing about the text.
+    What is not known here is transient: a text has a budget, so a wrong guess costs a few tries
+    and no more. A line without an error gives None.
     """
+    # In other places the same name is a plain string.
+    status = object_in(record, "status")
+    inner = object_in(record, "response").get("error")
+    for candidate in (record.get("error"), inner, status if "code" in status else None):
+        is_ok = isinstance(candidate, dict) and candidate.get("code") in (0, "0", 200)
+        if candidate and not is_ok:
+            return _refused(candidate)
+    return None
 
-    words: str
-    is_transient: bool
-    is_quota: bool
-    is_too_long: bool = False
 
-    @classmethod
-    def find(cls, record: dict[str, Any]) -> Self | None:
-        """Return the error of a result line, in whichever form it is written, or None."""
-        # In other places the same name is a plain string.
-        status = object_in(record, "status")
-        inner = object_in(record, "response").get("error")
-        for candidate in (record.get("error"), inner, status if "code" in status else None):
-            is_ok = isinstance(candidate, dict) and candidate.get("code") in (0, "0", 200)
-            if candidate and not is_ok:
-                return cls._read(candidate)
-        return None
-
-    @classmethod
-    def _read(cls, error: Any) -> Self:
-        if not isinstance(error, dict):
-            return cls(words=clip(str(error)), is_transient=True, is_quota=False)
-        code = number_in(error, "code")
-        status = error.get("status")
-        if not isinstance(status, str):
-            status = _GRPC_NAMES[code] if code is not None and code < len(_GRPC_NAMES) else None
-        label = " ".join(str(part) for part in (code, status) if part is not None)
-        message = error.get("message")
-        message = message if isinstance(message, str) else "no message"
-        is_permanent = status in _PERMANENT_STATUSES
-        if code is not None and 400 <= code < 500:
-            is_permanent = code not in _TRANSIENT_CLIENT_ERRORS
-        return cls(
-            words=clip(f"{label}: {message}" if label else message),
-            is_transient=not is_permanent,
-            is_quota=code == 429 or status == "RESOURCE_EXHAUSTED",
-            is_too_long=is_permanent and says_too_long(clip(message)),
-        )
+def _refused(error: Any) -> ResultLine:
+    if not isinstance(error, dict):
+        return ResultLine(key=None, error=clip(str(error)), is_transient=True, is_refused=True)
+    code = number_in(error, "code")
+    status = error.get("status")
+    if not isinstance(status, str):
+        status = _GRPC_NAMES[code] if code is not None and code < len(_GRPC_NAMES) else None
+    label = " ".join(str(part) for part in (code, status) if part is not None)
+    message = error.get("message")
+    message = message if isinstance(message, str) else "no message"
+    is_permanent = status in _PERMANENT_STATUSES
+    if code is not None and 400 <= code < 500:
+        is_permanent = code not in _TRANSIENT_CLIENT_ERRORS
+    words = clip(f"{label}: {message}" if label else message)
+    return ResultLine(
+        key=None,
+        error=f"{TOO_LONG}: {words}" if is_permanent and says_too_long(clip(message)) else words,
+        is_transient=not is_permanent,
+        is_quota=code == 429 or status == "RESOURCE_EXHAUSTED",
+        is_refused=True,
+    )
 
 
 def clip(words: str, longest: int = LONGEST_WORDS) -> str:

@@ -17,9 +17,8 @@ import orjson
 
 from semantic_core.domain.errors import InvalidVectorError
 from semantic_core.domain.spec import EmbeddingSpec
-from semantic_core.domain.statuses import TOO_LONG
 from semantic_core.providers.gemini.fields import number_in, object_in
-from semantic_core.providers.gemini.line_errors import CUT, LineError, is_full, too_long
+from semantic_core.providers.gemini.line_errors import CUT, find_error, is_full, too_long
 from semantic_core.providers.types import ResultLine
 from semantic_core.providers.wire.vectors import to_vector
 
@@ -84,7 +83,7 @@ def find_conflicting_keys(path: Path) -> frozenset[str]:
             if line is None or key not in repeated:
                 continue
             record = _parse(line)
-            if record is None or LineError.find(record) is not None:
+            if record is None or find_error(record) is not None:
                 continue
             try:
                 numbers = array("d", _find_values(record))
@@ -133,15 +132,8 @@ def _read_line(line: bytes, spec: EmbeddingSpec) -> ResultLine:
     if record is None:
         return _unusable(key=None, error="the line is not a JSON object")
     key = _find_key(record)
-    refusal = LineError.find(record)
-    if refusal is not None:
-        return ResultLine(
-            key=key,
-            error=f"{TOO_LONG}: {refusal.words}" if refusal.is_too_long else refusal.words,
-            is_transient=refusal.is_transient,
-            is_quota=refusal.is_quota,
-            is_refused=True,
-        )
+    if refusal := find_error(record):
+        return replace(refusal, key=key)
     values, tokens = _find_values(record), _find_token_count(record)
     if not isinstance(values, list):
         error = "the line holds neither a vector nor an error"

@@ -1,7 +1,6 @@
 """Deleting chunks: row, text, full-text and index entry at once; the paid vector stays cached."""
 
 from collections import Counter
-from dataclasses import dataclass, field
 
 from semantic_core.database import among
 from semantic_core.database.port import Connection, MustBeAloneError
@@ -16,14 +15,6 @@ from semantic_core.store.writing.media import drop_media
 _UNUSED = "NOT EXISTS (SELECT 1 FROM chunks WHERE vector_key = embeddings.key)"
 
 
-@dataclass(slots=True)
-class Deleted:
-    """How many chunks were deleted, and the documents that they belonged to."""
-
-    chunks: int = 0
-    document_ids: set[str] = field(default_factory=set)
-
-
 def delete_chunks(
     database: Database,
     connection: Connection,
@@ -32,8 +23,8 @@ def delete_chunks(
     purge: bool,
     now: float,
     is_alone: bool = True,
-) -> Deleted:
-    """Delete the chunks that meet a condition on ``chunks AS c``, within a transaction.
+) -> tuple[int, set[str]]:
+    """Delete the chunks that meet a condition on ``chunks AS c``; return how many, and whose.
 
     ``purge`` deletes the vectors, too, that no other chunk uses. A MustBeAloneError is raised where
     there are chunks to delete while others save (``is_alone`` is not so).
@@ -42,10 +33,10 @@ def delete_chunks(
     pks = [pk for (pk,) in rows]
     if pks and not is_alone:
         raise MustBeAloneError
-    deleted = Deleted(chunks=len(pks))
+    document_ids: set[str] = set()
     for page in pages(pks):
-        deleted.document_ids |= _delete_page(database, connection, page, purge=purge, now=now)
-    return deleted
+        document_ids |= _delete_page(database, connection, page, purge=purge, now=now)
+    return len(pks), document_ids
 
 
 def _delete_page(

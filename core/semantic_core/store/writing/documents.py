@@ -108,7 +108,7 @@ def _record(
         f"c.collection_id = ? AND {of_these.sql} AND NOT {kept.sql}",
         (collection.id, *of_these.values, *kept.values),
     )
-    return delete_chunks(database, connection, gone, purge=False, now=now, is_alone=is_alone).chunks
+    return delete_chunks(database, connection, gone, purge=False, now=now, is_alone=is_alone)[0]
 
 
 def delete_sources(
@@ -139,9 +139,9 @@ def delete_sources(
         ).fetchall()
         gone = [document_id for (document_id,) in found if not keep(document_id)]
         chosen = database.metadata.condition(choose(target.id, document_ids=gone))
-        deleted = delete_chunks(database, connection, chosen, purge=False, now=now)
+        deleted, _ = delete_chunks(database, connection, chosen, purge=False, now=now)
         drop_documents(connection, target.id, gone)
-    return deleted.chunks
+    return deleted
 
 
 def drop_documents(connection: Connection, collection_id: int, document_ids: Iterable[str]) -> None:
