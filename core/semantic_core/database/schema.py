@@ -2,16 +2,18 @@
 
 import secrets
 import uuid
+from collections.abc import Mapping
 
 from semantic_core.database.port import Connection
 from semantic_core.domain.errors import DatabaseCorruptError, SchemaTooNewError
 
 
-def write_version(connection: Connection, version: int) -> None:
-    connection.execute(
-        "INSERT INTO meta (key, value) VALUES ('schema_version', ?) "
+def write_meta(connection: Connection, facts: Mapping[str, str]) -> None:
+    """Note facts in the meta table, in place of what is known under their names."""
+    connection.executemany(
+        "INSERT INTO meta (key, value) VALUES (?, ?) "
         "ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-        (str(version),),
+        list(facts.items()),
     )
 
 
@@ -39,14 +41,8 @@ def check_version(recorded: str | None, *, newest: int, name: str) -> int:
 
 def name_database(connection: Connection) -> None:
     """Give a new database the names that no other has."""
-    connection.executemany(
-        "INSERT INTO meta (key, value) VALUES (?, ?)",
-        [
-            ("database_uuid", str(uuid.uuid4())),
-            ("install_id", secrets.token_hex(4)),
-            ("hmac_salt", secrets.token_hex(32)),
-        ],
-    )
+    names = {"database_uuid": str(uuid.uuid4()), "install_id": secrets.token_hex(4)}
+    write_meta(connection, names | {"hmac_salt": secrets.token_hex(32)})
 
 
 def read_meta(connection: Connection, key: str) -> str | None:

@@ -9,7 +9,7 @@ from typing import Any, Self
 import peewee
 
 from semantic_core.database.opening import ensure_schema_compatibility, open_database
-from semantic_core.database.schema import read_meta
+from semantic_core.database.schema import read_meta, write_meta
 from semantic_core.database.strategies import Collection, Database
 from semantic_core.database.tables import build_tables
 from semantic_core.domain.clock import Clock
@@ -42,7 +42,7 @@ from semantic_core.store.collections import (
 from semantic_core.store.delivery import Delivery
 from semantic_core.store.indexes.cache import MappedVectors
 from semantic_core.store.indexes.server import mend
-from semantic_core.store.provenance import check_provenance, fix_provenance
+from semantic_core.store.provenance import check_provenance
 from semantic_core.store.reading.read import (
     checked_names,
     choose,
@@ -352,7 +352,8 @@ class PeeweeVectorStore(BaseVectorStore):
 
     def fix_provenance(self, provenance: str) -> None:
         with self.database.transaction() as connection:
-            fix_provenance(connection, provenance, self.database.name)
+            check_provenance(connection, provenance, self.database.name)
+            write_meta(connection, {"provenance": provenance})
 
     def refresh_indexes(self) -> None:
         self._vectors.refresh()

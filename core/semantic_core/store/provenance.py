@@ -12,16 +12,6 @@ _IS_BOUND = (
 )
 
 
-def fix_provenance(connection: Connection, provenance: str, name: str) -> None:
-    """Bind the database to an endpoint at its first use; later only check it as below."""
-    check_provenance(connection, provenance, name)
-    connection.execute(
-        "INSERT INTO meta (key, value) VALUES ('provenance', ?) "
-        "ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-        (provenance,),
-    )
-
-
 def check_provenance(connection: Connection, provenance: str, name: str) -> None:
     """Check that the database may be used with an endpoint, or raise `ProvenanceError`.
 

@@ -6,7 +6,7 @@ from semantic_core.database.port import Connection
 from semantic_core.database.postgres import keywords, metadata
 from semantic_core.database.postgres.connection import LOCK
 from semantic_core.database.postgres.database import PostgresDatabase
-from semantic_core.database.schema import check_version, name_database, read_meta, write_version
+from semantic_core.database.schema import check_version, name_database, read_meta, write_meta
 from semantic_core.database.tables import SCHEMA, build_tables
 from semantic_core.domain.errors import NotASemcoreDatabaseError, UnsupportedDatabaseError
 from semantic_core.domain.failpoints import FailPoint, reach
@@ -86,7 +86,7 @@ def ensure_schema(database: PostgresDatabase) -> None:
         if _version(connection, database.name) == 0:
             _make(connection)
             reach(FailPoint.MIGRATE_STEP)
-        write_version(connection, VERSION)
+        write_meta(connection, {"schema_version": str(VERSION)})
 
 
 def _check_server(connection: Connection, name: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from semantic_core.database.port import Connection
-from semantic_core.database.schema import check_version, name_database, read_meta, write_version
+from semantic_core.database.schema import check_version, name_database, read_meta, write_meta
 from semantic_core.database.sqlite.database import Database
 from semantic_core.database.sqlite.keywords import VIEW, VIEW_SQL, create_index
 from semantic_core.database.sqlite.legacy import is_legacy, move_legacy_rows, set_legacy_aside
@@ -83,7 +83,7 @@ def _migrate(database: Database, legacy_spec: EmbeddingSpec | None) -> None:
         for migrate in MIGRATIONS[version:]:
             migrate(database, connection, legacy_spec)
             reach(FailPoint.MIGRATE_STEP)
-        write_version(connection, len(MIGRATIONS))
+        write_meta(connection, {"schema_version": str(len(MIGRATIONS))})
 
 
 def _tables(connection: Connection) -> set[str]:

@@ -22,7 +22,7 @@ from semantic_core.database.marks import (
     read_marks,
 )
 from semantic_core.database.port import Connection
-from semantic_core.database.schema import database_uuid
+from semantic_core.database.schema import database_uuid, write_meta
 from semantic_core.database.strategies import Database
 from semantic_core.database.tables import TABLES
 from semantic_core.domain.errors import DatabaseBusyError, InvalidInputError
@@ -224,11 +224,7 @@ def _follow(database: Database, connection: Connection, rows: Sequence[dict[str,
 
 def _finish(database: Database, connection: Connection, facts: Sequence[tuple[str, str]]) -> None:
     """Let the target be used: under the names by which the provider knows its jobs and keys."""
-    connection.executemany(
-        "INSERT INTO meta (key, value) VALUES (?, ?) "
-        "ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-        facts,
-    )
+    write_meta(connection, dict(facts))
     database.number_on(connection)
     connection.execute("DELETE FROM meta WHERE key IN (?, ?)", (ARRIVING_FROM, ARRIVED_UP_TO))
 
