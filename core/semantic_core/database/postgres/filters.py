@@ -76,10 +76,6 @@ def _is_among(column: str, key: str, wanted: Sequence[object]) -> Sql:
     return Sql(f"{_value(column)} = ANY(?::jsonb[])", (key, values))
 
 
-def _holds(column: str, key: str, wanted: object) -> Sql:
-    return _holds_all(column, key, [wanted])
-
-
 def _holds_all(column: str, key: str, wanted: Sequence[object]) -> Sql:
     if not wanted:
         return Sql("true")
@@ -153,7 +149,7 @@ _TESTS: dict[Operator, Callable[[str, str, Any], Sql]] = {
     Operator.IN: _is_among,
     Operator.ANY: _holds_any,
     Operator.ALL: _holds_all,
-    Operator.CONTAINS: _holds,
+    Operator.CONTAINS: lambda column, key, wanted: _holds_all(column, key, [wanted]),
     Operator.TEXT_MATCH: partial(_of_text, _has_text),
     Operator.TEXT_MATCH_INSENSITIVE: partial(_of_lowered, _has_text),
     Operator.LIKE: partial(_of_text, _is_like),

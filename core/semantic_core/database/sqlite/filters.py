@@ -74,10 +74,6 @@ def _look_up(key: str, column: str) -> tuple[Sql, Sql]:
 # --- one test a positive operator: (type, value, wanted) -> condition, 0, 1 or NULL ----------
 
 
-def _exists(kind: Sql, _: Sql, wanted: bool) -> Sql:  # noqa: FBT001  # the filter's value
-    return _fill("({} IS NOT NULL) = {}", kind, _bound(wanted))
-
-
 def _is_empty(kind: Sql, value: Sql, wanted: bool) -> Sql:  # noqa: FBT001  # the filter's value
     return _fill(
         "CASE {} WHEN 'text' THEN {} = '' WHEN 'array' THEN json_array_length({}) = 0 "
@@ -123,10 +119,6 @@ def _is_among(kind: Sql, value: Sql, wanted: Sequence[object]) -> Sql:
     )
 
 
-def _holds(kind: Sql, value: Sql, wanted: object) -> Sql:
-    return _holds_any(kind, value, [wanted])
-
-
 def _holds_any(kind: Sql, value: Sql, wanted: Sequence[object]) -> Sql:
     return _fill(_HOLDS_ANY, kind, value, _is_among(Sql("h.type"), Sql("h.value"), wanted))
 
@@ -160,13 +152,13 @@ _TESTS: dict[Operator, Callable[[Sql, Sql, Any], Sql]] = {
     Operator.IN: _is_among,
     Operator.ANY: _holds_any,
     Operator.ALL: _holds_all,
-    Operator.CONTAINS: _holds,
+    Operator.CONTAINS: lambda kind, value, wanted: _holds_any(kind, value, [wanted]),
     Operator.TEXT_MATCH: _has_text,
     Operator.TEXT_MATCH_INSENSITIVE: _lowered(_has_text),
     Operator.LIKE: _is_like,
     Operator.ILIKE: _lowered(_is_like),
     Operator.IS_EMPTY: _is_empty,
-    Operator.EXISTS: _exists,
+    Operator.EXISTS: lambda kind, _, wanted: _fill("({} IS NOT NULL) = {}", kind, _bound(wanted)),
 }
 
 # (type, value) of the wanted and of the held list's items. Whole numbers and floats are one
