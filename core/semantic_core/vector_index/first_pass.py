@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from semantic_core.vector_index.arrays import Floats, Rows
+from semantic_core.vector_index.cells import Cells, arranged, neighbours_of_some, with_margins
 from semantic_core.vector_index.codes import FARTHEST, Codes
 from semantic_core.vector_index.matrix import Matrix
 
@@ -29,6 +31,10 @@ _NEIGHBOURS = 10
 _MEASURED_SHARE = 0.99
 _SAFETY = 4
 
+# In the nearest cells less depth is enough: codes are compared more closely there.
+_LEAST_NEAR_DEPTH = 800
+_NEAR_SAFETY = 3
+
 # The mean is taken over this many rows, not over all.
 _MEAN_SAMPLE = 4096
 
@@ -47,11 +53,13 @@ class FirstPass:
         codes: one a row.
         depth: how many rows to score for ten hits or fewer.
         measured_at: the number of rows when mean and depth were measured.
+        cells: which rows lie together; only a saved index has them.
     """
 
     codes: Codes
     depth: int
     measured_at: int
+    cells: Cells | None = None
 
     @classmethod
     def of(cls, matrix: Matrix) -> FirstPass:
@@ -72,20 +80,49 @@ class FirstPass:
 
     def moved(self, rows: Rows) -> FirstPass:
         """Return the first pass of a matrix that holds just these rows, in this order."""
-        return FirstPass(Codes(self.codes.mean, self.codes.of(rows)), self.depth, len(rows))
+        codes = Codes(self.codes.mean, self.codes.of(rows))
+        cells = self.cells.moved(rows) if self.cells else None
+        return FirstPass(codes, self.depth, len(rows), cells)
+
+    def arranged(self, matrix: Matrix, is_hurried: Callable[[], bool]) -> tuple[Rows, FirstPass]:
+        """Return the living rows in the order in which to save them, and the first pass then.
+
+        With cells, if there are many rows, unless ``is_hurried`` before they are made.
+        """
+        found = arranged(matrix, self.cells, is_hurried)
+        if found is None:
+            rows = matrix.live_rows()
+            return rows, replace(
+                self, codes=Codes(self.codes.mean, self.codes.of(rows)), cells=None
+            )
+        rows, cells = found
+        codes = Codes(self.codes.mean, self.codes.of(rows))
+        if self.cells is None:
+            queries, neighbours = neighbours_of_some(matrix, rows, is_hurried)
+            if is_hurried():
+                return rows, replace(self, codes=codes)
+            cells = with_margins(cells, queries, neighbours)
+            cells = replace(cells, depth=_near_depth(codes, cells, queries, neighbours))
+        return rows, replace(self, codes=codes, cells=cells)
 
     def depth_for(self, limit: int) -> int:
         """Return how many rows to score to find the ``limit`` nearest."""
-        return self.depth + self.depth * max(0, limit - _NEIGHBOURS) // _MORE_HITS
+        return _for(limit, self.depth)
 
     def best(
-        self, matrix: Matrix, query: Floats, depth: int, rows: Rows | None, *, is_shared: bool
+        self, matrix: Matrix, query: Floats, limit: int, rows: Rows | None, *, is_shared: bool
     ) -> Rows:
-        """Return the ``depth`` best rows by estimate, and any that equal the last, ascending.
+        """Return the best rows by estimate to score for ``limit`` hits, ascending.
 
-        They are chosen from ``rows``, none of them dead, or else from all that are not; there are
-        more than ``depth`` of them. ``is_shared`` says that other threads search meanwhile.
+        As many as `depth_for` says, and any that equal the last. They are chosen from ``rows``,
+        none of them dead, or else from all that are not; there are more of them than are chosen.
+        ``is_shared`` says that other threads search meanwhile.
         """
+        depth = self.depth_for(limit)
+        if rows is None and self.cells is not None:
+            near = self._best_near(self.cells, matrix, query, limit)
+            if near is not None:
+                return near
         distances = self.codes.distances(query, matrix.count, is_shared=is_shared)
         if rows is not None:
             distances = distances[rows]
@@ -94,6 +131,43 @@ class FirstPass:
         last = np.partition(distances, depth - 1)[depth - 1]
         best = np.flatnonzero(distances <= last)
         return best if rows is None else rows[best]
+
+    def _best_near(self, cells: Cells, matrix: Matrix, query: Floats, limit: int) -> Rows | None:
+        """Return the best rows of the nearest cells, and of those in none; None for too few."""
+        depth = _for(limit, cells.depth)
+        spans = cells.near(query, limit, depth)
+        if spans is None:
+            return None
+        spans = np.concatenate((spans, [(cells.starts[-1], self.codes.base.shape[1])]))
+        distances = self.codes.distances(query, matrix.count, spans=spans)
+        rows = self.codes.numbers(spans, matrix.count)
+        if matrix.dead_count:
+            lives = ~matrix.dead[rows]
+            distances, rows = distances[lives], rows[lives]
+        if len(rows) <= depth:
+            return rows if len(rows) >= limit else None
+        last = np.partition(distances, depth - 1)[depth - 1]
+        best: Rows = rows[distances <= last]
+        return best
+
+
+def _for(limit: int, depth: int) -> int:
+    return depth + depth * max(0, limit - _NEIGHBOURS) // _MORE_HITS
+
+
+def _near_depth(codes: Codes, cells: Cells, queries: Floats, neighbours: Rows) -> int:
+    """Measure how deep one must search in the nearest cells."""
+    ranks = []
+    for query, nearest in zip(queries, neighbours[:, :_NEIGHBOURS], strict=True):
+        spans = cells.near(query, _NEIGHBOURS, 0)
+        if spans is not None:
+            distances = codes.distances(query, codes.count, spans=spans)
+            is_near = np.isin(codes.numbers(spans, codes.count), nearest)
+            ranks.append(np.cumsum(np.bincount(distances))[distances[is_near]])
+    if not ranks:
+        return _LEAST_NEAR_DEPTH
+    measured = np.quantile(np.concatenate(ranks), _MEASURED_SHARE, method="higher")
+    return max(_LEAST_NEAR_DEPTH, _NEAR_SAFETY * int(measured))
 
 
 def _mean(matrix: Matrix) -> Floats:

@@ -10,13 +10,13 @@ class IdMap:
 
     A run is never changed, only merged, and only with one that is not much longer: adding costs
     O(log n) per row in total, and there are at most O(log n) runs. Dead rows are dropped when
-    their run is merged. The ids of the first rows are ascending.
+    their run is merged.
     """
 
     def __init__(self, ids: Ids) -> None:
         self._runs: list[tuple[Ids, Rows]] = []
         if len(ids):
-            self._runs.append((ids, np.arange(len(ids), dtype=np.int64)))
+            self._runs.append(_sorted(ids, np.arange(len(ids), dtype=np.int64)))
 
     def branch(self) -> IdMap:
         """Return a map of the same rows; rows added to it are not added to this one."""

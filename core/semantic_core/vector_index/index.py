@@ -174,9 +174,8 @@ class VectorIndex:
         exact = exact or group >= _MANY
         first_pass = None if exact else self._worthwhile(limit, pool)
         if first_pass is not None:
-            depth = first_pass.depth_for(limit)
             best = (
-                first_pass.best(self.matrix, query, depth, rows, is_shared=is_shared)
+                first_pass.best(self.matrix, query, limit, rows, is_shared=is_shared)
                 for query in queries
             )
             return [
@@ -285,7 +284,7 @@ class VectorIndex:
         return rows
 
     def _compact(self) -> None:
-        matrix, rows = self.matrix, self.matrix.live_rows()
+        matrix, rows = self.matrix, np.flatnonzero(~self.matrix.dead)
         with self._derived.lock:
             first_pass = self._derived.first_pass
             if first_pass is not None:

@@ -1,8 +1,8 @@
 """The layout of a saved index, and the checksum over it.
 
 Little-endian. First a page with the header and the checksum. Then, each from a multiple of 64
-bytes on: the ids (int64, ascending); where there is a first pass, its mean (float32) and codes;
-the vectors (float32). No Python object is ever stored: reading a planted file cannot run code.
+bytes on: the ids (int64); where there is a first pass, its mean (float32) and codes; where there
+are cells, their starts (int64), and their margins and centres (float32); the vectors (float32). No Python object is ever stored: reading a planted file cannot run code.
 """
 
 import hashlib
@@ -19,10 +19,11 @@ import numpy as np
 
 from semantic_core.domain.uninterrupted import side_by_side
 from semantic_core.vector_index.arrays import Words
+from semantic_core.vector_index.cells import LIMITS
 from semantic_core.vector_index.codes import word_count
 
 MAGIC = b"SEMCVECS"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 HEADER_SIZE = 4096
 _ALIGNMENT = 64
@@ -72,6 +73,9 @@ class Sections(NamedTuple):
     ids: int
     mean: int
     codes: int
+    starts: int
+    margins: int
+    centres: int
     vectors: int
     size: int
 
@@ -79,7 +83,8 @@ class Sections(NamedTuple):
 class Header(NamedTuple):
     """What a saved index says of itself, in the order in which it is packed.
 
-    ``depth`` is 0 where there is no first pass. ``seq`` and ``mark`` are the `Moment`.
+    ``depth`` is 0 where there is no first pass. ``seq`` and ``mark`` are the `Moment`; ``cells`` is
+    how many there are, and ``cell_depth`` theirs.
     """
 
     magic: bytes
@@ -91,10 +96,13 @@ class Header(NamedTuple):
     rows: int
     seq: int
     mark: int
-    depth: int
+    depth: int = 0
+    measured_at: int = 0
+    cells: int = 0
+    cell_depth: int = 0
 
     @classmethod
-    def of(cls, identity: Identity, *, rows: int, moment: Moment, depth: int) -> Self:
+    def of(cls, identity: Identity, *, rows: int, moment: Moment, **first_pass: int) -> Self:
         return cls(
             magic=MAGIC,
             version=FORMAT_VERSION,
@@ -105,7 +113,7 @@ class Header(NamedTuple):
             rows=rows,
             seq=moment.seq,
             mark=moment.mark,
-            depth=depth,
+            **first_pass,
         )
 
     @classmethod
@@ -118,7 +126,7 @@ class Header(NamedTuple):
             raise UnusableError("is no index of semcore's")
         if found.version != FORMAT_VERSION:
             raise UnusableError(f"has format {found.version}, not {FORMAT_VERSION}")
-        wanted = cls.of(identity, rows=0, moment=Moment(0), depth=0)
+        wanted = cls.of(identity, rows=0, moment=Moment(0))
         if found.database != wanted.database:
             raise UnusableError("belongs to another database")
         for name in ("collection", "space", "dimensions"):
@@ -135,9 +143,12 @@ class Header(NamedTuple):
         mean = _aligned(ids + 8 * self.rows)
         codes = _aligned(mean + 4 * self.dimensions * coded)
         words = word_count(self.dimensions) * self.rows * coded
-        vectors = _aligned(codes + 8 * words)
+        starts = _aligned(codes + 8 * words)
+        margins = _aligned(starts + 8 * (self.cells + 1) * (self.cells > 0))
+        centres = _aligned(margins + 4 * len(LIMITS) * (self.cells > 0))
+        vectors = _aligned(centres + 4 * self.dimensions * self.cells)
         size = _aligned(vectors + 4 * self.dimensions * self.rows)
-        return Sections(ids, mean, codes, vectors, size)
+        return Sections(ids, mean, codes, starts, margins, centres, vectors, size)
 
     def digest(self, content: mmap.mmap) -> bytes:
         """Return the checksum of a file with this header: any byte of it that differs shows.
@@ -165,7 +176,7 @@ class Header(NamedTuple):
             raise UnusableError("is damaged")
 
 
-_PACKED = struct.Struct("<8sI16sq32sQQqqQ")
+_PACKED = struct.Struct("<8sI16sq32sQQqqQQQQ")
 
 
 def _aligned(offset: int) -> int:

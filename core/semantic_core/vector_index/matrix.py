@@ -26,8 +26,8 @@ _THREADED = 2**24
 class Matrix:
     """Rows of float32 under ids. A row is never changed: it is added, and some day dead.
 
-    The base of shape (len(ids), dimensions), whose ids ascend, is never written to. ``count``
-    includes the ``dead_count`` dead rows.
+    The base of shape (len(ids), dimensions) is never written to. ``count`` includes the
+    ``dead_count`` dead rows.
     """
 
     def __init__(

@@ -9,7 +9,7 @@ import logging
 import mmap
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -18,6 +18,7 @@ import numpy as np
 
 from semantic_core.domain.failpoints import FailPoint, reach
 from semantic_core.domain.leftovers import CAREFUL, new_file, remove_abandoned, sync
+from semantic_core.vector_index.cells import LIMITS, Cells
 from semantic_core.vector_index.codes import Codes, word_count
 from semantic_core.vector_index.first_pass import FirstPass
 from semantic_core.vector_index.index import VectorIndex
@@ -65,14 +66,19 @@ class Sidecar:
                 return _index_over(header, content, self.identity), moment
         return None
 
-    def save(self, index: VectorIndex, moment: Moment) -> bool:
+    def save(
+        self, index: VectorIndex, moment: Moment, *, is_hurried: Callable[[], bool] = lambda: False
+    ) -> bool:
         """Write the index as of a moment, and put it in place of the old file in one step.
 
         A crash at any moment leaves the old file or the new one. While another process saves,
-        nothing is done. The index must not change meanwhile. Returns whether it was written.
+        nothing is done. The index must not change meanwhile. Cells are left out when ``is_hurried``
+        before they are made. Returns whether it was written.
         """
         with self._noting():
-            return _replace(self.path, self._new_path, self.identity, index, moment)
+            return _replace(
+                self.path, self._new_path, self.identity, index, moment, is_hurried=is_hurried
+            )
         return False
 
     def remove(self) -> None:
@@ -130,20 +136,37 @@ def _index_over(header: Header, content: mmap.mmap, identity: Identity) -> Vecto
         words = word_count(dimensions)
         codes = np.frombuffer(content, np.uint64, words * count, sections.codes)
         mean = np.frombuffer(content, "<f4", dimensions, sections.mean)
-        first_pass = FirstPass(Codes(mean, codes.reshape(words, count)), header.depth, count)
+        coded = Codes(mean, codes.reshape(words, count))
+        first_pass = FirstPass(coded, header.depth, header.measured_at, _cells(header, content))
     matrix = Matrix(dimensions, ids, vectors.reshape(count, dimensions))
     return VectorIndex.over(matrix, first_pass=first_pass)
 
 
+def _cells(header: Header, content: mmap.mmap) -> Cells | None:
+    if not header.cells:
+        return None
+    sections, dimensions = header.sections(), header.dimensions
+    starts = np.frombuffer(content, "<i8", header.cells + 1, sections.starts)
+    margins = np.frombuffer(content, "<f4", len(LIMITS), sections.margins)
+    centres = np.frombuffer(content, "<f4", header.cells * dimensions, sections.centres)
+    return Cells(centres.reshape(header.cells, dimensions), starts, margins, header.cell_depth)
+
+
 def _replace(
-    path: Path, new_path: Path, identity: Identity, index: VectorIndex, moment: Moment
+    path: Path,
+    new_path: Path,
+    identity: Identity,
+    index: VectorIndex,
+    moment: Moment,
+    *,
+    is_hurried: Callable[[], bool],
 ) -> bool:
     remove_abandoned(new_path)
     with new_file(new_path) as descriptor:
         if descriptor is None:
             return False
         with os.fdopen(descriptor, "r+b", closefd=False) as file:
-            _write(file, identity, index, moment)
+            _write(file, identity, index, moment, is_hurried=is_hurried)
         reach(FailPoint.INDEX_WRITTEN)
         os.fsync(descriptor)
         reach(FailPoint.INDEX_SYNCED)
@@ -153,11 +176,23 @@ def _replace(
     return True
 
 
-def _write(file: BinaryIO, identity: Identity, index: VectorIndex, moment: Moment) -> None:
+def _write(
+    file: BinaryIO,
+    identity: Identity,
+    index: VectorIndex,
+    moment: Moment,
+    *,
+    is_hurried: Callable[[], bool],
+) -> None:
+    first_pass, cells = index.first_pass(), None
     rows = index.matrix.live_rows()
-    first_pass = index.first_pass()
-    depth = first_pass.depth if first_pass else 0
-    header = Header.of(identity, rows=len(rows), moment=moment, depth=depth)
+    header = Header.of(identity, rows=len(rows), moment=moment)
+    if first_pass:
+        rows, first_pass = first_pass.arranged(index.matrix, is_hurried)
+        header = header._replace(depth=first_pass.depth, measured_at=first_pass.measured_at)
+        cells = first_pass.cells
+    if cells:
+        header = header._replace(cells=len(cells.centres), cell_depth=cells.depth)
     sections = header.sections()
     file.seek(sections.ids)
     file.write(index.matrix.ids[rows].astype("<i8").tobytes())
@@ -165,7 +200,14 @@ def _write(file: BinaryIO, identity: Identity, index: VectorIndex, moment: Momen
         file.seek(sections.mean)
         file.write(first_pass.codes.mean.astype("<f4").tobytes())
         file.seek(sections.codes)
-        file.write(first_pass.codes.of(rows).tobytes())
+        file.write(first_pass.codes.base.tobytes())
+    if cells:
+        file.seek(sections.starts)
+        file.write(cells.starts.astype("<i8").tobytes())
+        file.seek(sections.margins)
+        file.write(cells.margins.astype("<f4").tobytes())
+        file.seek(sections.centres)
+        file.write(cells.centres.astype("<f4").tobytes())
     file.seek(sections.vectors)
     for start in range(0, len(rows), _WRITTEN):
         page = index.matrix.gather(rows[start : start + _WRITTEN])
