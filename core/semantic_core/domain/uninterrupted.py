@@ -22,22 +22,22 @@ def uninterrupted(work: Callable[[], T]) -> T:
 
 def side_by_side(works: Sequence[Callable[[], T]]) -> list[T]:
     """Do pieces of work, each in its own thread; return their results, or raise the first error."""
-    tasks = [_Task(work) for work in works]
-    for task in tasks:
-        # Not threading.Thread, whose start waits in steps that an interrupt can leave half done.
-        _thread.start_new_thread(task.run, ())
-    return [task.result() for task in tasks]
+    return [task.result() for task in [Task(work) for work in works]]
 
 
-class _Task:
+class Task:
+    """A piece of work in a thread of its own, which the end of the process does not wait for."""
+
     def __init__(self, work: Callable[[], object]) -> None:
         self._work = work
         self._results: list[object] = []
         self._errors: list[BaseException] = []
         self._is_running = threading.Lock()
         self._is_running.acquire()
+        # Not threading.Thread, whose start waits in steps that an interrupt can leave half done.
+        _thread.start_new_thread(self._run, ())
 
-    def run(self) -> None:
+    def _run(self) -> None:
         try:
             self._results.append(self._work())
         except BaseException as error:  # noqa: BLE001  # raised where it is waited for
@@ -45,7 +45,13 @@ class _Task:
         finally:
             self._is_running.release()
 
+    @property
+    def is_done(self) -> bool:
+        """Whether its result is there."""
+        return not self._is_running.locked()
+
     def result(self) -> Any:
+        """Wait for the end of it, once; return its result, or raise its error."""
         self._is_running.acquire()
         if self._errors:
             raise self._errors[0]

@@ -6,7 +6,7 @@ from semantic_core.database import among
 from semantic_core.database.port import Connection
 
 # An index that is further behind than this is read again from the rows, which costs no more.
-KEPT = 100_000
+KEPT = 1_000_000
 
 
 def note_changed(connection: Connection, chunks: list[tuple[int, int]]) -> None:

@@ -171,7 +171,9 @@ class PeeweeVectorStore(BaseVectorStore):
         rows = prepare_chunks(chunks, spec, keep_refused=keep_refused)
         if not rows:
             return SaveReport()
-        return save_chunks(self.database, rows, name=collection, spec=spec, clock=self.clock)
+        report = save_chunks(self.database, rows, name=collection, spec=spec, clock=self.clock)
+        self._vectors.written(len(rows))
+        return report
 
     def save_documents(
         self, documents: Iterable[SplitDocument], *, collection: str = DEFAULT_COLLECTION

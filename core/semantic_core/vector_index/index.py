@@ -10,6 +10,7 @@ import numpy as np
 from semantic_core.domain.errors import InvalidVectorError
 from semantic_core.domain.types import VectorLike
 from semantic_core.vector_index.arrays import Floats, Ids, Rows
+from semantic_core.vector_index.cells import LEAST_CLUSTERED
 from semantic_core.vector_index.cosine import exact_scores, rank_error, unit_rows
 from semantic_core.vector_index.first_pass import FETCH_COST, LEAST_ROWS, FirstPass
 from semantic_core.vector_index.matrix import Matrix
@@ -72,6 +73,24 @@ class VectorIndex:
         index = cls(matrix.dimensions)
         index.matrix, index._derived = matrix, _Derived(first_pass)
         return index
+
+    @property
+    def is_large(self) -> bool:
+        """Whether a search needs codes to be fast."""
+        return self.matrix.count >= LEAST_ROWS
+
+    @property
+    def is_uncoded(self) -> bool:
+        """Whether the next search would have to make them."""
+        return self.is_large and self._derived.first_pass is None
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether saving it would make codes or cells that it does not have yet."""
+        first_pass = self._derived.first_pass
+        if first_pass is None:
+            return self.is_large
+        return first_pass.cells is None and len(self) >= LEAST_CLUSTERED
 
     def branch(self) -> Self:
         """Return an index of the same vectors, to be changed while this one stays as it is.
@@ -203,21 +222,28 @@ class VectorIndex:
 
     def first_pass(self) -> FirstPass | None:
         """Return the codes of all rows, made or caught up now; None where they do not pay."""
-        if self.matrix.count < LEAST_ROWS:
-            return None
+        found = self._derived.first_pass
+        if self.is_large and (found is None or found.is_outdated(self.matrix)):
+            # Searches go on with the old one meanwhile.
+            self._derived.first_pass = FirstPass.of(self.matrix)
+        return self._ready()
+
+    def _ready(self) -> FirstPass | None:
+        """Return what `first_pass` does, but as deep as was measured last."""
         derived = self._derived
+        if not self.is_large:
+            return None
         with derived.lock:
-            found = derived.first_pass
-            if found is None or found.is_outdated(self.matrix):
-                found = derived.first_pass = FirstPass.of(self.matrix)
-            found.catch_up(self.matrix)
-            return found
+            if derived.first_pass is None:
+                derived.first_pass = FirstPass.of(self.matrix)
+            derived.first_pass.catch_up(self.matrix)
+            return derived.first_pass
 
     def _worthwhile(self, limit: int, pool: int) -> FirstPass | None:
         """Return the first pass if it saves time on a choice from so many rows."""
         if pool < LEAST_ROWS // _CODE_GAIN:
             return None
-        first_pass = self.first_pass()
+        first_pass = self._ready()
         if first_pass is None:
             return None
         count, depth = self.matrix.count, first_pass.depth_for(limit)

@@ -4,7 +4,6 @@ The rows are the truth. An index is read from them once, saved beside the databa
 on mapped and brought up to date; whatever is wrong with the saved one, the rows are read again.
 """
 
-import contextlib
 import glob
 import logging
 import os
@@ -21,11 +20,12 @@ import numpy as np
 from semantic_core.database.port import Connection
 from semantic_core.database.schema import database_uuid
 from semantic_core.database.strategies import Collection, Database, Nearest, Rows
-from semantic_core.domain.pages import pages
 from semantic_core.domain.types import Vector
 from semantic_core.queue.changes import KEPT
 from semantic_core.queue.counts import read_served
+from semantic_core.store.indexes.beside import Beside
 from semantic_core.store.indexes.compare import count_differences
+from semantic_core.store.indexes.stored import catch_up, mark_at, read_all, state
 from semantic_core.store.indexes.turns import Turns
 from semantic_core.vector_index import NO_HITS, Hits, Identity, Moment, Sidecar, VectorIndex
 
@@ -37,6 +37,9 @@ LEAST_SAVED = 2000
 
 # Saving writes every vector: it pays once one in five is another.
 _CHANGED_SHARE = 5
+
+# So many new vectors are read within a search; more are read beside, when they are written.
+_READ_WITHIN = 200
 
 # Collections whose names share one are not brought up to date side by side.
 _LOCKS = 64
@@ -50,13 +53,14 @@ class _Cached:
     """An index in memory, which is never changed: searches of other threads are under way in it.
 
     ``moment`` is the last change in it, and ``saved_seq`` the last one in the file that it was
-    opened from, or None if it was read from the rows.
+    opened from, or None if it was read from the rows. ``is_given_up`` says that it could not be saved.
     """
 
     collection: Collection
     index: VectorIndex
     moment: Moment
     saved_seq: int | None
+    is_given_up: bool = False
 
     @property
     def is_worth_saving(self) -> bool:
@@ -80,6 +84,8 @@ class MappedVectors:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._unread = 0
+        self._beside = Beside()
         self._start_over()
         _caches.add(self)
 
@@ -92,27 +98,15 @@ class MappedVectors:
         dimensions = collection.spec.dimensions
         if dimensions is None:
             return None
-        # Each a lookup of its own: max() and min() in one SELECT would read every row of the table.
-        newest, oldest, mark = connection.execute(
-            "SELECT coalesce((SELECT max(seq) FROM changes), 0), "
-            "coalesce((SELECT min(seq) FROM changes), 1), "
-            "(SELECT mark FROM changes ORDER BY seq DESC LIMIT 1)"
-        ).fetchone()
-        now = Moment(newest, mark if isinstance(mark, int) else 0)
-        cached = self._cached.get(collection.id)
-        # A gap means that changes were forgotten before they were seen here.
-        if cached is None or cached.moment.seq < oldest - 1:
+        now, oldest = state(connection)
+        known = self._cached.get(collection.id)
+        cached = None if known is None else _caught_up(connection, known, now, oldest)
+        if cached is None:
             # Kept only when it is whole: an error while loading must not leave half of it.
             cached = self._open(connection, collection, dimensions, oldest, now) or _Cached(
-                collection, _read_all(connection, collection.id, dimensions), now, None
+                collection, read_all(connection, collection.id, dimensions), now, None
             )
-            self._cached[collection.id] = cached
-        elif cached.moment.seq < newest:
-            # Published only when it is whole, as above.
-            index = cached.index.branch()
-            _catch_up(connection, collection.id, index, cached.moment.seq)
-            cached = replace(cached, index=index, moment=now)
-            self._cached[collection.id] = cached
+        self._cached[collection.id] = cached
         return cached.index
 
     def turn(self) -> AbstractContextManager[None]:
@@ -150,7 +144,8 @@ class MappedVectors:
             np.stack(vectors),
             limit,
             allowed=rows.chosen,
-            exact=exact,
+            # Until the codes of many rows are made beside it.
+            exact=exact or (index.is_uncoded and not self._beside.has_failed),
             is_shared=self._turns.are_shared,
         )
 
@@ -171,21 +166,36 @@ class MappedVectors:
         """Save an index that had to be read from the rows, so that it need not be again.
 
         Within a search, but only once: such a search has waited for the rows anyhow, and many a
-        process never closes its store.
+        process never closes its store. A large one is made and saved beside the searches, and again
+        whenever that pays.
         """
         cached = self._cached.get(collection.id)
-        if cached is not None and cached.saved_seq is None:
+        if cached is None:
+            return
+        if cached.index.is_large:
+            if not cached.is_given_up and (cached.is_worth_saving or cached.index.is_unfinished):
+                self._beside.start(partial(self._save, cached.collection, unfinished=True))
+        elif cached.saved_seq is None:
             self._save(cached.collection)
+
+    def written(self, count: int) -> None:
+        """Bring the indexes in memory up to date beside what follows, after so many changes."""
+        self._unread += count
+        if self._cached and self._unread >= _READ_WITHIN and self._beside.start(self._follow):
+            self._unread = 0
 
     def refresh(self) -> None:
         """Bring the indexes in memory up to date and save them, if that pays.
 
         For the end of long work, so that no search has to wait for it.
         """
-        for cached in list(self._cached.values()):
-            with self._database.snapshot() as connection, self.lock(cached.collection.name):
-                self.current(connection, cached.collection)
+        self._follow()
         self.save_changed()
+
+    def _follow(self) -> None:
+        for cached in list(self._cached.values()):
+            with self.lock(cached.collection.name), self._database.snapshot() as connection:
+                self.current(connection, cached.collection)
 
     def save_changed(self) -> None:
         """Save the indexes in memory that differ much from their files."""
@@ -204,12 +214,13 @@ class MappedVectors:
 
     def throw_away(self) -> None:
         """Forget every index, in memory and on disk: the next search reads the rows."""
+        self._beside.finish()
         self.forget_deleted()
         self._forget()
 
     def close(self) -> None:
         """Save the indexes that are worth saving, and release the memory."""
-        self.save_changed()
+        self._beside.finish(self.save_changed)
         self._forget()
 
     def _open(
@@ -226,13 +237,13 @@ class MappedVectors:
         if found is None:
             return None
         index, moment = found
-        mark = _mark_at(connection, moment.seq)
+        mark = mark_at(connection, moment.seq)
         if mark is None:
             return None  # that change is forgotten, so nobody can tell
         if mark != moment.mark:
             sidecar.ignore("is from another past of the database, which was restored")
             return None
-        _catch_up(connection, collection.id, index, moment.seq)
+        catch_up(connection, collection.id, index, moment.seq)
         served = read_served(connection, collection.id)
         if len(index) != served:
             sidecar.ignore(f"holds {len(index)} vectors, the rows hold {served}")
@@ -254,27 +265,41 @@ class MappedVectors:
             self._sidecars[collection.id] = sidecar
         return sidecar
 
-    def _save(self, collection: Collection) -> None:
-        """Save an index if that pays, while searches go on in it."""
+    def _save(self, collection: Collection, *, unfinished: bool = False) -> None:
+        """Save an index if that pays, or makes it faster, while searches go on in it."""
         with self.lock(collection.name):
             cached = self._cached.get(collection.id)
-            if cached is None or not cached.is_worth_saving:
+            if cached is None or not (
+                cached.is_worth_saving or (unfinished and cached.index.is_unfinished)
+            ):
                 return
             seq = cached.moment.seq
             # By nobody else meanwhile. Without a file, too: once is enough to find out that there
             # is no room for one.
             self._change(collection.id, saved_seq=seq)
             sidecar = self._sidecars[collection.id]
-        if not sidecar.save(cached.index, cached.moment):
-            return
-        # Mapped instead of held: so it takes no memory of its own, and processes share it.
-        opened = sidecar.open(oldest=seq, newest=seq)
+        opened = None
+        if sidecar.save(cached.index, cached.moment, is_hurried=self._beside.is_hurried):
+            # Mapped instead of held: so it takes no memory of its own, and processes share it.
+            opened = sidecar.open(oldest=seq, newest=seq)
+            self._forget_deleted(cached, sidecar)
         if opened is not None and opened[1] == cached.moment:
+            self._put_in_place(replace(cached, index=opened[0]))
+        else:
+            # Whoever may not write has the codes at least, and there is no second try for long.
+            cached.index.first_pass()
             with self.lock(collection.name):
-                now = self._cached.get(collection.id)
-                if now is not None and now.index is cached.index:
-                    self._change(collection.id, index=opened[0])
-        self._forget_deleted(cached, sidecar)
+                self._change(collection.id, is_given_up=True)
+
+    def _put_in_place(self, opened: _Cached) -> None:
+        """Go on with an index that was saved, and with what has changed meanwhile."""
+        with self._database.snapshot() as connection:
+            current = _caught_up(connection, opened, *state(connection))
+        # What has changed since then is little: no search waits long for the lock.
+        with self._database.snapshot() as connection, self.lock(opened.collection.name):
+            current = current and _caught_up(connection, current, *state(connection))
+            if current is not None:
+                self._change(opened.collection.id, index=current.index, moment=current.moment)
 
     def _forget_deleted(self, saved: _Cached, sidecar: Sidecar) -> None:
         """Remove the file again if vectors in it were deleted while it was written.
@@ -303,9 +328,22 @@ class MappedVectors:
 
     def _start_over(self) -> None:
         self._forget()
+        self._beside = Beside()
         # Not one for each name: nobody would remove those of names that no collection has.
         self._locks = [Lock() for _ in range(_LOCKS)]
         self._turns = Turns()
+
+
+def _caught_up(connection: Connection, cached: _Cached, now: Moment, oldest: int) -> _Cached | None:
+    """Return an index as of this snapshot; None if changes were forgotten before it saw them."""
+    if cached.moment.seq < oldest - 1:
+        return None
+    if cached.moment.seq == now.seq:
+        return cached
+    # Published only when it is whole.
+    index = cached.index.branch()
+    catch_up(connection, cached.collection.id, index, cached.moment.seq)
+    return replace(cached, index=index, moment=now)
 
 
 # In a forked child the lock may be held, and an index be half changed, by a thread that is not
@@ -319,62 +357,3 @@ def _start_over_after_fork() -> None:
 
 
 os.register_at_fork(after_in_child=_start_over_after_fork)
-
-
-def _mark_at(connection: Connection, seq: int) -> int | None:
-    """Return the mark of a change, 0 from before the first one, None if it is forgotten."""
-    if seq == 0:
-        return 0
-    row = connection.execute("SELECT mark FROM changes WHERE seq = ?", (seq,)).fetchone()
-    # One that is no number is of nobody, like one that is forgotten: everything is read anew.
-    return row[0] if row is not None and isinstance(row[0], int) else None
-
-
-def _read_all(connection: Connection, collection_id: int, dimensions: int) -> VectorIndex:
-    index = VectorIndex(dimensions)
-    with contextlib.suppress(ValueError, MemoryError):
-        # A count that cannot be reserves nothing: room is made as rows come.
-        index.matrix.reserve(read_served(connection, collection_id))
-    # In the order of their keys, so that most of both tables is read from front to back, but
-    # sorted without the vectors, which take a file to sort. SQLite leaves an inner ORDER BY out
-    # unless there is a LIMIT.
-    rows = connection.stream(
-        "SELECT c.pk, e.vector FROM (SELECT pk, vector_key FROM chunks WHERE collection_id = ? "
-        "AND vector_key IS NOT NULL ORDER BY pk LIMIT -1) c "
-        "CROSS JOIN embeddings e ON e.key = c.vector_key",
-        (collection_id,),
-    )
-    for page in pages(rows):
-        _put(index, page)
-    return index
-
-
-def _catch_up(connection: Connection, collection_id: int, index: VectorIndex, seq: int) -> None:
-    rows = connection.stream(
-        "SELECT g.chunk_pk, e.vector FROM (SELECT DISTINCT chunk_pk FROM changes "
-        "WHERE seq > ? AND collection_id = ?) g LEFT JOIN chunks c ON c.pk = g.chunk_pk "
-        "LEFT JOIN embeddings e ON e.key = c.vector_key",
-        (seq, collection_id),
-    )
-    for page in pages(rows):
-        index.remove([pk for pk, vector in page if vector is None])
-        if served := [row for row in page if row[1] is not None]:
-            _put(index, served)
-
-
-def _put(index: VectorIndex, rows: Sequence[tuple[int, bytes]]) -> None:
-    size = 4 * index.dimensions
-    usable = [row for row in rows if isinstance(row[1], bytes) and len(row[1]) == size]
-    if len(usable) < len(rows):
-        # One damaged row must not end search.
-        good = {pk for pk, _ in usable}
-        misfits = [pk for pk, _ in rows if pk not in good]
-        _log.warning(
-            "%d stored vectors have another size than their space and are not searched (chunk "
-            "rows %s, ...). Save these chunks again.",
-            len(misfits),
-            misfits[0],
-        )
-        index.remove(misfits)
-    vectors = np.frombuffer(b"".join(row[1] for row in usable), dtype="<f4")
-    index.put([row[0] for row in usable], vectors.reshape(len(usable), index.dimensions))
