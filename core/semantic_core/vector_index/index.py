@@ -228,6 +228,11 @@ class VectorIndex:
             self._derived.first_pass = FirstPass.of(self.matrix)
         return self._ready()
 
+    def code_new(self) -> None:
+        """Code the rows that came since, so that no search has to; nothing where none is coded."""
+        if not self.is_uncoded:
+            self._ready()
+
     def _ready(self) -> FirstPass | None:
         """Return what `first_pass` does, but as deep as was measured last."""
         derived = self._derived

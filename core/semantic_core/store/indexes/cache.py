@@ -195,7 +195,9 @@ class MappedVectors:
     def _follow(self) -> None:
         for cached in list(self._cached.values()):
             with self.lock(cached.collection.name), self._database.snapshot() as connection:
-                self.current(connection, cached.collection)
+                index = self.current(connection, cached.collection)
+            if index is not None:
+                index.code_new()
 
     def save_changed(self) -> None:
         """Save the indexes in memory that differ much from their files."""

@@ -139,6 +139,7 @@ def test_what_is_written_is_read_beside_before_anybody_searches(path: Path) -> N
         (cached,) = store._vectors._cached.values()
         assert [(cached.moment.seq,)] == run_sql(store, "SELECT max(seq) FROM changes")
         assert len(cached.index) == COUNT + 300
+        assert cached.index._derived.first_pass.codes.count == cached.index.matrix.count
         assert first(store, COUNT + 7) == str(COUNT + 7)
 
 
