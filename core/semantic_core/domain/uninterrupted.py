@@ -43,6 +43,8 @@ class Task:
         except BaseException as error:  # noqa: BLE001  # raised where it is waited for
             self._errors.append(error)
         finally:
+            # What it holds must be free for whoever has waited: a mapped file is then closed.
+            del self._work
             self._is_running.release()
 
     @property
