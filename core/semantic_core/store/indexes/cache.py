@@ -179,9 +179,10 @@ class MappedVectors:
             self._save(cached.collection)
 
     def written(self, count: int) -> None:
-        """Bring the indexes in memory up to date beside what follows, after so many changes."""
+        """Bring large indexes in memory up to date beside what follows, after so many changes."""
         self._unread += count
-        if self._cached and self._unread >= _READ_WITHIN and self._beside.start(self._follow):
+        is_large = any(cached.index.is_large for cached in list(self._cached.values()))
+        if is_large and self._unread >= _READ_WITHIN and self._beside.start(self._follow):
             self._unread = 0
 
     def refresh(self) -> None:
