@@ -120,7 +120,7 @@ class FirstPass:
         """
         depth = self.depth_for(limit)
         if rows is None and self.cells is not None:
-            near = self._best_near(self.cells, matrix, query, limit)
+            near = self._best_near(self.cells, matrix, query, limit, is_shared=is_shared)
             if near is not None:
                 return near
         distances = self.codes.distances(query, matrix.count, is_shared=is_shared)
@@ -132,14 +132,16 @@ class FirstPass:
         best = np.flatnonzero(distances <= last)
         return best if rows is None else rows[best]
 
-    def _best_near(self, cells: Cells, matrix: Matrix, query: Floats, limit: int) -> Rows | None:
+    def _best_near(
+        self, cells: Cells, matrix: Matrix, query: Floats, limit: int, *, is_shared: bool
+    ) -> Rows | None:
         """Return the best rows of the nearest cells, and of those in none; None for too few."""
         depth = _for(limit, cells.depth)
         spans = cells.near(query, limit, depth)
         if spans is None:
             return None
         spans = np.concatenate((spans, [(cells.starts[-1], self.codes.base.shape[1])]))
-        distances = self.codes.distances(query, matrix.count, spans=spans)
+        distances = self.codes.distances(query, matrix.count, spans=spans, is_shared=is_shared)
         rows = self.codes.numbers(spans, matrix.count)
         if matrix.dead_count:
             lives = ~matrix.dead[rows]

@@ -26,13 +26,18 @@ class Beside:
         if not self._starting.acquire(blocking=False):
             return False
         try:
-            is_busy = self._task is not None and not self._task.is_done
-            if not is_busy and not self._is_finishing:
+            if not self.is_busy and not self._is_finishing:
                 self._task = Task(lambda: self._do(work))
                 return True
             return False
         finally:
             self._starting.release()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether there is work under way."""
+        task = self._task
+        return task is not None and not task.is_done
 
     def is_hurried(self) -> bool:
         """Whether somebody waits for the end of the work, which may leave out what it can."""

@@ -146,7 +146,7 @@ class MappedVectors:
             allowed=rows.chosen,
             # Until the codes of many rows are made beside it.
             exact=exact or (index.is_uncoded and not self._beside.has_failed),
-            is_shared=self._turns.are_shared,
+            is_shared=self._turns.are_shared or self._beside.is_busy,
         )
 
     def count_differences(self, collection: Collection) -> int:
