@@ -38,3 +38,24 @@ def test_base_and_tail_are_one() -> None:
     )
     rows = rng.permutation(500)
     assert grown.of(rows).tolist() == whole.of(rows).tolist()
+
+
+@pytest.mark.parametrize("dimensions", [1, 70, 128])
+def test_spans_are_compared_by_how_far_the_query_is_from_the_mean(dimensions: int) -> None:
+    rng = np.random.default_rng(dimensions)
+    vectors = rng.standard_normal((500, dimensions), dtype=np.float32)
+    mean = rng.standard_normal(dimensions, dtype=np.float32)
+    whole = Codes(mean)
+    whole.extend(vectors)
+    codes = Codes(mean, whole.of(np.arange(400)))
+    codes.extend(vectors[400:])
+    query = rng.standard_normal(dimensions, dtype=np.float32)
+    spans = np.array([[10, 50], [200, 200], [210, 400]])
+    # The last ten came after the branch that is searched.
+    rows = codes.numbers(spans, 490)
+    assert rows.tolist() == [*range(10, 50), *range(210, 490)]
+    weights = np.rint(7 * np.abs(query - mean) / np.abs(query - mean).max())
+    true = (((vectors > mean) != (query > mean)) * weights).sum(axis=1)[rows]
+    assert codes.distances(query, 490, spans=spans).tolist() == true.tolist()
+    shared = codes.distances(query, 490, spans=spans, is_shared=True)
+    assert shared.tolist() == true.tolist()
