@@ -85,7 +85,7 @@ class MappedVectors:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._unread = 0
-        self._beside = Beside()
+        self._beside, self._reading = Beside(), Beside()
         self._start_over()
         _caches.add(self)
 
@@ -182,8 +182,8 @@ class MappedVectors:
         """Bring large indexes in memory up to date beside what follows, after so many changes."""
         self._unread += count
         is_large = any(cached.index.is_large for cached in list(self._cached.values()))
-        if is_large and self._unread >= _READ_WITHIN and self._beside.start(self._follow):
-            self._unread = 0
+        if is_large and self._unread >= _READ_WITHIN:
+            self._reading.start(self._read_unread)
 
     def refresh(self) -> None:
         """Bring the indexes in memory up to date and save them, if that pays.
@@ -192,6 +192,11 @@ class MappedVectors:
         """
         self._follow()
         self.save_changed()
+
+    def _read_unread(self) -> None:
+        while self._unread >= _READ_WITHIN:
+            self._unread = 0
+            self._follow()
 
     def _follow(self) -> None:
         for cached in list(self._cached.values()):
@@ -217,12 +222,14 @@ class MappedVectors:
 
     def throw_away(self) -> None:
         """Forget every index, in memory and on disk: the next search reads the rows."""
+        self._reading.finish()
         self._beside.finish()
         self.forget_deleted()
         self._forget()
 
     def close(self) -> None:
         """Save the indexes that are worth saving, and release the memory."""
+        self._reading.finish()
         self._beside.finish(self.save_changed)
         self._forget()
 
@@ -331,7 +338,7 @@ class MappedVectors:
 
     def _start_over(self) -> None:
         self._forget()
-        self._beside = Beside()
+        self._beside, self._reading = Beside(), Beside()
         # Not one for each name: nobody would remove those of names that no collection has.
         self._locks = [Lock() for _ in range(_LOCKS)]
         self._turns = Turns()

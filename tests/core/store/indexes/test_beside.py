@@ -58,6 +58,7 @@ def first(store: PeeweeVectorStore, number: int) -> str:
 
 def wait(store: PeeweeVectorStore) -> None:
     store._vectors._beside.finish()
+    store._vectors._reading.finish()
 
 
 def is_mapped(store: PeeweeVectorStore) -> bool:
@@ -134,7 +135,8 @@ def test_what_is_written_is_read_beside_before_anybody_searches(path: Path) -> N
     with PeeweeVectorStore(path) as store:
         first(store, 5)
         wait(store)
-        store.save(chunks(*range(COUNT, COUNT + 300)))
+        for start in (COUNT, COUNT + 150):
+            store.save(chunks(*range(start, start + 150)))
         wait(store)
         (cached,) = store._vectors._cached.values()
         assert [(cached.moment.seq,)] == run_sql(store, "SELECT max(seq) FROM changes")
