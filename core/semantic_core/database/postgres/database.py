@@ -221,7 +221,8 @@ class PostgresDatabase:
         while True:
             raw, is_new = self._take()
             try:
-                cursor = raw.execute(statements)
+                # psycopg would prepare what was interrupted once, and several statements it cannot.
+                cursor = raw.execute(statements, prepare=False)
                 while cursor.nextset():
                     pass
                 row = cursor.fetchone() if cursor.description else None

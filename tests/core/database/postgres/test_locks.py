@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
+from types import FrameType
 
 import psycopg
 import pytest
@@ -98,6 +100,23 @@ def _wait_for_waiting(url: str) -> None:
                 return
             time.sleep(0.05)
     raise AssertionError("nobody waits")
+
+
+def test_an_interrupt_of_a_beginning_costs_no_later_transaction(postgres_url: str) -> None:
+    """psycopg remembers a statement before it knows that it cannot be prepared."""
+    PeeweeVectorStore(postgres_url).close()
+
+    def interrupt(frame: FrameType, event: str, _: object) -> None:
+        is_next = event == "call" and frame.f_code.co_qualname == "PrepareManager.validate"
+        if is_next and len(frame.f_locals["results"]) > 1:
+            raise KeyboardInterrupt
+
+    with closing(PostgresDatabase(postgres_url)) as database:
+        for number in range(10):
+            sys.setprofile(interrupt if number == 0 else None)
+            with suppress(KeyboardInterrupt), database.transaction() as connection:
+                assert number, "it was not interrupted"
+                assert connection.execute("SELECT 1").fetchone() == (1,)
 
 
 def test_a_snapshot_stays_as_it_was(postgres_url: str) -> None:
