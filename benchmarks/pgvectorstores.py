@@ -22,6 +22,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -102,12 +103,13 @@ class LangChain:
 class LlamaIndex:
     """llama-index-vector-stores-postgres."""
 
-    def __init__(self, url: str, dimensions: int) -> None:
+    def __init__(self, url: str, dimensions: int, **options: object) -> None:
         self._options = {
             "connection_string": url.replace("postgresql://", "postgresql+psycopg2://"),
             "async_connection_string": url.replace("postgresql://", "postgresql+asyncpg://"),
             "embed_dim": dimensions,
             "use_jsonb": True,
+            **options,
         }
         self._open()
 
@@ -145,7 +147,12 @@ class LlamaIndex:
         return [int(name) for name in self._store.query(query).ids or ()]
 
 
-STORES = {"semcore": Semcore, "langchain-postgres": LangChain, "LlamaIndex": LlamaIndex}
+STORES = {
+    "semcore": Semcore,
+    "langchain-postgres": LangChain,
+    "LlamaIndex": LlamaIndex,
+    "LlamaIndex, hybrid": partial(LlamaIndex, hybrid_search=True, text_search_config="english"),
+}
 
 
 def main() -> None:
@@ -271,7 +278,7 @@ def _stat(pid: object) -> list[str]:
 
 @contextlib.contextmanager
 def _database(server: str, name: str) -> Iterator[str]:
-    database = f"bench_{name.replace('-', '_').lower()}"
+    database = "bench_" + "".join(filter(str.isalnum, name)).lower()
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute(f"DROP DATABASE IF EXISTS {database} WITH (FORCE)")
         connection.execute(f"CREATE DATABASE {database}")
