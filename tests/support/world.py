@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from semantic_core.providers.gemini.keyring import GoogleKeyring
 from semantic_core.store import PeeweeVectorStore
 from support.clock import ManualClock, TrueClock
 from support.keys import BATCH_KEY, DEFAULT_KEY, OTHER_KEY, ROTATED_KEY
+from support.postgres_server import end_sessions
 
 PROJECTS = {BATCH_KEY: "paid", ROTATED_KEY: "paid", OTHER_KEY: "other", DEFAULT_KEY: "free"}
 
@@ -62,13 +64,26 @@ class World:
             return path
         server, _, name = self.target.rpartition("/")
         copy = f"{name}_{next(self._numbers)}"
-        self._administer(
-            # Nobody may be connected to what is copied; the store connects again by itself.
-            f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'",
-            f"CREATE DATABASE {copy} TEMPLATE {name}",
-        )
+        # Nobody may be connected to what is copied; the store connects again by itself.
+        end_sessions(self.target)
+        self._administer(f"CREATE DATABASE {copy} TEMPLATE {name}")
         self._copies.append(copy)
         return f"{server}/{copy}"
+
+    def restore(self, copy: Path | str) -> None:
+        """Put a copy in the place of the database, whoever works with that."""
+        if isinstance(self.target, Path):
+            with (
+                closing(sqlite3.connect(copy)) as source,
+                closing(sqlite3.connect(self.path)) as to,
+            ):
+                source.backup(to)
+            return
+        name = self.target.rpartition("/")[2]
+        self._administer(
+            f"DROP DATABASE {name} WITH (FORCE)",
+            f"CREATE DATABASE {name} TEMPLATE {str(copy).rpartition('/')[2]}",
+        )
 
     def _administer(self, *statements: str) -> None:
         server = str(self.target).rpartition("/")[0]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -270,18 +269,15 @@ def test_a_backup_taken_while_a_flush_uploads_pays_nothing_again(
         assert world.creates() == 1
 
 
-@pytest.mark.sqlite_only("a backup is a copy of the file")
 def test_a_copy_in_place_of_the_database_is_noticed_by_a_running_manager(world: World) -> None:
     """E14: nothing that a manager remembers may keep it from looking."""
     world.save("one", "two")
     manager = world.manager()
     manager.sync_status()
     assert manager.flush_queue(min_size=3) is None
-    copy = world.folder / "copy.db"
-    world.store.backup(copy)
+    copy = world.backup()
     assert manager.flush_queue() is not None
-    with closing(sqlite3.connect(copy)) as source, closing(sqlite3.connect(world.path)) as target:
-        source.backup(target)
+    world.restore(copy)
     assert manager.jobs() == []
     assert manager.drain_queue() == []
     manager.sync_status()
