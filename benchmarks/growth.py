@@ -1,17 +1,18 @@
 """What the same work costs with ever more stored: saving, sending, applying, asking.
 
     python benchmarks/growth.py [CHUNKS ...]       10k, 30k, 100k and 300k by default
+    python benchmarks/growth.py --url postgresql://...    an empty database of a server here
 
 One database grows. At each size the same work is done on top of it: a page of 1,000 chunks is
 saved, sent as a job, applied, then asked for. Only search by vector may take longer the more
 there is, and only as the first pass over all codes does. 768 dimensions; the medians of a few
-rounds.
+rounds. On a server, what is measured is CPU time: that of this process and of all of the server's.
 """
 
 from __future__ import annotations
 
+import argparse
 import statistics
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,7 @@ from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.types import Chunk
 from semantic_core.store import PeeweeVectorStore
 from shared import machine, made, tables
+from shared.cpu import Cpu
 from shared.provider import InstantProvider, manager_of
 
 SIZES = (10_000, 30_000, 100_000, 300_000)
@@ -41,20 +43,30 @@ FIGURES = [
 
 def main() -> None:
     """Print one line a size, keep the figures and draw them."""
-    sizes = [int(size) for size in sys.argv[1:]] or SIZES
+    parser = argparse.ArgumentParser()
+    parser.add_argument("sizes", nargs="*", type=int, default=SIZES)
+    parser.add_argument("--url", help="a superuser's")
+    options = parser.parse_args()
     about, rows = machine.describe(), []
-    with tempfile.TemporaryDirectory() as folder, PeeweeVectorStore(Path(folder, "db")) as store:
-        work = Work(store, Path(folder))
-        for size in sizes:
+    timed = machine.timed if options.url is None else Cpu(options.url).by
+    name = "growth" if options.url is None else "growth_postgres"
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        PeeweeVectorStore(options.url or Path(folder, "db")) as store,
+    ):
+        work = Work(store, Path(folder), timed)
+        for size in options.sizes:
             work.grow(size)
             rows.append(work.measure(size))
             print(
                 f"{size:>9,} stored: "
                 + ", ".join(f"{key.removesuffix('_ms')} {rows[-1][key]}" for _, key in FIGURES)
-                + " ms"
+                + " ms",
+                flush=True,
             )
-    machine.keep("growth", {"machine": about, "rows": rows})
-    tables.plot_growth(machine.RESULTS / "growth.png", rows, FIGURES)
+            machine.keep(name, {"machine": about, "rows": rows})
+    if options.url is None:
+        tables.plot_growth(machine.RESULTS / "growth.png", rows, FIGURES)
 
 
 class Work:
@@ -63,9 +75,13 @@ class Work:
     Args:
         store: new and empty.
         folder: for files of results.
+        timed: returns the seconds that an action takes.
     """
 
-    def __init__(self, store: PeeweeVectorStore, folder: Path) -> None:
+    def __init__(
+        self, store: PeeweeVectorStore, folder: Path, timed: Callable[[Callable[[], object]], float]
+    ) -> None:
+        self._timed = timed
         self._store = store
         self._folder = folder
         self._provider = InstantProvider()
@@ -89,11 +105,11 @@ class Work:
         times: dict[str, list[float]] = {key: [] for _, key in FIGURES}
         for _ in range(ROUNDS):
             chunks = self._chunks()
-            times["save_ms"].append(machine.timed(lambda page=chunks: self._store.save(page)))
-            times["stats_ms"].append(machine.timed(self._store.stats))
-            times["flush_ms"].append(machine.timed(self._manager.flush_queue))
+            times["save_ms"].append(self._timed(lambda page=chunks: self._store.save(page)))
+            times["stats_ms"].append(self._timed(self._store.stats))
+            times["flush_ms"].append(self._timed(self._manager.flush_queue))
             self._answer()
-            times["sync_ms"].append(machine.timed(self._manager.sync_status))
+            times["sync_ms"].append(self._timed(self._manager.sync_status))
         searches: dict[str, Callable[[int], object]] = {
             "vector_ms": self._search,
             "filtered_ms": lambda turn: self._search(turn, filters={"tenant": turn % made.TENANTS}),
@@ -104,7 +120,7 @@ class Work:
         self._search(0)
         for turn in range(len(self._queries)):
             for key, search in searches.items():
-                times[key].append(machine.timed(lambda: search(turn)))  # noqa: B023  # called at once
+                times[key].append(self._timed(lambda: search(turn)))  # noqa: B023  # called at once
         medians = {key: round(1e3 * statistics.median(some), 2) for key, some in times.items()}
         return {"rows": size, **medians}
 

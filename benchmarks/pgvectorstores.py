@@ -21,7 +21,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,13 +30,13 @@ import numpy as np
 import psycopg
 
 from shared import machine, made
+from shared.cpu import Cpu
 
 SIZES = ("10000x768", "50000x768", "100000x768")
 LIMIT = 10
 PAGE = 1000
 QUERIES = 40
 TENANT = 3
-_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Semcore:
@@ -180,7 +180,7 @@ def _measured(name: str, server: str, count: int, dimensions: int) -> dict[str, 
     vectors = made.vectors(count, dimensions)
     queries = made.vectors(QUERIES, dimensions, seed=2)
     with _database(server, name) as url:
-        used = _Cpu(url)
+        used = Cpu(url)
         store = STORES[name](url, dimensions)
         add, added = 0.0, 0
         while added < count:
@@ -213,7 +213,7 @@ def _measured(name: str, server: str, count: int, dimensions: int) -> dict[str, 
 
 
 def _asked(
-    store: Any, queries: made.Floats, scores: made.Floats, tenant: int | None, used: _Cpu
+    store: Any, queries: made.Floats, scores: made.Floats, tenant: int | None, used: Cpu
 ) -> dict[str, Any]:
     store.query(queries[0], tenant)
     took, times, recalls, short = 0.0, [], [], 0
@@ -244,36 +244,6 @@ def _print(rows: list[dict[str, Any]]) -> None:
             f"{row['filtered_recall']:.3f} ({row['filtered_short_answers']} of {QUERIES} short)",
             flush=True,
         )
-
-
-class _Cpu:
-    """CPU seconds of this process and of every process of a server on this machine."""
-
-    def __init__(self, url: str) -> None:
-        with psycopg.connect(url) as connection:
-            (backend,) = connection.execute("SELECT pg_backend_pid()").fetchone()
-            self._server = int(_stat(backend)[1])
-
-    def by(self, action: Callable[[], object]) -> float:
-        """Return what an action takes."""
-        before = self._now()
-        action()
-        return self._now() - before
-
-    def _now(self) -> float:
-        # With those of its children that have ended; parallel workers do within an action.
-        ticks = sum(map(int, _stat(self._server)[11:15]))
-        for path in Path("/proc").glob("[0-9]*/stat"):
-            with contextlib.suppress(OSError):
-                stat = _stat(path.parent.name)
-                if int(stat[1]) == self._server:
-                    ticks += sum(map(int, stat[11:13]))
-        return time.process_time() + ticks / _TICKS
-
-
-def _stat(pid: object) -> list[str]:
-    """Return the fields of a process from its state on: https://man7.org/linux/man-pages/man5/proc.5.html."""
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
 
 
 @contextlib.contextmanager

@@ -1949,13 +1949,6 @@ _SERVER = (
         tests=(_POSTGRES,),
     ),
     Guard(
-        keeps="a commit that the server did not make is no success",
-        function="database.PostgresDatabase._commit",
-        statement="not self._is_committed(xid)",
-        without="False",
-        tests=(_POSTGRES,),
-    ),
-    Guard(
         keeps="a vector is let go of by nobody while others save",
         function="store.save_rows",
         statement="if not is_alone and any(...): raise MustBeAloneError",

@@ -27,12 +27,7 @@ from semantic_core.database.strategies import Keywords, MetadataIndex, VectorTab
 from semantic_core.database.tables import SCHEMA, TABLES
 from semantic_core.domain.certain_exit import certain_exit
 from semantic_core.domain.clock import Clock
-from semantic_core.domain.errors import (
-    DatabaseUnavailableError,
-    InvalidTextError,
-    StorageError,
-    UnsupportedDatabaseError,
-)
+from semantic_core.domain.errors import InvalidTextError, StorageError, UnsupportedDatabaseError
 
 T = TypeVar("T")
 
@@ -61,7 +56,7 @@ class _Kind(StrEnum):
     # not take them back.
     MOVE = (
         f"BEGIN; {_SETTINGS}SET LOCAL synchronous_commit = on; "
-        f"SELECT pg_advisory_xact_lock({LOCK}, 1)::text, pg_current_xact_id()::text"
+        f"SELECT pg_advisory_xact_lock({LOCK}, 1)"
     )
     SAVE = MOVE.replace("advisory_xact_lock", "advisory_xact_lock_shared")
     READ = f"BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; {_SETTINGS}"
@@ -197,7 +192,7 @@ class PostgresDatabase:
         raw: psycopg.Connection[Any] | None = None
         try:
             if current is None:
-                raw, xid = self._begun(kind)
+                raw = self._begun(kind)
                 self._local.current = current = PostgresConnection(raw)
             elif kind is not _Kind.READ:
                 raise StorageError.within_transaction(self.name)
@@ -205,7 +200,9 @@ class PostgresDatabase:
                 check_marks(current, self.name)
             yield current
             if raw is not None:
-                self._commit(raw, xid)
+                # Who loses the answer is told so, and asks nobody: after a crash of the server, or at
+                # another one, its number may be that of another transaction.
+                raw.execute("COMMIT")
         except psycopg.Error as error:
             raise typed(error, self.name) from error
         except UnicodeEncodeError as error:
@@ -215,47 +212,22 @@ class PostgresDatabase:
                 self._local.current = None
                 self._give(raw)
 
-    def _begun(self, statements: str) -> tuple[psycopg.Connection[Any], str | None]:
-        """Return a connection in a transaction, and the transaction's number if it writes."""
+    def _begun(self, statements: str) -> psycopg.Connection[Any]:
+        """Return a connection in a transaction."""
         statements = statements.format(patience=int(self._patience * 1000))
         while True:
             raw, is_new = self._take()
             try:
                 # psycopg would prepare what was interrupted once, and several statements it cannot.
-                cursor = raw.execute(statements, prepare=False)
-                while cursor.nextset():
-                    pass
-                row = cursor.fetchone() if cursor.description else None
-                return raw, None if row is None else row[1]
+                raw.execute(statements, prepare=False)
             except BaseException as error:
                 # Of one that was kept, the server may have ended the session; nothing is begun.
                 was_ended = isinstance(error, psycopg.OperationalError) and raw.closed
                 self._give(raw)
                 if is_new or not was_ended:
                     raise
-
-    def _commit(self, raw: psycopg.Connection[Any], xid: str | None) -> None:
-        try:
-            raw.execute("COMMIT")
-        except psycopg.OperationalError:
-            if not raw.closed or xid is None or not self._is_committed(xid):
-                raise
-
-    def _is_committed(self, xid: str) -> bool:
-        """Return what became of a transaction whose COMMIT had no answer.
-
-        Raises:
-            DatabaseUnavailableError: nobody can tell just now.
-        """
-        try:
-            with psycopg.connect(**self._settings, autocommit=True) as connection:
-                row = connection.execute("SELECT pg_xact_status(%s::xid8)", (xid,)).fetchone()
-        except psycopg.Error as error:
-            raise DatabaseUnavailableError(
-                f"{self.name} cannot be reached, and it is not known whether the last step was kept. "
-                "Every step can be repeated without harm: try again when the server runs."
-            ) from error
-        return row is not None and row[0] == "committed"
+            else:
+                return raw
 
     def damage(self) -> list[str]:
         """Return what is wrong with its files: the server itself looks after them."""

@@ -211,23 +211,6 @@ def test_a_connection_that_was_cut_hides_no_error(postgres_url: str) -> None:
         assert store.save(chunks_of("a")).inserted == 1
 
 
-def test_a_commit_whose_answer_is_lost_counts_as_what_it_was(postgres_url: str) -> None:
-    database = PostgresDatabase(postgres_url)
-    with PeeweeVectorStore(database) as store:
-        with store.database.transaction() as connection:
-            (done,) = connection.execute("SELECT pg_current_xact_id()::text").fetchone()
-        undone = []
-
-        def fail(connection: Connection, _: object) -> None:
-            undone.append(connection.execute("SELECT pg_current_xact_id()::text").fetchone()[0])
-            raise ZeroDivisionError
-
-        with pytest.raises(ZeroDivisionError):
-            store.database.save(fail)
-        assert database._is_committed(done)
-        assert not database._is_committed(undone[0])
-
-
 def test_a_commit_that_the_server_did_not_make_is_no_success(postgres_url: str) -> None:
     """The connection is lost within COMMIT: only the server knows what became of it."""
     _run(
