@@ -366,7 +366,8 @@ def build_tables(database: peewee.Database) -> Tables:
         where=SQL("document_id IS NOT NULL"),
     )
     chunk.add_index(chunk.content_hash, name="chunks_wanting", where=SQL(WANTS))
-    chunk.add_index(chunk.collection, chunk.not_before, name="chunks_waiting", where=SQL(WAITS))
+    waiting = (chunk.collection, chunk.not_before, chunk.pk)
+    chunk.add_index(*waiting, name="chunks_waiting", where=SQL(WAITS))
     chunk.add_index(chunk.collection, name="chunks_failed", where=SQL(IS_FAILED))
     chunk.add_index(chunk.embedding, name="chunks_served", where=SQL(IS_SERVED))
 

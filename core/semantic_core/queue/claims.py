@@ -64,7 +64,7 @@ _Job, _Space = TABLES.BatchJobModel, TABLES.SpaceModel
 _DUE = (
     ("not_before <= :now", "not_before, pk"),
     (f"not_before > :now + {LONGEST_PAUSE}", "not_before, pk"),
-    ("not_before IS NULL", "pk"),
+    ("not_before IS NULL", "not_before, pk"),
 )
 
 
@@ -126,7 +126,9 @@ def _due_texts(
                 "FROM chunks c WHERE collection_id = :collection "
                 f"AND {WAITS} AND {due} AND NOT {IS_EMBEDDED_LIVE} AND NOT EXISTS (SELECT 1 FROM chunks o "
                 "WHERE o.content_hash = c.content_hash AND o.embedding_status <> 'READY' "
-                f"AND o.not_before > :now AND o.not_before <= :now + {LONGEST_PAUSE}) "
+                f"AND o.not_before > :now AND o.not_before <= :now + {LONGEST_PAUSE} "
+                # Looked up for each: PostgreSQL would compare all with all that it believes to be few.
+                "LIMIT -1 OFFSET 0) "
                 f"ORDER BY {order}",
                 {"collection": collection_id, "now": now},
             )

@@ -1,0 +1,48 @@
+"""What a statement reads when the server's statistics are of an hour when nothing waited."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from semantic_core.domain.types import Chunk
+from semantic_core.queue.budget import RetryBudget
+from semantic_core.queue.claims import ClaimLimits, candidates, fill_job
+from semantic_core.store import PeeweeVectorStore
+from support.chunks import SPEC, embed
+
+pytestmark = pytest.mark.postgres
+
+# More than a cursor fetches at a time.
+WAITING = 3_000
+
+
+@pytest.fixture
+def store(postgres_url: str) -> Iterator[PeeweeVectorStore]:
+    with PeeweeVectorStore(postgres_url) as opened, psycopg.connect(postgres_url) as server:
+        opened.collection(spec=SPEC)
+        opened.save([Chunk(id=f"old {n}", text=f"old {n}") for n in range(500)])
+        embed(opened, *(f"old {n}" for n in range(500)))
+        server.execute("ALTER TABLE semcore.chunks SET (autovacuum_enabled = off)")
+        server.execute("ANALYZE semcore.chunks")
+        server.commit()
+        opened.save([Chunk(id=f"new {n}", text=f"new {n}") for n in range(WAITING)])
+        yield opened
+
+
+def test_a_job_costs_what_it_takes_however_much_waits(store: PeeweeVectorStore) -> None:
+    with store.database.transaction() as connection:
+        (candidate,) = candidates(connection, collection=None, now=1e9)
+        limits = ClaimLimits(requests=10, source_bytes=2**40, tokens=2**40)
+        fill_job(connection, candidate, limits=limits, budget=RetryBudget(), now=1e9)
+        read = dict(
+            connection.execute(
+                "SELECT relname, pg_stat_get_xact_tuples_returned(oid) FROM pg_class "
+                "WHERE relname LIKE 'chunks%' AND relnamespace = 'semcore'::regnamespace"
+            ).fetchall()
+        )
+    # One fetch, and of what is looked up for each of its rows that row alone.
+    assert read["chunks_waiting"] < WAITING
+    assert sum(read.values()) < 5 * WAITING
