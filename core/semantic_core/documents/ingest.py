@@ -20,7 +20,7 @@ from semantic_core.domain.errors import BlankTextError, DuplicateIdError, Invali
 from semantic_core.domain.media import as_media
 from semantic_core.domain.metadata import copy_metadata, dump_metadata
 from semantic_core.domain.pages import pages
-from semantic_core.domain.reports import IngestReport, Rejected
+from semantic_core.domain.reports import MOST_NAMED, IngestReport
 from semantic_core.domain.types import Chunk, Document, SplitDocument
 from semantic_core.domain.validation import check_id, check_text
 from semantic_core.providers.facts import takes_media
@@ -34,8 +34,6 @@ PAGE = 1000
 
 # Bytes of pictures that count as one chunk more, so that a page of them fits into memory.
 BYTES_OF_A_CHUNK = 16_000
-
-MOST_REJECTED = 100
 
 
 class Ingestion:
@@ -254,7 +252,7 @@ class Ingestion:
         """Pass over a file that is empty; what it held before is gone."""
         self._delete([self._roots.place(item)[1]])
         skipped = self._report.skipped
-        if len(skipped) < MOST_REJECTED:
+        if len(skipped) < MOST_NAMED:
             skipped = (*skipped, item.source)
         self._report = replace(
             self._report, skipped=skipped, skipped_count=self._report.skipped_count + 1
@@ -271,11 +269,7 @@ class Ingestion:
         if self._replace_sources and isinstance(source, str):
             # What was to take its place is not all there.
             self._naming.add_source(source, is_whole=False)
-        report = self._report
-        kept = report.rejected
-        if len(kept) < MOST_REJECTED:
-            kept = (*kept, Rejected(position=position, name=name, reason=str(error)))
-        self._report = replace(report, rejected=kept, rejected_count=report.rejected_count + 1)
+        self._report = self._report.with_rejected(position, name, str(error))
 
 
 def _held_bytes(document: Document) -> int:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from semantic_core.documents.names import Naming
 from semantic_core.domain.errors import DuplicateIdError, InvalidInputError, NotBatchableError
 from semantic_core.domain.extras import load_extra
-from semantic_core.domain.reports import IngestReport, Rejected
+from semantic_core.domain.reports import IngestReport
 from semantic_core.domain.types import Chunk, VectorLike
 from semantic_core.domain.validation import check_id, check_text
 from semantic_core.store import BaseVectorStore
@@ -17,8 +17,6 @@ from semantic_core.store import BaseVectorStore
 # What is read at once; a transaction saves no more, and less where texts and vectors are large.
 PAGE = 500
 _BYTES = 2**25
-
-_MOST_NAMED = 100
 
 
 class Row(NamedTuple):
@@ -86,14 +84,15 @@ def _save(
     """Save the rows of a page, and add to the report what became of them."""
     for row in page:
         if isinstance(row.found, str):
-            report = _refused(report, row.place, row.found)
+            report = report.with_rejected(report.rejected_count, row.place, row.found)
     good = [row for row in page if isinstance(row.found, Chunk)]
     try:
         saved = store.save((row.found for row in good), collection=collection)  # type: ignore[misc]  # told apart above
     except (InvalidInputError, NotBatchableError) as error:
         # Nothing of it was written: halves, down to the row that is wrong.
         if len(good) == 1:
-            return _refused(report, good[0].place, str(error))
+            reason = str(error).removesuffix(" Nothing was saved.")
+            return report.with_rejected(report.rejected_count, good[0].place, reason)
         middle = len(good) // 2
         report = _save(store, good[:middle], collection, report)
         return _save(store, good[middle:], collection, report)
@@ -102,14 +101,6 @@ def _save(
         documents=report.documents + len(good),
         chunks=report.chunks + replace(saved, ids=()),
     )
-
-
-def _refused(report: IngestReport, place: str, reason: str) -> IngestReport:
-    kept, count = report.rejected, report.rejected_count
-    if count < _MOST_NAMED:
-        reason = reason.removesuffix(" Nothing was saved.")
-        kept = (*kept, Rejected(position=count, name=place, reason=reason))
-    return replace(report, rejected=kept, rejected_count=count + 1)
 
 
 def chroma_rows(path: Path, name: str) -> Iterator[Row]:

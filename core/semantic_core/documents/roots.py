@@ -1,7 +1,9 @@
 """Which root a file belongs to, its id there, and what was saved from a root and is gone."""
 
 import os
+import unicodedata
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 from semantic_core.database.port import Connection
@@ -181,6 +183,7 @@ def find_gone(
     """
     gone: list[str] = []
     renamed: list[str] = []
+    listed = cache(_listed)
     target = store.find(collection)
     if target is None:
         return gone, renamed
@@ -204,6 +207,8 @@ def find_gone(
                     renamed.append(document_id)
                 elif _is_gone(root.place, path):
                     gone.append(document_id)
+                elif has(f"{root.name}/{spelled(root.place, path, listed)}"):
+                    renamed.append(document_id)
     return gone, renamed
 
 
@@ -233,6 +238,27 @@ def _part(folder: Path, root: Root) -> str | None:
         return f"{inside}/" if inside else ""
     is_around = printable(root.place).startswith(real.rstrip("/") + "/")
     return "" if is_around else None
+
+
+def spelled(place: str, path: str, listed: Callable[[str], frozenset[str]]) -> str:
+    """Return a path as the disk lists it; where case tells no files apart, others lead there, too."""
+    found = place
+    for name in path.split("/"):
+        names = listed(found)
+        alike = (one for one in names if name not in names and _folded(one) == _folded(name))
+        found = f"{found}/{next(alike, name)}"
+    return found.removeprefix(f"{place}/")
+
+
+def _listed(folder: str) -> frozenset[str]:
+    try:
+        return frozenset(printable(one.name) for one in Path(path_of(folder)).iterdir())
+    except OSError:
+        return frozenset()
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _is_gone(place: str, path: str) -> bool:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
+
+# Names that a report keeps; beyond them it counts.
+MOST_NAMED = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,3 +86,10 @@ class IngestReport:
     gone: int = 0
     pruned: int = 0
     seconds: float = 0.0
+
+    def with_rejected(self, position: int, name: str, reason: str) -> IngestReport:
+        """Return it with one more that was refused; the first are kept, the others counted."""
+        rejected, count = self.rejected, self.rejected_count
+        if count < MOST_NAMED:
+            rejected = (*rejected, Rejected(position=position, name=name, reason=reason))
+        return replace(self, rejected=rejected, rejected_count=count + 1)

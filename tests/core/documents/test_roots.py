@@ -12,6 +12,7 @@ import pytest
 from batch_emulator import Emulator
 from semantic_core.batches import BatchManager
 from semantic_core.documents.file_metadata import printable
+from semantic_core.documents.roots import spelled
 from semantic_core.documents.walk import read_documents
 from semantic_core.domain.errors import ConfigurationError, IngestError
 from semantic_core.domain.reports import IngestReport
@@ -398,6 +399,25 @@ def test_a_path_too_long_for_an_id_is_refused_by_name(
     assert refused.value.report is not None
     assert "more than 2,500 bytes" in refused.value.report.rejected[0].reason
     assert ids(store) == ["docs/short.txt"]
+
+
+@pytest.mark.parametrize(
+    ("path", "as_listed"),
+    [
+        ("Guide.md", "guide.md"),
+        ("GUIDES/Cafe\u0301.md", "guides/Caf\u00e9.md"),
+        ("Both.md", "Both.md"),
+        ("away.md", "away.md"),
+        ("Away/guide.md", "Away/guide.md"),
+    ],
+)
+def test_a_path_is_known_as_the_disk_lists_it(path: str, as_listed: str) -> None:
+    """Where case tells no files apart, a file renamed in it alone is still there by its old path."""
+    disk = {
+        "/docs": frozenset({"guide.md", "both.md", "Both.md", "guides"}),
+        "/docs/guides": frozenset({"Caf\u00e9.md"}),
+    }
+    assert spelled("/docs", path, lambda folder: disk.get(folder, frozenset())) == as_listed
 
 
 def test_names_that_differ_in_case_alone_are_two(store: PeeweeVectorStore, tmp_path: Path) -> None:
