@@ -425,6 +425,15 @@ def test_what_the_provider_refuses_is_told_until_it_is_mended(
         assert because in told
 
 
+def test_one_key_for_both_uses_is_said_once(newcomer: Newcomer) -> None:
+    newcomer.setenv("GEMINI_API_KEY", canary("batch"))
+    said = [newcomer.terminal(*command)[1] for command in (("status",), ("flush",), ("sync",))]
+    with PeeweeVectorStore(newcomer.database) as store:
+        store.save([Chunk(id="b", text="It rains.")])
+    said.append(newcomer.terminal("flush")[1])
+    assert ["billed to one project" in one for one in said] == [False, True, False, False]
+
+
 def test_a_key_that_works_again_leaves_nothing_to_tell(newcomer: Newcomer) -> None:
     with_a_wrong_batch_key(newcomer)
     newcomer.terminal("flush")

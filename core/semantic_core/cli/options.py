@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -129,7 +130,7 @@ def open_core(
     made: NewCollection | None = None,
 ) -> Iterator[SemanticCore]:
     """Open the core on a database, with keys from the environment; ``made`` may make what is not there."""
-    keyring = GoogleKeyring.from_env()
+    keyring = read_keyring()
     if made is None:
         db.check_there()
     with (
@@ -152,7 +153,7 @@ def open_manager(
     monthly_budget: float | None = None,
     targets: Sequence[str] | None = None,
 ) -> Iterator[BatchManager]:
-    keyring = GoogleKeyring.from_env()
+    keyring = read_keyring()
     db.check_there()
     with ExitStack() as opened:
         client = None
@@ -165,6 +166,13 @@ def open_manager(
             _attach(store, target)
         config = BatchConfig(monthly_budget_usd=monthly_budget)
         yield BatchManager(keyring, store, collection=collection, client=client, config=config)
+
+
+def read_keyring() -> GoogleKeyring:
+    """Return the keys of the environment; that they are one, the first flush says."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return GoogleKeyring.from_env()
 
 
 def _attach(store: PeeweeVectorStore, named: str) -> None:

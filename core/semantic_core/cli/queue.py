@@ -18,12 +18,14 @@ from semantic_core.cli.options import (
     MonthlyBudget,
     OnlyCollection,
     open_manager,
+    read_keyring,
 )
-from semantic_core.cli.output import OVER_BUDGET, age, console, print_json, say, show_table
+from semantic_core.cli.output import OVER_BUDGET, age, console, print_json, say, show_table, warn
 from semantic_core.cli.target import Target
 from semantic_core.cli.terms import in_terminal
 from semantic_core.domain.statuses import HoldReason
 from semantic_core.domain.types import BatchJob, QueueStats
+from semantic_core.providers.gemini.keyring import ONE_KEY
 from semantic_core.views.sentences import (
     expiring,
     job_cost,
@@ -77,6 +79,8 @@ def flush(
             sent = [] if batch_id is None else [batch_id]
         by_id = {job.id: job for job in manager.jobs()}
         stats = manager.get_queue_stats()
+    if read_keyring().is_one_key and len(by_id) == len(sent) > 0:
+        warn(ONE_KEY)
     if as_json:
         print_json({"jobs": [by_id[batch_id] for batch_id in sent]})
     else:

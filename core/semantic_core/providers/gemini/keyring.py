@@ -16,6 +16,11 @@ BATCH_KEY_VARIABLE = "GEMINI_BATCH_API_KEY"
 # In the order in which they are looked up; the SDK reads the second one as well.
 DEFAULT_KEY_VARIABLES = ("GEMINI_API_KEY", "GOOGLE_API_KEY")
 
+ONE_KEY = (
+    "The default key and the batch key are the same: live calls and batch jobs are billed to one "
+    "project and share its quota. Use the key of a second project to keep them apart."
+)
+
 
 class GoogleKeyring:
     """Holds the key for live calls and the key that batch jobs are billed to.
@@ -45,14 +50,8 @@ class GoogleKeyring:
             raise InvalidKeyError(problem)
         object.__setattr__(self, "_default_key", default_key)
         object.__setattr__(self, "_batch_key", batch_key)
-        if default_key is not None and default_key == batch_key:
-            warnings.warn(
-                "The default key and the batch key are the same: live calls and batch jobs are "
-                "billed to one project and share its quota. Use the key of a second project to "
-                "keep them apart.",
-                UserWarning,
-                stacklevel=2,
-            )
+        if self.is_one_key:
+            warnings.warn(ONE_KEY, UserWarning, stacklevel=2)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Self:
@@ -76,6 +75,11 @@ class GoogleKeyring:
             default_key=found[0] if found else None,
             batch_key=environ.get(BATCH_KEY_VARIABLE) or None,
         )
+
+    @property
+    def is_one_key(self) -> bool:
+        """Whether one key is for live calls and batch jobs."""
+        return self.live_available and self._default_key == self._batch_key
 
     @property
     def live_available(self) -> bool:
