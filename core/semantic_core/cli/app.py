@@ -25,7 +25,7 @@ from semantic_core.cli import (
     watch,
 )
 from semantic_core.cli.output import INTERRUPTED, fail, interrupted, prepare_streams
-from semantic_core.domain.errors import SemanticCoreError
+from semantic_core.domain.errors import InvalidInputError, SemanticCoreError
 from semantic_core.views.wording import visible
 
 
@@ -106,6 +106,13 @@ def main() -> None:
         app()
     except (SemanticCoreError, EmulatorError) as error:
         sys.exit(fail(error))
+    except OSError as error:
+        # Of a file that was named: nothing is wrong here.
+        if error.filename is None:
+            raise
+        sys.exit(
+            fail(InvalidInputError(f"{error.filename}: {error.strerror}. Choose another path."))
+        )
     except KeyboardInterrupt:
         sys.exit(interrupted())
     except SystemExit as end:

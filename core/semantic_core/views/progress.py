@@ -160,8 +160,10 @@ def _lines(out: Any, description: str, now: Callable[[], float]) -> Iterator[_Dr
         told, due = latest, now() + _BETWEEN_LINES
         out.print(line, markup=False, soft_wrap=True)
 
-    def draw(_done: int, _total: int | None, news: str, more: str) -> None:
+    def draw(_: int, total: int | None, news: str, more: str) -> None:
         nonlocal latest, line
+        if total == 0:
+            return  # nothing to wait for
         latest, line = news, f"{description} {news}{more}"
         if latest != told and now() >= due:
             say()

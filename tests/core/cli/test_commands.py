@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -67,7 +68,7 @@ def test_the_whole_way(notes: Path) -> None:
     assert "[keyword" in run(notes, "search", "cat").output
     assert "1 distinct text," in run(notes, "status").output
     assert "Sent 1 text as batch job" in run(notes, "flush").output
-    assert "texts, jobs=" in run(notes, "sync", "--wait").stderr
+    assert "COMPLETED" in run(notes, "sync", "--wait").output
     assert "COMPLETED" in run(notes, "jobs").output
     assert "No batch job is open" in run(notes, "sync").output
     assert "Nothing to send" in run(notes, "flush").output
@@ -107,6 +108,24 @@ def test_errors_go_to_stderr_with_what_to_do_next(notes: Path) -> None:
     assert "GEMINI_BATCH_API_KEY" in result.stderr
     assert "Traceback" not in result.stderr
     assert result.stdout == ""
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("report", "--html", "docs"),
+        ("report", "--html", "no/x.html"),
+        ("demo", "--folder", "notes.db/x"),
+    ],
+)
+def test_a_path_that_cannot_be_used_is_named(notes: Path, command: tuple[str, ...]) -> None:
+    database = str(notes / "notes.db")
+    run(notes, "ingest", str(notes / "docs"))
+    with contextlib.chdir(notes):
+        result = in_a_process(*command, SEMCORE_DB=database)
+    assert result.returncode == 1
+    assert "Choose another path." in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 def test_a_rate_limit_exits_with_75(notes: Path, emulator: Emulator) -> None:

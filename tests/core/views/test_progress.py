@@ -223,6 +223,14 @@ def test_without_a_terminal_wait_says_what_is_new_now_and_then(
     ]
 
 
+def test_wait_without_a_terminal_and_with_nothing_to_wait_for_says_nothing(
+    slow_world: World, capsys: Capture
+) -> None:
+    slow_world.manager().wait(progress=True)
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.usefixtures("terminal")
 def test_wait_with_nothing_to_wait_for_shows_an_empty_bar(
     slow_world: World, capsys: Capture
 ) -> None:
