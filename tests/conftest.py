@@ -23,7 +23,9 @@ from support.invariants import check_invariants
 from support.memory import memory_root
 from support.postgres_server import (
     own_postgres_server,
+    postgres_made,
     postgres_server,
+    postgres_store_url,
     postgres_template,
     postgres_url,
 )
@@ -44,7 +46,9 @@ if memory := memory_root():
 __all__ = [  # pytest takes them from here
     "no_key_leaks",
     "own_postgres_server",
+    "postgres_made",
     "postgres_server",
+    "postgres_store_url",
     "postgres_template",
     "postgres_url",
     "pytest_runtest_logreport",
@@ -115,7 +119,7 @@ def database_path(tmp_path: Path) -> Path:
 def database_target(database_path: Path, request: pytest.FixtureRequest) -> Path | str:
     """Where the database of a test is: a file, or a URL."""
     if getattr(request, "param", _DATABASES[0]) in ("postgres", _PGVECTOR):
-        url: str = request.getfixturevalue("postgres_url")
+        url: str = request.getfixturevalue("postgres_store_url")
         return url
     return database_path
 

@@ -9,10 +9,11 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from batch_emulator import (
@@ -28,12 +29,14 @@ from batch_emulator import (
     Reply,
 )
 from semantic_core import SemanticCore
-from semantic_core.domain.errors import DatabaseBusyError, RateLimitError
+from semantic_core.database.port import Connection
+from semantic_core.domain.errors import DatabaseBusyError, DatabaseUnavailableError, RateLimitError
 from semantic_core.domain.failpoints import FailPoint, arm, disarm
 from semantic_core.domain.statuses import EmbeddingStatus, JobStatus
 from semantic_core.store import PeeweeVectorStore
 from support.chapters import CONFIG as OFFICE_CONFIG
 from support.chapters import SPEC, Office
+from support.chunks import chunks_of
 from support.clock import SharedClock
 from support.crowd import CONFIG, LONGEST_STOP, TEXTS, Assignment
 from support.databases import open_patiently
@@ -93,6 +96,64 @@ def test_a_crowd_goes_on_when_its_server_was_killed(
             own_postgres_server.start()
 
     work_in_a_crowd(tmp_path, own_postgres_server.url, meanwhile=kill_the_server)
+
+
+@pytest.fixture
+def standby(own_postgres_server: PostgresServer) -> Iterator[PostgresServer]:
+    """A standby without which the primary commits nothing."""
+    with closing(PostgresServer(own_postgres_server)) as server:
+        with psycopg.connect(own_postgres_server.url, autocommit=True) as connection:
+            connection.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
+            connection.execute("SELECT pg_reload_conf()")
+        yield server
+
+
+@pytest.fixture
+def either(own_postgres_server: PostgresServer, standby: PostgresServer) -> str:
+    """The URL of whichever of the two can be written."""
+    ports = f"127.0.0.1:{own_postgres_server.port},127.0.0.1:{standby.port}"
+    return f"postgresql://postgres@{ports}/postgres?target_session_attrs=read-write"
+
+
+@pytest.mark.postgres
+def test_a_crowd_goes_on_at_the_standby(
+    tmp_path: Path, own_postgres_server: PostgresServer, standby: PostgresServer, either: str
+) -> None:
+    """D5"""
+    is_over = False
+
+    def fail_over() -> None:
+        nonlocal is_over
+        if not is_over:
+            time.sleep(CROWD_SECONDS / 2)
+            own_postgres_server.kill()
+            standby.promote()
+            is_over = True
+
+    work_in_a_crowd(tmp_path, either, meanwhile=fail_over)
+
+
+@pytest.mark.postgres
+def test_a_step_that_the_standby_never_saw_is_no_success(
+    own_postgres_server: PostgresServer, standby: PostgresServer, either: str
+) -> None:
+    """Its transaction's number is another one's at the standby, which did commit."""
+
+    def fail_over(connection: Connection, _: object) -> None:
+        connection.execute("INSERT INTO semcore.meta (key, value) VALUES ('lost', '')")
+        own_postgres_server.kill()
+        standby.start()
+        standby.promote()
+        with psycopg.connect(standby.url, autocommit=True) as other:
+            for number in range(20):
+                other.execute(f"CREATE TABLE public.other_{number} ()")
+
+    with PeeweeVectorStore(either) as store:
+        standby.stop()
+        with pytest.raises(DatabaseUnavailableError, match="repeated without harm"):
+            store.database.save(fail_over)
+        assert store.save(chunks_of("a")).inserted == 1
+        check_invariants(store)
 
 
 def work_in_a_crowd(

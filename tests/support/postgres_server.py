@@ -22,6 +22,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from semantic_core.store import PeeweeVectorStore
 from support.memory import memory_folder
 
 # A server to use in place of one of our own, as a superuser's postgresql:// URL.
@@ -48,11 +49,14 @@ _SECONDS = 60
 class PostgresServer:
     """A running server with an empty cluster in a folder that goes with it.
 
+    Args:
+        primary: a server that it is a standby of, in place of an empty one.
+
     Raises:
         FileNotFoundError: the wheel is not installed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, primary: PostgresServer | None = None) -> None:
         if not _INSTALLED.exists():
             raise FileNotFoundError(_INSTALLED)
         self._temporary = memory_folder()
@@ -68,9 +72,19 @@ class PostgresServer:
             if not all(folder.stat().st_mode & 0o001 for folder in binaries.parents):
                 binaries = self._copied() / "bin"
         self._binaries = binaries
-        command = [binaries / "initdb", "-D", self._data, "--username=postgres", "--auth=trust"]
+        if primary is None:
+            command = [
+                binaries / "initdb",
+                "--username=postgres",
+                "--auth=trust",
+                "--encoding=UTF8",
+            ]
+            command += ["--locale=C", "--no-instructions"]
+        else:
+            command = [binaries / "pg_basebackup", "--dbname", primary.url, "--write-recovery-conf"]
+            command += ["--checkpoint=fast"]
         subprocess.run(
-            [*command, "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"],
+            [*command, "--no-sync", "-D", self._data],
             check=True,
             capture_output=True,
             cwd=self.folder,
@@ -126,6 +140,11 @@ class PostgresServer:
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait(timeout=_SECONDS)
+
+    def promote(self) -> None:
+        """Let a standby take the place of its primary, which has ended."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            assert connection.execute("SELECT pg_promote()").fetchone() == (True,)
 
     def kill(self) -> None:
         """End it as a crash does; `start` recovers what was committed."""
@@ -190,6 +209,14 @@ def postgres_database(server: str, template: str) -> Iterator[str]:
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
+@pytest.fixture(scope="session")
+def postgres_made(postgres_template: tuple[str, str]) -> Iterator[tuple[str, str]]:
+    """A server's URL, and the name of a database with semcore's tables in it."""
+    with postgres_database(*postgres_template) as url:
+        PeeweeVectorStore(url).close()
+        yield postgres_template[0], url.rpartition("/")[2]
+
+
 def end_sessions(url: str) -> None:
     """End every other session on a database, as an operator or a firewall does."""
     with psycopg.connect(url, autocommit=True) as connection:
@@ -204,4 +231,15 @@ def end_sessions(url: str) -> None:
 def postgres_url(postgres_template: tuple[str, str]) -> Iterator[str]:
     """Where a database of this test's own is."""
     with postgres_database(*postgres_template) as url:
+        yield url
+
+
+@pytest.fixture
+def postgres_store_url(postgres_made: tuple[str, str]) -> Iterator[str]:
+    """Where a database of this test's own is that has its tables: to make them takes longer."""
+    with postgres_database(*postgres_made) as url:
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(
+                "UPDATE semcore.meta SET value = gen_random_uuid() WHERE key = 'database_uuid'"
+            )
         yield url

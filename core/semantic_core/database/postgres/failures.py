@@ -24,8 +24,8 @@ _UNAVAILABLE = (
     DatabaseUnavailableError,
     (
         "{name} cannot be reached ({error}). Nothing of this step was kept, unless it was just being "
-        "committed; every step can be repeated without harm. Check that the server runs and has room for one "
-        "more connection, and try again."
+        "committed; every step can be repeated without harm. Check the URL, and that the server runs, lets "
+        "this user in and has room for one more connection, and try again."
     ),
 )
 # By SQLSTATE, or by its first two characters, which name the class:
@@ -42,17 +42,6 @@ _ERRORS: dict[str, tuple[type[SemanticCoreError], str]] = {
     ),
     "57P": _UNAVAILABLE,
     "08": _UNAVAILABLE,
-    "28": (
-        DatabaseUnavailableError,
-        (
-            "{name} refuses the user or the password. Nothing was changed. Check the URL, PGPASSFILE and "
-            "the server's pg_hba.conf."
-        ),
-    ),
-    "3D": (
-        DatabaseUnavailableError,
-        "{name} does not exist. Nothing was changed. Create it (createdb), or check the URL.",
-    ),
     "53300": _UNAVAILABLE,
     "53": (
         StorageFullError,

@@ -11,6 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from semantic_core import SemanticCore
 from semantic_core.database.port import Connection
 from semantic_core.database.postgres.database import PostgresDatabase
 from semantic_core.domain.errors import (
@@ -23,7 +24,7 @@ from semantic_core.domain.errors import (
     UnsupportedDatabaseError,
 )
 from semantic_core.domain.statuses import EmbeddingStatus
-from semantic_core.domain.types import Chunk
+from semantic_core.domain.types import Chunk, Document
 from semantic_core.queue.claims import _due_texts, candidates
 from semantic_core.store import PeeweeVectorStore
 from support.chunks import SPEC, chunks_of, embed, vector_of
@@ -31,6 +32,7 @@ from support.invariants import check_invariants
 from support.jobs import claim_job
 from support.pooler import pooled
 from support.postgres_server import PostgresServer, end_sessions
+from support.world import make_keyring
 
 pytestmark = pytest.mark.postgres
 
@@ -254,6 +256,16 @@ def test_no_password_is_in_any_text(postgres_server: PostgresServer) -> None:
         assert isinstance(raised.value, DatabaseUnavailableError | UnsupportedDatabaseError)
         shown = "".join(traceback.format_exception(raised.value))
         assert PASSWORD not in shown
+
+
+def test_a_notebook_shows_a_database_on_a_server_without_its_password(postgres_url: str) -> None:
+    with PeeweeVectorStore(postgres_url.replace("postgres@", f"postgres:{PASSWORD}@")) as store:
+        core = SemanticCore(store, make_keyring())
+        report = core.ingest(Document(content="a zebra"))
+        cells = [report, store.stats(), store.search(text="zebra"), store.search(text="lion")]
+        shown = [cell._repr_html_() for cell in cells]  # type: ignore[attr-defined]  # see `hook_in`
+        assert "zebra" in shown[2]
+        assert PASSWORD not in "".join([*shown, repr(core), repr(store), repr(store.database)])
 
 
 def test_a_password_is_in_no_pickle(postgres_url: str) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from semantic_core.domain.errors import (
     DatabaseBusyError,
+    DatabaseReadOnlyError,
     DatabaseUnavailableError,
     SemanticCoreError,
     StorageFullError,
@@ -57,6 +58,25 @@ def test_a_limit_that_is_passed(
             pass_it()
         other.rollback()
         assert store.save(chunks_of("a")).inserted == 1
+
+
+def test_a_database_that_cannot_be_opened_says_what_to_do(postgres_url: str) -> None:
+    name = postgres_url.rpartition("/")[2]
+    with pytest.raises(DatabaseUnavailableError, match=r"does not exist.+Check the URL"):
+        PeeweeVectorStore(postgres_url + "_none")
+    with pytest.raises(DatabaseUnavailableError, match=r"nobody_there.+Check the URL"):
+        PeeweeVectorStore(postgres_url.replace("postgres@", "nobody_there@"))
+    with psycopg.connect(postgres_url, autocommit=True) as server:
+        server.execute("DROP ROLE IF EXISTS semcore_without")
+        server.execute("CREATE ROLE semcore_without LOGIN")
+        theirs = postgres_url.replace("postgres@", "semcore_without@")
+        with pytest.raises(DatabaseReadOnlyError, match="GRANT CREATE ON DATABASE"):
+            PeeweeVectorStore(theirs)
+        server.execute(f"GRANT CREATE ON DATABASE {name} TO semcore_without")
+        with PeeweeVectorStore(theirs) as store:
+            assert store.save(chunks_of("a")).inserted == 1
+        server.execute("DROP OWNED BY semcore_without")
+        server.execute("DROP ROLE semcore_without")
 
 
 _MANY_SORTED = "SELECT count(DISTINCT repeat('x', 100) || n) FROM generate_series(1, 99999) n"
