@@ -27,7 +27,7 @@ class Beside:
             return False
         try:
             if not self.is_busy and not self._is_finishing:
-                self._task = Task(lambda: self._do(work))
+                self._task = Task(lambda: self.do(work))
                 return True
             return False
         finally:
@@ -54,7 +54,8 @@ class Beside:
         finally:
             self._is_finishing = False
 
-    def _do(self, work: Callable[[], object]) -> None:
+    def do(self, work: Callable[[], object]) -> None:
+        """Do it in this thread."""
         try:
             work()
         except Exception:  # noqa: BLE001  # it is logged, and searches do without

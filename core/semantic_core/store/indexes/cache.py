@@ -38,7 +38,7 @@ LEAST_SAVED = 2000
 # Saving writes every vector: it pays once one in five is another.
 _CHANGED_SHARE = 5
 
-# So many new vectors are read within a search; more are read beside, when they are written.
+# So many new vectors are read within a search; more are read when they are written.
 _READ_WITHIN = 200
 
 # Collections whose names share one are not brought up to date side by side.
@@ -85,7 +85,7 @@ class MappedVectors:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._unread = 0
-        self._beside, self._reading = Beside(), Beside()
+        self._beside = Beside()
         self._start_over()
         _caches.add(self)
 
@@ -179,11 +179,13 @@ class MappedVectors:
             self._save(cached.collection)
 
     def written(self, count: int) -> None:
-        """Bring large indexes in memory up to date beside what follows, after so many changes."""
+        """Bring large indexes in memory up to date, so that no search has to."""
         self._unread += count
         is_large = any(cached.index.is_large for cached in list(self._cached.values()))
         if is_large and self._unread >= _READ_WITHIN:
-            self._reading.start(self._read_unread)
+            self._unread = 0
+            # What was written is written, whatever comes of this.
+            self._beside.do(self._follow)
 
     def refresh(self) -> None:
         """Bring the indexes in memory up to date and save them, if that pays.
@@ -192,11 +194,6 @@ class MappedVectors:
         """
         self._follow()
         self.save_changed()
-
-    def _read_unread(self) -> None:
-        while self._unread >= _READ_WITHIN:
-            self._unread = 0
-            self._follow()
 
     def _follow(self) -> None:
         for cached in list(self._cached.values()):
@@ -222,14 +219,12 @@ class MappedVectors:
 
     def throw_away(self) -> None:
         """Forget every index, in memory and on disk: the next search reads the rows."""
-        self._reading.finish()
         self._beside.finish()
         self.forget_deleted()
         self._forget()
 
     def close(self) -> None:
         """Save the indexes that are worth saving, and release the memory."""
-        self._reading.finish()
         self._beside.finish(self.save_changed)
         self._forget()
 
@@ -338,7 +333,7 @@ class MappedVectors:
 
     def _start_over(self) -> None:
         self._forget()
-        self._beside, self._reading = Beside(), Beside()
+        self._beside = Beside()
         # Not one for each name: nobody would remove those of names that no collection has.
         self._locks = [Lock() for _ in range(_LOCKS)]
         self._turns = Turns()

@@ -58,7 +58,6 @@ def first(store: PeeweeVectorStore, number: int) -> str:
 
 def wait(store: PeeweeVectorStore) -> None:
     store._vectors._beside.finish()
-    store._vectors._reading.finish()
 
 
 def is_mapped(store: PeeweeVectorStore) -> bool:
@@ -131,13 +130,12 @@ def test_an_error_beside_is_logged_once_and_costs_only_time(
     assert "Nothing is lost" in caplog.text
 
 
-def test_what_is_written_is_read_beside_before_anybody_searches(path: Path) -> None:
+def test_what_is_written_is_read_before_anybody_searches(path: Path) -> None:
     with PeeweeVectorStore(path) as store:
         first(store, 5)
         wait(store)
         for start in (COUNT, COUNT + 150):
             store.save(chunks(*range(start, start + 150)))
-        wait(store)
         (cached,) = store._vectors._cached.values()
         assert [(cached.moment.seq,)] == run_sql(store, "SELECT max(seq) FROM changes")
         assert len(cached.index) == COUNT + 300
