@@ -69,7 +69,7 @@ e2e: .venv/.stamp ## test a few texts against Google's real Batch API; needs key
 	$(RUN) pytest -m e2e --force-enable-socket
 
 bench: .venv-bench/.stamp ## measure speed and quality beside the peers (DATA=folder)
-	@set -e; for name in ingest search threads langchain_add llamaindex_add backfill pictures growth quality peers pgvectorstores delivery; do \
+	@set -e; for name in ingest search threads langchain_add llamaindex_add backfill pictures growth size beside quality peers pgvectorstores delivery; do \
 		echo "== $$name"; .venv-bench/bin/python "benchmarks/$$name.py"; \
 	done
 

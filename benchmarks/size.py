@@ -40,16 +40,20 @@ DEPTHS = (0.25, 0.5, 1, 2, 4, 0)
 
 def main() -> None:
     """Print a line a size and a way of asking, and keep them."""
+    folder = os.environ.get("DATA")
+    if folder is None:
+        print("Not measured: say DATA=folder.")
+        return
     sizes = [int(size) for size in sys.argv[1:]] or SIZES
     real, asked = (
-        np.load(Path(os.environ["DATA"], name)).astype(np.float32)
+        np.load(Path(folder, name)).astype(np.float32)
         for name in ("vectors.f16.npy", "query_vectors.f16.npy")
     )
     mixture = Mixture(real / np.linalg.norm(real, axis=1, keepdims=True))
     queries = {"drawn": next(mixture.pages(QUERIES, seed=2)), "real": asked[:QUERIES]}
-    about, rows = machine.describe(), []
-    with tempfile.TemporaryDirectory() as folder:
-        indexes = {size: _made(mixture, size, Path(folder, str(size))) for size in sizes}
+    about = machine.describe()
+    with tempfile.TemporaryDirectory() as scratch:
+        indexes = {size: _made(mixture, size, Path(scratch, str(size))) for size in sizes}
         rows = [
             {"rows": size} | _recalls(index, queries) | {"depths": _depths(index, queries["drawn"])}
             for size, index in indexes.items()
