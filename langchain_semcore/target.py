@@ -1,5 +1,5 @@
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
@@ -12,6 +12,7 @@ from semantic_core.api import (
     ConfigurationError,
     Filter,
     InvalidFilterError,
+    Keep,
     RemoteIds,
     TargetItem,
     Vector,
@@ -113,15 +114,15 @@ class LangChainTarget:
 def attach(
     store: BaseVectorStore,
     factory: Callable[[Embeddings], VectorStore],
-    *,
     name: str,
     collection: str,
     made_by: Embeddings | None,
+    **keep: Unpack[Keep],
 ) -> None:
     """Deliver a collection to the vector store that a factory makes; queries are made by these."""
     embeddings = PaidEmbeddings(store, made_by, collection=collection)
     target = LangChainTarget(factory, embeddings, RemoteIds(store.meta("install_id"), collection))
-    store.delivery.attach(target, name=name, collection=collection)
+    store.delivery.attach(target, name=name, collection=collection, **keep)
 
 
 def _check(store: VectorStore) -> None:

@@ -2,7 +2,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
@@ -36,6 +36,7 @@ from semantic_core.api import (
     Filter,
     GeminiBatchClient,
     GoogleKeyring,
+    Keep,
     PeeweeVectorStore,
     VectorLike,
     text_ids,
@@ -174,18 +175,22 @@ class SemcoreVectorStore(Searches):
             config=config,
         )
 
-    def deliver_to(self, factory: Callable[[Embeddings], VectorStore], *, name: str) -> None:
+    def deliver_to(
+        self, factory: Callable[[Embeddings], VectorStore], *, name: str, **keep: Unpack[Keep]
+    ) -> None:
         """Deliver the vectors to another vector store, too; it answers searches by vector.
 
         Args:
             factory: makes it of the embeddings that it is given, which are `PaidEmbeddings`.
             name: names it for good.
+            keep: `keep_text="until delivered"` keeps no words here of what was delivered, and
+                `keep_vectors=False` no paid vectors: a re-ingest of the same text pays again.
 
         Raises:
-            ConfigurationError: it cannot be kept right, or its name is another store's.
+            ConfigurationError: it cannot be kept right, or as `Delivery.attach` says.
         """
         self._open()
-        attach(self.store, factory, name=name, collection=self.collection, made_by=self._embedding)
+        attach(self.store, factory, name, self.collection, self._embedding, **keep)
 
     def add_texts(
         self,
@@ -197,8 +202,9 @@ class SemcoreVectorStore(Searches):
     ) -> list[str]:
         """Add texts, or replace those of the same ids, in one transaction: all of them or none.
 
-        Adding the same again changes nothing. A text that is blank or cannot fit the model, or
-        whose vector cannot be used, is stored as FAILED with the reason, and found by keyword.
+        Returns the ids in order. Adding the same again changes nothing. A text that is blank or
+        cannot fit the model, or whose vector cannot be used, is stored as FAILED with the reason,
+        and found by keyword.
 
         Args:
             texts: what to add; a whole call is held in memory.
@@ -206,9 +212,6 @@ class SemcoreVectorStore(Searches):
             ids: one for each text; made where there is None.
             **kwargs: `batch_size` is taken, for the indexing API, and `current_time`, for
                 `TimeWeightedVectorStoreRetriever`; they change nothing.
-
-        Returns:
-            The ids, in the order of the texts.
 
         Raises:
             InvalidInputError: something that cannot be saved; the subclass says what.
@@ -274,10 +277,7 @@ class SemcoreVectorStore(Searches):
     ) -> Self:
         """Open a vector store and add texts to it, as `add_texts` does.
 
-        `kwargs` are arguments of the constructor; `store` is needed.
-
-        Raises:
-            ConfigurationError: there is no `store`.
+        `kwargs` are arguments of the constructor; `store` is needed, else a ConfigurationError.
         """
         return cls._filled(to_chunks(texts, metadatas, ids), embedding, kwargs)
 

@@ -30,6 +30,8 @@ from semantic_core.api import (
     GeminiBatchClient,
     GoogleKeyring,
     InvalidVectorError,
+    Keep,
+    KeepText,
     PeeweeVectorStore,
     takes_media,
     text_ids,
@@ -64,6 +66,10 @@ class SemcoreVectorStore(BasePydanticVectorStore):
             modes default and mmr; "skip" leaves them out. Defaults to "keyword".
         deliver_to (Optional[BasePydanticVectorStore]): another vector store that gets the
             vectors, too, or ``("its name here", store)``. It answers queries by vector.
+        keep_text (Optional[str]): "until delivered" keeps no words here of what was delivered,
+            "always" does. Defaults to what it was; see ``Delivery.attach``.
+        keep_vectors (Optional[bool]): False keeps no paid vectors of what was delivered: a
+            re-ingest of the same text pays again. Defaults to what it was.
 
     Raises:
         ConfigurationError: ``deliver_to`` cannot be kept right, or its name is another store's.
@@ -117,6 +123,8 @@ class SemcoreVectorStore(BasePydanticVectorStore):
         languages: Sequence[str] | None = None,
         pending: PendingRule = "keyword",
         deliver_to: DeliverTo | None = None,
+        keep_text: KeepText | None = None,
+        keep_vectors: bool | None = None,
         **kwargs: Any,
     ) -> None:
         is_open = isinstance(store, BaseVectorStore)
@@ -137,7 +145,8 @@ class SemcoreVectorStore(BasePydanticVectorStore):
             self._languages = languages
             if deliver_to is not None:
                 self._create()
-                attach(client, deliver_to, collection=collection)
+                keep = Keep(keep_text=keep_text, keep_vectors=keep_vectors)
+                attach(client, deliver_to, collection=collection, **keep)
         except BaseException:
             if not is_open:
                 client.close()

@@ -1,6 +1,6 @@
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Unpack
 
 from llama_index.core.schema import BaseNode, TextNode
 from llama_index.core.vector_stores.types import (
@@ -19,6 +19,7 @@ from semantic_core.api import (
     ConfigurationError,
     Filter,
     InvalidFilterError,
+    Keep,
     RemoteIds,
     TargetItem,
     Vector,
@@ -110,13 +111,15 @@ class LlamaIndexTarget:
         )
 
 
-def attach(store: BaseVectorStore, deliver_to: DeliverTo, *, collection: str) -> None:
+def attach(
+    store: BaseVectorStore, deliver_to: DeliverTo, *, collection: str, **keep: Unpack[Keep]
+) -> None:
     """Deliver a collection to a vector store, named after its class where it has no other name."""
     name, given = (
         deliver_to if isinstance(deliver_to, tuple) else (type(deliver_to).__name__, deliver_to)
     )
     target = LlamaIndexTarget(given, RemoteIds(store.meta("install_id"), collection))
-    store.delivery.attach(target, name=name, collection=collection)
+    store.delivery.attach(target, name=name, collection=collection, **keep)
 
 
 def _to_node(item: TargetItem, node_id: str) -> BaseNode:

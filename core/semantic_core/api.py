@@ -84,6 +84,8 @@ from semantic_core.store import DEFAULT_COLLECTION as DEFAULT_COLLECTION
 from semantic_core.store import BaseVectorStore as BaseVectorStore
 from semantic_core.store import Collection as Collection
 from semantic_core.store import PeeweeVectorStore as PeeweeVectorStore
+from semantic_core.store.kept import Keep as Keep
+from semantic_core.store.kept import KeepText as KeepText
 from semantic_core.store.query_vector import query_vector as query_vector
 from semantic_core.store.reading.read import paid_vectors as paid_vectors
 from semantic_core.store.writing.copy_store import copy_store as copy_store

@@ -37,6 +37,7 @@ from semantic_core import (
     EmbeddingSpec,
     Filter,
     InvalidFilterError,
+    Keep,
     Media,
     Not,
     Or,
@@ -408,3 +409,32 @@ def test_searches_ask_the_store_and_take_ids_and_filters_as_it_has_them(
         assert documents.get_by_ids([1, uuid.UUID(UUID)]) == []
         store.delivery.deliver()
         assert real.held() == {}
+
+
+@pytest.mark.parametrize("name", ["langchain-qdrant", "llama-index-qdrant"])
+def test_what_is_not_kept_here_is_found_through_the_store(
+    store: PeeweeVectorStore, tmp_path: Path, name: str
+) -> None:
+    spec = EmbeddingSpec(dimensions=SIZE)
+    store.collection(spec=spec)
+    store.save([Chunk(id="a", text="one cat"), Chunk(id="b", text="two cats")])
+    hash_of = spec.hasher()
+    texts = {"one cat": unit("1"), "two cats": unit("2")}
+    store.bulk_update_vectors([(hash_of(one).hex(), texts[one]) for one in texts], spec=spec)
+    kept: Keep = {"keep_text": "until delivered", "keep_vectors": False}
+    with real_store(name, tmp_path, None) as real:
+        documents = langchain_semcore.SemcoreVectorStore(store, spec=spec)
+        if real.build is not None:
+            documents.deliver_to(real.build, name="qdrant", **kept)
+        else:
+            llamaindex_semcore.SemcoreVectorStore(store, deliver_to=("qdrant", real.store), **kept)
+        store.delivery.deliver()
+        assert store.vectors(["a", "b"]) == {}
+        found = documents.similarity_search_with_score_by_vector(unit("2"), k=2)
+        assert [(one.id, one.page_content, score) for one, score in found] == [
+            ("b", "two cats", 1.0),
+            ("a", "one cat", 1.0),
+        ]
+        diverse = documents.max_marginal_relevance_search_by_vector(unit("2"), k=2)
+        assert [one.id for one in diverse] == ["b", "a"]
+        assert documents.searcher.by_text("cat", 2, None, mode="keyword").hits == ()

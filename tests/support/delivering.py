@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from semantic_core.delivery import outbox
 from semantic_core.domain.failpoints import FailPoint, arm
@@ -45,7 +46,7 @@ class _KilledWithin(FileTarget):
             os._exit(KILLED)
 
 
-def _deliver(database: str, folder: str, step: str | None, hit: int) -> None:
+def _deliver(database: str, folder: str, step: str | None, hit: int, keep: dict[str, Any]) -> None:
     try:
         target = _KilledWithin(Path(folder) / "target.db")
         passed = 0
@@ -61,7 +62,7 @@ def _deliver(database: str, folder: str, step: str | None, hit: int) -> None:
         elif step is not None:
             arm(FailPoint(step), pass_by)
         with PeeweeVectorStore(database, clock=SharedClock(Path(folder) / "clock")) as store:
-            store.delivery.attach(target, name="one")
+            store.delivery.attach(target, name="one", **keep)
             store.delivery.deliver()
         os._exit(0)
     finally:

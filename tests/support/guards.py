@@ -1872,7 +1872,7 @@ _DELIVERY = (
     Guard(
         keeps="what a sleeper put into a target is told again",
         function="delivery.DeliveryRun._tell_at_once",
-        statement="wish_again(connection, target_id, [wish.chunk_id for wish in wishes], now=now)",
+        statement="wish_again(connection, target_id, ids, now=now)",
         without="pass",
         tests=(
             "tests/core/delivery/test_delivery.py::test_whoever_slept_too_long_lets_its_page_be_told_again",
@@ -1903,6 +1903,66 @@ _DELIVERY = (
         without="WHERE target_id < ?",
         tests=(
             "tests/core/delivery/test_search.py::test_more_than_is_compared_here_is_found_by_its_words",
+        ),
+    ),
+    Guard(
+        keeps="a chunk keeps its words and its vector until every target has it",
+        function="store.kept._IS_SETTLED",
+        sql="(t.filled_pk IS NOT NULL OR EXISTS (SELECT 1 FROM outbox o "
+        "WHERE o.target_id = t.id AND o.chunk_id = c.chunk_id))",
+        without="t.filled_pk IS NOT NULL",
+        tests=("tests/core/delivery/test_kept.py::test_words_stay_until_every_target_has_them",),
+    ),
+    Guard(
+        keeps="a vector that the user gave is never deleted for a target that has it",
+        function="store.let_go",
+        statement="[(pk, key) for pk, key, is_paid in rows if is_paid]",
+        without="[(pk, key) for pk, key, is_paid in rows]",
+        tests=("tests/core/delivery/test_kept.py::test_vectors_that_nobody_can_make_again_stay",),
+    ),
+    Guard(
+        keeps="a changed chunk is not READY with a vector that only targets have",
+        function="store._keep_what_stands",
+        statement="not is_asked_for",
+        without="True",
+        tests=(
+            "tests/core/delivery/test_kept.py::test_what_needs_the_vector_again_waits_for_a_new_one",
+        ),
+    ),
+    Guard(
+        keeps="what is to be told once more has its vector, or waits for one",
+        function="delivery.DeliveryRun._tell_at_once",
+        statement="self._settle(connection, ids, False)",
+        without="pass",
+        tests=(
+            "tests/core/delivery/test_kept.py::test_a_page_that_is_told_once_more_without_its_vectors_waits_for_new_ones",
+        ),
+    ),
+    Guard(
+        keeps="a target is not let go of while it alone has vectors",
+        function="store.Delivery.forget",
+        statement="check_all_here(connection, collection, ...)",
+        without="pass",
+        tests=(
+            "tests/core/delivery/test_kept.py::test_what_only_a_target_has_is_asked_for_again_before_it_is_needed_elsewhere",
+        ),
+    ),
+    Guard(
+        keeps="a new target is not begun with while another alone has vectors",
+        function="store.Delivery.attach",
+        statement="check_all_here(connection, owner, ...)",
+        without="pass",
+        tests=(
+            "tests/core/delivery/test_kept.py::test_what_only_a_target_has_is_asked_for_again_before_it_is_needed_elsewhere",
+        ),
+    ),
+    Guard(
+        keeps="what is saved again as it is, its vector with a target, is not embedded live",
+        function="documents.embed_missing",
+        statement="row.chunk_id not in kept",
+        without="True",
+        tests=(
+            "tests/core/documents/test_live.py::test_what_only_a_target_has_costs_nothing_as_it_is",
         ),
     ),
 )

@@ -354,7 +354,13 @@ _MUST_BE_EMPTY = {
     "a READY chunk is served by the vector it wants, or by a given one": (
         "SELECT c.pk FROM chunks c JOIN embeddings e ON e.key = c.vector_key "
         "WHERE c.embedding_status = 'READY' AND c.vector_key <> c.content_hash "
-        "AND e.origin <> 'given'"
+        "AND e.origin IN ('batch', 'live')"
+    ),
+    "a READY chunk without a vector here is at every target, and there is one": (
+        "SELECT c.pk FROM chunks c JOIN embeddings e ON e.key = c.vector_key "
+        "AND e.origin = 'delivered' LEFT JOIN targets t ON t.collection_id = c.collection_id "
+        "WHERE c.embedding_status = 'READY' AND (t.id IS NULL OR EXISTS (SELECT 1 FROM outbox o "
+        "WHERE o.target_id = t.id AND o.chunk_id = c.chunk_id))"
     ),
     "a chunk is served by a vector of its own space": (
         "SELECT c.pk FROM chunks c JOIN collections k ON k.id = c.collection_id "
@@ -374,8 +380,8 @@ _MUST_BE_EMPTY = {
         "SELECT j.id FROM batch_jobs j JOIN batch_items i ON i.job_pk = j.pk "
         "WHERE i.state = 'open' AND j.status IN ('COMPLETED', 'FAILED')"
     ),
-    "a given vector goes with its last chunk": (
-        "SELECT e.id FROM embeddings e WHERE e.origin = 'given' "
+    "what was not paid for goes with its last chunk": (
+        "SELECT e.id FROM embeddings e WHERE e.origin NOT IN ('batch', 'live') "
         "AND NOT EXISTS (SELECT 1 FROM chunks WHERE vector_key = e.key)"
     ),
     "a vector counts as unused exactly while no chunk uses it": (
@@ -384,7 +390,8 @@ _MUST_BE_EMPTY = {
     ),
     "a vector has the size of its space": (
         "SELECT e.id FROM embeddings e JOIN spaces s ON s.id = e.space_id "
-        "WHERE length(e.vector) IS NOT 4 * s.dimensions"
+        "WHERE length(e.vector) IS NOT "
+        "CASE WHEN e.origin = 'delivered' THEN 0 ELSE 4 * s.dimensions END"
     ),
 }
 

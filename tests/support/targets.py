@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from semantic_core.delivery.target import TargetItem
-from semantic_core.domain.types import Vector
+from semantic_core.domain.types import StoredChunk, Vector
 from semantic_core.filters import Filter
 from semantic_core.store import DEFAULT_COLLECTION, PeeweeVectorStore
+from support.chunks import vector_of
 from support.rows import run_sql
 
 Held = tuple[str, str, str, bytes]
@@ -87,6 +88,11 @@ class FileTarget:
             raise ConnectionError("nobody is there")
         with closing(sqlite3.connect(self.path)) as connection:
             yield connection
+
+
+def held(chunk: StoredChunk) -> Held:
+    """Return what a target should hold of a chunk, with the vector that tests give its text."""
+    return (chunk.id, chunk.text, str(chunk.metadata), vector_of(chunk.vector_source).tobytes())
 
 
 def source(store: PeeweeVectorStore, collection: str = DEFAULT_COLLECTION) -> list[Held]:

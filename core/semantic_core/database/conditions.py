@@ -13,6 +13,17 @@ WANTS = "embedding_status <> 'READY'"
 IS_FAILED = "embedding_status = 'FAILED'"
 IS_SERVED = "vector_key IS NOT NULL"
 
+# The words of a chunk that all targets have may have left the index, and come back in a reindex.
+MAY_LACK_WORDS = (
+    "(c.embedding_status = 'READY' AND (k.former_languages IS NOT NULL OR EXISTS "
+    "(SELECT 1 FROM targets t WHERE t.collection_id = k.id AND NOT t.keeps_text)))"
+)
+
+# --- embeddings
+
+IS_PAID = "origin IN ('batch', 'live')"
+IS_HERE = "origin <> 'delivered'"
+
 # --- batch_jobs
 
 IS_OPEN = "status NOT IN ('COMPLETED', 'FAILED')"

@@ -13,6 +13,8 @@ from peewee import (
     TextField,
 )
 
+from semantic_core.database.columns import yes_or_no
+
 
 def add_delivery_tables(base: Any, collections: Any, *, is_sqlite: bool) -> None:
     """Make the models; ``base`` is the class they inherit from, which knows all of its models."""
@@ -24,6 +26,9 @@ def add_delivery_tables(base: Any, collections: Any, *, is_sqlite: bool) -> None
         collection = ForeignKeyField(collections, index=False)
         name = TextField(unique=True)
         kind = TextField()
+        # Whether words and vectors of what it was told stay here.
+        keeps_text = BooleanField(constraints=[yes_or_no("keeps_text")])
+        keeps_vectors = BooleanField(constraints=[yes_or_no("keeps_vectors")])
         # How far what was READY before is noted in the outbox; NULL once all of it is.
         filled_pk = BigIntegerField(null=True, default=0, constraints=[SQL("DEFAULT 0")])
         lease_token = TextField(null=True)
@@ -45,7 +50,7 @@ def add_delivery_tables(base: Any, collections: Any, *, is_sqlite: bool) -> None
         seq = BigAutoField(constraints=[SQL("AUTOINCREMENT")] if is_sqlite else [])
         target = ForeignKeyField(TargetModel, index=False)
         chunk_id = TextField()
-        may_be_there = BooleanField(constraints=[Check("may_be_there IN (FALSE, TRUE)")])
+        may_be_there = BooleanField(constraints=[yes_or_no("may_be_there")])
         noted_at = DoubleField()
         tries = BigIntegerField(default=0, constraints=[SQL("DEFAULT 0")])
         not_before = DoubleField(null=True)

@@ -49,6 +49,9 @@ class Collection:
         space_id: the row of its vector space.
         languages: those of its words in Latin letters, for the keyword index.
         former_languages: those of what `BaseVectorStore.reindex` did not come to yet, or None.
+        has_targets: whether it is delivered to another vector store.
+        drops_text: whether words of what was delivered leave the keyword index.
+        drops_vectors: whether paid vectors of what was delivered are deleted.
     """
 
     id: int
@@ -57,6 +60,14 @@ class Collection:
     space_id: int
     languages: tuple[str, ...] = DEFAULT_LANGUAGES
     former_languages: tuple[str, ...] | None = None
+    has_targets: bool = False
+    drops_text: bool = False
+    drops_vectors: bool = False
+
+    @property
+    def lacks_words(self) -> bool:
+        """Whether words of delivered chunks are not in the keyword index, or on their way back."""
+        return self.drops_text or self.former_languages == self.languages
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

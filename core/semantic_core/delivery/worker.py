@@ -49,12 +49,21 @@ class DeliveryRun:
         database: where the outbox is.
         clock: where time comes from.
         target: who is told.
+        settle: is given, within a transaction, ids of chunks, and whether they were told or are to
+            be told once more.
     """
 
-    def __init__(self, database: Database, clock: Clock, target: AttachedTarget) -> None:
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        target: AttachedTarget,
+        settle: Callable[[Connection, Sequence[str], bool], None],
+    ) -> None:
         self._database = database
         self._clock = clock
         self._target = target
+        self._settle = settle
         self._token = str(uuid.uuid4())
         self._failed_alone = 0
 
@@ -142,13 +151,21 @@ class DeliveryRun:
         reach(FailPoint.DELIVERY_PUT)
         now = self._clock.now()
         try:
-            self._write(lambda on: _forget(on, target_id, wishes, now=now))
+            self._write(lambda on: self._forget(on, wishes, now=now))
         except _TakenOverError:
             # What was put just now may be older than what the other process put.
             with self._database.transaction() as connection:
-                wish_again(connection, target_id, [wish.chunk_id for wish in wishes], now=now)
+                ids = [wish.chunk_id for wish in wishes]
+                wish_again(connection, target_id, ids, now=now)
+                self._settle(connection, ids, False)  # as it is called
             raise
         reach(FailPoint.DELIVERY_FORGOTTEN)
+
+    def _forget(self, connection: Connection, wishes: Sequence[Wish], *, now: float) -> None:
+        target_id = self._target.id
+        forget_wishes(connection, target_id, wishes)
+        connection.execute("UPDATE targets SET delivered_at = ? WHERE id = ?", (now, target_id))
+        self._settle(connection, [wish.chunk_id for wish in wishes], True)
 
     def _write(self, work: Callable[[Connection], T]) -> T:
         """Do work in a transaction that first proves, and extends, the lease.
@@ -173,8 +190,3 @@ def _note(connection: Connection, target_id: int, wishes: Sequence[Wish]) -> boo
         "SELECT delivered_at FROM targets WHERE id = ?", (target_id,)
     ).fetchone()
     return delivered_at is None
-
-
-def _forget(connection: Connection, target_id: int, wishes: Sequence[Wish], *, now: float) -> None:
-    forget_wishes(connection, target_id, wishes)
-    connection.execute("UPDATE targets SET delivered_at = ? WHERE id = ?", (now, target_id))

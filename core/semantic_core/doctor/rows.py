@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from semantic_core.database import open_to_others, tighten
-from semantic_core.database.conditions import IS_CARRIED, IS_ENDED, IS_OPEN, WANTS
+from semantic_core.database.conditions import IS_CARRIED, IS_ENDED, IS_HERE, IS_OPEN, IS_PAID, WANTS
 from semantic_core.database.port import Connection
 from semantic_core.database.queries import first_column, first_value
 from semantic_core.database.strategies import Database
@@ -31,7 +31,7 @@ _CONTRADICTIONS = {
     "chunks are READY with the vector of another text": (
         "SELECT count(*) FROM chunks c JOIN embeddings e ON e.key = c.vector_key "
         "WHERE c.embedding_status = 'READY' AND c.vector_key <> c.content_hash "
-        "AND e.origin <> 'given'"
+        f"AND e.{IS_PAID}"
     ),
     "chunks are served by a vector of another space": (
         "SELECT count(*) FROM chunks c JOIN collections k ON k.id = c.collection_id "
@@ -39,7 +39,7 @@ _CONTRADICTIONS = {
     ),
     "vectors have another size than their space": (
         "SELECT count(*) FROM embeddings e JOIN spaces s ON s.id = e.space_id "
-        "WHERE length(e.vector) IS NOT 4 * s.dimensions"
+        f"WHERE length(e.vector) IS NOT 4 * s.dimensions AND e.{IS_HERE}"
     ),
     "texts are carried by a job of another model": (
         "SELECT count(*) FROM batch_items i JOIN batch_jobs j ON j.pk = i.job_pk "

@@ -9,10 +9,16 @@ import numpy as np
 from semantic_core.batches import BatchManager
 from semantic_core.batches.job.check import CheckedText, SpotCheck, close_check, embed_again
 from semantic_core.batches.job.context import BatchContext
+from semantic_core.database.conditions import IS_HERE
 from semantic_core.database.port import Connection
 from semantic_core.delivery.attached import AttachedTarget
 from semantic_core.doctor.findings import Finding, Trouble
-from semantic_core.domain.errors import BudgetExceededError, ProviderError, TargetError
+from semantic_core.domain.errors import (
+    BudgetExceededError,
+    ConfigurationError,
+    ProviderError,
+    TargetError,
+)
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.statuses import SearchMode
 from semantic_core.domain.types import Vector
@@ -118,12 +124,17 @@ def targets(store: BaseVectorStore, *, fix: bool) -> Iterator[Finding]:
             yield Finding.of(Trouble.NOT_LOOKED, what=str(error))
             continue
         if missing:
-            if fix:
-                store.delivery.redeliver(target.name)
-                store.delivery.deliver()
-            what = f"{target.name!r}, of {len(sample)} that it was told of"
+            what, is_fixed = f"{target.name!r}, of {len(sample)} that it was told of", fix
+            try:
+                if fix:
+                    store.delivery.redeliver(target.name)
+                    store.delivery.deliver()
+            except ConfigurationError as error:
+                what, is_fixed = f"{what} ({error})", False
             names = [repr(one) for one in missing]
-            yield Finding.of(Trouble.TARGET, len(missing), what=what, names=names, is_fixed=fix)
+            yield Finding.of(
+                Trouble.TARGET, len(missing), what=what, names=names, is_fixed=is_fixed
+            )
 
 
 def _told(store: BaseVectorStore, target: AttachedTarget) -> dict[str, Vector]:
@@ -132,7 +143,7 @@ def _told(store: BaseVectorStore, target: AttachedTarget) -> dict[str, Vector]:
         rows = _random_rows(
             connection,
             "SELECT c.chunk_id, e.vector FROM embeddings e JOIN chunks c ON c.vector_key = e.key "
-            "JOIN targets t ON t.collection_id = c.collection_id WHERE t.id = ? "
+            f"AND e.{IS_HERE} JOIN targets t ON t.collection_id = c.collection_id WHERE t.id = ? "
             "AND c.embedding_status = 'READY' AND t.filled_pk IS NULL AND NOT EXISTS "
             "(SELECT 1 FROM outbox WHERE target_id = t.id AND chunk_id = c.chunk_id)",
             target.id,

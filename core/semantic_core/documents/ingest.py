@@ -210,7 +210,9 @@ class Ingestion:
                 replace(entry, chunks=tuple(islice(made, len(entry.chunks)))) for entry in entries
             ]
         rows = prepare_chunks(chunks, self._spec)
-        too_long = embed_missing(self._store, rows, spec=self._spec, embedder=embedder)
+        too_long = embed_missing(
+            self._store, rows, collection=self._collection, spec=self._spec, embedder=embedder
+        )
         if not too_long:
             return entries
         hashes = {row.chunk_id: row.content_hash for row in rows}

@@ -17,8 +17,10 @@ from semantic_core.providers.port import Embedder
 from semantic_core.queue.items import fail_chunks, known_too_long
 from semantic_core.queue.live_claims import claim_live, free_live, keep_live
 from semantic_core.store import DEFAULT_COLLECTION, BaseVectorStore
+from semantic_core.store.collections import get_collection
 from semantic_core.store.writing.media import MediaChangedError, sent_media
 from semantic_core.store.writing.prepare import PreparedChunk, prepare_chunks
+from semantic_core.store.writing.save import unchanged_absent
 from semantic_core.store.writing.vectors import space_of
 
 _log = logging.getLogger(__name__)
@@ -59,7 +61,7 @@ def save_embedded(
     batch = list(chunks)
     spec = store.collection(collection).spec
     rows = prepare_chunks(batch, spec, keep_refused=keep_refused)
-    too_long = embed_missing(store, rows, spec=spec, embedder=embedder)
+    too_long = embed_missing(store, rows, collection=collection, spec=spec, embedder=embedder)
     return store.save(
         [
             fail_if_too_long(chunk, row.content_hash, too_long)
@@ -80,8 +82,9 @@ def fail_if_too_long(chunk: Chunk, content_hash: bytes, too_long: dict[bytes, st
 
 def embed_missing(
     store: BaseVectorStore,
-    rows: Iterable[PreparedChunk],
+    rows: Sequence[PreparedChunk],
     *,
+    collection: str,
     spec: EmbeddingSpec,
     embedder: Embedder,
 ) -> dict[bytes, str]:
@@ -101,7 +104,13 @@ def embed_missing(
         InvalidInputError: the provider refused a picture; what earlier requests brought is stored.
         ProviderError: a request failed; what earlier ones brought is stored.
     """
-    wanted = {row.content_hash: row for row in rows if row.given is None and row.refusal is None}
+    with store.database.snapshot() as connection:
+        kept = unchanged_absent(connection, get_collection(connection, collection), rows)
+    wanted = {
+        row.content_hash: row
+        for row in rows
+        if row.given is None and row.refusal is None and row.chunk_id not in kept
+    }
     refused = _refused_before(store, wanted)
     left = _unknown(store, [key for key in wanted if key not in refused])
     if left:

@@ -101,6 +101,7 @@ class VectorOrigin(StrEnum):
     BATCH = "batch"
     LIVE = "live"
     GIVEN = "given"
+    DELIVERED = "delivered"  #: it is no longer here: only the targets have it
 
 
 class SearchMode(StrEnum):

@@ -92,6 +92,8 @@ def indexed_words(page: Sequence[Said]) -> list[IndexedWords]:
         form = indexed_text(text, languages)
         if form is not None or number in more:
             words[number] = IndexedWords(form, " ".join(more.get(number, ())) or None)
+        elif not text:
+            words[number] = IndexedWords("")
     return words
 
 

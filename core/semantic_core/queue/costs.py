@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from semantic_core.database import HASHES, any_text, hash_set
-from semantic_core.database.conditions import WAITS, WANTS
+from semantic_core.database.conditions import IS_PAID, WAITS, WANTS
 from semantic_core.database.port import Connection
 from semantic_core.database.queries import first_column
 from semantic_core.domain.media import load_media
@@ -158,7 +158,7 @@ def reused_vectors(connection: Connection) -> tuple[int, int, int]:
     # What is counted is summed up there; only texts that nobody counted are looked at here.
     for more, tokens, source, media, model in connection.execute(
         "WITH shared AS (SELECT count(*) - 1 AS more, max(e.token_count) AS tokens, min(k.pk) AS pk "
-        "FROM chunks k JOIN embeddings e ON e.key = k.vector_key AND e.origin <> 'given' "
+        f"FROM chunks k JOIN embeddings e ON e.key = k.vector_key AND e.{IS_PAID} "
         "WHERE k.vector_key IS NOT NULL GROUP BY k.vector_key HAVING count(*) > 1) "
         "SELECT coalesce(sum(more), 0), coalesce(sum(more * tokens), 0), NULL, NULL, NULL "
         "FROM shared WHERE tokens IS NOT NULL UNION ALL "

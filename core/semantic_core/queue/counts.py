@@ -7,6 +7,8 @@ from collections import Counter
 from typing import NamedTuple
 
 from semantic_core.database.port import Connection
+from semantic_core.database.queries import first_value
+from semantic_core.domain.spec import absent_vector_key
 from semantic_core.domain.statuses import EmbeddingStatus
 
 
@@ -77,6 +79,13 @@ def recount(connection: Connection, *, write: bool) -> int:
 
 
 def read_served(connection: Connection, collection_id: int) -> int:
-    """Return how many chunks of a collection have a serving vector."""
+    """Return how many chunks of a collection have a serving vector that is here."""
     counts = read_counts(connection, collection_id)
-    return sum(count for (_, is_served), count in counts.items() if is_served)
+    served = sum(count for (_, is_served), count in counts.items() if is_served)
+    return served - count_absent(connection, collection_id)
+
+
+def count_absent(connection: Connection, collection_id: int) -> int:
+    """Return how many chunks of a collection have a vector that only its targets have."""
+    key = absent_vector_key(collection_id)
+    return int(first_value(connection, "SELECT count(*) FROM chunks WHERE vector_key = ?", (key,)))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from semantic_core.database import HASHES, hash_set
-from semantic_core.database.conditions import WANTS
+from semantic_core.database.conditions import IS_PAID, WANTS
 from semantic_core.database.port import Connection
 from semantic_core.database.queries import json_set
 from semantic_core.domain.statuses import EmbeddingStatus, VectorOrigin
@@ -134,13 +134,14 @@ def use_vectors(connection: Connection, keys: Collection[bytes]) -> None:
 def release_vectors(connection: Connection, keys: Collection[bytes], *, now: float) -> None:
     """Note that chunks no longer use these vectors.
 
-    A provider's vector was paid for and stays as cache; a given one goes with its last chunk.
+    A provider's vector was paid for and stays as cache; a given one goes with its last chunk, and
+    so does what stands for those that only the targets have.
     """
     if not keys:
         return
     values = {**hash_set(keys), "now": now}
     let_go = f"key IN {HASHES} AND NOT EXISTS (SELECT 1 FROM chunks WHERE vector_key = key)"
-    connection.execute(f"DELETE FROM embeddings WHERE {let_go} AND origin = 'given'", values)
+    connection.execute(f"DELETE FROM embeddings WHERE {let_go} AND NOT {IS_PAID}", values)
     connection.execute(
         "UPDATE embeddings SET unreferenced_since = :now "
         f"WHERE {let_go} AND unreferenced_since IS NULL",

@@ -20,6 +20,9 @@ _OF_NO_ROW = 0
 
 _MOST_SHOWN = 20
 
+_TARGETS = "SELECT 1 FROM targets t WHERE t.collection_id = c.id"
+_OF_TARGETS = ("has_targets", "drops_text", "drops_vectors")
+
 
 def check_name(name: str) -> None:
     """Check that a collection can have this name, or raise `InvalidInputError`."""
@@ -32,7 +35,9 @@ def find_collection(connection: Connection, name: str) -> Collection | None:
     """Return a collection, or None if there is none; an InvalidInputError for no possible name."""
     check_name(name)
     row = connection.execute(
-        "SELECT c.id, c.spec, c.space_id, s.dimensions, c.languages, c.former_languages "
+        "SELECT c.id, c.spec, c.space_id, s.dimensions, c.languages, c.former_languages, "
+        f"EXISTS ({_TARGETS}), EXISTS ({_TARGETS} AND NOT t.keeps_text), "
+        f"EXISTS ({_TARGETS} AND NOT t.keeps_vectors) "
         "FROM collections c JOIN spaces s ON s.id = c.space_id WHERE c.name = ?",
         (name,),
     ).fetchone()
@@ -45,6 +50,7 @@ def find_collection(connection: Connection, name: str) -> Collection | None:
         space_id=row[2],
         languages=read_languages(str(row[4])),
         former_languages=None if row[5] is None else read_languages(str(row[5])),
+        **dict(zip(_OF_TARGETS, map(bool, row[6:]), strict=True)),
     )
 
 

@@ -73,11 +73,11 @@ def diversify(
 ) -> list[SearchResult]:
     """Choose the vector hits again, among all that were found by vector.
 
-    Keyword hits have no vector to compare: each keeps its rank.
+    What has no vector to compare keeps its rank: keyword hits, and what only a target has.
 
     Args:
         hits: more than ``limit``, best first.
-        vectors: by chunk id; a vector hit whose vector is gone is left out.
+        vectors: by chunk id.
         query: of shape (dimensions,).
         limit: how many to return at most.
         relevance: see `maximal_marginal_relevance`.
@@ -85,17 +85,21 @@ def diversify(
     Raises:
         InvalidInputError: ``relevance`` is not from 0 to 1.
     """
-    top = hits[: whole_number(limit)]
-    near = [hit for hit in hits if hit.match is Match.VECTOR and hit.chunk.id in vectors]
+    near = {
+        place: hit
+        for place, hit in enumerate(hits)
+        if hit.match is Match.VECTOR and hit.chunk.id in vectors
+    }
+    places = range(min(whole_number(limit), len(hits)))
     picked = maximal_marginal_relevance(
         query,
-        [vectors[hit.chunk.id] for hit in near],
-        limit=sum(hit.match is Match.VECTOR for hit in top),
+        [vectors[hit.chunk.id] for hit in near.values()],
+        limit=sum(place in near for place in places),
         relevance=relevance,
     )
-    chosen = iter([near[position] for position, _ in picked])
-    diverse = (hit if hit.match is not Match.VECTOR else next(chosen, None) for hit in top)
-    return [hit for hit in diverse if hit is not None]
+    compared = list(near.values())
+    chosen = iter([compared[position] for position, _ in picked])
+    return [next(chosen) if place in near else hits[place] for place in places]
 
 
 def _unit(vectors: Sequence[VectorLike]) -> npt.NDArray[np.float64]:

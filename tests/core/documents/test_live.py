@@ -31,6 +31,7 @@ from semantic_core.store.writing.vectors import space_of
 from support.chunks import count_vectors, embed
 from support.clock import ManualClock
 from support.pictures import pdf, picture
+from support.targets import FileTarget
 from support.world import World, open_world
 
 READY, PENDING, FAILED = EmbeddingStatus.READY, EmbeddingStatus.PENDING, EmbeddingStatus.FAILED
@@ -49,6 +50,28 @@ def test_a_known_text_costs_nothing(world: World) -> None:
     for chunk_id in ("a", "b"):
         save_embedded(world.store, [Chunk(id=chunk_id, text="one")], embedder=world.embedder())
     assert world.emulator.ledger.times_billed("one") == 1
+
+
+def test_what_only_a_target_has_costs_nothing_as_it_is(world: World, tmp_path: Path) -> None:
+    target = FileTarget(tmp_path / "target.db")
+    world.store.delivery.attach(target, name="one", keep_vectors=False)
+
+    def save(*chunks: Chunk) -> None:
+        save_embedded(world.store, chunks, embedder=world.embedder())
+        world.store.delivery.deliver()
+
+    save(Chunk(id="a", text="one"))
+    save(Chunk(id="a", text="one"))
+    assert count_vectors(world.store) == 1  # what stands for those that are not here
+    assert world.emulator.ledger.times_billed("one") == 1
+    # With other metadata, or under another id, it needs its vector.
+    save(Chunk(id="a", text="one", metadata={"n": 1}))
+    save(Chunk(id="a", text="one", metadata={"n": 1}), Chunk(id="b", text="one"))
+    assert world.emulator.ledger.times_billed("one") == 3
+    assert [(id_, metadata) for id_, _, metadata, _ in target.held()] == [
+        ("a", "{'n': 1}"),
+        ("b", "{}"),
+    ]
 
 
 def test_the_vector_source_is_what_is_embedded(world: World) -> None:

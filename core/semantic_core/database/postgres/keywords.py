@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from math import log1p
 
+from semantic_core.database.conditions import MAY_LACK_WORDS
 from semantic_core.database.port import Connection
 from semantic_core.database.postgres.connection import TsVectors
 from semantic_core.database.postgres.words import as_tsquery, as_tsvector, lexeme
@@ -48,16 +49,18 @@ _SHARES = """SELECT found.word, found.share
         AND found.word = ANY(?)"""
 
 
-_SAID = """SELECT c.pk, c.text, c.vector_source, c.media, k.languages, k.former_languages
+_SAID = f"""SELECT c.pk, c.text, c.vector_source, c.media, k.languages, k.former_languages,
+        {MAY_LACK_WORDS}
     FROM chunks c JOIN collections k ON k.id = c.collection_id
     WHERE c.pk > ? ORDER BY c.pk LIMIT ?"""
 
 # Of pages of chunks, how many have other words than they should; during a reindex, those of the
-# former languages will do.
+# former languages will do, and of what targets have, none.
 _WRONG = """SELECT count(*)
-    FROM unnest(?::bigint[], ?, ?) AS w(pk, words, once)
+    FROM unnest(?::bigint[], ?, ?, ?::boolean[]) AS w(pk, words, once, may_lack)
     LEFT JOIN fulltext f ON f.chunk_pk = w.pk
-    WHERE f.words IS DISTINCT FROM w.words AND f.words IS DISTINCT FROM w.once"""
+    WHERE f.words IS DISTINCT FROM w.words AND f.words IS DISTINCT FROM w.once
+        AND NOT (w.may_lack AND coalesce(f.words = ''::tsvector, FALSE))"""
 
 
 class TextVectors:
@@ -88,8 +91,10 @@ class TextVectors:
     def check(self, connection: Connection) -> None:
         wrong = 0
         for page in _all(connection):
-            now, once = (_tsvectors([one[place] for one in page])[0] for place in (0, 1))
-            (count,) = first_column(connection, _WRONG, ([one.pk for one, _ in page], now, once))
+            says, said, may_lack = zip(*page, strict=True)
+            pks = [one.pk for one in says]
+            now, once = _tsvectors(says)[0], _tsvectors(said)[0]
+            (count,) = first_column(connection, _WRONG, (pks, now, once, list(may_lack)))
             wrong += count
         if wrong:
             raise DatabaseCorruptError.wrong_words(wrong)
@@ -97,7 +102,7 @@ class TextVectors:
     def rebuild(self, connection: Connection) -> None:
         connection.execute("DELETE FROM fulltext")
         for page in _all(connection):
-            self.add(connection, [said for said, _ in page])
+            self.add(connection, [said for said, *_ in page])
 
 
 def _tsvectors(rows: Sequence[Said]) -> tuple[TsVectors, list[int]]:
@@ -197,14 +202,15 @@ def _any_of(term: Term) -> str:
     return " | ".join(f"({as_tsquery(form)})" for form in term)
 
 
-def _all(connection: Connection) -> Iterator[list[tuple[Said, Said]]]:
+def _all(connection: Connection) -> Iterator[list[tuple[Said, Said, bool]]]:
+    """Yield pages of what chunks say, now and in former languages, and whether that may be gone."""
     last = -1
     while rows := connection.execute(_SAID, (last, PAGE)).fetchall():
         page = []
-        for *given, languages, former in rows:
+        for *given, languages, former, may_lack in rows:
             said = Said.of(*given, languages=read_languages(languages))
             once = said if former is None else said._replace(languages=read_languages(former))
-            page.append((said, once))
+            page.append((said, once, may_lack))
         yield page
         last = page[-1][0].pk
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from semantic_core.database.conditions import MAY_LACK_WORDS
 from semantic_core.database.port import Connection
 from semantic_core.database.sets import among
 from semantic_core.domain.pages import pages
@@ -33,15 +34,16 @@ def rebuild_words(connection: Connection) -> None:
 def count_wrong_words(connection: Connection) -> int:
     """Return for how many chunks other words are kept than are made of their text now.
 
-    During a reindex they may be those of the former languages.
+    During a reindex they may be those of the former languages; of what targets have, none.
     """
     return sum(kept not in indexed_words(ways) for kept, ways in _all(connection))
 
 
 def _all(connection: Connection) -> Iterator[tuple[IndexedWords, list[Said]]]:
-    """Yield the words that are kept of each chunk, and what it says, also in former languages."""
-    for pk, text, source, media, languages, former, *kept in connection.execute(
-        "SELECT c.pk, c.text, c.vector_source, c.media, k.languages, k.former_languages, w.text, w.more "
+    """Yield the words that are kept of each chunk, and what it may say."""
+    for pk, text, source, media, languages, former, may_lack, *kept in connection.execute(
+        "SELECT c.pk, c.text, c.vector_source, c.media, k.languages, k.former_languages, "
+        f"{MAY_LACK_WORDS}, w.text, w.more "
         "FROM chunks c JOIN collections k ON k.id = c.collection_id "
         "LEFT JOIN chunk_words w ON w.chunk_pk = c.pk"
     ):
@@ -49,4 +51,6 @@ def _all(connection: Connection) -> Iterator[tuple[IndexedWords, list[Said]]]:
         said = [
             Said.of(pk, text, source, media, languages=read_languages(str(way))) for way in ways
         ]
+        if may_lack:
+            said.append(Said(pk, ""))
         yield IndexedWords(*kept), said

@@ -1,5 +1,6 @@
 import numpy as np
 
+from semantic_core.database.conditions import IS_HERE
 from semantic_core.database.port import Connection
 from semantic_core.domain.pages import pages
 from semantic_core.vector_index import VectorIndex
@@ -12,7 +13,7 @@ def count_differences(connection: Connection, index: VectorIndex, collection_id:
     """Return for how many chunks the index of a collection holds another vector than the rows."""
     rows = connection.stream(
         "SELECT c.pk, e.vector FROM chunks c JOIN embeddings e ON e.key = c.vector_key "
-        "WHERE c.collection_id = ?",
+        f"WHERE c.collection_id = ? AND e.{IS_HERE}",
         (collection_id,),
     )
     differing = found = 0

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from semantic_core.database.conditions import IS_HERE
 from semantic_core.database.port import Connection
 from semantic_core.domain.pages import pages
 from semantic_core.queue.counts import read_served
@@ -46,7 +47,7 @@ def read_all(connection: Connection, collection_id: int, dimensions: int) -> Vec
     rows = connection.stream(
         "SELECT c.pk, e.vector FROM (SELECT pk, vector_key FROM chunks WHERE collection_id = ? "
         "AND vector_key IS NOT NULL ORDER BY pk LIMIT -1) c "
-        "CROSS JOIN embeddings e ON e.key = c.vector_key",
+        f"CROSS JOIN embeddings e ON e.key = c.vector_key AND e.{IS_HERE}",
         (collection_id,),
     )
     for page in pages(rows):
@@ -59,7 +60,7 @@ def catch_up(connection: Connection, collection_id: int, index: VectorIndex, seq
     rows = connection.stream(
         "SELECT g.chunk_pk, e.vector FROM (SELECT DISTINCT chunk_pk FROM changes "
         "WHERE seq > ? AND collection_id = ?) g LEFT JOIN chunks c ON c.pk = g.chunk_pk "
-        "LEFT JOIN embeddings e ON e.key = c.vector_key",
+        f"LEFT JOIN embeddings e ON e.key = c.vector_key AND e.{IS_HERE}",
         (seq, collection_id),
     )
     for page in pages(rows):

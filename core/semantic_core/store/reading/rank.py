@@ -11,7 +11,7 @@ RANK_OFFSET = 60
 
 # Of a hit that has no cosine, and no hit above it to lend one: nothing that was found may fall to
 # a threshold for want of a vector.
-_NO_COSINE = 1.0
+NO_COSINE = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Ranked:
 
 def by_keyword(pks: Sequence[int]) -> list[Ranked]:
     """Rank by keyword alone: the order tells the rank, and no hit has a cosine."""
-    return [Ranked(pk, _NO_COSINE, Match.KEYWORD) for pk in pks]
+    return [Ranked(pk, NO_COSINE, Match.KEYWORD) for pk in pks]
 
 
 def by_both(
@@ -73,7 +73,7 @@ def by_vector(
     fused = [(rank, 0, pk) for pk, rank in waiting]
     fused += [(rank, 1, pk) for rank, (pk, _) in enumerate(vectors, start=1)]
     cosines = dict(vectors)
-    ranked, lent = [], _NO_COSINE
+    ranked, lent = [], NO_COSINE
     for _, _, pk in sorted(fused)[:limit]:
         lent = cosines.get(pk, lent)
         ranked.append(Ranked(pk, lent, Match.VECTOR if pk in cosines else Match.KEYWORD))
@@ -83,6 +83,6 @@ def by_vector(
 def filled(ranked: Sequence[Ranked], pks: Iterable[int], *, limit: int) -> list[Ranked]:
     """Return a list with keyword hits that have no rank put at its end, none twice."""
     known = {hit.pk for hit in ranked}
-    lent = ranked[-1].score if ranked else _NO_COSINE
+    lent = ranked[-1].score if ranked else NO_COSINE
     more = [Ranked(pk, lent, Match.KEYWORD) for pk in pks if pk not in known]
     return [*ranked, *more][:limit]

@@ -6,6 +6,7 @@ import numpy as np
 
 from semantic_core.database import among
 from semantic_core.database.chunk_rows import SELECT_CHUNKS, ChunkRow, stored_chunk
+from semantic_core.database.conditions import IS_HERE
 from semantic_core.database.port import Connection
 from semantic_core.database.strategies import Sql, Where
 from semantic_core.domain.errors import InvalidInputError
@@ -91,7 +92,7 @@ def read_vectors(
         chunk_id: np.frombuffer(vector, dtype="<f4")
         for chunk_id, vector in connection.execute(
             "SELECT c.chunk_id, e.vector FROM chunks c JOIN embeddings e ON e.key = c.vector_key "
-            f"WHERE c.collection_id = ? AND {named.sql}",
+            f"WHERE c.collection_id = ? AND e.{IS_HERE} AND {named.sql}",
             (collection_id, *named.values),
         )
     }

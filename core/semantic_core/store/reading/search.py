@@ -1,7 +1,7 @@
 """One search, within one snapshot: choose rows, ask both indexes, fuse, fetch the hits."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -17,6 +17,7 @@ from semantic_core.domain.errors import (
     InvalidVectorError,
 )
 from semantic_core.domain.explanation import Explanation
+from semantic_core.domain.spec import absent_vector_key
 from semantic_core.domain.statuses import SearchMode
 from semantic_core.domain.types import (
     NO_QUERY_VECTOR,
@@ -43,6 +44,8 @@ PENDING_RULES = ("keyword", "skip")
 _FUSION_DEPTH = 4
 _LEAST_FUSION_DEPTH = 100
 
+_NO_WORDS = "words of chunks that were delivered are not indexed here (keep_text)"
+_NO_VECTORS = "vectors that only a target has were not compared (keep_vectors)"
 _NOTHING_TO_COMPARE = (
     "nothing that was asked for has a vector to compare yet, and nothing was found by keyword"
 )
@@ -59,6 +62,8 @@ class Query:
         fill_pending: whether keyword hits without a vector join a vector search.
         exact: whether vectors are compared without a first pass that may miss one.
         lagging_target: the row of the target that is asked for vectors and does not have all.
+        lacks_words: whether the keyword index has no words of chunks that were delivered.
+        absent: the key of vectors that only targets have; None where there are none to be missed.
     """
 
     text: str | None
@@ -71,6 +76,8 @@ class Query:
     fill_pending: bool
     exact: bool
     lagging_target: int | None = None
+    lacks_words: bool = False
+    absent: bytes | None = None
 
     @property
     def is_by_vector(self) -> bool:
@@ -125,6 +132,8 @@ def check_query(
         alpha=fraction(alpha, what="alpha"),
         fill_pending=pending == "keyword",
         exact=exact,
+        lacks_words=collection.lacks_words,
+        absent=absent_vector_key(collection.id) if collection.has_targets else None,
     )
 
 
@@ -144,9 +153,16 @@ def look(
 
 
 def search(
-    database: Database, connection: Connection, query: Query, nearest: Nearest | None
+    database: Database,
+    connection: Connection,
+    query: Query,
+    nearest: Nearest | None,
+    *,
+    is_here: bool = True,
 ) -> SearchResults:
-    """Answer a query; ``nearest`` is there if it `is_by_vector`."""
+    """Answer a query; ``nearest`` is there if it `is_by_vector`, and ``is_here`` unless of a target."""
+    is_missed = is_here and query.is_by_vector and _misses_vectors(connection, query)
+    query = query if is_missed else replace(query, absent=None)
     rows = database.metadata.rows(connection, query.where)
     near: list[tuple[int, float]] = []
     if query.vector is not None and nearest is not None:
@@ -161,6 +177,11 @@ def search(
     reasons = []
     if query.mode is not SearchMode.KEYWORD and query.vector is None:
         reasons.append(NO_QUERY_VECTOR)
+    ranks_words = query.text is not None and (query.is_fused or not query.is_by_vector)
+    if ranks_words and query.lacks_words:
+        reasons.append(_NO_WORDS)
+    if query.absent is not None:
+        reasons.append(_NO_VECTORS)
     if is_blind:
         reasons.append(_NOTHING_TO_COMPARE)
     if explanation.too_many:
@@ -188,7 +209,8 @@ def search_many(
     chunks = read_chunks(connection, among("c.pk", sorted(pks)))
     coverage = read_coverage(connection, query.where.collection_id)
     is_blind = not pks and query.limit > 0 and _count(rows, coverage) > 0
-    degraded = _NOTHING_TO_COMPARE if is_blind else None
+    reasons = [_NO_VECTORS] if _misses_vectors(connection, query) else []
+    degraded = "; ".join([*reasons, *[_NOTHING_TO_COMPARE] * is_blind]) or None
     media = partial(media_bytes, database)
     return [SearchResults(_hits(one, chunks), coverage, degraded, media=media) for one in hits]
 
@@ -219,7 +241,7 @@ def _rank(
 ) -> tuple[list[Ranked], Explanation]:
     """Return the hits, and which words they were ranked by."""
     # With a vector for every chunk there is nobody to look for by words.
-    lacks_vectors = coverage.by_vector < 1.0 or query.lagging_target is not None
+    lacks_vectors = coverage.by_vector < 1.0 or (query.lagging_target, query.absent) != (None, None)
     joins = query.fill_pending and lacks_vectors
     is_plain = query.is_by_vector and not query.is_fused
     found, explanation = None, Explanation()
@@ -256,14 +278,22 @@ def _rank(
 
 
 def _without_vector(connection: Connection, query: Query, pks: list[int]) -> set[int]:
-    """Return the rows without a vector, or with one that the target asked may not have yet."""
+    """Return the rows without a vector, or with one that is not where it was looked for."""
     chosen = among("c.pk", pks)
     rows = connection.execute(
         f"SELECT c.pk FROM chunks c WHERE {chosen.sql} AND (c.vector_key IS NULL OR EXISTS "
-        "(SELECT 1 FROM outbox WHERE target_id = ? AND chunk_id = c.chunk_id))",
-        (*chosen.values, query.lagging_target),
+        "(SELECT 1 FROM outbox WHERE target_id = ? AND chunk_id = c.chunk_id) OR c.vector_key = ?)",
+        (*chosen.values, query.lagging_target, query.absent),
     )
     return {pk for (pk,) in rows}
+
+
+def _misses_vectors(connection: Connection, query: Query) -> bool:
+    """Return whether there are chunks whose vectors only targets have."""
+    if query.absent is None:
+        return False
+    found = "SELECT 1 FROM chunks WHERE vector_key = ? LIMIT 1"
+    return connection.execute(found, (query.absent,)).fetchone() is not None
 
 
 def checked_vector(vector: VectorLike, collection: Collection) -> Vector:

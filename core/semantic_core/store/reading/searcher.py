@@ -15,6 +15,7 @@ from semantic_core.domain.types import SearchResults, Vector, VectorLike
 from semantic_core.store.collections import describe_missing, find_collection
 from semantic_core.store.delivery import Delivery
 from semantic_core.store.indexes.cache import MappedVectors
+from semantic_core.store.reading.rank import NO_COSINE
 from semantic_core.store.reading.read import checked_names
 from semantic_core.store.reading.search import Query, checked_vector, look, search, search_many
 from semantic_core.vector_index import NO_HITS, Hits, VectorIndex
@@ -78,7 +79,7 @@ class Searcher:
         """Answer by the vectors of a target; None where what is here has to answer.
 
         That is for an exact search, for named chunks, and until the target was told everything
-        that there was before it.
+        that there was before it, or more of what it was not told than is compared here lacks words.
         """
         with self._database.snapshot() as connection:
             collection = find_collection(connection, target.collection)
@@ -105,12 +106,13 @@ class Searcher:
                         str(error).removesuffix(".")
                     )
             with self._database.snapshot() as connection:
-                hits, survived = _here(self._database, connection, query, target, ids)
+                lagging = _lagging(connection, target)
+                hits, survived, are_ranked = _here(self._database, connection, query, target, ids)
+                if lagging is not None and not are_ranked and query.lacks_words:
+                    return None
+                asked_there = replace(query, lagging_target=target.id if are_ranked else lagging)
                 results = search(
-                    self._database,
-                    connection,
-                    replace(query, lagging_target=_lagging(connection, target)),
-                    _given(hits),
+                    self._database, connection, asked_there, _given(hits), is_here=False
                 )
             is_enough = survived >= query.limit or len(ids) < asked
             if is_enough or asked >= _MOST_ASKED:
@@ -124,13 +126,15 @@ def _here(
     query: Query,
     target: AttachedTarget,
     ids: Sequence[str],
-) -> tuple[Hits, int]:
+) -> tuple[Hits, int, bool]:
     """Return what a target found and what it was not told yet, by the cosines of the vectors here.
 
     What a target calls a score may be a distance, and its vector an older one. The number is that
-    of its hits that are here and match.
+    of its hits that are here and match. Where only the target has some of their vectors, it is its
+    hits alone, in its order, and True.
     """
     found = checked_names(ids, what="what a target found")
+    names = set(found)
     untold = first_column(
         connection,
         "SELECT chunk_id FROM outbox WHERE target_id = ? ORDER BY seq DESC LIMIT ?",
@@ -144,13 +148,16 @@ def _here(
         chosen.values,
     ).fetchall()
     if query.vector is None or not rows:
-        return NO_HITS, 0
+        return NO_HITS, 0, False
+    survived = {name: pk for pk, _, name in rows if name in names}
+    if not all(data for _, data, _ in rows):
+        pks = np.array([survived[name] for name in found if name in survived], dtype=np.int64)
+        return Hits(pks, np.full(len(pks), NO_COSINE, dtype=np.float32)), len(pks), True
     pks = np.array([pk for pk, _, _ in rows], dtype=np.int64)
     stored = np.frombuffer(b"".join(data for _, data, _ in rows), dtype="<f4")
     index = VectorIndex(len(query.vector))
     index.put(pks, stored.reshape(len(rows), -1))
-    survived = len({name for _, _, name in rows}.intersection(found))
-    return index.search(query.vector, limit=query.depth), survived
+    return index.search(query.vector, limit=query.depth), len(survived), False
 
 
 def _given(hits: Hits) -> Nearest:

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from semantic_core.database.port import Connection
-from semantic_core.database.strategies import Collection, Database
+from semantic_core.database.strategies import Collection, Database, Sql
 from semantic_core.domain.pages import PAGE
-from semantic_core.keywords import Said
 from semantic_core.store.collections import get_collection
+from semantic_core.store.kept import index_words
 
 
 def reindex(
@@ -33,41 +33,46 @@ def reindex(
                 # Another caller may want other languages: each begins once, so both end.
                 if has_begun or collection.languages == languages:
                     return done
-                collection, has_begun = _begin(connection, collection, languages), True
+                collection, has_begun = begin(connection, collection, languages), True
             done += _index_page(database, connection, collection)
         if progress is not None:
             progress(done)
 
 
-def _begin(
-    connection: Connection, collection: Collection, languages: tuple[str, ...]
-) -> Collection:
+def finish(database: Database, name: str) -> None:
+    """Bring to its end what was begun of a collection; begin nothing."""
+    is_begun = True
+    while is_begun:
+        with database.transaction() as connection:
+            collection = get_collection(connection, name)
+            if is_begun := collection.former_languages is not None:
+                _index_page(database, connection, collection)
+
+
+def begin(connection: Connection, collection: Collection, languages: tuple[str, ...]) -> Collection:
+    """Begin to index a collection anew, in these languages."""
     connection.execute(
-        "UPDATE collections SET languages = ?, former_languages = languages, reindexed_pk = 0 "
-        "WHERE id = ?",
+        "UPDATE collections SET languages = ?, "
+        "former_languages = coalesce(former_languages, languages), reindexed_pk = 0 WHERE id = ?",
         (" ".join(languages), collection.id),
     )
-    return replace(collection, languages=languages, former_languages=collection.languages)
+    return replace(
+        collection,
+        languages=languages,
+        former_languages=collection.former_languages or collection.languages,
+    )
 
 
 def _index_page(database: Database, connection: Connection, collection: Collection) -> int:
-    rows = connection.execute(
-        "SELECT pk, text, vector_source, media FROM chunks "
-        # The plus keeps SQLite from an index by which it would sort the collection for each page.
-        "WHERE +collection_id = ? AND pk > (SELECT reindexed_pk FROM collections WHERE id = ?) "
-        "ORDER BY pk LIMIT ?",
-        (collection.id, collection.id, PAGE),
-    ).fetchall()
-    said = [Said.of(*row, languages=collection.languages) for row in rows]
-    database.keywords.remove(connection, [row.pk for row in said])
-    database.keywords.add(connection, said)
-    if len(rows) == PAGE:
+    after = "c.pk > (SELECT reindexed_pk FROM collections WHERE id = ?)"
+    pks = index_words(database, connection, collection, Sql(after, (collection.id,)))
+    if len(pks) == PAGE:
         connection.execute(
-            "UPDATE collections SET reindexed_pk = ? WHERE id = ?", (said[-1].pk, collection.id)
+            "UPDATE collections SET reindexed_pk = ? WHERE id = ?", (pks[-1], collection.id)
         )
     else:
         connection.execute(
             "UPDATE collections SET former_languages = NULL, reindexed_pk = NULL WHERE id = ?",
             (collection.id,),
         )
-    return len(rows)
+    return len(pks)

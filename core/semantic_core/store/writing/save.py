@@ -11,7 +11,7 @@ from semantic_core.database.strategies import Collection, Database
 from semantic_core.domain.clock import Clock
 from semantic_core.domain.errors import InvalidVectorError
 from semantic_core.domain.reports import SaveReport
-from semantic_core.domain.spec import EmbeddingSpec, given_vector_key
+from semantic_core.domain.spec import EmbeddingSpec, absent_vector_key, given_vector_key
 from semantic_core.domain.statuses import TOO_LONG, EmbeddingStatus, VectorOrigin
 from semantic_core.keywords import Said
 from semantic_core.queue.changes import note_changed, note_wishes
@@ -75,13 +75,14 @@ def save_rows(
         _store_given(connection, given, collection, now)
     _decide(connection, rows)
     known = _known(connection, collection.id, [row.chunk_id for row in rows if not row.is_new_id])
+    absent = absent_vector_key(collection.id)
     inserts: list[PreparedChunk] = []
     updates: list[tuple[_Known, PreparedChunk]] = []
     for row in rows:
         old = known.get(row.chunk_id)
         if old is None:
             inserts.append(row)
-        elif not _keep_what_stands(row, old):
+        elif not _keep_what_stands(row, old, absent):
             updates.append((old, row))
     moved = [(old, row) for old, row in updates if row.vector_key != old.vector_key]
     if not is_alone and any(old.vector_key is not None for old, _ in moved):
@@ -200,15 +201,35 @@ def _known(connection: Connection, collection_id: int, ids: Sequence[str]) -> di
     return known
 
 
-def _keep_what_stands(row: PreparedChunk, old: _Known) -> bool:
-    """Carry over what the same content keeps; return whether nothing changes at all."""
+def unchanged_absent(
+    connection: Connection, collection: Collection, rows: Sequence[PreparedChunk]
+) -> set[str]:
+    """Return the ids of chunks that are stored as they are, with a vector that only targets have."""
+    named = among("chunk_id", [row.chunk_id for row in rows])
+    stored = set(
+        connection.execute(
+            f"SELECT chunk_id, content_hash, {', '.join(Content._fields)} FROM chunks "
+            f"WHERE vector_key = ? AND embedding_status = 'READY' AND {named.sql}",
+            (absent_vector_key(collection.id), *named.values),
+        )
+    )
+    found = {row.chunk_id: (row.chunk_id, row.content_hash, *row.content) for row in rows}
+    return {name for name, row in found.items() if row in stored}
+
+
+def _keep_what_stands(row: PreparedChunk, old: _Known, absent: bytes) -> bool:
+    """Carry over what the same content keeps; return whether nothing changes at all.
+
+    A vector that only targets have cannot be told once more, so a changed chunk needs a new one.
+    """
+    is_asked_for = old.vector_key == absent and row.content != old.content
     asks_same = (
         row.refusal is None
         and row.content_hash == old.content_hash
         and (row.given is None or row.vector_key == old.vector_key)
     )
     is_better = row.status is EmbeddingStatus.READY and old.status is not EmbeddingStatus.READY
-    if asks_same and not is_better:
+    if asks_same and not is_better and not is_asked_for:
         row.status, row.vector_key, row.error = old.status, old.vector_key, old.error
         row.batch_job_id = old.batch_job_id
         return row.content == old.content
@@ -241,7 +262,8 @@ def _update(
     retold = {
         old.pk: row
         for old, row in updates
-        if row.content.text != old.content.text
+        if collection.drops_text
+        or row.content.text != old.content.text
         or row.content.vector_source != old.content.vector_source
         or row.content.media != old.content.media
     }
