@@ -503,7 +503,7 @@ _VECTORS = (
     Guard(
         keeps="a paid vector outlives its last chunk",
         function="queue.release_vectors",
-        sql="AND origin = 'given'",
+        sql="AND NOT {IS_PAID}",
         without="",
         tests=("tests/core/store/writing/test_delete.py",),
     ),

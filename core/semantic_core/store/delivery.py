@@ -133,7 +133,7 @@ class Delivery:
             ConfigurationError: vectors that it needs are not here; it says what they cost.
         """
         with self._database.transaction() as connection:
-            target_id, collection = _known(connection, name)
+            target_id, collection = _found(connection, name)
             check_all_here(connection, collection, f"{name!r} cannot get everything anew")
             connection.execute("UPDATE targets SET filled_pk = 0 WHERE id = ?", (target_id,))
             connection.execute(
@@ -148,7 +148,7 @@ class Delivery:
             ConfigurationError: there are vectors that only it has; it says what they cost.
         """
         with self._database.transaction() as connection:
-            target_id, collection = _known(connection, name)
+            target_id, collection = _found(connection, name)
             check_all_here(connection, collection, f"{name!r} cannot be let go of")
             if collection.drops_text:
                 begin(connection, collection, collection.languages)
@@ -207,7 +207,7 @@ def _row(connection: Connection, name: str) -> Any:
     ).fetchone()
 
 
-def _known(connection: Connection, name: str) -> tuple[int, Collection]:
+def _found(connection: Connection, name: str) -> tuple[int, Collection]:
     row = _row(connection, name)
     if row is None:
         names = ", ".join(repr(one.name) for one in read_targets(connection)) or "none"
