@@ -94,7 +94,7 @@ def test_a_sample_is_embedded_again_and_told(
     result = run(
         database, "doctor", "--sample", "3", "--monthly-budget", "0", "--base-url", emulator.url
     )
-    assert "would pass monthly_budget_usd" in result.output
+    assert "would pass --monthly-budget" in result.output
 
 
 @pytest.mark.parametrize(
