@@ -33,8 +33,8 @@ _CANDIDATES = 2_000
 # So many rows are counted: how rare a word is counts for its rank.
 COUNTED = 1000
 
-# Of D (the text), C (headings, parts of identifiers), B and A.
-_WEIGHTS = "'{1, 0.5, 1, 1}'::real[]"
+# Every place counts alike, whatever its label.
+_WEIGHTS = "'{1, 1, 1, 1}'::real[]"
 
 _ADDED = """INSERT INTO fulltext (chunk_pk, collection_id, words, word_count)
     SELECT c.pk, c.collection_id, w.words, w.word_count

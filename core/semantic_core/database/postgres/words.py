@@ -29,7 +29,6 @@ _MOST_IN_PHRASE = 2_000
 # words, each with a zero, how many places it has, and the places, which begin with a label. The
 # server takes two thirds of the time that it takes to read text, and puts the words in order.
 _PLACES = [place.to_bytes(2, "big") for place in range(1, _LAST_PLACE)]
-_PLACES_C = [(1 << 14 | place).to_bytes(2, "big") for place in range(_LAST_PLACE)]
 _LATE = (2 << 14 | _LAST_PLACE).to_bytes(2, "big")
 _COUNTS = [(size // 2).to_bytes(2, "big") for size in range(2 * _MOST_PLACES_OF_WORD + 1)]
 
@@ -37,21 +36,21 @@ _COUNTS = [(size // 2).to_bytes(2, "big") for size in range(2 * _MOST_PLACES_OF_
 def as_tsvector(text: str, indexed: IndexedWords) -> tuple[bytes, int]:
     """Return the words of a text with their places, and how many they are.
 
-    Those of its headings, and the parts of its identifiers, have the label C. Their places begin
-    one later, so that no phrase goes over from the text. What is beyond the last place has the
-    label B, each word once, as far as there is room.
+    The places of those of its headings, and of the parts of its identifiers, begin one later, so
+    that no phrase goes over from the text. What is beyond the last place has the label B, each word
+    once, as far as there is room.
     """
     own = _words(text if indexed.text is None else indexed.text)
     others = _words(indexed.more or "")
     found: dict[bytes, bytes] = {}
     for word, place in zip(own, _PLACES, strict=False):
         found[word] = found.get(word, b"") + place
-    start = len(own) + 2
-    for word, place in zip(others, _PLACES_C[start : start + len(others)], strict=False):
+    start = len(own) + 1
+    for word, place in zip(others, _PLACES[start : start + len(others)], strict=False):
         found[word] = found.get(word, b"") + place
     count = len(own) + len(others)
     if count > _MOST_PLACES_OF_WORD:
-        placed = max(0, _LAST_PLACE - start)
+        placed = max(0, _LAST_PLACE - start - 1)
         for word in dict.fromkeys(own[_LAST_PLACE - 1 :] + others[placed:]):
             found[word] = found.get(word, b"") + _LATE
         found = {word: places[: 2 * _MOST_PLACES_OF_WORD] for word, places in found.items()}

@@ -22,9 +22,6 @@ from semantic_core.domain.errors import DatabaseCorruptError
 from semantic_core.keywords import Question, Said, Term
 from semantic_core.vector_index import Ids
 
-# Headings, and parts of identifiers, count half.
-_RANK = "bm25(1.0, 0.5)"
-
 # With so many rows that hold one of the rarest words, no others are ranked. On 62,000 real texts
 # nDCG stays as it is, and a million rows take no longer.
 _CANDIDATES = 4_000
@@ -44,7 +41,6 @@ def create_index(connection: Connection) -> None:
     """Make the index of a new database, over the words of ``chunks``."""
     connection.execute(VIEW_SQL)
     connection.execute(_FULL_TEXT_SQL)
-    connection.execute("INSERT INTO chunks_fts (chunks_fts, rank) VALUES ('rank', ?)", (_RANK,))
 
 
 class FullText:
