@@ -97,14 +97,17 @@ def arranged(
     known = np.zeros(0, np.int64)
     if old is not None:
         known = np.searchsorted(old.starts, rows[rows < old.starts[-1]], side="right") - 1
-    cells = np.concatenate((known, _assigned(matrix, rows[len(known) :], centres, is_hurried)))
+    rest = rows[len(known) :]
+    found = _nearest(len(rest), lambda page: matrix.gather(rest[page]), centres, is_hurried)
+    cells = np.concatenate((known, found))
     if is_hurried():
         return None
     order = np.argsort(cells, kind="stable")
     ends = np.cumsum(np.bincount(cells, minlength=len(centres)))
     starts = np.concatenate((ends[:1] - ends[0], ends))
-    margins = np.zeros(len(LIMITS), np.float32) if old is None else old.margins
-    return rows[order], Cells(centres, starts, margins, old.depth if old is not None else 0)
+    if old is not None:
+        return rows[order], replace(old, starts=starts)
+    return rows[order], Cells(centres, starts, np.zeros(len(LIMITS), np.float32))
 
 
 def in_one(cells: Cells) -> Cells:
@@ -155,7 +158,7 @@ def _centres(matrix: Matrix, rows: Rows, is_hurried: Callable[[], bool]) -> Floa
     some = matrix.gather(rows[chosen])
     centres = some[:count].copy()
     for _ in range(_ROUNDS):
-        cells = _nearest(some, centres, is_hurried)
+        cells = _nearest(len(some), some.__getitem__, centres, is_hurried)
         order = np.argsort(cells, kind="stable")
         there, firsts = np.unique(cells[order], return_index=True)
         # A cell without any row keeps its centre.
@@ -164,19 +167,14 @@ def _centres(matrix: Matrix, rows: Rows, is_hurried: Callable[[], bool]) -> Floa
     return centres
 
 
-def _assigned(matrix: Matrix, rows: Rows, centres: Floats, is_hurried: Callable[[], bool]) -> Rows:
-    cells = np.zeros(len(rows), dtype=np.int64)
-    for start in range(0, len(rows), _MULTIPLIED):
-        page = slice(start, start + _MULTIPLIED)
-        cells[page] = _nearest(matrix.gather(rows[page]), centres, is_hurried)
-    return cells
-
-
-def _nearest(vectors: Floats, centres: Floats, is_hurried: Callable[[], bool]) -> Rows:
-    cells = np.zeros(len(vectors), dtype=np.int64)
-    for start in range(0, len(vectors), _MULTIPLIED):
+def _nearest(
+    count: int, vectors: Callable[[slice], Floats], centres: Floats, is_hurried: Callable[[], bool]
+) -> Rows:
+    """Return the nearest centre of each vector, which are asked for page by page."""
+    cells = np.zeros(count, dtype=np.int64)
+    for start in range(0, count, _MULTIPLIED):
         if is_hurried():
             break
         page = slice(start, start + _MULTIPLIED)
-        cells[page] = np.argmax(vectors[page] @ centres.T, axis=1)
+        cells[page] = np.argmax(vectors(page) @ centres.T, axis=1)
     return cells

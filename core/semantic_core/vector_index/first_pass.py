@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from semantic_core.vector_index.arrays import Floats, Rows
+from semantic_core.vector_index.arrays import Flags, Floats, Rows
 from semantic_core.vector_index.cells import Cells, arranged, neighbours_of_some, with_margins
-from semantic_core.vector_index.codes import FARTHEST, Codes
+from semantic_core.vector_index.codes import FARTHEST, Codes, Distances
 from semantic_core.vector_index.matrix import Matrix
 
 # Below this many rows, scoring all of them is as fast.
@@ -89,15 +89,9 @@ class FirstPass:
 
         With cells, if there are many rows, unless ``is_hurried`` before they are made.
         """
-        found = arranged(matrix, self.cells, is_hurried)
-        if found is None:
-            rows = matrix.live_rows()
-            return rows, replace(
-                self, codes=Codes(self.codes.mean, self.codes.of(rows)), cells=None
-            )
-        rows, cells = found
+        rows, cells = arranged(matrix, self.cells, is_hurried) or (matrix.live_rows(), None)
         codes = Codes(self.codes.mean, self.codes.of(rows))
-        if self.cells is None:
+        if cells is not None and self.cells is None:
             queries, neighbours = neighbours_of_some(matrix, rows, is_hurried)
             if is_hurried():
                 return rows, replace(self, codes=codes)
@@ -165,11 +159,10 @@ def _near_depth(codes: Codes, cells: Cells, queries: Floats, neighbours: Rows) -
         if spans is not None:
             distances = codes.distances(query, codes.count, spans=spans)
             is_near = np.isin(codes.numbers(spans, codes.count), nearest)
-            ranks.append(np.cumsum(np.bincount(distances))[distances[is_near]])
+            ranks.append(_ranks(distances, is_near))
     if not ranks:
         return _LEAST_NEAR_DEPTH
-    measured = np.quantile(np.concatenate(ranks), _MEASURED_SHARE, method="higher")
-    return max(_LEAST_NEAR_DEPTH, _NEAR_SAFETY * int(measured))
+    return max(_LEAST_NEAR_DEPTH, _NEAR_SAFETY * _holding_most(ranks))
 
 
 def _mean(matrix: Matrix) -> Floats:
@@ -192,6 +185,15 @@ def _measured_depth(matrix: Matrix, codes: Codes) -> int:
         nearest = np.argpartition(scores, -_NEIGHBOURS - 1)[-_NEIGHBOURS - 1 :]
         distances = codes.distances(query, matrix.count)
         distances[matrix.dead] = FARTHEST
-        ranks.append(np.cumsum(np.bincount(distances))[distances[nearest]])
-    measured = np.quantile(np.concatenate(ranks), _MEASURED_SHARE, method="higher")
-    return max(_LEAST_DEPTH, _SAFETY * int(measured))
+        ranks.append(_ranks(distances, nearest))
+    return max(_LEAST_DEPTH, _SAFETY * _holding_most(ranks))
+
+
+def _ranks(distances: Distances, places: Rows | Flags) -> Rows:
+    """Return how many distances are at most that of each of these places."""
+    ranks: Rows = np.cumsum(np.bincount(distances))[distances[places]]
+    return ranks
+
+
+def _holding_most(ranks: Sequence[Rows]) -> int:
+    return int(np.quantile(np.concatenate(ranks), _MEASURED_SHARE, method="higher"))

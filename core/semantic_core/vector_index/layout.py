@@ -2,7 +2,8 @@
 
 Little-endian. First a page with the header and the checksum. Then, each from a multiple of 64
 bytes on: the ids (int64); where there is a first pass, its mean (float32) and codes; where there
-are cells, their starts (int64), and their margins and centres (float32); the vectors (float32). No Python object is ever stored: reading a planted file cannot run code.
+are cells, their starts (int64), and their margins and centres (float32); the vectors (float32).
+No Python object is ever stored: reading a planted file cannot run code.
 """
 
 import hashlib
@@ -102,7 +103,7 @@ class Header(NamedTuple):
     cell_depth: int = 0
 
     @classmethod
-    def of(cls, identity: Identity, *, rows: int, moment: Moment, **first_pass: int) -> Self:
+    def of(cls, identity: Identity, *, rows: int, moment: Moment) -> Self:
         return cls(
             magic=MAGIC,
             version=FORMAT_VERSION,
@@ -113,7 +114,6 @@ class Header(NamedTuple):
             rows=rows,
             seq=moment.seq,
             mark=moment.mark,
-            **first_pass,
         )
 
     @classmethod
