@@ -537,8 +537,8 @@ _VECTORS = (
     Guard(
         keeps="a chunk tried anew waits for the job that carries its text",
         function="queue.retry_failed_chunks",
-        sql="AND i.state = 'open')",
-        without="AND i.state = 'open' AND 0)",
+        statement="carrying_job('c.content_hash')",
+        without="'NULL'",
         tests=("tests/core/batches/test_sync.py",),
     ),
     Guard(
@@ -698,8 +698,8 @@ _SUBMITTING = (
     Guard(
         keeps="a file that changed into what a job carries waits for that job",
         function="queue.renew_media",
-        sql="AND i.{IS_CARRIED}",
-        without="AND 0 AND i.{IS_CARRIED}",
+        statement="carrying_job(':wanted')",
+        without="'NULL'",
         tests=("tests/core/batches/test_media.py",),
     ),
     Guard(

@@ -33,6 +33,14 @@ class Outcome:
     not_before: float | None = None
 
 
+def carrying_job(content: str) -> str:
+    """Return SQL for the id of the job that carries a content; NULL where none does."""
+    return (
+        "(SELECT j.id FROM batch_items i JOIN batch_jobs j ON j.pk = i.job_pk "
+        f"WHERE i.content_hash = {content} AND i.{IS_CARRIED})"
+    )
+
+
 def open_hashes(connection: Connection, job_id: str, limit: int, *, after: int = 0) -> list[bytes]:
     """Return up to ``limit`` content hashes that the job still carries, after an item id."""
     return first_column(
@@ -157,10 +165,8 @@ def _pass_on(connection: Connection, job_id: str, content_hashes: Collection[byt
         taken = among("id", list(takers.values()))
         connection.execute(f"UPDATE batch_items SET state = 'open' WHERE {taken.sql}", taken.values)
         connection.execute(
-            "UPDATE chunks SET not_before = NULL, batch_job_id = (SELECT j.id FROM batch_items i "
-            "JOIN batch_jobs j ON j.pk = i.job_pk WHERE i.content_hash = chunks.content_hash "
-            f"AND i.state = 'open') WHERE content_hash IN {HASHES} AND {WANTS} "
-            "AND batch_job_id = :job",
+            f"UPDATE chunks SET not_before = NULL, batch_job_id = {carrying_job('chunks.content_hash')} "
+            f"WHERE content_hash IN {HASHES} AND {WANTS} AND batch_job_id = :job",
             {**hash_set(takers), "job": job_id},
         )
     return set(takers)

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 
-from semantic_core.database.conditions import IS_CARRIED, WANTS
+from semantic_core.database.conditions import WANTS
 from semantic_core.database.port import Connection
 from semantic_core.database.queries import first_column
 from semantic_core.domain.media import StoredMedia, dump_media, load_media
 from semantic_core.domain.spec import Hasher
+from semantic_core.queue.items import carrying_job
 from semantic_core.queue.vectors import serve_vectors
 
 
@@ -44,8 +45,7 @@ def renew_media(
         wanted = hash_of(source, parts)
         connection.execute(
             "UPDATE chunks SET media = :media, content_hash = :wanted, not_before = NULL, "
-            "updated_at = :now, batch_job_id = (SELECT j.id FROM batch_items i JOIN batch_jobs j "
-            f"ON j.pk = i.job_pk WHERE i.content_hash = :wanted AND i.{IS_CARRIED}) "
+            f"updated_at = :now, batch_job_id = {carrying_job(':wanted')} "
             "WHERE pk = :pk AND content_hash = :old AND embedding_status = 'PENDING'",
             {
                 "media": dump_media(parts),

@@ -6,6 +6,7 @@ from semantic_core.database.queries import first_value
 from semantic_core.domain.statuses import EmbeddingStatus
 from semantic_core.queue.budget import forgive
 from semantic_core.queue.counts import move_counts
+from semantic_core.queue.items import carrying_job
 
 # Failed at the provider; what was saved as FAILED (a blank one, say) never reached it.
 _FAILED_THERE = (
@@ -27,9 +28,8 @@ def retry_failed_chunks(connection: Connection, *, collection_id: int | None, no
     """
     changed = connection.execute(
         "UPDATE chunks AS c SET embedding_status = 'PENDING', error_message = NULL, "
-        "not_before = NULL, updated_at = :now, batch_job_id = (SELECT j.id FROM batch_items i "
-        "JOIN batch_jobs j ON j.pk = i.job_pk WHERE i.content_hash = c.content_hash "
-        f"AND i.state = 'open') WHERE {_FAILED_THERE} "
+        f"not_before = NULL, updated_at = :now, batch_job_id = {carrying_job('c.content_hash')} "
+        f"WHERE {_FAILED_THERE} "
         "AND (collection_id = :collection OR :collection IS NULL) "
         "RETURNING content_hash, collection_id, vector_key",
         {"now": now, "collection": collection_id},

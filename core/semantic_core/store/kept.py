@@ -10,7 +10,7 @@ from itertools import starmap
 from typing import Literal, TypedDict
 
 from semantic_core.database import HASHES, among, hash_set
-from semantic_core.database.conditions import IS_CARRIED, IS_PAID
+from semantic_core.database.conditions import IS_PAID
 from semantic_core.database.port import Connection
 from semantic_core.database.queries import first_column
 from semantic_core.database.strategies import Collection, Database, Sql
@@ -22,6 +22,7 @@ from semantic_core.keywords import Said
 from semantic_core.providers.facts import DEFAULT_PRICES, content_estimator
 from semantic_core.queue.changes import note_changed
 from semantic_core.queue.counts import ChunkState, count_changes
+from semantic_core.queue.items import carrying_job
 from semantic_core.queue.vectors import serve_vectors
 
 KeepText = Literal["always", "until delivered"]
@@ -100,9 +101,8 @@ def take_back(
     The targets keep what they have until those are here.
     """
     waiting = connection.execute(
-        "UPDATE chunks AS c SET embedding_status = 'PENDING', updated_at = ?, batch_job_id = "
-        "(SELECT j.id FROM batch_items i JOIN batch_jobs j ON j.pk = i.job_pk "
-        f"WHERE i.content_hash = c.content_hash AND i.{IS_CARRIED}) WHERE c.collection_id = ? "
+        "UPDATE chunks AS c SET embedding_status = 'PENDING', updated_at = ?, "
+        f"batch_job_id = {carrying_job('c.content_hash')} WHERE c.collection_id = ? "
         f"AND {chosen.sql} AND c.embedding_status = 'READY' AND c.vector_key = ?",
         (now, collection.id, *chosen.values, absent_vector_key(collection.id)),
     ).rowcount
