@@ -112,7 +112,8 @@ _WORDS = {
     "check more with a larger --sample.",
     Trouble.SPOT_CHECK: "{check}, and paid for.",
     Trouble.TARGET: "{count:,} chunks are not found at the target {what}: {names}. Everything can "
-    "be delivered anew, which costs nothing while its vectors are kept here; `semcore deliver --again` with its --target does so, too.",
+    "be delivered anew, which costs nothing while its vectors are kept here; `semcore deliver "
+    "--again` with its --target does so, too.",
     Trouble.NOT_LOOKED: "{what}",
 }
 

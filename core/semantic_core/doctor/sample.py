@@ -9,7 +9,7 @@ import numpy as np
 from semantic_core.batches import BatchManager
 from semantic_core.batches.job.check import CheckedText, SpotCheck, close_check, embed_again
 from semantic_core.batches.job.context import BatchContext
-from semantic_core.database.conditions import IS_HERE
+from semantic_core.database.conditions import IS_HERE, IS_PAID
 from semantic_core.database.port import Connection
 from semantic_core.delivery.attached import AttachedTarget
 from semantic_core.doctor.findings import Finding, Trouble
@@ -67,7 +67,7 @@ def _sample(connection: Connection, texts: int) -> Iterator[_Sampled]:
         "coalesce(c.vector_source, c.text), c.media, e.vector FROM embeddings e "
         "JOIN chunks c ON c.pk = (SELECT min(pk) FROM chunks WHERE vector_key = e.key) "
         "JOIN collections k ON k.id = c.collection_id "
-        "WHERE e.origin <> 'given' AND c.content_hash = e.key",
+        f"WHERE e.{IS_PAID} AND c.content_hash = e.key",
         most=texts,
     )
     for collection, spec, chunk_id, content_hash, *content, vector in rows:

@@ -162,7 +162,8 @@ def search(
 ) -> SearchResults:
     """Answer a query; ``nearest`` is there if it `is_by_vector`, and ``is_here`` unless of a target."""
     is_missed = is_here and query.is_by_vector and _misses_vectors(connection, query)
-    query = query if is_missed else replace(query, absent=None)
+    if query.absent is not None and not is_missed:
+        query = replace(query, absent=None)
     rows = database.metadata.rows(connection, query.where)
     near: list[tuple[int, float]] = []
     if query.vector is not None and nearest is not None:
