@@ -14,6 +14,7 @@ from semantic_core.store import PeeweeVectorStore
 from support.chunks import SPEC, chunks_of, embed, embed_all, vector_of
 from support.clock import ManualClock
 from support.rows import run_sql
+from support.setups import armed, interrupt
 from support.targets import FileTarget, outbox, source
 
 
@@ -137,13 +138,7 @@ def test_a_new_target_is_filled_and_an_interrupted_filling_goes_on(
     target = FileTarget(tmp_path / "target.db")
     store.delivery.attach(target, name="one")
     assert store.delivery.targets()[0].is_filling
-
-    def stop() -> None:
-        disarm()
-        raise KeyboardInterrupt
-
-    arm(FailPoint.DELIVERY_FILLED, stop)
-    with pytest.raises(KeyboardInterrupt):
+    with armed(FailPoint.DELIVERY_FILLED, interrupt), pytest.raises(KeyboardInterrupt):
         store.delivery.deliver()
     assert len(outbox(store)) == 10
     store.delete(ids=["text 3", "text 20"])
@@ -201,13 +196,7 @@ def test_an_error_of_delete_counts_once_a_page_was_taken(
 ) -> None:
     store.save(chunks_of("ab"))
     embed(store, "a")
-
-    def stop() -> None:
-        disarm()
-        raise KeyboardInterrupt
-
-    arm(FailPoint.DELIVERY_NOTED, stop)
-    with pytest.raises(KeyboardInterrupt):
+    with armed(FailPoint.DELIVERY_NOTED, interrupt), pytest.raises(KeyboardInterrupt):
         store.delivery.deliver()
     assert outbox(store) == [("a", True)]
     # The file has no table yet.

@@ -20,6 +20,7 @@ from semantic_core.store.writing.copy_store import copy_store
 from support.chunks import SPEC, chunks_of, count_vectors, embed, embed_all, only, vector_of
 from support.invariants import check_invariants
 from support.rows import run_sql
+from support.setups import armed, interrupt
 from support.targets import FileTarget, held, outbox
 
 TEXTS = ["a grey cat", "a red fox", "a wise owl"]
@@ -209,13 +210,7 @@ def test_what_another_target_was_not_told_is_found_without_its_words(
     _delivered(store, target, keep_text="until delivered")
     store.delivery.redeliver("one")
     monkeypatch.setattr("semantic_core.store.reading.searcher._COMPARED_HERE", 0)
-
-    def stop() -> None:
-        disarm()
-        raise KeyboardInterrupt
-
-    arm(FailPoint.DELIVERY_DELETED, stop)
-    with pytest.raises(KeyboardInterrupt):
+    with armed(FailPoint.DELIVERY_DELETED, interrupt), pytest.raises(KeyboardInterrupt):
         store.delivery.deliver()
     assert target.held() == []
     found = _near(store, TEXTS[0], text="cat", pending="keyword")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from semantic_core.batches import BatchManager
 from semantic_core.documents.splitter import Splitter
 from semantic_core.domain.errors import IngestError
 from semantic_core.domain.reports import IngestReport
@@ -108,6 +109,16 @@ def test_an_error_in_the_callable_loses_nothing(core: SemanticCore) -> None:
 # --- wait --------------------------------------------------------------------------------
 
 
+def _with_one_job(world: World) -> tuple[BatchManager, QueueStats, BatchJob]:
+    """Send a text; return the manager, the queue then, and the job."""
+    world.save("one")
+    manager = world.manager()
+    manager.flush_queue()
+    stats = manager.get_queue_stats()
+    [job] = stats.open_jobs
+    return manager, stats, job
+
+
 @pytest.mark.usefixtures("terminal")
 def test_wait_shows_a_bar(slow_world: World, capsys: Capture) -> None:
     slow_world.save("one", "two")
@@ -127,11 +138,7 @@ def test_the_bar_counts_the_texts_that_the_provider_is_done_with(
     slow_world: World, capsys: Capture
 ) -> None:
     """Half of a running job, all of an ended one, and one more that another process sent."""
-    slow_world.save("one")
-    manager = slow_world.manager()
-    manager.flush_queue()
-    stats = manager.get_queue_stats()
-    [job] = stats.open_jobs
+    manager, stats, job = _with_one_job(slow_world)
 
     def after(*jobs: BatchJob, held: tuple[BatchJob, ...] = ()) -> QueueStats:
         return replace(stats, open_jobs=jobs, held_jobs=held)
@@ -200,11 +207,7 @@ def test_the_bar_says_how_long_such_jobs_took(slow_world: World, capsys: Capture
 def test_without_a_terminal_wait_says_what_is_new_now_and_then(
     slow_world: World, capsys: Capture
 ) -> None:
-    slow_world.save("one")
-    manager = slow_world.manager()
-    manager.flush_queue()
-    stats = manager.get_queue_stats()
-    [job] = stats.open_jobs
+    manager, stats, job = _with_one_job(slow_world)
 
     def after(done: int) -> QueueStats:
         return replace(stats, open_jobs=(replace(job, request_count=10, done_count=done),))
