@@ -13,14 +13,16 @@ from langchain_semcore.documents import (
     as_text,
     check_length,
     refuse_options,
+    search_options,
     to_chunks,
     to_document,
+    to_documents,
     to_page,
+    to_scored,
     with_vectors,
 )
 from langchain_semcore.images import ImagePath, image_chunks
-from langchain_semcore.searcher import Searcher
-from langchain_semcore.searches import Searches
+from langchain_semcore.searcher import MetadataFilter, Searcher
 from langchain_semcore.spaces import check_mode, choose_spec
 from langchain_semcore.target import attach
 from langchain_semcore.twins import twin
@@ -38,38 +40,32 @@ from semantic_core.api import (
     GoogleKeyring,
     Keep,
     PeeweeVectorStore,
+    Vector,
     VectorLike,
     text_ids,
 )
 
 
-class SemcoreVectorStore(Searches):
+class SemcoreVectorStore(VectorStore):
     """Vector store in one SQLite file: filled at once, embedded by the Batch API, always searched.
 
     Documents are found by keyword from the first second. The Batch API embeds them at half the
     price, and as vectors arrive, the same store and its retrievers find them by meaning. Only live
     queries, which take `GEMINI_API_KEY`, and batches, `GEMINI_BATCH_API_KEY`, need a key.
 
-    Key init args:
-        store: str | os.PathLike | BaseVectorStore
-            Path or `sqlite:///` URL of the database, or a store that is open already.
-        embedding: Embeddings | None
-            `DeferredEmbeddings` for vectors from the Batch API. Any other embedding makes its
-            vectors itself, in `mode="sync"`, in a space named after its class and model.
+    Args:
+        store: path or `sqlite:///` URL of the database, or a store that is open already.
+        embedding: `DeferredEmbeddings` for vectors from the Batch API. Any other embedding makes
+            its vectors itself, in `mode="sync"`, in a space named after its class and model.
             Without one, texts are searched by keyword alone.
-        collection: str
-            Name of the collection; the first save creates it, a search never does.
-        mode: str
-            `"async"` saves documents PENDING, for the next batch; `"sync"` embeds them first.
-        spec: EmbeddingSpec | None
-            What the collection's vectors are made with, where `embedding` does not tell.
-        languages: Sequence[str] | None
-            As in `BaseVectorStore.collection`.
-        relevance_score_fn: Callable | None
-            Makes a relevance of a cosine (not of a distance); None for `(1 + cosine) / 2`.
-        metadata_as_text: bool
-            True saves datetimes, dates and times (ISO 8601) and paths in metadata as text, where
-            they are refused otherwise. `TimeWeightedVectorStoreRetriever` needs it.
+        collection: its name; the first save creates it, a search never does.
+        mode: `"async"` saves documents PENDING, for the next batch; `"sync"` embeds them first.
+        spec: what the collection's vectors are made with, where `embedding` does not tell.
+        languages: as in `BaseVectorStore.collection`.
+        relevance_score_fn: makes a relevance of a cosine (not of a distance); None for
+            `(1 + cosine) / 2`.
+        metadata_as_text: True saves datetimes, dates and times (ISO 8601) and paths in metadata as
+            text, where they are refused otherwise; `TimeWeightedVectorStoreRetriever` needs it.
 
     Use:
         ```python
@@ -233,8 +229,6 @@ class SemcoreVectorStore(Searches):
         """Add texts as `add_texts`, each with a vector that was made elsewhere."""
         return self._save(with_vectors(to_chunks(texts, metadatas, ids), embeddings))
 
-    aadd_embeddings = twin(add_embeddings)
-
     def add_images(
         self,
         uris: Iterable[ImagePath],
@@ -262,8 +256,6 @@ class SemcoreVectorStore(Searches):
         """
         chunks = image_chunks(uris, metadatas, ids, captions=captions, embedding=self._embedding)
         return self._save(chunks)
-
-    aadd_images = twin(add_images)
 
     @classmethod
     def from_texts(
@@ -358,26 +350,18 @@ class SemcoreVectorStore(Searches):
         names = [chunk.id for chunk in chunks] if "embeddings" in include else []
         return to_page(chunks, self.searcher.vectors(names), include)
 
-    aget = twin(get)
-
     def update_document(self, document_id: str, document: Document) -> None:
         """Replace the document of an id, as `add_texts` does."""
         self.update_documents([document_id], [document])
-
-    aupdate_document = twin(update_document)
 
     def update_documents(self, ids: Sequence[str], documents: Sequence[Document]) -> None:
         """Replace the documents of these ids, as `add_texts` does; an unknown id is added."""
         check_length("ids", ids, len(documents), of="documents")
         self.add_documents(list(documents), ids=ids)
 
-    aupdate_documents = twin(update_documents)
-
     def delete_collection(self) -> None:
         """Delete all documents of the collection; its name and its spec stay."""
         self.delete()
-
-    adelete_collection = twin(delete_collection)
 
     def delete(
         self,
@@ -396,3 +380,119 @@ class SemcoreVectorStore(Searches):
         else:
             self.store.delete(ids=text_ids(ids), filters=filter, collection=self.collection)
         return True
+
+    def similarity_search(
+        self, query: str, k: int = 4, filter: MetadataFilter = None, **kwargs: Any
+    ) -> list[Document]:
+        """Return the documents most similar to a text; works while documents are PENDING."""
+        return to_documents(self.searcher.by_text(query, k, filter, **search_options(kwargs)))
+
+    def similarity_search_with_score(
+        self, query: str, k: int = 4, filter: MetadataFilter = None, **kwargs: Any
+    ) -> list[tuple[Document, float]]:
+        """Return the documents most similar to a text with their cosine, in [-1, 1].
+
+        Scores never rise down the list. A document without a vector was found by keyword and
+        has no cosine: it has that of the one above it, and 1 where there is none.
+        """
+        return to_scored(self.searcher.by_text(query, k, filter, **search_options(kwargs)))
+
+    def similarity_search_by_vector(
+        self, embedding: VectorLike, k: int = 4, filter: MetadataFilter = None, **kwargs: Any
+    ) -> list[Document]:
+        """Return the documents most similar to a vector, by vector alone."""
+        return to_documents(self.searcher.by_vector(embedding, k, filter, **search_options(kwargs)))
+
+    def similarity_search_with_score_by_vector(
+        self, embedding: VectorLike, k: int = 4, filter: MetadataFilter = None, **kwargs: Any
+    ) -> list[tuple[Document, float]]:
+        """Return the documents most similar to a vector with their cosine, by vector alone."""
+        return to_scored(self.searcher.by_vector(embedding, k, filter, **search_options(kwargs)))
+
+    def similarity_search_by_image(
+        self, uri: ImagePath, k: int = 4, filter: MetadataFilter = None, **kwargs: Any
+    ) -> list[Document]:
+        """Return the documents most similar to a picture, by vector alone; none before a batch.
+
+        The picture is sent, and billed, live. It raises what `add_images` raises.
+        """
+        return to_documents(self.searcher.by_image(uri, k, filter, **search_options(kwargs)))
+
+    def similarity_search_by_image_with_relevance_score(
+        self, uri: ImagePath, k: int = 4, filter: MetadataFilter = None, **kwargs: Any
+    ) -> list[tuple[Document, float]]:
+        """Return documents as `similarity_search_by_image`, with relevance in [0, 1]: 1 is best."""
+        found = to_scored(self.searcher.by_image(uri, k, filter, **search_options(kwargs)))
+        relevance = self._select_relevance_score_fn()
+        return [(document, relevance(cosine)) for document, cosine in found]
+
+    def similarity_search_with_vectors(
+        self, query: str, k: int = 4, filter: MetadataFilter = None, **kwargs: Any
+    ) -> list[tuple[Document, Vector | None]]:
+        """Return documents as `similarity_search`, each with its vector; None while it has none."""
+        hits = self.searcher.by_text(query, k, filter, **search_options(kwargs))
+        vectors = self.searcher.vectors([hit.chunk.id for hit in hits])
+        return [(to_document(hit.chunk), vectors.get(hit.chunk.id)) for hit in hits]
+
+    def max_marginal_relevance_search(
+        self,
+        query: str,
+        k: int = 4,
+        fetch_k: int = 20,
+        lambda_mult: float = 0.5,
+        filter: MetadataFilter = None,
+        **kwargs: Any,
+    ) -> list[Document]:
+        """Return documents that are similar to a text and different from each other.
+
+        They are chosen from the `fetch_k` most similar ones; `lambda_mult` is 1 for similarity
+        alone, 0 for diversity alone. Documents without a vector keep their places.
+        """
+        search = self.max_marginal_relevance_search_with_score
+        return [found for found, _ in search(query, k, fetch_k, lambda_mult, filter, **kwargs)]
+
+    def max_marginal_relevance_search_by_vector(
+        self,
+        embedding: VectorLike,
+        k: int = 4,
+        fetch_k: int = 20,
+        lambda_mult: float = 0.5,
+        filter: MetadataFilter = None,
+        **kwargs: Any,
+    ) -> list[Document]:
+        """Return documents that are similar to a vector and different from each other."""
+        refuse_options("max_marginal_relevance_search_by_vector()", kwargs)
+        search = self.searcher.diverse_by_vector
+        return to_documents(search(embedding, k, filter, fetch=fetch_k, relevance=lambda_mult))
+
+    def max_marginal_relevance_search_with_score(
+        self,
+        query: str,
+        k: int = 4,
+        fetch_k: int = 20,
+        lambda_mult: float = 0.5,
+        filter: MetadataFilter = None,
+        **kwargs: Any,
+    ) -> list[tuple[Document, float]]:
+        """Return documents as `max_marginal_relevance_search`, with their cosine, in [-1, 1]."""
+        refuse_options("max_marginal_relevance_search()", kwargs)
+        search = self.searcher.diverse_by_text
+        return to_scored(search(query, k, filter, fetch=fetch_k, relevance=lambda_mult))
+
+    def _select_relevance_score_fn(self) -> Callable[[float], float]:
+        return self._relevance_score_fn or (lambda cosine: (1.0 + cosine) / 2.0)
+
+    # The twins that `VectorStore` does not make.
+    aadd_embeddings = twin(add_embeddings)
+    aadd_images = twin(add_images)
+    aget = twin(get)
+    aupdate_document = twin(update_document)
+    aupdate_documents = twin(update_documents)
+    adelete_collection = twin(delete_collection)
+    asimilarity_search_with_score_by_vector = twin(similarity_search_with_score_by_vector)
+    asimilarity_search_by_image = twin(similarity_search_by_image)
+    asimilarity_search_by_image_with_relevance_score = twin(
+        similarity_search_by_image_with_relevance_score
+    )
+    asimilarity_search_with_vectors = twin(similarity_search_with_vectors)
+    amax_marginal_relevance_search_with_score = twin(max_marginal_relevance_search_with_score)
