@@ -137,8 +137,9 @@ def _store_vectors(
     for space_id, spec in spaces:
         tally.lines = tally.unknown = 0
         for page in pages(job.context.provider.results(path, spec)):
-            known = _known_texts(job, record, space_id, spec, page)
-            lines = [(key, line) for line in page if (key := key_of(line)) and key in known]
+            keyed = [(key, line) for line in page if (key := key_of(line))]
+            known = _known_texts(job, record, space_id, spec, dict(keyed))
+            lines = [(key, line) for key, line in keyed if key in known]
             tally.lines += len(page)
             tally.unknown += len(page) - len(lines)
             pictures: dict[bytes, int] = {}
@@ -157,13 +158,12 @@ def _known_texts(
     record: JobRecord,
     space_id: int,
     spec: EmbeddingSpec,
-    page: Sequence[ResultLine],
+    lines: dict[bytes, ResultLine],
 ) -> dict[bytes, int]:
     """Return the texts of a page that count, each with its estimated tokens.
 
     Nothing is stored but what this job really sent; of an adopted job that is not known here.
     """
-    lines = {key: line for line in page if (key := key_of(line))}
     with job.context.store.database.snapshot() as connection:
         if not record.is_adopted:
             return carried_tokens(connection, job.id, list(lines))

@@ -224,8 +224,8 @@ def _compare(lines: Iterable[ResultLine], live: dict[str | None, Vector]) -> Ite
     own = np.full(len(keys), -1.0)
     others = np.full(len(keys), -1.0)
     for page in pages(line for line in lines if line.vector is not None):
-        found = [normalize(line.vector) for line in page if line.vector is not None]
-        cosines = np.stack(found) @ columns
+        found = np.stack([line.vector for line in page if line.vector is not None])
+        cosines = normalize(found) @ columns
         is_own = np.array([[line.key == key for key in keys] for line in page])
         own = np.maximum(own, np.where(is_own, cosines, -1.0).max(axis=0))
         others = np.maximum(others, np.where(is_own, -1.0, cosines).max(axis=0))

@@ -17,8 +17,8 @@ def to_vector(values: VectorLike, *, spec: EmbeddingSpec, what: str) -> Vector:
 
 
 def normalize(vector: Vector) -> Vector:
-    """Return a vector that is finite and not all zero with length 1, as float32."""
+    """Return a vector that is finite and not all zero with length 1, as float32; or several."""
     # The square of a large or tiny float32 is only sure to be finite and not zero as float64.
     wide = vector.astype(np.float64)
-    scaled: Vector = (wide / np.sqrt(wide @ wide)).astype(np.float32)
+    scaled: Vector = (wide / np.sqrt(np.vecdot(wide, wide)[..., None])).astype(np.float32)
     return scaled
