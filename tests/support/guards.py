@@ -1560,6 +1560,12 @@ _LIVE = (
         without="False",
     ),
     Guard(
+        keeps="a line that says more than usual is read with care",
+        function="providers._read_usual",
+        statement="more == (1, 1) and len(embedding) == 1 and not is_full(tokens, spec)",
+        without="len(embedding) > 0",
+    ),
+    Guard(
         keeps="a live vector of only the beginning is not stored",
         function="providers._cut_short",
         statement="too_long(spec, CUT) if is_full(tokens, spec) else None",

@@ -195,9 +195,9 @@ def _as_array(vector: VectorLike, what: str) -> npt.NDArray[Any]:
                 f"The vector of {what} is a {type(vector).__name__}. Pass a list or an array of "
                 "numbers."
             )
-        floats = _floats_at_once(vector)
+        floats = floats_at_once([vector], len(vector))
         if floats is not None:
-            return floats
+            return floats.ravel()
         # numpy would take "1" and True for numbers.
         if not all(
             kind is not bool and issubclass(kind, _NUMBERS) for kind in set(map(type, vector))
@@ -214,16 +214,19 @@ def _as_array(vector: VectorLike, what: str) -> npt.NDArray[Any]:
     return vector
 
 
-def _floats_at_once(vector: Sequence[float]) -> npt.NDArray[Any] | None:
-    """Return plain floats as float32 in a fraction of the time, or None: look more closely.
+def floats_at_once(vectors: Iterable[Sequence[float]], size: int) -> npt.NDArray[Any] | None:
+    """Return vectors of plain floats as float32 rows in a fraction of the time.
 
-    A bool among floats would pass for 0.0 or 1.0, which are rare in an embedding.
+    None: look at each more closely. A bool among floats would pass for 0.0 or 1.0, which are rare
+    in an embedding.
     """
     try:
-        values = np.frombuffer(struct.pack(f"<{len(vector)}f", *vector), dtype="<f4")
+        pack = struct.Struct(f"{size}f").pack
+        packed = b"".join([pack(*vector) for vector in vectors])
+        values = np.frombuffer(packed, dtype=np.float32).reshape(-1, size)
     except (struct.error, TypeError, ValueError, OverflowError):
         return None
-    return None if ((values == 0) | (values == 1)).any() else values
+    return None if ((values == 0) | (values == 1) | ~np.isfinite(values)).any() else values
 
 
 _NUMBERS = (float, int, np.floating, np.integer)

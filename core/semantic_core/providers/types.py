@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from semantic_core.domain.media import MediaBytes
 from semantic_core.domain.statuses import TOO_LONG
@@ -101,8 +102,7 @@ class JobListing:
     date: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResultLine:
+class ResultLine(NamedTuple):
     """One checked line of a result file. Exactly one of ``vector`` and ``error`` is set.
 
     Attributes:

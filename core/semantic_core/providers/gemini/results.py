@@ -6,9 +6,8 @@ import os
 import re
 from array import array
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -16,11 +15,13 @@ from typing import Any, BinaryIO
 import orjson
 
 from semantic_core.domain.errors import InvalidVectorError
+from semantic_core.domain.pages import pages
 from semantic_core.domain.spec import EmbeddingSpec
+from semantic_core.domain.validation import floats_at_once
 from semantic_core.providers.gemini.fields import number_in, object_in
 from semantic_core.providers.gemini.line_errors import CUT, find_error, is_full, too_long
 from semantic_core.providers.types import ResultLine
-from semantic_core.providers.wire.vectors import to_vector
+from semantic_core.providers.wire.vectors import normalize, to_vector
 
 # A number of a vector has up to 25 characters, and the largest vector Gemini makes 3,072 of
 # them: every honest line is shorter, whatever size was asked for. The cap is checked before
@@ -32,6 +33,9 @@ _LONGEST_KEY = 256
 
 # The spellings of a line's key that have been seen or documented.
 _KEY_NAMES = ("key", "custom_id", "request_id")
+
+# What numpy needs for a few lines is hardly more than for one; so few fill no memory.
+_AT_ONCE = 16
 
 # The text itself may be fine, so it may be sent again, within its budget.
 _unusable = partial(ResultLine, is_transient=True)
@@ -47,11 +51,8 @@ def read_results(source: Path | BinaryIO, *, spec: EmbeddingSpec) -> Iterator[Re
     the caller's to judge. A stream that is passed in stays open.
     """
     with _opened(source) as stream:
-        for line in _lines(stream):
-            if line is None:
-                yield _unusable(key=None, error=f"the line has more than {LONGEST_LINE:,} bytes")
-            elif not line.isspace():
-                yield _read_line(line, spec)
+        for lines in pages(_lines(stream), _AT_ONCE):
+            yield from _read_usual(lines, spec) or [_read_line(line, spec) for line in lines]
 
 
 def trusted_results(path: Path, spec: EmbeddingSpec) -> Iterator[ResultLine]:
@@ -60,7 +61,7 @@ def trusted_results(path: Path, spec: EmbeddingSpec) -> Iterator[ResultLine]:
     for line in read_results(path, spec=spec):
         if line.vector is not None and line.key in conflicting:
             error = "two different vectors came back"
-            yield replace(line, vector=None, error=error, is_transient=True)
+            yield line._replace(vector=None, error=error, is_transient=True)
         else:
             yield line
 
@@ -80,7 +81,7 @@ def find_conflicting_keys(path: Path) -> frozenset[str]:
     with _opened(path) as stream:
         for line in _lines(stream):
             key = _quick_key(line)
-            if line is None or key not in repeated:
+            if key is None or key not in repeated:
                 continue
             record = _parse(line)
             if record is None or find_error(record) is not None:
@@ -97,9 +98,9 @@ def find_conflicting_keys(path: Path) -> frozenset[str]:
 
 def _quick_key(line: bytes | None) -> str | None:
     """Return a line's key; parse it only where a look does not make it certain."""
-    if line is None:
-        return None
-    found: list[bytes] = _KEY.findall(line)
+    # All that is left out are numbers, which are most of a line.
+    head, name, rest = (line or b"").partition(b'values":[')
+    found: list[bytes] = _KEY.findall(head + name + rest[rest.find(b'"') :])
     if len(found) == 1 and len(found[0]) <= _LONGEST_KEY:
         return found[0].decode("utf-8", "replace")
     record = _parse(line)
@@ -117,24 +118,49 @@ def _opened(source: Path | BinaryIO) -> Iterator[BinaryIO]:
 
 
 def _lines(stream: BinaryIO) -> Iterator[bytes | None]:
-    """Yield each line, or None in place of one that is too long."""
+    """Yield each line that is not blank, or None in place of one that is too long."""
     while line := stream.readline(LONGEST_LINE + 1):
         if len(line) <= LONGEST_LINE:
-            yield line
+            if not line.isspace():
+                yield line
             continue
         while line and not line.endswith(b"\n"):
             line = stream.readline(LONGEST_LINE)
         yield None
 
 
-def _read_line(line: bytes, spec: EmbeddingSpec) -> ResultLine:
+def _read_usual(lines: Sequence[bytes | None], spec: EmbeddingSpec) -> list[ResultLine] | None:
+    """Return what `_read_line` does, in less time, or None: a line is not as nearly all are."""
+    found: list[tuple[str | None, int | None]] = []
+
+    def rows() -> Iterator[Any]:
+        for line in lines:
+            record = _parse(line) or {}
+            key, response = _find_key(record), object_in(record, "response")
+            tokens, embedding = _find_token_count(response), object_in(response, "embedding")
+            found.append((key, tokens))
+            # With so few fields there is none left for an error, or for a word of a cut.
+            more = len(record) - (key is not None), len(response) - (tokens is not None)
+            is_usual = more == (1, 1) and len(embedding) == 1 and not is_full(tokens, spec)
+            yield embedding.get("values") if is_usual else None
+
+    floats = floats_at_once(rows(), spec.dimensions or 0)
+    if floats is None:
+        return None
+    vectors = normalize(floats) if spec.normalized else floats
+    return [ResultLine(key, row, tokens) for (key, tokens), row in zip(found, vectors, strict=True)]
+
+
+def _read_line(line: bytes | None, spec: EmbeddingSpec) -> ResultLine:
     record = _parse(line)
     if record is None:
-        return _unusable(key=None, error="the line is not a JSON object")
+        too_large = f"the line has more than {LONGEST_LINE:,} bytes"
+        error = too_large if line is None else "the line is not a JSON object"
+        return _unusable(key=None, error=error)
     key = _find_key(record)
     if refusal := find_error(record):
-        return replace(refusal, key=key)
-    values, tokens = _find_values(record), _find_token_count(record)
+        return refusal._replace(key=key)
+    values, tokens = _find_values(record), _find_token_count(object_in(record, "response"))
     if not isinstance(values, list):
         error = "the line holds neither a vector nor an error"
         return _unusable(key=key, error=error, token_count=tokens)
@@ -166,7 +192,8 @@ def _several(holder: dict[str, Any]) -> list[Any]:
     return several if isinstance(several, list) else []
 
 
-def _parse(line: bytes) -> dict[str, Any] | None:
+def _parse(line: bytes | None) -> dict[str, Any] | None:
+    line = line or b""
     try:
         record = orjson.loads(line)
     except orjson.JSONDecodeError:
@@ -179,8 +206,7 @@ def _parse(line: bytes) -> dict[str, Any] | None:
 
 
 def _find_key(record: dict[str, Any]) -> str | None:
-    named = [record.get(name) for name in _KEY_NAMES]
-    for candidate in (*named, object_in(record, "metadata").get("key")):
+    for candidate in (*map(record.get, _KEY_NAMES), object_in(record, "metadata").get("key")):
         # The standard library lets lone surrogates pass, which no database takes.
         if (
             isinstance(candidate, str)
@@ -201,8 +227,7 @@ def _find_values(record: dict[str, Any]) -> Any:
     return None
 
 
-def _find_token_count(record: dict[str, Any]) -> int | None:
-    response = object_in(record, "response")
+def _find_token_count(response: dict[str, Any]) -> int | None:
     count = number_in(response, "tokenCount")
     if count is None:
         return number_in(object_in(response, "usageMetadata"), "promptTokenCount")

@@ -413,6 +413,67 @@ def test_a_line_at_the_limit_is_read_and_one_beyond_is_not() -> None:
     assert [line.vector is None for line in lines] == [False, True, False]
 
 
+# --- many lines at once ----------------------------------------------------------------
+
+USUAL: dict[str, Any] = {"tokenCount": 7, "embedding": {"values": [0.25, -0.5, 0.75]}}
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {},
+        {"key": 3},
+        {"key": 3, "custom_id": "other"},
+        {"error": {"code": 3, "message": "no"}},
+        {"status": {"code": 3, "message": "no"}},
+        {"response": {**USUAL, "error": "no"}},
+        {"response": {**USUAL, "truncated": True}},
+        {"response": {**USUAL, "statistics": {"truncated": True}}},
+        {"response": {**USUAL, "embeddings": [{"truncated": True}]}},
+        {"response": {"embedding": {**USUAL["embedding"], "truncated": True}}},
+        {"response": {**USUAL, "tokenCount": "2048"}},
+        {"response": {**USUAL, "tokenCount": True}},
+        {"response": {"embedding": USUAL["embedding"], "truncated": True}},
+        {"response": {"tokenCount": 7}},
+        *(
+            {"response": {**USUAL, "embedding": {"values": values}}}
+            for values in (
+                [0.25, -0.5, True],
+                [0.25, -0.5, False],
+                [0.25, -0.5, None],
+                [0.25, -0.5, 1],
+                [0.25, -0.5, 10**400],
+                [0.25, -0.5, 1e39],
+                [0.25, -0.5, float("nan")],
+                [0.25, 1e30, -0.5],
+                [0, 0, 0],
+                [1e-60, 1e-60, 1e-60],
+                [0.25, -0.5],
+                [0.25] * 6,
+                "abc",
+            )
+        ),
+    ],
+)
+@pytest.mark.parametrize("normalized", [True, False])
+def test_a_line_among_others_is_read_as_it_is_alone_and_with_care(
+    odd: dict[str, Any],
+    normalized: bool,  # noqa: FBT001
+) -> None:
+    spec = EmbeddingSpec(dimensions=3, normalized=normalized)
+    records = [{"key": f"{n:064x}", "response": USUAL} for n in range(40)]
+    records[5] |= odd
+    # Beside a line that is none, each is read with care.
+    careful = [read(f"{json.dumps(record)}\n{{", spec)[0] for record in records]
+    assert [line.vector is None for line in careful].count(True) <= 1
+    quick = read("\n".join(map(json.dumps, records)), spec)
+    assert [whole(line) for line in quick] == [whole(line) for line in careful]
+
+
+def whole(line: ResultLine) -> ResultLine:
+    return line._replace(vector=None if line.vector is None else line.vector.tobytes())  # type: ignore[arg-type]  # to be compared
+
+
 # --- fuzzing ---------------------------------------------------------------------------
 
 
@@ -523,8 +584,10 @@ def test_a_conflict_is_found_under_any_spelling_of_the_key(tmp_path: Path) -> No
         b'{"key":"\\u0062","embedding":{"values":[3,2,1]}}',
         {"other": {"key": "not mine"}, **result("c", [1, 2, 3])},
         {"metadata": {"key": "c"}, "embedding": {"values": [1, 1, 1]}},
+        {"custom_id": "e", "embedding": {"values": [1, 2, 3]}, "key": "d"},
+        {"custom_id": "f", "embedding": {"values": [3, 2, 1]}, "key": "d"},
     )
-    assert find_conflicting_keys(path) == {"a", "b", "c"}
+    assert find_conflicting_keys(path) == {"a", "b", "c", "d"}
 
 
 def test_looking_for_conflicts_survives_any_content(tmp_path: Path) -> None:
