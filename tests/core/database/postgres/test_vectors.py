@@ -162,6 +162,17 @@ def test_a_filter_never_leaves_the_choice_to_the_planner(
         run_sql(corpus, "ALTER ROLE CURRENT_USER RESET hnsw.max_scan_tuples")
 
 
+def test_only_the_true_vectors_of_what_is_near_are_read(corpus: PeeweeVectorStore) -> None:
+    corpus.index("large")
+    run_sql(corpus, "ANALYZE")
+    with corpus.database.snapshot() as connection:
+        corpus.search(vector=clustered(1, DIMENSIONS, seed=1)[0], mode="vector", collection="large")
+        (read,) = connection.execute(
+            "SELECT pg_stat_get_xact_tuples_returned('embeddings'::regclass)"
+        ).fetchone()
+    assert read == 0
+
+
 def test_the_settings_of_a_search_end_with_it(corpus: PeeweeVectorStore) -> None:
     corpus.index("large")
     with corpus.database.snapshot() as connection:
