@@ -36,6 +36,9 @@ _WORDS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r" LIMIT -1\b"), ""),
 )
 
+# Rows of one INSERT: with a vector each, what they take is memory that both sides keep at hand.
+_INSERTED = 250
+
 _numbers = itertools.count()
 
 _PARTS = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"|::|:([a-z_]\w*)|\?|%")
@@ -63,21 +66,25 @@ class PostgresConnection:
         They take no more than COPY into a temporary table, which would write to the catalogs each
         time, and would lose the order.
         """
-        return [row for page in pages(rows) for row in self._insert(table, columns, page, ending)]
+        some = pages(rows, _INSERTED)
+        return [row for page in some for row in self._insert(table, columns, page, ending)]
 
     def _insert(
         self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], ending: str
     ) -> list[Any]:
         # A column without a value would be an array of an unknown type.
         given = {
-            name: list(values)
+            name: values
             for name, values in zip(columns, zip(*rows, strict=True), strict=True)
             if any(value is not None for value in values)
         }
-        arrays = ", ".join(["%b"] * len(given))
+        # What all rows have alike is sent once; one array tells how many rows there are.
+        alike = [name for name in list(given)[1:] if given[name].count(given[name][0]) == len(rows)]
+        arrays = {name: list(values) for name, values in given.items() if name not in alike}
         cursor = self.raw.execute(
-            f"INSERT INTO {table} ({', '.join(given)}) SELECT * FROM unnest({arrays}) {ending}",
-            list(given.values()),
+            f"INSERT INTO {table} ({', '.join([*alike, *arrays])}) SELECT {'%b, ' * len(alike)}* "
+            f"FROM unnest({', '.join(['%b'] * len(arrays))}) {ending}",
+            [*(given[name][0] for name in alike), *arrays.values()],
         )
         return cursor.fetchall() if cursor.description else []
 
@@ -118,12 +125,10 @@ class TsVectors(bytes):
     """An array of tsvectors as it is sent."""
 
     @classmethod
-    def of(cls, vectors: Sequence[bytes]) -> Self:
-        """Return those that are sent one by one as one array."""
+    def of(cls, count: int, packed: bytes) -> Self:
+        """Return an array of so many that are packed as they are sent, each with its size."""
         # One dimension without NULLs, which begins at 1.
-        head = struct.pack(">iiiii", 1, 0, _TSVECTOR.oid, len(vectors), 1)
-        parts = [part for one in vectors for part in (len(one).to_bytes(4, "big"), one)]
-        return cls(b"".join([head, *parts]))
+        return cls(struct.pack(">iiiii", 1, 0, _TSVECTOR.oid, count, 1) + packed)
 
 
 _TSVECTOR = psycopg.adapters.types["tsvector"]

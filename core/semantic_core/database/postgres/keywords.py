@@ -8,7 +8,7 @@ from math import log1p
 from semantic_core.database.conditions import MAY_LACK_WORDS
 from semantic_core.database.port import Connection
 from semantic_core.database.postgres.connection import TsVectors
-from semantic_core.database.postgres.words import as_tsquery, as_tsvector, lexeme
+from semantic_core.database.postgres.words import as_tsquery, as_tsvectors, lexeme
 from semantic_core.database.queries import first_column
 from semantic_core.database.strategies import Scope, Sql
 from semantic_core.database.word_choice import WordChoice, choose_words
@@ -107,9 +107,9 @@ class TextVectors:
 
 def _tsvectors(rows: Sequence[Said]) -> tuple[TsVectors, list[int]]:
     """Return the words of chunks as one array, and how many each has."""
-    indexed = indexed_words(rows)
-    made = [as_tsvector(row.text, words) for row, words in zip(rows, indexed, strict=True)]
-    return TsVectors.of([words for words, _ in made]), [count for _, count in made]
+    texts = [row.text for row in rows]
+    packed, counts = as_tsvectors(zip(texts, indexed_words(rows), strict=True))
+    return TsVectors.of(len(rows), packed), counts
 
 
 class FoundWords:

@@ -66,6 +66,20 @@ def test_each_word_has_its_places(store: PeeweeVectorStore) -> None:
     assert count == 6
 
 
+def test_words_are_told_from_those_that_begin_alike(store: PeeweeVectorStore) -> None:
+    """They are sent in the order of their first eight bytes, and end in the server's."""
+    words = [f"internat{one}{other}q" for one in "tsrqponmlk" for other in "edcbazyxwv"]
+    store.save(
+        [Chunk(id="all", text=" ".join(words))] + [Chunk(id=word, text=word) for word in words]
+    )
+    for word in words[::10]:
+        assert set(_found(store, word)) == {"all", word}
+    with store.database.snapshot() as connection:
+        assert connection.execute(
+            "SELECT count(*) FROM fulltext WHERE words::text::tsvector = words AND word_count IN (1, 100)"
+        ).fetchone() == (101,)
+
+
 def test_what_has_no_room_in_a_tsvector_is_left_out(store: PeeweeVectorStore) -> None:
     often, long = "often " * 300, " ".join(f"{n:05}" + "x" * 2_000 for n in range(600))
     more = " ".join(f"{n:05}" for n in range(16_400))
