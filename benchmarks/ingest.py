@@ -98,11 +98,16 @@ def _save_raw(path: Path, rows: list[Row]) -> Spent:
     def work() -> None:
         for start in range(0, len(rows), PAGE):
             connection.execute("BEGIN IMMEDIATE")
+            page = rows[start : start + PAGE]
+            connection.executemany(
+                "INSERT INTO contents (id, hash) VALUES (?, ?)",
+                [(number, row[-1]) for number, row in enumerate(page, start + 1)],
+            )
             connection.executemany(
                 "INSERT INTO chunks (collection_id, chunk_id, document_id, text, metadata, "
-                "content_hash, embedding_status, created_at, updated_at) "
+                "content_id, embedding_status, created_at, updated_at) "
                 "VALUES (1, ?, ?, ?, ?, ?, 'PENDING', 0, 0)",
-                rows[start : start + PAGE],
+                [(*row[:-1], number) for number, row in enumerate(page, start + 1)],
             )
             connection.execute(
                 "INSERT INTO chunks_fts (rowid, text) SELECT pk, text FROM chunks WHERE pk > ?",

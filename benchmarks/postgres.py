@@ -41,8 +41,7 @@ SPEC = EmbeddingSpec()
 # Of chunks, with their types: without these psycopg cannot write COPY's binary form.
 _COLUMNS = {
     **dict.fromkeys(("chunk_id", "document_id", "text", "metadata", "embedding_status"), "text"),
-    "content_hash": "bytea",
-    "collection_id": "int8",
+    **dict.fromkeys(("content_id", "collection_id"), "int8"),
     **dict.fromkeys(("created_at", "updated_at"), "float8"),
 }
 
@@ -52,24 +51,25 @@ _WORDS = """INSERT INTO fulltext (chunk_pk, collection_id, words, word_count)
     WHERE chunk_id = ANY(%s)) AS said"""
 
 _CLAIM = """WITH due AS (
-        SELECT pk, content_hash FROM chunks WHERE collection_id = 1
+        SELECT pk, content_id FROM chunks WHERE collection_id = 1
         AND embedding_status = 'PENDING' AND batch_job_id IS NULL AND not_before IS NULL
         ORDER BY pk LIMIT %(limit)s FOR UPDATE),
     job AS (INSERT INTO batch_jobs (id, display_name, status, step, space_id, provider, spec, model,
         fingerprint, request_count, byte_count, estimated_tokens, created_at)
         VALUES (%(id)s, %(id)s, 'CREATED', 'claimed', 1, '', '', '', '', 0, 0, 0, 0)
         RETURNING pk, id),
-    items AS (INSERT INTO batch_items (job_pk, content_hash, tokens, state, attempt)
-        SELECT job.pk, due.content_hash, 200, 'open', 1 FROM due, job)
+    items AS (INSERT INTO batch_items (job_pk, content_id, tokens, state, attempt)
+        SELECT job.pk, due.content_id, 200, 'open', 1 FROM due, job)
     UPDATE chunks SET batch_job_id = job.id FROM due, job WHERE chunks.pk = due.pk"""
 
-_ARRIVED = "CREATE TEMP TABLE arrived (key bytea, vector bytea) ON COMMIT DROP"
-_STORE = """INSERT INTO embeddings (key, space_id, vector, origin, created_at)
-    SELECT key, 1, vector, 'batch', 0 FROM arrived ON CONFLICT (key) DO NOTHING"""
-_SERVE = """UPDATE chunks SET embedding_status = 'READY', vector_key = content_hash,
-    batch_job_id = NULL, updated_at = 1
-    WHERE content_hash = ANY(%s) AND embedding_status <> 'READY'"""
-_FINISH = "UPDATE batch_items SET state = 'done' WHERE state = 'open' AND content_hash = ANY(%s)"
+_ARRIVED = "CREATE TEMP TABLE arrived (content_id int8, vector bytea) ON COMMIT DROP"
+_STORE = """INSERT INTO embeddings (content_id, space_id, vector, origin, created_at)
+    SELECT content_id, 1, vector, 'batch', 0 FROM arrived
+    ON CONFLICT (content_id) WHERE origin <> 'given' DO NOTHING"""
+_SERVE = """UPDATE chunks SET embedding_status = 'READY', embedding_id = e.id,
+    batch_job_id = NULL, updated_at = 1 FROM embeddings e WHERE e.content_id = chunks.content_id
+    AND chunks.content_id = ANY(%s) AND embedding_status <> 'READY'"""
+_FINISH = "UPDATE batch_items SET state = 'done' WHERE state = 'open' AND content_id = ANY(%s)"
 
 
 class Bench:
@@ -100,14 +100,11 @@ class Bench:
         rows = [
             (
                 *(chunk.id, chunk.document_id, chunk.text, json.dumps(chunk.metadata), "PENDING"),
-                *(bytes.fromhex(key), 1, 0.0, 0.0),
+                *(number, 1, 0.0, 0.0),
             )
-            for chunk, key in zip(self._chunks, self._keys, strict=True)
+            for number, chunk in enumerate(self._chunks)
         ]
-        vectors = [
-            (bytes.fromhex(key), vector.tobytes())
-            for key, vector in zip(self._keys, self._vectors, strict=True)
-        ]
+        vectors = [(number, vector.tobytes()) for number, vector in enumerate(self._vectors)]
         with self._database() as url:
             with PeeweeVectorStore(url) as store:
                 store.collection("default", SPEC)
@@ -115,7 +112,7 @@ class Bench:
                 raw.execute("SET search_path = semcore, public")
                 return self._spent(
                     url,
-                    save=lambda page: _copy_rows(raw, rows[page]),
+                    save=lambda page: _copy_rows(raw, rows[page], self._keys[page]),
                     claim=lambda _: raw.execute(_CLAIM, {"id": str(uuid.uuid4()), "limit": PAGE}),
                     fill=lambda page: _copy_vectors(raw, vectors[page]),
                 )
@@ -192,8 +189,12 @@ def _cpu(watcher: psycopg.Connection[Any]) -> float:
     return time.process_time() + server / 1e9
 
 
-def _copy_rows(raw: psycopg.Connection[Any], rows: list[tuple[Any, ...]]) -> None:
+def _copy_rows(raw: psycopg.Connection[Any], rows: list[tuple[Any, ...]], keys: list[str]) -> None:
     with raw.transaction():
+        with raw.cursor().copy("COPY contents (id, hash) FROM STDIN (FORMAT BINARY)") as copy:
+            copy.set_types(["int8", "bytea"])
+            for row, key in zip(rows, keys, strict=True):
+                copy.write_row((row[5], bytes.fromhex(key)))
         statement = f"COPY chunks ({', '.join(_COLUMNS)}) FROM STDIN (FORMAT BINARY)"
         with raw.cursor().copy(statement) as copy:
             copy.set_types(list(_COLUMNS.values()))
@@ -202,11 +203,12 @@ def _copy_rows(raw: psycopg.Connection[Any], rows: list[tuple[Any, ...]]) -> Non
         raw.execute(_WORDS, ([row[0] for row in rows],))
 
 
-def _copy_vectors(raw: psycopg.Connection[Any], rows: list[tuple[bytes, bytes]]) -> None:
+def _copy_vectors(raw: psycopg.Connection[Any], rows: list[tuple[int, bytes]]) -> None:
     keys = [key for key, _ in rows]
     with raw.transaction():
         raw.execute(_ARRIVED)
         with raw.cursor().copy("COPY arrived FROM STDIN (FORMAT BINARY)") as copy:
+            copy.set_types(["int8", "bytea"])
             for row in rows:
                 copy.write_row(row)
         raw.execute(_STORE)

@@ -374,8 +374,8 @@ class Machine(RuleBasedStateMachine):
             hashes = {
                 row[0]
                 for row in connection.execute(
-                    "SELECT content_hash FROM batch_items i JOIN batch_jobs j ON j.pk = i.job_pk "
-                    "WHERE j.id = ? AND state = 'open'",
+                    "SELECT k.hash FROM batch_items i JOIN batch_jobs j ON j.pk = i.job_pk "
+                    "JOIN contents k ON k.id = i.content_id WHERE j.id = ? AND state = 'open'",
                     (job.id,),
                 )
             }

@@ -11,6 +11,7 @@ from semantic_core.domain.reports import BulkReport
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.statuses import EmbeddingStatus
 from semantic_core.domain.types import Chunk, StoredChunk, Vector
+from semantic_core.queue.contents import note_contents
 from semantic_core.store import DEFAULT_COLLECTION, PeeweeVectorStore
 from support.rows import run_sql
 
@@ -33,6 +34,22 @@ def chunks_of(texts: Iterable[str], **fields: object) -> list[Chunk]:
 def content_hash(text: str, spec: EmbeddingSpec = SPEC) -> str:
     """Return the content hash of a text in hex."""
     return spec.hasher()(text).hex()
+
+
+def hashes_of(store: PeeweeVectorStore, contents: Iterable[int]) -> list[str]:
+    """Return the content hashes (hex) of contents."""
+    hashes = dict(run_sql(store, "SELECT id, hash FROM contents"))
+    return [hashes[content].hex() for content in contents]
+
+
+def contents_of(
+    store: PeeweeVectorStore, *texts: str, spec: EmbeddingSpec = SPEC
+) -> dict[str, int]:
+    """Return the numbers of texts, which are noted if they are new."""
+    keys = {text: bytes.fromhex(content_hash(text, spec)) for text in texts}
+    with store.database.transaction() as connection:
+        noted, _ = note_contents(connection, list(keys.values()))
+    return {text: noted[key] for text, key in keys.items()}
 
 
 def embed(store: PeeweeVectorStore, *texts: str, spec: EmbeddingSpec = SPEC) -> BulkReport:
@@ -73,7 +90,7 @@ def served_vector(
     row = run_sql(
         store,
         "SELECT e.vector FROM chunks c JOIN collections k ON k.id = c.collection_id "
-        "LEFT JOIN embeddings e ON e.key = c.vector_key WHERE c.chunk_id = ? AND k.name = ?",
+        "LEFT JOIN embeddings e ON e.id = c.embedding_id WHERE c.chunk_id = ? AND k.name = ?",
         (chunk_id, collection),
     )[0]
     return None if row[0] is None else np.frombuffer(row[0], dtype="<f4")

@@ -59,7 +59,7 @@ _CLAIMS = (
     Guard(
         keeps="a text without tries left is not sent",
         function="queue.fill_job",
-        statement="has_uses and budget.is_spent(used_budgets(connection, [content_hash])[content_hash])",
+        statement="has_uses and budget.is_spent(used_budgets(connection, [content])[content])",
         without="False",
     ),
     Guard(
@@ -71,13 +71,13 @@ _CLAIMS = (
     Guard(
         keeps="a text stands once in a job",
         function="queue.fill_job",
-        statement="if content_hash in hashes or content_hash in spent: continue",
+        statement="if content in contents or content in spent: continue",
         without="",
     ),
     Guard(
         keeps="a job holds no more texts than its limit",
         function="queue.fill_job",
-        statement="len(hashes) >= limits.requests",
+        statement="len(contents) >= limits.requests",
         without="False",
     ),
     Guard(
@@ -95,7 +95,7 @@ _CLAIMS = (
     Guard(
         keeps="a text over a limit goes alone instead of blocking the queue",
         function="queue.fill_job",
-        statement="bool(hashes)",
+        statement="bool(contents)",
         without="True",
     ),
     Guard(
@@ -131,8 +131,8 @@ _CLAIMS = (
     Guard(
         keeps="a text is never in two open jobs, by constraint",
         function="database.build_tables",
-        statement="item.add_index(item.content_hash, name='batch_items_open', unique=True, where=...)",
-        without="item.add_index(item.content_hash, name='batch_items_open', where=...)",
+        statement="item.add_index(item.content_id, name='batch_items_open', unique=True, where=...)",
+        without="item.add_index(item.content_id, name='batch_items_open', where=...)",
         tests=("tests/core/queue/test_claims.py",),
     ),
     Guard(
@@ -223,7 +223,7 @@ _ITEMS = (
     ),
     Guard(
         keeps="a job ends only with its own items settled",
-        function="queue.open_hashes",
+        function="queue.open_contents",
         sql="{IS_CARRIED}",
         without="{IS_CARRIED} AND 0",
     ),
@@ -475,8 +475,8 @@ _VECTORS = (
     Guard(
         keeps="a stored vector is never overwritten",
         function="queue.store_vectors",
-        sql="ON CONFLICT (key) DO NOTHING",
-        without="ON CONFLICT (key) DO UPDATE SET vector = excluded.vector",
+        sql="WHERE {IS_CACHED} DO NOTHING",
+        without="WHERE {IS_CACHED} DO UPDATE SET vector = excluded.vector",
         tests=("tests/core/store/writing/test_vectors.py",),
     ),
     Guard(
@@ -510,8 +510,29 @@ _VECTORS = (
     Guard(
         keeps="a vector that another chunk uses is not let go",
         function="queue.release_vectors",
-        sql="AND NOT EXISTS (SELECT 1 FROM chunks WHERE vector_key = key)",
+        sql="AND NOT EXISTS (SELECT 1 FROM chunks WHERE embedding_id = embeddings.id)",
         without="",
+    ),
+    Guard(
+        keeps="a given vector belongs to the text that it came with",
+        function="store._given_before",
+        statement="(content, vector) == (again[key].content_id, again[key].given)",
+        without="vector == again[key].given",
+        tests=("tests/core/store/writing/test_save.py",),
+    ),
+    Guard(
+        keeps="a content that a job carries is not forgotten",
+        function="queue._UNUSED",
+        sql="i.content_id IS NULL AND",
+        without="",
+        tests=("tests/core/queue/test_contents.py",),
+    ),
+    Guard(
+        keeps="a content whose vector only a target has is not forgotten",
+        function="queue._UNUSED",
+        sql="AND d.content_id IS NULL",
+        without="",
+        tests=("tests/core/delivery/test_kept.py",),
     ),
     Guard(
         keeps="only FAILED chunks are tried anew",
@@ -537,7 +558,7 @@ _VECTORS = (
     Guard(
         keeps="a chunk tried anew waits for the job that carries its text",
         function="queue.retry_failed_chunks",
-        statement="carrying_job('c.content_hash')",
+        statement="carrying_job('c.content_id')",
         without="'NULL'",
         tests=("tests/core/batches/test_sync.py",),
     ),
@@ -684,7 +705,7 @@ _SUBMITTING = (
     Guard(
         keeps="texts that nobody wants any more are let go of",
         function="batches.lines_of",
-        statement="[content_hash for _, content_hash, source, _ in page if source is None]",
+        statement="[content for _, content, _, source, _ in page if source is None]",
         without="[]",
         tests=("tests/core/batches/test_submit.py",),
     ),
@@ -1013,7 +1034,7 @@ _RECOVERING = (
     Guard(
         keeps="a text whose vector is stored is not waited for",
         function="queue._take_back",
-        sql="NOT EXISTS (SELECT 1 FROM embeddings e WHERE e.key = i.content_hash)",
+        sql="NOT EXISTS (SELECT 1 FROM embeddings e WHERE e.content_id = i.content_id AND {IS_CACHED})",
         without="1",
         tests=("tests/core/batches/test_reopen.py",),
     ),
@@ -1507,20 +1528,20 @@ _LIVE = (
     Guard(
         keeps="a text that a job carries is not embedded live",
         function="queue.claim_live",
-        sql="AND NOT EXISTS (SELECT 1 FROM batch_items WHERE {IS_CARRIED} AND content_hash = hash)",
+        sql="AND NOT EXISTS (SELECT 1 FROM batch_items WHERE {IS_CARRIED} AND content_id = given.id)",
         without="",
     ),
     Guard(
         keeps="a text whose vector is stored is not embedded live",
         function="queue.claim_live",
-        sql="NOT EXISTS (SELECT 1 FROM embeddings WHERE key = hash)",
+        sql="NOT EXISTS (SELECT 1 FROM embeddings WHERE content_id = given.id AND {IS_CACHED})",
         without="1",
     ),
     Guard(
         keeps="a text is in one live call at a time",
         function="queue.claim_live",
-        sql="(content_hash) DO NOTHING",
-        without="(content_hash) DO UPDATE SET lease_token = excluded.lease_token",
+        sql="(content_id) DO NOTHING",
+        without="(content_id) DO UPDATE SET lease_token = excluded.lease_token",
     ),
     Guard(
         keeps="a claim of a dead live call ends",
@@ -1537,7 +1558,7 @@ _LIVE = (
     Guard(
         keeps="what failed live is not sent by a flush",
         function="documents.live._embed",
-        statement="fail_chunks(connection, failed, now=store.clock.now())",
+        statement="fail_chunks(connection, reasons, now=store.clock.now())",
         without="",
     ),
     Guard(
@@ -1922,8 +1943,8 @@ _DELIVERY = (
     Guard(
         keeps="a vector that the user gave is never deleted for a target that has it",
         function="store.let_go",
-        statement="[(pk, key) for pk, key, is_paid in rows if is_paid]",
-        without="[(pk, key) for pk, key, is_paid in rows]",
+        statement="[(pk, embedding_id) for pk, embedding_id, is_paid in rows if is_paid]",
+        without="[(pk, embedding_id) for pk, embedding_id, is_paid in rows]",
         tests=("tests/core/delivery/test_kept.py::test_vectors_that_nobody_can_make_again_stay",),
     ),
     Guard(
@@ -2030,7 +2051,7 @@ _SERVER = (
     ),
     Guard(
         keeps="who saves a chunk again sees what another makes of it",
-        function="store._known",
+        function="store.read_known",
         sql=" {LOCKED}",
         without="",
         tests=(_LOCKS,),

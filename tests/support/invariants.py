@@ -138,7 +138,8 @@ def check_vectors(
             expected[hasher(text, [part])] = (text, drawing)
     with store.database.snapshot() as connection:
         stored = connection.execute(
-            "SELECT key, vector FROM embeddings WHERE origin = 'batch'"
+            "SELECT k.hash, e.vector FROM embeddings e JOIN contents k ON k.id = e.content_id "
+            "WHERE e.origin = 'batch'"
         ).fetchall()
     for key, vector in stored:
         assert key in expected, "a vector of a text that nobody saved"
@@ -187,7 +188,7 @@ def check_index(
             chunk_id: np.frombuffer(vector, dtype="<f4")
             for chunk_id, vector in connection.execute(
                 "SELECT c.chunk_id, e.vector FROM chunks c JOIN collections k "
-                "ON k.id = c.collection_id AND k.name = ? JOIN embeddings e ON e.key = c.vector_key",
+                "ON k.id = c.collection_id AND k.name = ? JOIN embeddings e ON e.id = c.embedding_id",
                 (collection,),
             )
         }
@@ -250,8 +251,8 @@ class History:
         self._budget = config.budget
         self._jobs: dict[str, tuple[str, str, str | None]] = {}
         self._items: dict[int, tuple[str, int]] = {}
-        self._uses: dict[bytes, int] = {}
-        self._ready: set[tuple[int, bytes]] = set()
+        self._uses: dict[int, int] = {}
+        self._ready: set[tuple[int, int]] = set()
 
     def forgive(self) -> None:
         """Note that a person gave every text new tries."""
@@ -277,13 +278,13 @@ class History:
                 )
             }
             uses = connection.execute(
-                "SELECT content_hash, budget_use, count(*) FROM batch_items "
+                "SELECT content_id, budget_use, count(*) FROM batch_items "
                 "WHERE budget_use NOT IN ('nothing', 'forgiven') GROUP BY 1, 2"
             ).fetchall()
-            chunks = dict(connection.execute("SELECT pk, content_hash FROM chunks").fetchall())
+            chunks = dict(connection.execute("SELECT pk, content_id FROM chunks").fetchall())
             ready = set(
                 connection.execute(
-                    "SELECT pk, content_hash FROM chunks WHERE embedding_status = 'READY'"
+                    "SELECT pk, content_id FROM chunks WHERE embedding_status = 'READY'"
                 ).fetchall()
             )
         self._check_jobs(jobs)
@@ -295,8 +296,8 @@ class History:
             # A released one opens again where its job is listed late, or another gives it back.
             assert items[item][0] in (state, *(ItemState if state in ("open", "released") else ()))
         self._check_uses(uses)
-        for pk, content_hash in self._ready - ready:
-            assert chunks.get(pk) != content_hash, "a READY chunk is not, without an edit"
+        for pk, content in self._ready - ready:
+            assert chunks.get(pk) != content, "a READY chunk is not, without an edit"
         self._jobs, self._items, self._ready = jobs, items, ready
 
     def _check_jobs(self, jobs: dict[str, tuple[str, str, str | None]]) -> None:
@@ -310,14 +311,14 @@ class History:
             if status in (JobStatus.COMPLETED, JobStatus.FAILED) and not is_late:
                 assert new_status == status, "an ended job was opened again"
 
-    def _check_uses(self, uses: list[tuple[bytes, str, int]]) -> None:
-        by_hash: dict[bytes, Counter[str]] = {}
-        for content_hash, use, count in uses:
-            by_hash.setdefault(content_hash, Counter())[use] = count
-        totals = {content_hash: counts.total() for content_hash, counts in by_hash.items()}
-        for content_hash, before in self._uses.items():
-            assert totals.get(content_hash, 0) >= before, "a used try was given back"
-        for counts in by_hash.values():
+    def _check_uses(self, uses: list[tuple[int, str, int]]) -> None:
+        by_content: dict[int, Counter[str]] = {}
+        for content, use, count in uses:
+            by_content.setdefault(content, Counter())[use] = count
+        totals = {content: counts.total() for content, counts in by_content.items()}
+        for content, before in self._uses.items():
+            assert totals.get(content, 0) >= before, "a used try was given back"
+        for counts in by_content.values():
             tries = counts[BudgetUse.ATTEMPT] + counts[BudgetUse.JOB_FAILURE]
             assert tries <= self._budget.attempts
             assert counts[BudgetUse.JOB_FAILURE] <= self._budget.job_failures
@@ -328,7 +329,7 @@ class History:
 def _counted(connection: sqlite3.Connection) -> set[tuple[int, str, int, int]]:
     return set(
         connection.execute(
-            "SELECT collection_id, embedding_status, vector_key IS NOT NULL, count(*) "
+            "SELECT collection_id, embedding_status, embedding_id IS NOT NULL, count(*) "
             "FROM chunks GROUP BY 1, 2, 3"
         )
     )
@@ -344,37 +345,38 @@ def _check_hashes(connection: sqlite3.Connection) -> None:
         for row in connection.execute("SELECT id, spec FROM collections")
     }
     for collection_id, source, media, content_hash in connection.execute(
-        "SELECT collection_id, coalesce(vector_source, text), media, content_hash FROM chunks"
+        "SELECT collection_id, coalesce(vector_source, text), media, k.hash FROM chunks "
+        "LEFT JOIN contents k ON k.id = content_id"
     ):
         found = hashers[collection_id](source, load_media(media))
         assert found == content_hash, "a hash of another content"
 
 
 _MUST_BE_EMPTY = {
-    "a READY chunk is served by the vector it wants, or by a given one": (
-        "SELECT c.pk FROM chunks c JOIN embeddings e ON e.key = c.vector_key "
-        "WHERE c.embedding_status = 'READY' AND c.vector_key <> c.content_hash "
-        "AND e.origin IN ('batch', 'live')"
+    "a READY chunk is served by a vector of its content": (
+        "SELECT c.pk FROM chunks c JOIN embeddings e ON e.id = c.embedding_id "
+        "WHERE c.embedding_status = 'READY' AND e.content_id <> c.content_id "
+        "AND e.origin <> 'delivered'"
     ),
     "a READY chunk without a vector here is at every target, and there is one": (
-        "SELECT c.pk FROM chunks c JOIN embeddings e ON e.key = c.vector_key "
+        "SELECT c.pk FROM chunks c JOIN embeddings e ON e.id = c.embedding_id "
         "AND e.origin = 'delivered' LEFT JOIN targets t ON t.collection_id = c.collection_id "
         "WHERE c.embedding_status = 'READY' AND (t.id IS NULL OR EXISTS (SELECT 1 FROM outbox o "
         "WHERE o.target_id = t.id AND o.chunk_id = c.chunk_id))"
     ),
     "a chunk is served by a vector of its own space": (
         "SELECT c.pk FROM chunks c JOIN collections k ON k.id = c.collection_id "
-        "JOIN embeddings e ON e.key = c.vector_key WHERE e.space_id <> k.space_id"
+        "JOIN embeddings e ON e.id = c.embedding_id WHERE e.space_id <> k.space_id"
     ),
     "a PENDING chunk is claimed by the job whose open item carries its text": (
         "SELECT c.pk, c.batch_job_id, j.id FROM chunks c LEFT JOIN batch_items i "
-        "ON i.content_hash = c.content_hash AND i.state = 'open' "
+        "ON i.content_id = c.content_id AND i.state = 'open' "
         "LEFT JOIN batch_jobs j ON j.pk = i.job_pk "
         "WHERE c.embedding_status = 'PENDING' AND c.batch_job_id IS NOT j.id"
     ),
     "no PENDING chunk waits for a vector that is stored": (
-        "SELECT c.pk FROM chunks c JOIN embeddings e ON e.key = c.content_hash "
-        "WHERE c.embedding_status = 'PENDING'"
+        "SELECT c.pk FROM chunks c JOIN embeddings e ON e.content_id = c.content_id "
+        "WHERE c.embedding_status = 'PENDING' AND e.origin <> 'given'"
     ),
     "an ended job carries nothing": (
         "SELECT j.id FROM batch_jobs j JOIN batch_items i ON i.job_pk = j.pk "
@@ -382,11 +384,20 @@ _MUST_BE_EMPTY = {
     ),
     "what was not paid for goes with its last chunk": (
         "SELECT e.id FROM embeddings e WHERE e.origin NOT IN ('batch', 'live') "
-        "AND NOT EXISTS (SELECT 1 FROM chunks WHERE vector_key = e.key)"
+        "AND NOT EXISTS (SELECT 1 FROM chunks WHERE embedding_id = e.id)"
     ),
     "a vector counts as unused exactly while no chunk uses it": (
         "SELECT e.id, e.unreferenced_since FROM embeddings e WHERE (e.unreferenced_since IS NULL) "
-        "<> EXISTS (SELECT 1 FROM chunks WHERE vector_key = e.key)"
+        "<> EXISTS (SELECT 1 FROM chunks WHERE embedding_id = e.id)"
+    ),
+    "what is named is known": (
+        "SELECT content_id FROM (SELECT content_id FROM chunks UNION SELECT content_id "
+        "FROM embeddings UNION SELECT content_id FROM batch_items UNION SELECT content_id "
+        "FROM live_claims) AS named WHERE content_id NOT IN (SELECT id FROM contents)"
+    ),
+    "a vector that the caller gave is of one chunk": (
+        "SELECT e.id FROM embeddings e JOIN chunks c ON c.embedding_id = e.id "
+        "WHERE e.origin = 'given' GROUP BY e.id HAVING count(*) > 1"
     ),
     "a vector has the size of its space": (
         "SELECT e.id FROM embeddings e JOIN spaces s ON s.id = e.space_id "

@@ -10,6 +10,7 @@ from typing import Any
 from semantic_core.domain.statuses import BudgetUse, ItemState
 from semantic_core.queue.budget import RetryBudget
 from semantic_core.queue.claims import ClaimLimits, Waiting, candidates, claim, fill_job
+from semantic_core.queue.contents import content_ids
 from semantic_core.queue.items import Outcome, settle_items
 from semantic_core.store import PeeweeVectorStore
 from support.rows import run_sql
@@ -88,8 +89,8 @@ def carried(store: PeeweeVectorStore, job_id: str) -> list[str]:
     """Return the content hashes (hex) of a job's open items, in order."""
     rows = run_sql(
         store,
-        "SELECT content_hash FROM batch_items i JOIN batch_jobs j ON j.pk = i.job_pk "
-        "WHERE j.id = ? AND state = 'open' ORDER BY i.id",
+        "SELECT k.hash FROM batch_items i JOIN batch_jobs j ON j.pk = i.job_pk "
+        "JOIN contents k ON k.id = i.content_id WHERE j.id = ? AND state = 'open' ORDER BY i.id",
         (job_id,),
     )
     return [row[0].hex() for row in rows]
@@ -106,17 +107,18 @@ def settle(
     budget: RetryBudget | None = None,
 ) -> int:
     """End open items of these content hashes (hex) without a vector."""
-    outcomes = [
-        Outcome(
-            content_hash=bytes.fromhex(content_hash),
-            state=ItemState.FAILED,
-            use=use,
-            error=error,
-            not_before=not_before,
-        )
-        for content_hash in hashes
-    ]
     with store.database.transaction() as connection:
+        contents = content_ids(connection, list(map(bytes.fromhex, hashes)))
+        outcomes = [
+            Outcome(
+                content_id=content,
+                state=ItemState.FAILED,
+                use=use,
+                error=error,
+                not_before=not_before,
+            )
+            for content in contents.values()
+        ]
         return settle_items(
             connection, job_id, outcomes, budget=budget or RetryBudget(), now=store.clock.now()
         )

@@ -28,6 +28,7 @@ from semantic_core.providers.facts import takes_media
 from semantic_core.providers.types import RemoteJob, ResultLine
 from semantic_core.queue import jobs
 from semantic_core.queue.adoption import possible_spaces, wanted_hashes
+from semantic_core.queue.contents import content_ids
 from semantic_core.queue.costs import picture_counts, token_guesser
 from semantic_core.queue.items import Outcome, carried_tokens, count_open, count_states, fail_chunks
 from semantic_core.queue.jobs import JobRecord
@@ -195,7 +196,8 @@ def _write(
             # No text goes again that its model did not take whole.
             too_long = {key: str(line.error) for key, line in lines if line.is_too_long}
             rest = wanted & too_long.keys() - arrived.keys()
-            fail_chunks(connection, {key: too_long[key] for key in rest}, now=now)
+            ids = content_ids(connection, rest)
+            fail_chunks(connection, {ids[key]: too_long[key] for key in rest}, now=now)
         write_page(
             connection,
             list(arrived.values()),
@@ -212,11 +214,13 @@ def _write(
 def _settle_rest(job: LeasedJob, tally: Tally, ending: Ending) -> None:
     """Settle what the job still carries: by its line where it has one, else by how it ended."""
     for page in pages(tally.failures.items()):
-        job.settle([_outcome(job, key, line) for key, line in page])
+        with job.context.store.database.snapshot() as connection:
+            ids = content_ids(connection, [key for key, _ in page])
+        job.settle([_outcome(job, ids[key], line) for key, line in page if key in ids])
     settle_open(job, state=ending.item_state, use=ending.use, error=ending.error)
 
 
-def _outcome(job: LeasedJob, key: bytes, line: ResultLine) -> Outcome:
+def _outcome(job: LeasedJob, content: int, line: ResultLine) -> Outcome:
     use, not_before = BudgetUse.EVERYTHING, None
     if line.is_quota:
         # The provider had no room; that says nothing about the text.
@@ -225,7 +229,7 @@ def _outcome(job: LeasedJob, key: bytes, line: ResultLine) -> Outcome:
     elif line.is_transient:
         use = BudgetUse.ATTEMPT
     return Outcome(
-        content_hash=key, state=ItemState.FAILED, use=use, error=line.error, not_before=not_before
+        content_id=content, state=ItemState.FAILED, use=use, error=line.error, not_before=not_before
     )
 
 

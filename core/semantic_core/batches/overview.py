@@ -37,7 +37,7 @@ def _coverage(connection: Connection, *, now: float) -> tuple[tuple[float, int, 
     # All in one pass: what is grouped by time would be rounded in two ways by the two databases.
     sums = ", ".join(
         f"count(*) FILTER (WHERE created_at <= :t{number}), "
-        f"count(*) FILTER (WHERE vector_key IS NOT NULL AND updated_at <= :t{number})"
+        f"count(*) FILTER (WHERE embedding_id IS NOT NULL AND updated_at <= :t{number})"
         for number in range(len(moments))
     )
     values = {f"t{number}": moment for number, moment in enumerate(moments)}

@@ -1,9 +1,9 @@
 """One SQLite database: where it is, its connections, its transactions, its errors."""
 
-from semantic_core.database.sets import HASHES as HASHES
+from semantic_core.database.sets import IDS as IDS
 from semantic_core.database.sets import LOCKED as LOCKED
 from semantic_core.database.sets import among as among
-from semantic_core.database.sets import hash_set as hash_set
+from semantic_core.database.sets import id_set as id_set
 from semantic_core.database.sets import row_set as row_set
 from semantic_core.database.sets import rows_of as rows_of
 from semantic_core.database.sqlite.connection import any_text as any_text

@@ -28,7 +28,11 @@ class ChunkRow(NamedTuple):
     media: str | None
 
 
-_COMPUTED = {"collection": "k.name", "is_served": "c.vector_key IS NOT NULL"}
+_COMPUTED = {
+    "collection": "k.name",
+    "is_served": "c.embedding_id IS NOT NULL",
+    "content_hash": "(SELECT hash FROM contents WHERE id = c.content_id)",
+}
 COLUMNS = ", ".join(_COMPUTED.get(name, f"c.{name}") for name in ChunkRow._fields)
 SELECT_CHUNKS = f"SELECT {COLUMNS} FROM chunks c JOIN collections k ON k.id = c.collection_id"
 

@@ -11,7 +11,7 @@ WAITS = "embedding_status = 'PENDING' AND batch_job_id IS NULL"
 # Wants a vector that it does not have.
 WANTS = "embedding_status <> 'READY'"
 IS_FAILED = "embedding_status = 'FAILED'"
-IS_SERVED = "vector_key IS NOT NULL"
+IS_SERVED = "embedding_id IS NOT NULL"
 
 # The words of a chunk that all targets have may have left the index, and come back in a reindex.
 MAY_LACK_WORDS = (
@@ -21,6 +21,9 @@ MAY_LACK_WORDS = (
 
 # --- embeddings
 
+# A given one serves the chunk that it came with, any other every chunk of its content.
+IS_GIVEN = "origin = 'given'"
+IS_CACHED = "origin <> 'given'"
 IS_PAID = "origin IN ('batch', 'live')"
 IS_HERE = "origin <> 'delivered'"
 

@@ -16,8 +16,8 @@ from peewee import (
 from semantic_core.database.columns import yes_or_no
 
 
-def add_delivery_tables(base: Any, collections: Any, *, is_sqlite: bool) -> None:
-    """Make the models; ``base`` is the class they inherit from, which knows all of its models."""
+def add_delivery_tables(base: Any, collections: Any, *, is_sqlite: bool) -> tuple[Any, Any]:
+    """Return the models; ``base`` is the class they inherit from, which knows all of its models."""
 
     class TargetModel(base):  # type: ignore[misc]  # of one database
         """A vector store elsewhere that gets the vectors of a collection."""
@@ -59,3 +59,5 @@ def add_delivery_tables(base: Any, collections: Any, *, is_sqlite: bool) -> None
         class Meta:
             table_name = "outbox"
             indexes = ((("target", "chunk_id"), True), (("target", "seq"), False))
+
+    return TargetModel, OutboxModel

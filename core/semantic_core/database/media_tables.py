@@ -3,8 +3,8 @@ from typing import Any
 from peewee import BigIntegerField, BlobField, Check, TextField
 
 
-def add_media_table(base: Any) -> None:
-    """Make the model; ``base`` is the class it inherits from, which knows all of its models."""
+def add_media_table(base: Any) -> Any:
+    """Return the model; ``base`` is the class it inherits from, which knows all of its models."""
 
     class MediaModel(base):  # type: ignore[misc]  # of one database
         """A picture that was handed in as bytes, as long as a chunk has it."""
@@ -15,3 +15,5 @@ def add_media_table(base: Any) -> None:
 
         class Meta:
             table_name = "media"
+
+    return MediaModel

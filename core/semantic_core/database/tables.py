@@ -21,7 +21,7 @@ from peewee import (
     TextField,
 )
 
-from semantic_core.database.columns import count, digest, one_of, yes_or_no
+from semantic_core.database.columns import count, one_of, yes_or_no
 from semantic_core.database.conditions import (
     IS_CARRIED,
     IS_FAILED,
@@ -34,14 +34,8 @@ from semantic_core.database.conditions import (
 )
 from semantic_core.database.delivery_tables import add_delivery_tables
 from semantic_core.database.media_tables import add_media_table
-from semantic_core.domain.statuses import (
-    BudgetUse,
-    EmbeddingStatus,
-    ItemState,
-    JobStatus,
-    JobStep,
-    VectorOrigin,
-)
+from semantic_core.database.vector_tables import add_vector_tables
+from semantic_core.domain.statuses import BudgetUse, EmbeddingStatus, ItemState, JobStatus, JobStep
 
 SCHEMA = "semcore"
 
@@ -53,6 +47,7 @@ class Tables:
     CollectionModel: Any
     RootModel: Any
     DocumentModel: Any
+    ContentModel: Any
     EmbeddingModel: Any
     BatchJobModel: Any
     CeilingModel: Any
@@ -160,27 +155,7 @@ def build_tables(database: peewee.Database) -> Tables:
     )
     doc.add_index(doc.root, doc.pk, name="documents_root", where=SQL("root_id IS NOT NULL"))
 
-    class EmbeddingModel(Base):
-        """A stored vector, under the key that names it: the truth and the cache."""
-
-        # A rowid table: with the hash as clustered key, inserts are five times slower.
-        id = BigAutoField()
-        key = BlobField(unique=True, constraints=[digest("key")])
-        space = ForeignKeyField(SpaceModel, index=False)
-        vector = BlobField()
-        origin = TextField(constraints=[one_of("origin", VectorOrigin)])
-        token_count = BigIntegerField(null=True)
-        created_at = DoubleField()
-        unreferenced_since = DoubleField(null=True)
-
-        class Meta:
-            table_name = "embeddings"
-
-    EmbeddingModel.add_index(
-        EmbeddingModel.unreferenced_since,
-        name="embeddings_unreferenced",
-        where=SQL("unreferenced_since IS NOT NULL"),
-    )
+    ContentModel, EmbeddingModel = add_vector_tables(Base, SpaceModel)  # noqa: N806  # classes
 
     class BatchJobModel(Base):
         """One submission to a batch API, recorded before anything is sent."""
@@ -265,11 +240,11 @@ def build_tables(database: peewee.Database) -> Tables:
             without_rowid = is_sqlite
 
     class BatchItemModel(Base):
-        """One content hash that a job carries or carried."""
+        """One content that a job carries or carried."""
 
         id = BigAutoField()
         job = ForeignKeyField(BatchJobModel, column_name="job_pk", index=False)
-        content_hash = BlobField(constraints=[digest("content_hash")])
+        content_id = BigIntegerField()
         state = TextField(constraints=[one_of("state", ItemState)])
         attempt = BigIntegerField()
         tokens = BigIntegerField()
@@ -281,15 +256,15 @@ def build_tables(database: peewee.Database) -> Tables:
 
         class Meta:
             table_name = "batch_items"
-            indexes = ((("job", "content_hash"), True),)
+            indexes = ((("job", "content_id"), True),)
 
     item = BatchItemModel
     # "Never in two jobs at once" as a constraint.
-    item.add_index(item.content_hash, name="batch_items_open", unique=True, where=SQL(IS_CARRIED))
+    item.add_index(item.content_id, name="batch_items_open", unique=True, where=SQL(IS_CARRIED))
     item.add_index(item.job, item.id, name="batch_items_job_open", where=SQL(IS_CARRIED))
-    item.add_index(item.content_hash, name="batch_items_released", where=SQL(IS_RELEASED))
+    item.add_index(item.content_id, name="batch_items_released", where=SQL(IS_RELEASED))
     item.add_index(
-        item.content_hash, item.budget_use, name="batch_items_budget", where=SQL(USES_BUDGET)
+        item.content_id, item.budget_use, name="batch_items_budget", where=SQL(USES_BUDGET)
     )
 
     class SpotCheckModel(Base):
@@ -309,9 +284,9 @@ def build_tables(database: peewee.Database) -> Tables:
             table_name = "spot_checks"
 
     class LiveClaimModel(Base):
-        """A content hash that is being embedded live; freed by its lease."""
+        """A content that is being embedded live; freed by its lease."""
 
-        content_hash = BlobField(primary_key=True, constraints=[digest("content_hash")])
+        content_id = BigIntegerField(primary_key=True)
         space = ForeignKeyField(SpaceModel, index=False)
         lease_token = TextField()
         lease_until = DoubleField()
@@ -333,15 +308,8 @@ def build_tables(database: peewee.Database) -> Tables:
         vector_source = TextField(null=True)
         payload = TextField(null=True)
         media = TextField(null=True)
-        content_hash = BlobField(constraints=[digest("content_hash")])
-        embedding = ForeignKeyField(
-            EmbeddingModel,
-            field="key",
-            column_name="vector_key",
-            object_id_name="vector_key",
-            null=True,
-            index=False,
-        )
+        content_id = BigIntegerField()
+        embedding = ForeignKeyField(EmbeddingModel, null=True, index=False)
         embedding_status = TextField(constraints=[one_of("embedding_status", EmbeddingStatus)])
         batch_job = ForeignKeyField(BatchJobModel, field="id", null=True, index=False)
         not_before = DoubleField(null=True)
@@ -365,7 +333,7 @@ def build_tables(database: peewee.Database) -> Tables:
         name="chunks_document",
         where=SQL("document_id IS NOT NULL"),
     )
-    chunk.add_index(chunk.content_hash, name="chunks_wanting", where=SQL(WANTS))
+    chunk.add_index(chunk.content_id, name="chunks_wanting", where=SQL(WANTS))
     waiting = (chunk.collection, chunk.not_before, chunk.pk)
     chunk.add_index(*waiting, name="chunks_waiting", where=SQL(WAITS))
     chunk.add_index(chunk.collection, name="chunks_failed", where=SQL(IS_FAILED))
@@ -387,9 +355,10 @@ def build_tables(database: peewee.Database) -> Tables:
             primary_key = CompositeKey("collection", "embedding_status", "is_served")
             without_rowid = is_sqlite
 
-    add_delivery_tables(Base, CollectionModel, is_sqlite=is_sqlite)
-    add_media_table(Base)
-    models = {model.__name__: model for model in Base.__subclasses__()}
+    others = add_delivery_tables(Base, CollectionModel, is_sqlite=is_sqlite)
+    # By name: a class that nobody refers to would be gone.
+    made = (ContentModel, *others, add_media_table(Base), *Base.__subclasses__())
+    models = {model.__name__: model for model in made}
     return Tables(*(models[name] for name in Tables.__slots__))
 
 

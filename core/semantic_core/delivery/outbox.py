@@ -48,9 +48,9 @@ def read_wishes(connection: Connection, target_id: int, *, now: float) -> list[W
         f"SELECT o.seq, o.chunk_id, o.may_be_there, o.tries, e.vector, {COLUMNS} FROM outbox o "
         "JOIN targets t ON t.id = o.target_id JOIN collections k ON k.id = t.collection_id "
         "LEFT JOIN chunks c ON c.collection_id = k.id AND c.chunk_id = o.chunk_id "
-        "LEFT JOIN embeddings e ON e.key = c.vector_key "
+        "LEFT JOIN embeddings e ON e.id = c.embedding_id "
         "WHERE o.target_id = ? AND (o.not_before IS NULL OR o.not_before <= ?) AND "
-        "(c.pk IS NULL OR c.vector_key IS NULL OR c.embedding_status = 'READY') "
+        "(c.pk IS NULL OR c.embedding_id IS NULL OR c.embedding_status = 'READY') "
         "ORDER BY o.seq LIMIT ?",
         (target_id, now, PAGE),
     ).fetchall()

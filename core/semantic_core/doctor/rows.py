@@ -4,7 +4,14 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from semantic_core.database import open_to_others, tighten
-from semantic_core.database.conditions import IS_CARRIED, IS_ENDED, IS_HERE, IS_OPEN, IS_PAID, WANTS
+from semantic_core.database.conditions import (
+    IS_CACHED,
+    IS_CARRIED,
+    IS_ENDED,
+    IS_HERE,
+    IS_OPEN,
+    WANTS,
+)
 from semantic_core.database.port import Connection
 from semantic_core.database.queries import first_column, first_value
 from semantic_core.database.strategies import Database
@@ -29,13 +36,13 @@ MANY_VECTORS = 1_000_000
 # What semcore itself never writes. Each gives one number.
 _CONTRADICTIONS = {
     "chunks are READY with the vector of another text": (
-        "SELECT count(*) FROM chunks c JOIN embeddings e ON e.key = c.vector_key "
-        "WHERE c.embedding_status = 'READY' AND c.vector_key <> c.content_hash "
-        f"AND e.{IS_PAID}"
+        "SELECT count(*) FROM chunks c JOIN embeddings e ON e.id = c.embedding_id "
+        "WHERE c.embedding_status = 'READY' AND e.content_id <> c.content_id "
+        f"AND e.{IS_HERE}"
     ),
     "chunks are served by a vector of another space": (
         "SELECT count(*) FROM chunks c JOIN collections k ON k.id = c.collection_id "
-        "JOIN embeddings e ON e.key = c.vector_key WHERE e.space_id <> k.space_id"
+        "JOIN embeddings e ON e.id = c.embedding_id WHERE e.space_id <> k.space_id"
     ),
     "vectors have another size than their space": (
         "SELECT count(*) FROM embeddings e JOIN spaces s ON s.id = e.space_id "
@@ -43,7 +50,7 @@ _CONTRADICTIONS = {
     ),
     "texts are carried by a job of another model": (
         "SELECT count(*) FROM batch_items i JOIN batch_jobs j ON j.pk = i.job_pk "
-        f"JOIN chunks c ON c.content_hash = i.content_hash AND c.{WANTS} "
+        f"JOIN chunks c ON c.content_id = i.content_id AND c.{WANTS} "
         "JOIN collections k ON k.id = c.collection_id "
         "WHERE i.state = 'open' AND j.space_id <> k.space_id"
     ),
@@ -53,14 +60,14 @@ _STUCK = (
     "SELECT (SELECT count(*) FROM chunks c WHERE c.embedding_status = 'PENDING' "
     "AND c.batch_job_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM batch_items i "
     f"JOIN batch_jobs j ON j.pk = i.job_pk AND j.{IS_OPEN} "
-    "WHERE i.content_hash = c.content_hash AND i.state = 'open' AND j.id = c.batch_job_id)) "
+    "WHERE i.content_id = c.content_id AND i.state = 'open' AND j.id = c.batch_job_id)) "
     "+ (SELECT count(*) FROM batch_items i JOIN batch_jobs j ON j.pk = i.job_pk "
     f"WHERE i.{IS_CARRIED} AND j.{IS_ENDED})"
 )
 
 _FREE = (
-    "SELECT DISTINCT c.content_hash FROM chunks c JOIN embeddings e ON e.key = c.content_hash "
-    "WHERE c.embedding_status = 'PENDING'"
+    "SELECT DISTINCT c.content_id FROM chunks c JOIN embeddings e "
+    f"ON e.content_id = c.content_id AND e.{IS_CACHED} WHERE c.embedding_status = 'PENDING'"
 )
 
 _Look = Callable[[Connection], int]
@@ -111,8 +118,8 @@ def _changed_texts(connection: Connection) -> int:
         changed += sum(
             not isinstance(source, str) or hash_of(source, load_media(media)) != content_hash
             for source, media, content_hash in connection.execute(
-                "SELECT coalesce(vector_source, text), media, content_hash FROM chunks "
-                "WHERE collection_id = ?",
+                "SELECT coalesce(c.vector_source, c.text), c.media, k.hash FROM chunks c "
+                "LEFT JOIN contents k ON k.id = c.content_id WHERE c.collection_id = ?",
                 (collection_id,),
             )
         )

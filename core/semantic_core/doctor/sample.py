@@ -1,6 +1,5 @@
 """Samples: stored vectors, embedded live again, which is paid for; and what targets were told."""
 
-import secrets
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -63,11 +62,12 @@ def sampled_vectors(manager: BatchManager, *, texts: int) -> Iterator[Finding]:
 def _sample(connection: Connection, texts: int) -> Iterator[_Sampled]:
     rows = _random_rows(
         connection,
-        "SELECT k.name, k.spec, c.chunk_id, c.content_hash, "
-        "coalesce(c.vector_source, c.text), c.media, e.vector FROM embeddings e "
-        "JOIN chunks c ON c.pk = (SELECT min(pk) FROM chunks WHERE vector_key = e.key) "
+        "k.name, k.spec, c.chunk_id, t.hash, coalesce(c.vector_source, c.text), c.media, e.vector",
+        "embeddings e "
+        "JOIN chunks c ON c.pk = (SELECT min(pk) FROM chunks WHERE embedding_id = e.id) "
+        "JOIN contents t ON t.id = c.content_id "
         "JOIN collections k ON k.id = c.collection_id "
-        f"WHERE e.{IS_PAID} AND c.content_hash = e.key",
+        f"WHERE e.{IS_PAID} AND c.content_id = e.content_id",
         most=texts,
     )
     for collection, spec, chunk_id, content_hash, *content, vector in rows:
@@ -142,7 +142,8 @@ def _told(store: BaseVectorStore, target: AttachedTarget) -> dict[str, Vector]:
     with store.database.snapshot() as connection:
         rows = _random_rows(
             connection,
-            "SELECT c.chunk_id, e.vector FROM embeddings e JOIN chunks c ON c.vector_key = e.key "
+            "c.chunk_id, e.vector",
+            "embeddings e JOIN chunks c ON c.embedding_id = e.id "
             f"AND e.{IS_HERE} JOIN targets t ON t.collection_id = c.collection_id WHERE t.id = ? "
             "AND c.embedding_status = 'READY' AND t.filled_pk IS NULL AND NOT EXISTS "
             "(SELECT 1 FROM outbox WHERE target_id = t.id AND chunk_id = c.chunk_id)",
@@ -152,15 +153,12 @@ def _told(store: BaseVectorStore, target: AttachedTarget) -> dict[str, Vector]:
     return {chunk_id: np.frombuffer(vector, dtype="<f4") for chunk_id, vector in rows}
 
 
-def _random_rows(connection: Connection, query: str, *values: object, most: int) -> list[Any]:
-    """Return rows of a query on ``embeddings AS e``, chosen at random."""
-    # Keys are digests, so that those that follow any one are a random sample.
-    start = secrets.token_bytes(32)
-    rows = [
-        row
-        for sign in (">=", "<")
-        for row in connection.execute(
-            f"{query} AND e.key {sign} ? ORDER BY e.key LIMIT ?", (*values, start, most)
-        )
-    ]
-    return rows[:most]
+def _random_rows(
+    connection: Connection, columns: str, rows: str, *values: object, most: int
+) -> list[Any]:
+    """Return columns of rows, which have ``embeddings AS e`` among them, chosen at random."""
+    # Their numbers are put in order, since the vectors would not fit in memory.
+    chosen = f"SELECT e.id FROM {rows} ORDER BY random() LIMIT {most}"
+    return connection.execute(
+        f"SELECT {columns} FROM {rows} AND e.id IN ({chosen}) LIMIT {most}", (*values, *values)
+    ).fetchall()

@@ -14,13 +14,14 @@ from semantic_core.domain.statuses import EmbeddingStatus, VectorOrigin
 from semantic_core.domain.types import Chunk
 from semantic_core.providers.facts import model_facts
 from semantic_core.providers.port import Embedder
+from semantic_core.queue.contents import content_ids
 from semantic_core.queue.items import fail_chunks, known_too_long
 from semantic_core.queue.live_claims import claim_live, free_live, keep_live
 from semantic_core.store import DEFAULT_COLLECTION, BaseVectorStore
 from semantic_core.store.collections import get_collection
+from semantic_core.store.writing.known import unchanged_absent
 from semantic_core.store.writing.media import MediaChangedError, sent_media
 from semantic_core.store.writing.prepare import PreparedChunk, prepare_chunks
-from semantic_core.store.writing.save import unchanged_absent
 from semantic_core.store.writing.vectors import space_of
 
 _log = logging.getLogger(__name__)
@@ -223,7 +224,9 @@ def _embed(
         store.bulk_update_vectors(made, spec=spec, origin=VectorOrigin.LIVE)
         if failed:
             with store.database.transaction() as connection:
-                fail_chunks(connection, failed, now=store.clock.now())
+                ids = content_ids(connection, failed)
+                reasons = {ids[key]: reason for key, reason in failed.items()}
+                fail_chunks(connection, reasons, now=store.clock.now())
         refused |= failed
     return refused
 

@@ -165,14 +165,6 @@ class EmbeddingSpec:
         return content_hash
 
 
-def given_vector_key(content_hash: bytes, vector: bytes) -> bytes:
-    """Return the key of a vector given by the caller (float32 little-endian bytes).
-
-    It depends on the floats too, so a given vector can never pass for a provider's.
-    """
-    return hashlib.sha256(b"semcore:given:1:" + content_hash + vector).digest()
-
-
 def absent_vector_key(collection_id: int) -> bytes:
     """Return the key that stands for the vectors of a collection which only its targets have."""
     return hashlib.sha256(b"semcore:delivered:1:%d" % collection_id).digest()

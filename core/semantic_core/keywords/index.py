@@ -63,7 +63,8 @@ class Said(NamedTuple):
     def headings(self) -> str | None:
         """What stands before the text in what is embedded, or None."""
         source, text = self.vector_source, self.text
-        if source is None or not source.endswith(text):
+        # Of a damaged row it may be anything.
+        if not isinstance(source, str) or not source.endswith(text):
             return None
         return source[: len(source) - len(text)] or None
 

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 
 from peewee import SQL
 
-from semantic_core.database import HASHES, any_text, hash_set
-from semantic_core.database.conditions import IS_OPEN, OF_JOB, WANTS
+from semantic_core.database import IDS, any_text, id_set
+from semantic_core.database.conditions import IS_CACHED, IS_OPEN, OF_JOB, WANTS
 from semantic_core.database.port import Connection
 from semantic_core.database.queries import first_column, first_value, json_set, run
 from semantic_core.database.tables import TABLES
@@ -13,6 +13,7 @@ from semantic_core.domain.pricing import PriceTable
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.statuses import FailureReason, JobStatus, JobStep
 from semantic_core.providers.types import RemoteJob
+from semantic_core.queue.contents import content_ids
 from semantic_core.queue.costs import mean_tokens, price_columns
 
 _Job = TABLES.BatchJobModel
@@ -101,10 +102,10 @@ def wanted_hashes(
     return set(
         first_column(
             connection,
-            "SELECT DISTINCT k.content_hash FROM chunks k JOIN collections c "
-            "ON c.id = k.collection_id AND c.space_id = :space "
-            f"WHERE {WANTS} AND k.content_hash IN {HASHES}",
-            {"space": space_id, **hash_set(content_hashes)},
+            "SELECT DISTINCT t.hash FROM chunks k JOIN collections c "
+            "ON c.id = k.collection_id AND c.space_id = :space JOIN contents t ON t.id = k.content_id "
+            f"WHERE {WANTS} AND k.content_id IN {IDS}",
+            {"space": space_id, **id_set(content_ids(connection, content_hashes).values())},
         )
     )
 
@@ -167,7 +168,7 @@ def lacks_vectors(connection: Connection, job_id: str) -> bool:
     found = first_value(
         connection,
         f"SELECT EXISTS (SELECT 1 FROM batch_items i WHERE {OF_JOB} "
-        "AND NOT EXISTS (SELECT 1 FROM embeddings WHERE key = i.content_hash))",
+        f"AND NOT EXISTS (SELECT 1 FROM embeddings WHERE content_id = i.content_id AND {IS_CACHED}))",
         {"job": job_id},
     )
     return bool(found)
@@ -210,13 +211,13 @@ def _take_back(connection: Connection, job_id: str) -> None:
     connection.execute(
         f"UPDATE batch_items AS i SET state = 'open', error = NULL WHERE {OF_JOB} "
         "AND state = 'released' AND NOT EXISTS (SELECT 1 FROM embeddings e "
-        "WHERE e.key = i.content_hash) AND NOT EXISTS (SELECT 1 FROM batch_items o "
-        "WHERE o.content_hash = i.content_hash AND o.state = 'open')",
+        f"WHERE e.content_id = i.content_id AND {IS_CACHED}) AND NOT EXISTS (SELECT 1 "
+        "FROM batch_items o WHERE o.content_id = i.content_id AND o.state = 'open')",
         {"job": job_id},
     )
     connection.execute(
-        "UPDATE chunks SET batch_job_id = :job, not_before = NULL WHERE content_hash IN "
-        f"(SELECT content_hash FROM batch_items WHERE {OF_JOB} AND state = 'open') "
+        "UPDATE chunks SET batch_job_id = :job, not_before = NULL WHERE content_id IN "
+        f"(SELECT content_id FROM batch_items WHERE {OF_JOB} AND state = 'open') "
         f"AND {WANTS} AND embedding_status = 'PENDING'",
         {"job": job_id},
     )
@@ -229,7 +230,7 @@ def rivals(connection: Connection, job_id: str) -> list[tuple[str, str | None]]:
     """
     return connection.execute(
         "SELECT DISTINCT other.id, other.google_job_id FROM batch_items mine "
-        "JOIN batch_items theirs ON theirs.content_hash = mine.content_hash "
+        "JOIN batch_items theirs ON theirs.content_id = mine.content_id "
         "AND theirs.state = 'open' JOIN batch_jobs other ON other.pk = theirs.job_pk "
         f"WHERE mine.{OF_JOB} AND mine.state = 'released' AND other.hold_reason IS NULL",
         {"job": job_id},
@@ -243,8 +244,8 @@ def hand_over(connection: Connection, giver: str, taker: str) -> None:
     """
     connection.execute(
         "UPDATE batch_items SET state = 'released', error = 'another job brings it' WHERE state = 'open' "
-        "AND job_pk = (SELECT pk FROM batch_jobs WHERE id = :giver) AND content_hash IN "
-        f"(SELECT content_hash FROM batch_items WHERE {OF_JOB} AND state = 'released')",
+        "AND job_pk = (SELECT pk FROM batch_jobs WHERE id = :giver) AND content_id IN "
+        f"(SELECT content_id FROM batch_items WHERE {OF_JOB} AND state = 'released')",
         {"giver": giver, "job": taker},
     )
     _take_back(connection, taker)

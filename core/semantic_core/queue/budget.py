@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from semantic_core.database import HASHES, hash_set
+from semantic_core.database import IDS, id_set
 from semantic_core.database.conditions import USES_BUDGET
 from semantic_core.database.port import Connection
 from semantic_core.domain.statuses import BudgetUse
@@ -14,7 +14,7 @@ LONGEST_PAUSE = 86_400.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryBudget:
-    """Limits per content hash, over all its jobs.
+    """Limits per content, over all its jobs.
 
     Attributes:
         attempts: tries that the provider answered with a failure for this text or its job.
@@ -46,23 +46,21 @@ class RetryBudget:
         return min(self.longest_delay, self.first_delay * 2 ** max(0, tries - 1)) if tries else 0.0
 
 
-def used_budgets(
-    connection: Connection, content_hashes: Collection[bytes]
-) -> dict[bytes, dict[str, int]]:
-    """Return how often each kind of use stands against each of these content hashes."""
-    found: dict[bytes, dict[str, int]] = {}
-    for content_hash, use, count in connection.execute(
-        "SELECT content_hash, budget_use, count(*) FROM batch_items "
-        f"WHERE content_hash IN {HASHES} AND {USES_BUDGET} GROUP BY content_hash, budget_use",
-        hash_set(content_hashes),
+def used_budgets(connection: Connection, contents: Collection[int]) -> dict[int, dict[str, int]]:
+    """Return how often each kind of use stands against each of these contents."""
+    found: dict[int, dict[str, int]] = {}
+    for content, use, count in connection.execute(
+        "SELECT content_id, budget_use, count(*) FROM batch_items "
+        f"WHERE content_id IN {IDS} AND {USES_BUDGET} GROUP BY content_id, budget_use",
+        id_set(contents),
     ):
-        found.setdefault(content_hash, {})[use] = count
+        found.setdefault(content, {})[use] = count
     return found
 
 
-def forgive(connection: Connection, content_hashes: Collection[bytes]) -> None:
+def forgive(connection: Connection, contents: Collection[int]) -> None:
     connection.execute(
         "UPDATE batch_items SET budget_use = 'forgiven' "
-        f"WHERE content_hash IN {HASHES} AND {USES_BUDGET}",
-        hash_set(content_hashes),
+        f"WHERE content_id IN {IDS} AND {USES_BUDGET}",
+        id_set(contents),
     )

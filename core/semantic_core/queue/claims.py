@@ -8,8 +8,15 @@ from typing import Any
 
 from peewee import SQL
 
-from semantic_core.database import HASHES, hash_set, row_set, rows_of
-from semantic_core.database.conditions import IS_CARRIED, OF_JOB, USES_BUDGET, WAITS, WANTS
+from semantic_core.database import IDS, id_set, row_set, rows_of
+from semantic_core.database.conditions import (
+    IS_CACHED,
+    IS_CARRIED,
+    OF_JOB,
+    USES_BUDGET,
+    WAITS,
+    WANTS,
+)
 from semantic_core.database.port import Connection
 from semantic_core.database.queries import run
 from semantic_core.database.tables import TABLES
@@ -18,6 +25,7 @@ from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.statuses import JobStatus, JobStep
 from semantic_core.providers.facts import content_estimator
 from semantic_core.queue.budget import LONGEST_PAUSE, RetryBudget, used_budgets
+from semantic_core.queue.contents import content_ids
 from semantic_core.queue.items import fail_chunks
 from semantic_core.queue.live_claims import IS_EMBEDDED_LIVE
 from semantic_core.queue.vectors import serve_vectors
@@ -37,7 +45,7 @@ class Waiting:
     """The distinct texts that one job would take.
 
     Attributes:
-        text_tokens: estimated tokens of each of them, in the order of the hashes.
+        text_tokens: estimated tokens of each of them, in the order of the contents.
         source_bytes: UTF-8 bytes of them.
         collection_tokens: estimated tokens by the collection they were found in first, its id.
         is_full: more are waiting, but a limit of the job is reached.
@@ -45,7 +53,7 @@ class Waiting:
 
     space_id: int
     spec: EmbeddingSpec
-    hashes: tuple[bytes, ...]
+    contents: tuple[int, ...]
     text_tokens: tuple[int, ...]
     source_bytes: int
     collection_tokens: Mapping[int, int]
@@ -111,8 +119,8 @@ def candidates(connection: Connection, *, collection: str | None, now: float) ->
 
 def _due_texts(
     connection: Connection, candidate: Candidate, now: float
-) -> Generator[tuple[int, bytes, bytes, str | None, bool, bool]]:
-    """Yield (collection id, content hash, source in UTF-8, media, is budget used, is vector stored).
+) -> Generator[tuple[int, int, bytes, str | None, bool, bool]]:
+    """Yield (collection id, content id, source in UTF-8, media, is budget used, is vector stored).
 
     What is being embedded live is left out: it waits on.
     """
@@ -120,12 +128,13 @@ def _due_texts(
         for due, order in _DUE:
             # A chunk saved while its text backs off elsewhere waits with it.
             yield from connection.stream(
-                "SELECT collection_id, content_hash, CAST(coalesce(vector_source, text) AS BLOB), media, "
-                "EXISTS (SELECT 1 FROM batch_items i WHERE i.content_hash = c.content_hash "
-                f"AND {USES_BUDGET}), EXISTS (SELECT 1 FROM embeddings e WHERE e.key = c.content_hash) "
+                "SELECT collection_id, content_id, CAST(coalesce(vector_source, text) AS BLOB), media, "
+                "EXISTS (SELECT 1 FROM batch_items i WHERE i.content_id = c.content_id "
+                f"AND {USES_BUDGET}), EXISTS (SELECT 1 FROM embeddings e "
+                f"WHERE e.content_id = c.content_id AND {IS_CACHED}) "
                 "FROM chunks c WHERE collection_id = :collection "
                 f"AND {WAITS} AND {due} AND NOT {IS_EMBEDDED_LIVE} AND NOT EXISTS (SELECT 1 FROM chunks o "
-                "WHERE o.content_hash = c.content_hash AND o.embedding_status <> 'READY' "
+                "WHERE o.content_id = c.content_id AND o.embedding_status <> 'READY' "
                 f"AND o.not_before > :now AND o.not_before <= :now + {LONGEST_PAUSE} "
                 # Looked up for each: PostgreSQL would compare all with all that it believes to be few.
                 "LIMIT -1 OFFSET 0) "
@@ -149,46 +158,46 @@ def fill_job(
     once more before money. The work is proportional to what one job takes.
     """
     estimate = content_estimator(candidate.spec)
-    hashes: dict[bytes, int] = {}
-    spent: dict[bytes, None] = {}
-    stored: dict[bytes, None] = {}
+    contents: dict[int, int] = {}
+    spent: dict[int, None] = {}
+    stored: dict[int, None] = {}
     collection_tokens: Counter[int] = Counter()
     source_bytes = tokens = 0
     is_full = False
-    for found_in, content_hash, source, media, has_uses, is_stored in _due_texts(
+    for found_in, content, source, media, has_uses, is_stored in _due_texts(
         connection, candidate, now
     ):
-        if content_hash in hashes or content_hash in spent:
+        if content in contents or content in spent:
             continue
         if is_stored:
-            stored[content_hash] = None
+            stored[content] = None
             continue
-        if has_uses and budget.is_spent(used_budgets(connection, [content_hash])[content_hash]):
-            spent[content_hash] = None
+        if has_uses and budget.is_spent(used_budgets(connection, [content])[content]):
+            spent[content] = None
             continue
         size, text_tokens = len(source) + sent_bytes(media), estimate(source, media)
         # A single text over a limit still goes, alone: the provider decides about it.
-        is_full = bool(hashes) and (
-            len(hashes) >= limits.requests
+        is_full = bool(contents) and (
+            len(contents) >= limits.requests
             or source_bytes + size > limits.source_bytes
             or tokens + text_tokens > limits.tokens
         )
         if is_full:
             break
-        hashes[content_hash] = text_tokens
+        contents[content] = text_tokens
         collection_tokens[found_in] += text_tokens
         source_bytes += size
         tokens += text_tokens
     # After the loop: it reads from the index that this changes.
     serve_vectors(connection, list(stored), now=now)
     fail_chunks(connection, _last_errors(connection, spent), now=now)
-    if not hashes:
+    if not contents:
         return None
     return Waiting(
         space_id=candidate.space_id,
         spec=candidate.spec,
-        hashes=tuple(hashes),
-        text_tokens=tuple(hashes.values()),
+        contents=tuple(contents),
+        text_tokens=tuple(contents.values()),
         source_bytes=source_bytes,
         collection_tokens=collection_tokens,
         is_full=is_full,
@@ -228,7 +237,8 @@ def claim(connection: Connection, waiting: Waiting, job_id: str, **columns: Any)
     The unique index on open items makes it impossible that a text is in two jobs. ``columns`` are
     what else is known of the job: its lease, its price, who sends it.
     """
-    names = dict(connection.execute("SELECT id, name FROM collections").fetchall())
+    # As text: what is none, in a damaged row, would be no key of JSON.
+    names = dict(connection.execute("SELECT id, CAST(name AS TEXT) FROM collections").fetchall())
     shares = {names[found_in]: tokens for found_in, tokens in waiting.collection_tokens.items()}
     new = _Job.insert(
         id=job_id,
@@ -237,40 +247,42 @@ def claim(connection: Connection, waiting: Waiting, job_id: str, **columns: Any)
         space=waiting.space_id,
         spec=waiting.spec.to_json(),
         model=waiting.spec.model,
-        request_count=len(waiting.hashes),
+        request_count=len(waiting.contents),
         byte_count=waiting.source_bytes,
         estimated_tokens=waiting.tokens,
         collections=json.dumps(shares),
         **columns,
     )
     ((pk,),) = run(connection, new.returning(_Job.pk)).fetchall()
-    texts = zip(waiting.hashes, waiting.text_tokens, strict=True)
+    texts = zip(waiting.contents, waiting.text_tokens, strict=True)
     # SQL over sets: a claim takes thousands of texts, and row by row it would take six times as long
     # on PostgreSQL.
     connection.execute(
-        "INSERT INTO batch_items (job_pk, content_hash, tokens, state, attempt) "
-        "SELECT :job, t.hash, t.tokens, 'open', (SELECT count(*) + 1 FROM batch_items i "
-        f"WHERE i.content_hash = t.hash AND {USES_BUDGET}) FROM {rows_of(tokens='BIGINT')} t",
-        {"job": pk, **row_set({key: (tokens,) for key, tokens in texts})},
+        "INSERT INTO batch_items (job_pk, content_id, tokens, state, attempt) "
+        "SELECT :job, t.content, t.tokens, 'open', (SELECT count(*) + 1 FROM batch_items i "
+        f"WHERE i.content_id = t.content AND {USES_BUDGET}) "
+        f"FROM {rows_of(content='BIGINT', tokens='BIGINT')} t",
+        {"job": pk, **row_set(texts)},
     )
     connection.execute(
         "UPDATE chunks SET batch_job_id = :job, not_before = NULL "
-        f"WHERE content_hash IN {HASHES} AND {WANTS} AND {WAITS}",
-        {"job": job_id, **hash_set(waiting.hashes)},
+        f"WHERE content_id IN {IDS} AND {WANTS} AND {WAITS}",
+        {"job": job_id, **id_set(waiting.contents)},
     )
 
 
 def claimed_texts(
     connection: Connection, job_id: str, *, after: int, limit: int
-) -> list[tuple[int, bytes, str | None, str | None]]:
-    """Return (item id, content hash, vector source, media) of open items after an item id.
+) -> list[tuple[int, int, bytes, str | None, str | None]]:
+    """Return (item id, content id, its hash, vector source, media) of open items after an item id.
 
-    The source is None where no chunk wants the hash any more: it was edited or deleted since.
+    The source is None where no chunk wants the content any more: it was edited or deleted since.
     """
     return connection.execute(
-        "SELECT i.id, i.content_hash, coalesce(c.vector_source, c.text), c.media "
-        "FROM batch_items i LEFT JOIN chunks c ON c.pk = (SELECT w.pk FROM chunks w "
-        f"WHERE w.content_hash = i.content_hash AND {WANTS} LIMIT 1) "
+        "SELECT i.id, i.content_id, k.hash, coalesce(c.vector_source, c.text), c.media "
+        "FROM batch_items i JOIN contents k ON k.id = i.content_id "
+        "LEFT JOIN chunks c ON c.pk = (SELECT w.pk FROM chunks w "
+        f"WHERE w.content_id = i.content_id AND {WANTS} LIMIT 1) "
         f"WHERE {OF_JOB} AND {IS_CARRIED} AND i.id > :after ORDER BY i.id LIMIT :limit",
         {"job": job_id, "after": after, "limit": limit},
     ).fetchall()
@@ -283,17 +295,18 @@ def wanted_sources(
     return {
         key: (source, media)
         for key, source, media in connection.execute(
-            "SELECT content_hash, coalesce(vector_source, text), media FROM chunks "
-            f"WHERE content_hash IN {HASHES} AND {WANTS}",
-            hash_set(content_hashes),
+            "SELECT k.hash, coalesce(c.vector_source, c.text), c.media FROM chunks c "
+            "JOIN contents k ON k.id = c.content_id "
+            f"WHERE c.content_id IN {IDS} AND c.{WANTS}",
+            id_set(content_ids(connection, content_hashes).values()),
         )
     }
 
 
-def _last_errors(connection: Connection, content_hashes: Collection[bytes]) -> dict[bytes, str]:
+def _last_errors(connection: Connection, contents: Collection[int]) -> dict[int, str]:
     errors = connection.execute(
-        f"SELECT content_hash, error FROM batch_items WHERE content_hash IN {HASHES} "
+        f"SELECT content_id, error FROM batch_items WHERE content_id IN {IDS} "
         f"AND {USES_BUDGET} AND error IS NOT NULL ORDER BY id",
-        hash_set(content_hashes),
+        id_set(contents),
     ).fetchall()
-    return dict.fromkeys(content_hashes, "no tries left") | dict(errors)
+    return dict.fromkeys(contents, "no tries left") | dict(errors)

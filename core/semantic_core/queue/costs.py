@@ -2,16 +2,17 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from semantic_core.database import HASHES, any_text, hash_set
-from semantic_core.database.conditions import IS_PAID, WAITS, WANTS
+from semantic_core.database import IDS, any_text, id_set
+from semantic_core.database.conditions import IS_CACHED, IS_PAID, WAITS, WANTS
 from semantic_core.database.port import Connection
 from semantic_core.database.queries import first_column
 from semantic_core.domain.media import load_media
 from semantic_core.domain.pricing import Cost, Price, PriceTable, tokens_in
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.providers.facts import LONGEST_LIMIT, content_estimator, model_facts
+from semantic_core.queue.contents import content_ids
 from semantic_core.queue.job_rows import read_columns
 
 _TEXT = "CAST(coalesce(k.vector_source, k.text) AS BLOB)"
@@ -91,7 +92,7 @@ def waiting_tokens(connection: Connection, *, collection_id: int | None) -> list
         "SELECT min(c.spec) AS spec, count(*) AS chunks, min(k.pk) AS pk "
         "FROM collections c JOIN spaces s ON s.id = c.space_id AND NOT s.is_external "
         f"JOIN chunks k ON k.collection_id = c.id WHERE {WAITS} "
-        "AND (c.id = :collection OR :collection IS NULL) GROUP BY k.content_hash) g "
+        "AND (c.id = :collection OR :collection IS NULL) GROUP BY k.content_id) g "
         "JOIN chunks k ON k.pk = g.pk",
         {"collection": collection_id},
     )
@@ -138,15 +139,24 @@ def spent_since(
 
 def picture_counts(connection: Connection, content_hashes: Sequence[bytes]) -> dict[bytes, int]:
     """Return how many pictures and pages contents have, by the chunks that have or want them."""
-    has = f"IN {HASHES} AND media IS NOT NULL"
-    return {
-        key: len(load_media(media))
-        for key, media in connection.execute(
-            f"SELECT content_hash, media FROM chunks WHERE {WANTS} AND content_hash {has} UNION "
-            f"SELECT vector_key, media FROM chunks WHERE vector_key = content_hash AND vector_key {has}",
-            hash_set(content_hashes),
-        )
-    }
+    found = _chunks_of(connection, "media", content_hashes)
+    return {key: len(load_media(media)) for key, media in found if media is not None}
+
+
+def _chunks_of(
+    connection: Connection, columns: str, content_hashes: Sequence[bytes]
+) -> list[tuple[Any, ...]]:
+    """Return the hash of each content, and columns of the chunks that want it or have its vector."""
+    ids = content_ids(connection, content_hashes)
+    hashes = {content: key for key, content in ids.items()}
+    rows = connection.execute(
+        f"SELECT k.content_id, {columns} FROM chunks k WHERE {WANTS} AND k.content_id IN {IDS} "
+        f"UNION ALL SELECT k.content_id, {columns} FROM embeddings e "
+        "JOIN chunks k ON k.embedding_id = e.id AND k.content_id = e.content_id "
+        f"WHERE e.content_id IN {IDS} AND e.{IS_CACHED}",
+        id_set(ids.values()),
+    )
+    return [(hashes[content], *values) for content, *values in rows]
 
 
 def reused_vectors(connection: Connection) -> tuple[int, int, int]:
@@ -158,8 +168,8 @@ def reused_vectors(connection: Connection) -> tuple[int, int, int]:
     # What is counted is summed up there; only texts that nobody counted are looked at here.
     for more, tokens, source, media, model in connection.execute(
         "WITH shared AS (SELECT count(*) - 1 AS more, max(e.token_count) AS tokens, min(k.pk) AS pk "
-        f"FROM chunks k JOIN embeddings e ON e.key = k.vector_key AND e.{IS_PAID} "
-        "WHERE k.vector_key IS NOT NULL GROUP BY k.vector_key HAVING count(*) > 1) "
+        f"FROM chunks k JOIN embeddings e ON e.id = k.embedding_id AND e.{IS_PAID} "
+        "WHERE k.embedding_id IS NOT NULL GROUP BY k.embedding_id HAVING count(*) > 1) "
         "SELECT coalesce(sum(more), 0), coalesce(sum(more * tokens), 0), NULL, NULL, NULL "
         "FROM shared WHERE tokens IS NOT NULL UNION ALL "
         f"SELECT more, 0, {_SOURCE}, s.model FROM shared JOIN chunks k USING (pk) "
@@ -205,13 +215,7 @@ def token_guesser(
     estimate = content_estimator(spec)
     known = {
         key: estimate(source, media)
-        for key, source, media in connection.execute(
-            f"SELECT k.content_hash, {_SOURCE} FROM chunks k "
-            f"WHERE {WANTS} AND k.content_hash IN {HASHES} UNION ALL "
-            f"SELECT k.vector_key, {_SOURCE} FROM chunks k "
-            f"WHERE k.vector_key = k.content_hash AND k.vector_key IN {HASHES}",
-            hash_set(content_hashes),
-        )
+        for key, source, media in _chunks_of(connection, _SOURCE, content_hashes)
     }
     mean = mean_tokens(connection, space_id, spec)
     return lambda key: known.get(key, mean)

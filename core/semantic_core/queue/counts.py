@@ -6,6 +6,7 @@ Whatever inserts, deletes or moves chunks says so here, in the same transaction.
 from collections import Counter
 from typing import NamedTuple
 
+from semantic_core.database.conditions import IS_CACHED
 from semantic_core.database.port import Connection
 from semantic_core.database.queries import first_value
 from semantic_core.domain.spec import absent_vector_key
@@ -32,17 +33,17 @@ def count_changes(connection: Connection, changes: Counter[ChunkState]) -> None:
 
 
 def move_counts(
-    connection: Connection, chunks: list[tuple[int, bytes | None]], *, to: EmbeddingStatus
+    connection: Connection, chunks: list[tuple[int, int | None]], *, to: EmbeddingStatus
 ) -> None:
-    """Note that chunks, given as (collection, vector key), went between PENDING and FAILED.
+    """Note that chunks, given as (collection, embedding), went between PENDING and FAILED.
 
-    The key itself: SQLite takes every column for NOT NULL that a RETURNING asks IS NOT NULL of,
+    The number itself: SQLite takes every column for NOT NULL that a RETURNING asks IS NOT NULL of,
     where the first column of the table is.
     """
     came_from = EmbeddingStatus.FAILED if to is EmbeddingStatus.PENDING else EmbeddingStatus.PENDING
     changes: Counter[ChunkState] = Counter()
-    for collection_id, vector_key in chunks:
-        is_served = vector_key is not None
+    for collection_id, embedding_id in chunks:
+        is_served = embedding_id is not None
         changes[ChunkState(collection_id, to, is_served)] += 1
         changes[ChunkState(collection_id, came_from, is_served)] -= 1
     count_changes(connection, changes)
@@ -66,7 +67,7 @@ def read_counts(
 def recount(connection: Connection, *, write: bool) -> int:
     """Return how many counts differ from the rows, and set them right if asked."""
     anew = (
-        "SELECT collection_id, embedding_status, vector_key IS NOT NULL, count(*) "
+        "SELECT collection_id, embedding_status, embedding_id IS NOT NULL, count(*) "
         "FROM chunks GROUP BY 1, 2, 3"
     )
     columns = "collection_id, embedding_status, is_served, chunks"
@@ -87,5 +88,15 @@ def read_served(connection: Connection, collection_id: int) -> int:
 
 def count_absent(connection: Connection, collection_id: int) -> int:
     """Return how many chunks of a collection have a vector that only its targets have."""
+    absent = absent_vector(connection, collection_id)
+    return int(
+        first_value(connection, "SELECT count(*) FROM chunks WHERE embedding_id = ?", (absent,))
+    )
+
+
+def absent_vector(connection: Connection, collection_id: int) -> int | None:
+    """Return what stands for the vectors that only the targets of a collection have, if any."""
     key = absent_vector_key(collection_id)
-    return int(first_value(connection, "SELECT count(*) FROM chunks WHERE vector_key = ?", (key,)))
+    sql = "SELECT e.id FROM embeddings e JOIN contents k ON k.id = e.content_id WHERE k.hash = ?"
+    row = connection.execute(f"{sql} AND e.{IS_CACHED}", (key,)).fetchone()
+    return None if row is None else int(row[0])

@@ -7,12 +7,13 @@ to six times the work on PostgreSQL.
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from semantic_core.database import HASHES, among, hash_set, row_set, rows_of
+from semantic_core.database import IDS, among, id_set, row_set, rows_of
 from semantic_core.database.conditions import IS_CARRIED, IS_FAILED, OF_JOB, WANTS
 from semantic_core.database.port import Connection
 from semantic_core.database.queries import first_column, first_value
 from semantic_core.domain.statuses import TOO_LONG, BudgetUse, EmbeddingStatus, ItemState
 from semantic_core.queue.budget import RetryBudget, used_budgets
+from semantic_core.queue.contents import content_ids
 from semantic_core.queue.counts import move_counts
 
 
@@ -26,7 +27,7 @@ class Outcome:
         not_before: epoch seconds before which it is not sent again; None for the budget's delay.
     """
 
-    content_hash: bytes
+    content_id: int
     state: ItemState
     use: BudgetUse = BudgetUse.NOTHING
     error: str | None = None
@@ -37,15 +38,15 @@ def carrying_job(content: str) -> str:
     """Return SQL for the id of the job that carries a content; NULL where none does."""
     return (
         "(SELECT j.id FROM batch_items i JOIN batch_jobs j ON j.pk = i.job_pk "
-        f"WHERE i.content_hash = {content} AND i.{IS_CARRIED})"
+        f"WHERE i.content_id = {content} AND i.{IS_CARRIED})"
     )
 
 
-def open_hashes(connection: Connection, job_id: str, limit: int, *, after: int = 0) -> list[bytes]:
-    """Return up to ``limit`` content hashes that the job still carries, after an item id."""
+def open_contents(connection: Connection, job_id: str, limit: int, *, after: int = 0) -> list[int]:
+    """Return up to ``limit`` contents that the job still carries, after an item id."""
     return first_column(
         connection,
-        f"SELECT content_hash FROM batch_items WHERE {OF_JOB} AND {IS_CARRIED} AND id > :after "
+        f"SELECT content_id FROM batch_items WHERE {OF_JOB} AND {IS_CARRIED} AND id > :after "
         "ORDER BY id LIMIT :limit",
         {"job": job_id, "after": after, "limit": limit},
     )
@@ -60,13 +61,14 @@ def carried_tokens(
     connection: Connection, job_id: str, content_hashes: Sequence[bytes]
 ) -> dict[bytes, int]:
     """Return which of these hashes the job carries or carried, each with its estimated tokens."""
-    return dict(
+    ids = content_ids(connection, content_hashes)
+    tokens = dict(
         connection.execute(
-            "SELECT content_hash, tokens FROM batch_items "
-            f"WHERE {OF_JOB} AND content_hash IN {HASHES}",
-            {"job": job_id, **hash_set(content_hashes)},
+            f"SELECT content_id, tokens FROM batch_items WHERE {OF_JOB} AND content_id IN {IDS}",
+            {"job": job_id, **id_set(ids.values())},
         ).fetchall()
     )
+    return {key: tokens[content] for key, content in ids.items() if content in tokens}
 
 
 def count_states(connection: Connection, job_id: str) -> dict[ItemState, int]:
@@ -80,21 +82,20 @@ def count_states(connection: Connection, job_id: str) -> dict[ItemState, int]:
 
 
 def finish_items(
-    connection: Connection, content_hashes: Sequence[bytes], *, job_id: str | None = None
+    connection: Connection, contents: Collection[int], *, job_id: str | None = None
 ) -> int:
-    """Mark the open items of these hashes as done, in whichever job; return how many there were.
+    """Mark the open items of these contents as done, in whichever job; return how many there were.
 
     Those of the job that brought them, if one did, count as done even where another was to.
     """
-    values = {**hash_set(content_hashes), "job": job_id}
+    values = {**id_set(contents), "job": job_id}
     finished = connection.execute(
-        f"UPDATE batch_items SET state = 'done' WHERE {IS_CARRIED} AND content_hash IN {HASHES}",
-        values,
+        f"UPDATE batch_items SET state = 'done' WHERE {IS_CARRIED} AND content_id IN {IDS}", values
     ).rowcount
     if job_id is not None:
         connection.execute(
             f"UPDATE batch_items SET state = 'done' WHERE {OF_JOB} AND state = 'released' "
-            f"AND content_hash IN {HASHES}",
+            f"AND content_id IN {IDS}",
             values,
         )
     return finished
@@ -114,72 +115,74 @@ def settle_items(
     is no longer open is left alone, so settling twice changes nothing. Returns how many were.
     """
     # Of two outcomes for one text the first counts.
-    by_hash = {outcome.content_hash: outcome for outcome in reversed(outcomes)}
-    rows = {key: (one.state, one.use, one.error) for key, one in by_hash.items()}
+    by_content = {outcome.content_id: outcome for outcome in reversed(outcomes)}
+    rows = [(key, one.state, one.use, one.error) for key, one in by_content.items()]
     settled = first_column(
         connection,
         "UPDATE batch_items SET state = o.end_state, budget_use = o.end_use, error = o.why "
-        f"FROM {rows_of(end_state='TEXT', end_use='TEXT', why='TEXT')} o "
+        f"FROM {rows_of(content='BIGINT', end_state='TEXT', end_use='TEXT', why='TEXT')} o "
         # The plus keeps SQLite from walking all of the job's open items for each row.
-        f"WHERE +{OF_JOB} AND content_hash = o.hash AND {IS_CARRIED} RETURNING content_hash",
+        f"WHERE +{OF_JOB} AND content_id = o.content AND {IS_CARRIED} RETURNING content_id",
         {"job": job_id, **row_set(rows)},
     )
     left = set(settled) - _pass_on(connection, job_id, settled)
     uses = used_budgets(connection, left)
-    failed: dict[bytes, str] = {}
-    waiting: dict[bytes, tuple[float | None]] = {}
-    for content_hash in left:
-        outcome, used = by_hash[content_hash], uses.get(content_hash, {})
+    failed: dict[int, str] = {}
+    waiting: list[tuple[int, float | None]] = []
+    for content in left:
+        outcome, used = by_content[content], uses.get(content, {})
         if budget.is_spent(used):
-            failed[content_hash] = outcome.error or "no tries left"
+            failed[content] = outcome.error or "no tries left"
             continue
         not_before = outcome.not_before
         if not_before is None and outcome.use is not BudgetUse.NOTHING:
             not_before = now + budget.delay(used)
-        waiting[content_hash] = (not_before,)
+        waiting.append((content, not_before))
     fail_chunks(connection, failed, now=now)
     # updated_at stays: a chunk has waited since it was saved.
     connection.execute(
-        f"UPDATE chunks SET batch_job_id = NULL, not_before = w.until FROM {rows_of(until='DOUBLE PRECISION')} w "
-        f"WHERE content_hash = w.hash AND {WANTS} AND batch_job_id = :job",
+        "UPDATE chunks SET batch_job_id = NULL, not_before = w.until "
+        f"FROM {rows_of(content='BIGINT', until='DOUBLE PRECISION')} w "
+        f"WHERE content_id = w.content AND {WANTS} AND batch_job_id = :job",
         {"job": job_id, **row_set(waiting)},
     )
     return len(settled)
 
 
-def _pass_on(connection: Connection, job_id: str, content_hashes: Collection[bytes]) -> set[bytes]:
+def _pass_on(connection: Connection, job_id: str, contents: Collection[int]) -> set[int]:
     """Give texts to open jobs that carried them before; return which have one.
 
     That is a job that was listed late, or one that such a job took the text from.
     """
     takers = dict(
         connection.execute(
-            "SELECT i.content_hash, i.id FROM batch_items i JOIN batch_jobs j ON j.pk = i.job_pk "
-            f"WHERE i.content_hash IN {HASHES} AND i.state = 'released' AND j.id <> :job "
+            "SELECT i.content_id, i.id FROM batch_items i JOIN batch_jobs j ON j.pk = i.job_pk "
+            f"WHERE i.content_id IN {IDS} AND i.state = 'released' AND j.id <> :job "
             "AND j.status IN ('SUBMITTED', 'PROCESSING') AND j.hold_reason IS NULL "
             "AND j.cancel_requested_at IS NULL",
-            {**hash_set(content_hashes), "job": job_id},
+            {**id_set(contents), "job": job_id},
         ).fetchall()
     )
     if takers:
         taken = among("id", list(takers.values()))
         connection.execute(f"UPDATE batch_items SET state = 'open' WHERE {taken.sql}", taken.values)
         connection.execute(
-            f"UPDATE chunks SET not_before = NULL, batch_job_id = {carrying_job('chunks.content_hash')} "
-            f"WHERE content_hash IN {HASHES} AND {WANTS} AND batch_job_id = :job",
-            {**hash_set(takers), "job": job_id},
+            f"UPDATE chunks SET not_before = NULL, batch_job_id = {carrying_job('chunks.content_id')} "
+            f"WHERE content_id IN {IDS} AND {WANTS} AND batch_job_id = :job",
+            {**id_set(takers), "job": job_id},
         )
     return set(takers)
 
 
-def fail_chunks(connection: Connection, errors: Mapping[bytes, str], *, now: float) -> int:
-    """PENDING to FAILED, with the reason, for every chunk that wants a hash; return how many."""
+def fail_chunks(connection: Connection, errors: Mapping[int, str], *, now: float) -> int:
+    """PENDING to FAILED, with the reason, for every chunk that wants a content; return how many."""
     failed = connection.execute(
         "UPDATE chunks SET embedding_status = 'FAILED', error_message = e.why, "
-        f"batch_job_id = NULL, not_before = NULL, updated_at = :now FROM {rows_of(why='TEXT')} e "
-        f"WHERE content_hash = e.hash AND {WANTS} AND embedding_status = 'PENDING' "
-        "RETURNING collection_id, vector_key",
-        {"now": now, **row_set({key: (why,) for key, why in errors.items()})},
+        "batch_job_id = NULL, not_before = NULL, updated_at = :now "
+        f"FROM {rows_of(content='BIGINT', why='TEXT')} e "
+        f"WHERE content_id = e.content AND {WANTS} AND embedding_status = 'PENDING' "
+        "RETURNING collection_id, embedding_id",
+        {"now": now, **row_set(errors.items())},
     ).fetchall()
     move_counts(connection, failed, to=EmbeddingStatus.FAILED)
     return len(failed)
@@ -189,8 +192,9 @@ def known_too_long(connection: Connection, content_hashes: Sequence[bytes]) -> d
     """Return which texts their model did not take whole, under whatever id, and the reason."""
     return dict(
         connection.execute(
-            f"SELECT content_hash, error_message FROM chunks WHERE content_hash IN {HASHES} "
-            f"AND {WANTS} AND {IS_FAILED} AND error_message LIKE '{TOO_LONG}%'",
-            hash_set(content_hashes),
+            "SELECT k.hash, c.error_message FROM chunks c JOIN contents k ON k.id = c.content_id "
+            f"WHERE c.content_id IN {IDS} AND c.{WANTS} AND c.{IS_FAILED} "
+            f"AND c.error_message LIKE '{TOO_LONG}%'",
+            id_set(content_ids(connection, content_hashes).values()),
         ).fetchall()
     )

@@ -6,18 +6,19 @@ lease: after a crash one request may be billed again, which is why a job's claim
 
 from collections.abc import Sequence
 
-from semantic_core.database import HASHES, hash_set
-from semantic_core.database.conditions import IS_CARRIED
+from semantic_core.database import IDS, id_set
+from semantic_core.database.conditions import IS_CACHED, IS_CARRIED
 from semantic_core.database.port import Connection
 from semantic_core.database.queries import run
 from semantic_core.database.tables import TABLES
 from semantic_core.domain.errors import TransitionError
+from semantic_core.queue.contents import note_contents
 
 _Claim = TABLES.LiveClaimModel
 
 # For a query with the parameter :now: whether the text of `c` is embedded live at this moment.
 IS_EMBEDDED_LIVE = (
-    "EXISTS (SELECT 1 FROM live_claims l WHERE l.content_hash = c.content_hash "
+    "EXISTS (SELECT 1 FROM live_claims l WHERE l.content_id = c.content_id "
     "AND l.lease_until > :now)"
 )
 
@@ -36,17 +37,18 @@ def claim_live(
     Left out is what is stored, what an open job carries, and what another live call has claimed.
     """
     run(connection, _Claim.delete().where(_Claim.lease_until <= now))
+    ids, _ = note_contents(connection, content_hashes)
     connection.execute(
-        "INSERT INTO live_claims (content_hash, space_id, lease_token, lease_until) "
-        f"SELECT hash, :space, :token, :until FROM {HASHES} "
-        "WHERE NOT EXISTS (SELECT 1 FROM embeddings WHERE key = hash) AND NOT EXISTS "
-        f"(SELECT 1 FROM batch_items WHERE {IS_CARRIED} AND content_hash = hash) "
-        "ON CONFLICT (content_hash) DO NOTHING",
-        {**hash_set(content_hashes), "space": space_id, "token": token, "until": until},
+        "INSERT INTO live_claims (content_id, space_id, lease_token, lease_until) "
+        f"SELECT given.id, :space, :token, :until FROM {IDS} given WHERE NOT EXISTS "
+        f"(SELECT 1 FROM embeddings WHERE content_id = given.id AND {IS_CACHED}) AND NOT EXISTS "
+        f"(SELECT 1 FROM batch_items WHERE {IS_CARRIED} AND content_id = given.id) "
+        "ON CONFLICT (content_id) DO NOTHING",
+        {**id_set(ids.values()), "space": space_id, "token": token, "until": until},
     )
-    claimed = _Claim.select(_Claim.content_hash).where(_Claim.lease_token == token)
+    claimed = _Claim.select(_Claim.content_id).where(_Claim.lease_token == token)
     ours = {row[0] for row in run(connection, claimed)}
-    return [content_hash for content_hash in content_hashes if content_hash in ours]
+    return [content_hash for content_hash in content_hashes if ids[content_hash] in ours]
 
 
 def keep_live(connection: Connection, *, token: str, count: int, until: float) -> None:

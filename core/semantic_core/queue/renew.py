@@ -2,29 +2,30 @@
 
 from collections.abc import Callable
 
-from semantic_core.database.conditions import WANTS
+from semantic_core.database.conditions import IS_CACHED, WANTS
 from semantic_core.database.port import Connection
 from semantic_core.database.queries import first_column
 from semantic_core.domain.media import StoredMedia, dump_media, load_media
 from semantic_core.domain.spec import Hasher
+from semantic_core.queue.contents import note_contents
 from semantic_core.queue.items import carrying_job
 from semantic_core.queue.vectors import serve_vectors
 
 
-def wanted_media(connection: Connection, content_hash: bytes) -> list[tuple[StoredMedia, ...]]:
+def wanted_media(connection: Connection, content: int) -> list[tuple[StoredMedia, ...]]:
     """Return the media of the chunks that want a content: equal bytes under several paths."""
     found = first_column(
         connection,
-        f"SELECT DISTINCT media FROM chunks WHERE content_hash = ? AND {WANTS} "
+        f"SELECT DISTINCT media FROM chunks WHERE content_id = ? AND {WANTS} "
         "AND media IS NOT NULL ORDER BY media",
-        (content_hash,),
+        (content,),
     )
     return [load_media(media) for media in found]
 
 
 def renew_media(
     connection: Connection,
-    content_hash: bytes,
+    content: int,
     hash_of: Hasher,
     renewed: Callable[[StoredMedia], StoredMedia],
     *,
@@ -37,23 +38,21 @@ def renew_media(
     """
     rows = connection.execute(
         "SELECT pk, coalesce(vector_source, text), media FROM chunks "
-        "WHERE content_hash = ? AND embedding_status = 'PENDING'",
-        (content_hash,),
+        "WHERE content_id = ? AND embedding_status = 'PENDING'",
+        (content,),
     ).fetchall()
     for pk, source, media in rows:
         parts = tuple(map(renewed, load_media(media)))
-        wanted = hash_of(source, parts)
+        (wanted,) = note_contents(connection, [hash_of(source, parts)])[0].values()
         connection.execute(
-            "UPDATE chunks SET media = :media, content_hash = :wanted, not_before = NULL, "
+            "UPDATE chunks SET media = :media, content_id = :wanted, not_before = NULL, "
             f"updated_at = :now, batch_job_id = {carrying_job(':wanted')} "
-            "WHERE pk = :pk AND content_hash = :old AND embedding_status = 'PENDING'",
-            {
-                "media": dump_media(parts),
-                "wanted": wanted,
-                "now": now,
-                "pk": pk,
-                "old": content_hash,
-            },
+            "WHERE pk = :pk AND content_id = :old AND embedding_status = 'PENDING'",
+            {"media": dump_media(parts), "wanted": wanted, "now": now, "pk": pk, "old": content},
         )
-        stored = first_column(connection, "SELECT key FROM embeddings WHERE key = ?", (wanted,))
+        stored = first_column(
+            connection,
+            f"SELECT content_id FROM embeddings WHERE content_id = ? AND {IS_CACHED}",
+            (wanted,),
+        )
         serve_vectors(connection, stored, now=now)

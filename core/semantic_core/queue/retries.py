@@ -11,7 +11,7 @@ from semantic_core.queue.items import carrying_job
 # Failed at the provider; what was saved as FAILED (a blank one, say) never reached it.
 _FAILED_THERE = (
     f"{IS_FAILED} AND EXISTS (SELECT 1 FROM batch_items i "
-    f"WHERE i.content_hash = c.content_hash AND {USES_BUDGET})"
+    f"WHERE i.content_id = c.content_id AND {USES_BUDGET})"
 )
 
 
@@ -28,10 +28,10 @@ def retry_failed_chunks(connection: Connection, *, collection_id: int | None, no
     """
     changed = connection.execute(
         "UPDATE chunks AS c SET embedding_status = 'PENDING', error_message = NULL, "
-        f"not_before = NULL, updated_at = :now, batch_job_id = {carrying_job('c.content_hash')} "
+        f"not_before = NULL, updated_at = :now, batch_job_id = {carrying_job('c.content_id')} "
         f"WHERE {_FAILED_THERE} "
         "AND (collection_id = :collection OR :collection IS NULL) "
-        "RETURNING content_hash, collection_id, vector_key",
+        "RETURNING content_id, collection_id, embedding_id",
         {"now": now, "collection": collection_id},
     ).fetchall()
     forgive(connection, {row[0] for row in changed})

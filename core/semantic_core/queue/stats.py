@@ -29,7 +29,7 @@ def read_stats(connection: Connection, *, collection_id: int | None, now: float)
         f"(SELECT count(*) AS chunks, count(*) FILTER (WHERE {_RESTS}) AS delayed, "
         f"min(updated_at) AS since, min(CASE WHEN {_RESTS} THEN not_before END) AS next_try "
         "FROM chunks "
-        f"WHERE {WAITS} AND {_SCOPE} GROUP BY content_hash) AS texts",
+        f"WHERE {WAITS} AND {_SCOPE} GROUP BY content_id) AS texts",
         values,
     ).fetchone()
     failures = connection.execute(

@@ -1,7 +1,7 @@
 """What is kept here of chunks that every target of their collection has: all, unless told otherwise.
 
 Words leave the keyword index: the chunk is indexed as one without any. Paid vectors are deleted:
-the chunk stays READY, with a key that stands for what only the targets have.
+the chunk stays READY, with one that stands for what only the targets have.
 """
 
 from collections import Counter
@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from itertools import starmap
 from typing import Literal, TypedDict
 
-from semantic_core.database import HASHES, among, hash_set
-from semantic_core.database.conditions import IS_PAID
+from semantic_core.database import IDS, among, id_set
+from semantic_core.database.conditions import IS_CACHED, IS_PAID
 from semantic_core.database.port import Connection
 from semantic_core.database.queries import first_column
 from semantic_core.database.strategies import Collection, Database, Sql
@@ -21,7 +21,8 @@ from semantic_core.domain.statuses import EmbeddingStatus, VectorOrigin
 from semantic_core.keywords import Said
 from semantic_core.providers.facts import DEFAULT_PRICES, content_estimator
 from semantic_core.queue.changes import note_changed
-from semantic_core.queue.counts import ChunkState, count_changes
+from semantic_core.queue.contents import note_contents
+from semantic_core.queue.counts import ChunkState, absent_vector, count_changes
 from semantic_core.queue.items import carrying_job
 from semantic_core.queue.vectors import serve_vectors
 
@@ -47,8 +48,8 @@ _IS_SETTLED = (
 def check_all_here(connection: Connection, collection: Collection, what: str) -> None:
     """Raise a `ConfigurationError` that begins with ``what`` if only targets have some vectors."""
     rows = connection.execute(
-        "SELECT CAST(coalesce(vector_source, text) AS BLOB), media FROM chunks WHERE vector_key = ?",
-        (absent_vector_key(collection.id),),
+        "SELECT CAST(coalesce(vector_source, text) AS BLOB), media FROM chunks WHERE embedding_id = ?",
+        (absent_vector(connection, collection.id),),
     ).fetchall()
     if rows:
         tokens = sum(starmap(content_estimator(collection.spec), rows))
@@ -69,26 +70,27 @@ def let_go(
     if not (collection.drops_text or collection.drops_vectors):
         return
     rows = connection.execute(
-        f"SELECT c.pk, c.vector_key, e.{IS_PAID} FROM chunks c JOIN embeddings e "
-        f"ON e.key = c.vector_key WHERE c.collection_id = ? AND {chosen.sql} AND {_IS_SETTLED}",
+        f"SELECT c.pk, c.embedding_id, e.{IS_PAID} FROM chunks c JOIN embeddings e "
+        f"ON e.id = c.embedding_id WHERE c.collection_id = ? AND {chosen.sql} AND {_IS_SETTLED}",
         (collection.id, *chosen.values),
     ).fetchall()
     if collection.drops_text:
         _index(database, connection, [Said(pk, "") for pk, _, _ in rows])
-    paid = [(pk, key) for pk, key, is_paid in rows if is_paid]
+    paid = [(pk, embedding_id) for pk, embedding_id, is_paid in rows if is_paid]
     if not (collection.drops_vectors and paid):
         return
-    absent, pks = absent_vector_key(collection.id), among("pk", [pk for pk, _ in paid])
+    (content,) = note_contents(connection, [absent_vector_key(collection.id)])[0].values()
     connection.execute(
-        "INSERT INTO embeddings (key, space_id, vector, origin, created_at) VALUES (?, ?, ?, ?, ?) "
-        "ON CONFLICT (key) DO NOTHING",
-        (absent, collection.space_id, b"", VectorOrigin.DELIVERED, now),
+        "INSERT INTO embeddings (content_id, space_id, vector, origin, created_at) "
+        f"VALUES (?, ?, ?, ?, ?) ON CONFLICT (content_id) WHERE {IS_CACHED} DO NOTHING",
+        (content, collection.space_id, b"", VectorOrigin.DELIVERED, now),
     )
-    connection.execute(f"UPDATE chunks SET vector_key = ? WHERE {pks.sql}", (absent, *pks.values))
+    absent, pks = absent_vector(connection, collection.id), among("pk", [pk for pk, _ in paid])
+    connection.execute(f"UPDATE chunks SET embedding_id = ? WHERE {pks.sql}", (absent, *pks.values))
     connection.execute(
-        f"DELETE FROM embeddings WHERE key IN {HASHES} "
-        "AND NOT EXISTS (SELECT 1 FROM chunks WHERE vector_key = key)",
-        hash_set([key for _, key in paid]),
+        f"DELETE FROM embeddings WHERE id IN {IDS} "
+        "AND NOT EXISTS (SELECT 1 FROM chunks WHERE embedding_id = embeddings.id)",
+        id_set(embedding_id for _, embedding_id in paid),
     )
     note_changed(connection, [(collection.id, pk) for pk, _ in paid])
 
@@ -102,17 +104,17 @@ def take_back(
     """
     waiting = connection.execute(
         "UPDATE chunks AS c SET embedding_status = 'PENDING', updated_at = ?, "
-        f"batch_job_id = {carrying_job('c.content_hash')} WHERE c.collection_id = ? "
-        f"AND {chosen.sql} AND c.embedding_status = 'READY' AND c.vector_key = ?",
-        (now, collection.id, *chosen.values, absent_vector_key(collection.id)),
+        f"batch_job_id = {carrying_job('c.content_id')} WHERE c.collection_id = ? "
+        f"AND {chosen.sql} AND c.embedding_status = 'READY' AND c.embedding_id = ?",
+        (now, collection.id, *chosen.values, absent_vector(connection, collection.id)),
     ).rowcount
     ready, pending = EmbeddingStatus.READY, EmbeddingStatus.PENDING
     was, is_now = (ChunkState(collection.id, state, is_served=True) for state in (ready, pending))
     count_changes(connection, Counter({was: -waiting, is_now: waiting}))
     stored = first_column(
         connection,
-        "SELECT DISTINCT e.key FROM chunks c JOIN embeddings e ON e.key = c.content_hash "
-        f"WHERE c.collection_id = ? AND {chosen.sql} AND c.embedding_status = 'PENDING'",
+        "SELECT DISTINCT e.content_id FROM chunks c JOIN embeddings e "
+        f"ON e.content_id = c.content_id AND e.{IS_CACHED} WHERE c.collection_id = ? AND {chosen.sql} AND c.embedding_status = 'PENDING'",
         (collection.id, *chosen.values),
     )
     serve_vectors(connection, stored, now=now)

@@ -192,14 +192,15 @@ ROWS = """
     INSERT INTO ceilings VALUES ('f', 'm', 1, 1, 0, NULL, NULL, 0);
     INSERT INTO collections VALUES (1, 'default', 1, '{}', 'en', NULL, NULL, 0);
     INSERT INTO documents VALUES (1, 1, 'd', NULL, NULL, zeroblob(32), '{}', 0, 0);
-    INSERT INTO embeddings VALUES (1, zeroblob(32), 1, zeroblob(8), 'batch', NULL, 0, NULL);
+    INSERT INTO contents VALUES (1, zeroblob(32));
+    INSERT INTO embeddings VALUES (1, 1, 1, zeroblob(8), 'batch', NULL, 0, NULL);
     INSERT INTO batch_jobs (id, provider, status, step, display_name, space_id, spec, model,
         fingerprint, request_count, byte_count, estimated_tokens, created_at)
         VALUES ('j', 'gemini', 'CREATED', 'claimed', 'n', 1, '{}', 'm', 'f', 1, 1, 1, 0);
-    INSERT INTO batch_items VALUES (1, 1, zeroblob(32), 'open', 1, 1, 'nothing', NULL);
-    INSERT INTO chunks (pk, collection_id, chunk_id, text, metadata, content_hash, vector_key,
+    INSERT INTO batch_items VALUES (1, 1, 1, 'open', 1, 1, 'nothing', NULL);
+    INSERT INTO chunks (pk, collection_id, chunk_id, text, metadata, content_id, embedding_id,
         embedding_status, created_at, updated_at)
-        VALUES (1, 1, 'c', 'text', '{}', zeroblob(32), zeroblob(32), 'READY', 0, 0);
+        VALUES (1, 1, 'c', 'text', '{}', 1, 1, 'READY', 0, 0);
     INSERT INTO chunk_counts VALUES (1, 'READY', 1, 1);
 """
 
@@ -218,7 +219,7 @@ ROWS = """
         "UPDATE embeddings SET origin = 'found'",
         "UPDATE spaces SET is_external = 2",
         # States that contradict the rest of their row.
-        "UPDATE chunks SET vector_key = NULL",
+        "UPDATE chunks SET embedding_id = NULL",
         "UPDATE chunks SET embedding_status = 'FAILED'",
         "UPDATE chunks SET error_message = 'but READY'",
         "UPDATE chunks SET batch_job_id = 'j'",
@@ -235,9 +236,8 @@ ROWS = """
         "UPDATE ceilings SET requests = 0",
         "UPDATE ceilings SET open_jobs = -1",
         # Keys of another size.
-        "UPDATE chunks SET content_hash = zeroblob(31)",
-        "UPDATE batch_items SET content_hash = zeroblob(33)",
-        "UPDATE embeddings SET key = zeroblob(64)",
+        "UPDATE contents SET hash = zeroblob(31)",
+        "UPDATE contents SET hash = zeroblob(33)",
     ],
 )
 def test_a_row_that_cannot_be_is_refused(bad: str, database: Database) -> None:
@@ -255,7 +255,7 @@ def test_a_row_that_cannot_be_is_refused(bad: str, database: Database) -> None:
         "DELETE FROM collections",
         "DELETE FROM embeddings",
         "DELETE FROM batch_jobs",
-        "UPDATE chunks SET vector_key = randomblob(32)",
+        "UPDATE chunks SET embedding_id = 2",
         "UPDATE chunks SET collection_id = 2",
         "UPDATE batch_items SET job_pk = 3",
         "UPDATE documents SET collection_id = 2",
@@ -278,8 +278,8 @@ def test_a_text_is_never_in_two_open_jobs(database: Database) -> None:
         "fingerprint, request_count, byte_count, estimated_tokens, created_at) "
         "VALUES ('k', 'gemini', 'CREATED', 'claimed', 'other', 1, '{}', 'm', 'f', 1, 1, 1, 0)"
     )
-    second = "INSERT INTO batch_items VALUES (2, 2, zeroblob(32), ?, 2, 1, 'nothing', NULL)"
-    with pytest.raises(sqlite3.IntegrityError, match=r"UNIQUE.*content_hash"):
+    second = "INSERT INTO batch_items VALUES (2, 2, 1, ?, 2, 1, 'nothing', NULL)"
+    with pytest.raises(sqlite3.IntegrityError, match=r"UNIQUE.*content_id"):
         connection.execute(second, ("open",))
     connection.execute("UPDATE batch_items SET state = 'released'")
     connection.execute(second, ("open",))

@@ -17,7 +17,16 @@ from semantic_core.domain.types import Chunk, SearchResults
 from semantic_core.providers.gemini import GoogleKeyring
 from semantic_core.store import PeeweeVectorStore
 from semantic_core.store.writing.copy_store import copy_store
-from support.chunks import SPEC, chunks_of, count_vectors, embed, embed_all, only, vector_of
+from support.chunks import (
+    SPEC,
+    chunks_of,
+    content_hash,
+    count_vectors,
+    embed,
+    embed_all,
+    only,
+    vector_of,
+)
 from support.invariants import check_invariants
 from support.rows import run_sql
 from support.setups import armed, interrupt
@@ -231,6 +240,15 @@ def test_vectors_go_once_they_are_delivered_and_the_chunk_stays_ready(
     assert target.held() == sorted(held(only(store, text)) for text in TEXTS)
     assert store.compare_indexes() == 0
     check_invariants(store)
+
+
+def test_pruning_forgets_no_content_of_what_only_a_target_has(
+    store: PeeweeVectorStore, target: FileTarget
+) -> None:
+    _delivered(store, target, keep_vectors=False)
+    store.prune(older_than=0)
+    check_invariants(store)
+    assert [chunk.content_hash for chunk in store.chunks()] == list(map(content_hash, TEXTS))
 
 
 def test_what_is_saved_again_as_it_is_costs_nothing(

@@ -164,7 +164,7 @@ def test_chunks_that_the_provider_refused_are_told_of(finished: World) -> None:
 def test_a_stored_vector_is_used_instead_of_paid_for_again(finished: World) -> None:
     change(
         finished,
-        "UPDATE chunks SET embedding_status = 'PENDING', vector_key = NULL WHERE chunk_id = 'c0'",
+        "UPDATE chunks SET embedding_status = 'PENDING', embedding_id = NULL WHERE chunk_id = 'c0'",
     )
     manager = finished.manager()
     assert found(manager)[Trouble.FREE_VECTOR].count == 1
@@ -181,8 +181,8 @@ def test_a_vector_index_that_differs_is_thrown_away(finished: World) -> None:
     change(
         finished,
         "UPDATE embeddings SET vector = (SELECT e.vector FROM embeddings e JOIN chunks c "
-        "ON c.vector_key = e.key WHERE c.chunk_id = 'c1') "
-        "WHERE key = (SELECT vector_key FROM chunks WHERE chunk_id = 'c0')",
+        "ON c.embedding_id = e.id WHERE c.chunk_id = 'c1') "
+        "WHERE id = (SELECT embedding_id FROM chunks WHERE chunk_id = 'c0')",
     )
     manager = finished.manager()
     assert found(manager)[Trouble.VECTOR_INDEX].count == 1
@@ -245,18 +245,18 @@ def test_a_living_reservation_is_left_alone(world: World) -> None:
 def test_a_claim_that_may_have_been_sent_is_never_released(finished: World) -> None:
     change(
         finished,
-        "INSERT INTO batch_items (job_pk, content_hash, state, attempt, tokens) "
-        "SELECT 1, content_hash, 'open', 1, 1 FROM chunks",
+        "INSERT INTO batch_items (job_pk, content_id, state, attempt, tokens) "
+        "SELECT 1, content_id, 'open', 1, 1 FROM chunks",
     )
     change(
         finished,
-        "UPDATE chunks SET embedding_status = 'PENDING', vector_key = NULL, "
+        "UPDATE chunks SET embedding_status = 'PENDING', embedding_id = NULL, "
         "batch_job_id = (SELECT id FROM batch_jobs LIMIT 1) WHERE chunk_id = 'c0'",
     )
     change(
         finished,
-        "DELETE FROM embeddings WHERE key NOT IN (SELECT vector_key FROM chunks "
-        "WHERE vector_key IS NOT NULL)",
+        "DELETE FROM embeddings WHERE id NOT IN (SELECT embedding_id FROM chunks "
+        "WHERE embedding_id IS NOT NULL)",
     )
     manager = finished.manager()
     finding = found(manager, fix=True)[Trouble.STUCK_CLAIM]
@@ -269,7 +269,7 @@ def test_a_claim_that_may_have_been_sent_is_never_released(finished: World) -> N
 def test_rows_that_contradict_each_other_are_named(finished: World) -> None:
     change(
         finished,
-        "UPDATE chunks SET vector_key = (SELECT vector_key FROM chunks WHERE chunk_id = 'c1') "
+        "UPDATE chunks SET embedding_id = (SELECT embedding_id FROM chunks WHERE chunk_id = 'c1') "
         "WHERE chunk_id = 'c0'",
     )
     change(finished, "UPDATE embeddings SET vector = x'00000000' WHERE id = 1")

@@ -314,8 +314,8 @@ def test_a_stored_vector_is_served_and_not_sent(world: World) -> None:
     world.save("one", "two")
     with world.store.database.transaction() as connection:
         connection.execute(
-            "INSERT INTO embeddings (key, space_id, vector, origin, created_at) "
-            "SELECT content_hash, 1, zeroblob(3072), 'live', 0 FROM chunks WHERE chunk_id = 'c0'"
+            "INSERT INTO embeddings (content_id, space_id, vector, origin, created_at) "
+            "SELECT content_id, 1, zeroblob(3072), 'live', 0 FROM chunks WHERE chunk_id = 'c0'"
         )
     manager = world.manager()
     batch_id = manager.flush_queue()

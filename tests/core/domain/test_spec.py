@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import itertools
 from dataclasses import replace
 
 import pytest
@@ -8,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from semantic_core.domain.errors import ConfigurationError, InvalidInputError
-from semantic_core.domain.spec import EmbeddingSpec, given_vector_key
+from semantic_core.domain.spec import EmbeddingSpec
 
 SPECS = [
     EmbeddingSpec(),
@@ -83,15 +82,6 @@ def test_a_hasher_keeps_nothing_of_the_text_before() -> None:
 def test_a_text_without_utf8_form_has_no_hash() -> None:
     with pytest.raises(InvalidInputError, match="lone surrogate at character 1"):
         EmbeddingSpec().hasher()("a\ud800")
-
-
-def test_a_given_vector_never_passes_for_a_providers() -> None:
-    """Its key depends on the text and the floats, and is never the content hash."""
-    hashes = [EmbeddingSpec().hasher()(text) for text in "ab"]
-    vectors = [b"\0\0\x80?", b"\0\0\0@"]
-    keys = {given_vector_key(*pair) for pair in itertools.product(hashes, vectors)}
-    assert len(keys) == 4
-    assert keys.isdisjoint(hashes)
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: f"{spec.model}-{spec.dimensions}")

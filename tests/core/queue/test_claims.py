@@ -16,7 +16,16 @@ from semantic_core.domain.types import Chunk
 from semantic_core.queue.budget import RetryBudget
 from semantic_core.queue.claims import claim, claimed_texts
 from semantic_core.store import PeeweeVectorStore
-from support.chunks import OTHER_SPEC, SPEC, chunks_of, content_hash, embed, only, vector_of
+from support.chunks import (
+    OTHER_SPEC,
+    SPEC,
+    chunks_of,
+    content_hash,
+    embed,
+    hashes_of,
+    only,
+    vector_of,
+)
 from support.clock import ManualClock
 from support.jobs import LIMITS, carried, claim_job, look, new_job, settle
 from support.processes import Python
@@ -55,7 +64,7 @@ def test_job_gets_distinct_texts_oldest_first(store: PeeweeVectorStore) -> None:
     store.save([Chunk(id="again", text="b"), Chunk(id="source", text="x", vector_source="c")])
     waiting = look(store)
     assert waiting is not None
-    assert [key.hex() for key in waiting.hashes] == _hashes("b", "a", "c")
+    assert hashes_of(store, waiting.contents) == _hashes("b", "a", "c")
     assert (waiting.spec, waiting.source_bytes, waiting.tokens) == (SPEC, 3, 3)
     assert not waiting.is_full
     job_id = _claim(store)
@@ -249,7 +258,7 @@ def test_claimed_texts_come_in_pages_and_without_what_nobody_wants(
             page = list(claimed_texts(connection, job_id, after=after, limit=2))
         if not page:
             break
-        found += [(key.hex(), source) for _, key, source, _ in page]
+        found += [(key.hex(), source) for _, _, key, source, _ in page]
         after = page[-1][0]
     assert found == list(
         zip(
@@ -264,7 +273,7 @@ def test_texts_whose_end_is_known_are_not_sent(store: PeeweeVectorStore) -> None
     settle(store, job_id, _hashes("b"), BudgetUse.NOTHING)
     with store.database.snapshot() as connection:
         found = list(claimed_texts(connection, job_id, after=0, limit=10))
-    assert [key.hex() for _, key, _, _ in found] == _hashes("a", "c")
+    assert [key.hex() for _, _, key, _, _ in found] == _hashes("a", "c")
 
 
 # --- never in two jobs ---------------------------------------------------------------------
@@ -278,7 +287,7 @@ def test_open_items_are_unique_by_constraint(store: PeeweeVectorStore) -> None:
     with store.database.transaction() as connection:
         claim(connection, waiting, **new_job())
     with (
-        pytest.raises(DatabaseCorruptError, match=r"content_hash|batch_items_open"),
+        pytest.raises(DatabaseCorruptError, match=r"content_id|batch_items_open"),
         store.database.transaction() as connection,
     ):
         claim(connection, waiting, **new_job())

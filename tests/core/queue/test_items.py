@@ -13,10 +13,10 @@ from semantic_core.queue.items import (
     count_states,
     fail_chunks,
     finish_items,
-    open_hashes,
+    open_contents,
 )
 from semantic_core.store import PeeweeVectorStore
-from support.chunks import SPEC, chunks_of, content_hash, embed, only
+from support.chunks import SPEC, chunks_of, content_hash, contents_of, embed, only
 from support.clock import ManualClock
 from support.jobs import carried, claim_job, settle
 from support.rows import run_sql
@@ -162,12 +162,13 @@ def test_waiting_since_is_when_the_chunk_was_saved(
 def test_open_items_are_listed_counted_and_finished(store: PeeweeVectorStore) -> None:
     job_id = _job(store, *"abc")
     keys = [bytes.fromhex(content_hash(text)) for text in "abc"]
+    contents = list(contents_of(store, *"abc").values())
     with store.database.transaction() as connection:
-        assert open_hashes(connection, job_id, 2) == keys[:2]
+        assert open_contents(connection, job_id, 2) == contents[:2]
         assert count_open(connection, job_id) == 3
-        assert finish_items(connection, [*keys[:1], bytes(32)]) == 1
-        assert finish_items(connection, keys[:1]) == 0
-        assert open_hashes(connection, job_id, 10) == keys[1:]
+        assert finish_items(connection, [*contents[:1], 99]) == 1
+        assert finish_items(connection, contents[:1]) == 0
+        assert open_contents(connection, job_id, 10) == contents[1:]
         assert carried_tokens(connection, job_id, [*keys, bytes(32)]).keys() == set(keys)
         assert carried_tokens(connection, job_id, []) == {}
         assert carried_tokens(connection, "another-job", keys) == {}
@@ -178,10 +179,10 @@ def test_open_items_are_listed_counted_and_finished(store: PeeweeVectorStore) ->
 def test_failing_chunks_takes_pending_ones_only(store: PeeweeVectorStore) -> None:
     store.save(chunks_of("ab"))
     embed(store, "b")
+    contents = contents_of(store, "a", "b", "unknown")
     with store.database.transaction() as connection:
         for text, failed in (("a", 1), ("a", 0), ("b", 0), ("unknown", 0)):
-            key = bytes.fromhex(content_hash(text))
-            assert fail_chunks(connection, {key: "reason"}, now=0.0) == failed
+            assert fail_chunks(connection, {contents[text]: "reason"}, now=0.0) == failed
     assert (only(store, "a").status, only(store, "a").error_message) == (FAILED, "reason")
     assert carried(store, "unknown") == []
 

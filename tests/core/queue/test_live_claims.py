@@ -80,7 +80,8 @@ def test_whoever_lost_a_claim_is_told_before_it_sends(store: PeeweeVectorStore) 
     keep(store, count=2)
     with store.database.transaction() as connection:
         connection.execute(
-            "DELETE FROM live_claims WHERE content_hash = ?", (bytes.fromhex(content_hash("two")),)
+            "DELETE FROM live_claims WHERE content_id = (SELECT id FROM contents WHERE hash = ?)",
+            (bytes.fromhex(content_hash("two")),),
         )
     with pytest.raises(TransitionError, match="taken over"):
         keep(store, count=2)

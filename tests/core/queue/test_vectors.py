@@ -8,6 +8,7 @@ from semantic_core.domain.errors import DatabaseCorruptError
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.statuses import BudgetUse, EmbeddingStatus, VectorOrigin
 from semantic_core.domain.types import Chunk
+from semantic_core.queue.contents import note_contents
 from semantic_core.queue.vectors import (
     ArrivedVector,
     release_vectors,
@@ -16,7 +17,16 @@ from semantic_core.queue.vectors import (
     use_vectors,
 )
 from semantic_core.store import PeeweeVectorStore
-from support.chunks import OTHER_SPEC, SPEC, chunks_of, content_hash, embed, only, vector_of
+from support.chunks import (
+    OTHER_SPEC,
+    SPEC,
+    chunks_of,
+    content_hash,
+    contents_of,
+    embed,
+    only,
+    vector_of,
+)
 from support.invariants import check_invariants
 from support.jobs import claim_job, settle
 from support.rows import run_sql
@@ -38,10 +48,11 @@ def _arrive(store: PeeweeVectorStore, *texts: str, tokens: int | None = None) ->
         ArrivedVector(content_hash=_key(text), vector=vector_of(text).tobytes(), token_count=tokens)
         for text in texts
     ]
-    space_id = store.collection().space_id
+    space_id, now = store.collection().space_id, store.clock.now()
     with store.database.transaction() as connection:
+        contents, _ = note_contents(connection, list(map(_key, texts)))
         return store_vectors(
-            connection, arrived, space_id=space_id, origin=VectorOrigin.BATCH, now=store.clock.now()
+            connection, arrived, contents, space_id=space_id, origin=VectorOrigin.BATCH, now=now
         )
 
 
@@ -78,10 +89,10 @@ def test_only_collections_of_the_same_space_are_served(store: PeeweeVectorStore)
 def test_a_vector_that_is_not_stored_serves_nobody(store: PeeweeVectorStore) -> None:
     store.save(chunks_of("a"))
     with (
-        pytest.raises(DatabaseCorruptError, match=r"FOREIGN KEY|foreign key"),
+        pytest.raises(DatabaseCorruptError, match=r"CHECK|check constraint"),
         store.database.transaction() as connection,
     ):
-        serve_vectors(connection, [_key("a")], now=0.0)
+        serve_vectors(connection, [1], now=0.0)
     assert only(store, "a").status is PENDING
 
 
@@ -103,7 +114,7 @@ def test_a_vector_that_nobody_used_is_used_when_it_arrives_again(store: PeeweeVe
     store.save(chunks_of(["wanted"]))
     _arrive(store, "nobody's")
     with store.database.transaction() as connection:
-        connection.execute("UPDATE embeddings SET key = ?", (_key("wanted"),))
+        connection.execute("UPDATE embeddings SET content_id = (SELECT content_id FROM chunks)")
     assert _arrive(store, "wanted") == 1
     row = run_sql(store, "SELECT unreferenced_since FROM embeddings")
     assert row == [(None,)]
@@ -120,19 +131,25 @@ def test_vectors_are_unused_until_a_chunk_uses_them(store: PeeweeVectorStore) ->
     _arrive(store, "a", "b")
 
     def unused() -> list[bytes]:
-        rows = run_sql(store, "SELECT key FROM embeddings WHERE unreferenced_since IS NOT NULL")
+        rows = run_sql(
+            store,
+            "SELECT k.hash FROM embeddings e JOIN contents k ON k.id = e.content_id "
+            "WHERE e.unreferenced_since IS NOT NULL",
+        )
         return [row[0] for row in rows]
 
     assert unused() == [_key("b")]
+    ((of_a,),) = run_sql(store, "SELECT embedding_id FROM chunks")
     store.save(chunks_of("b"))
     assert unused() == []
     with store.database.transaction() as transaction:
-        release_vectors(transaction, [_key("a")], now=5.0)
+        release_vectors(transaction, [of_a], now=5.0)
     assert unused() == []  # a chunk still uses it
     store.delete(ids=["a"])
     assert unused() == [_key("a")]
+    contents = contents_of(store, "a")
     with store.database.transaction() as transaction:
-        use_vectors(transaction, [_key("a")])
+        use_vectors(transaction, contents.values())
     assert unused() == []
     store.save(chunks_of("a"))
 
@@ -141,7 +158,7 @@ def test_released_vector_keeps_the_time_it_was_first_let_go(store: PeeweeVectorS
     _arrive(store, "a")
     first = store.clock.now()
     with store.database.transaction() as connection:
-        release_vectors(connection, [_key("a")], now=first + 50)
+        release_vectors(connection, [1], now=first + 50)
         row = connection.execute("SELECT unreferenced_since FROM embeddings").fetchone()
     assert row == (first,)
 
@@ -149,13 +166,13 @@ def test_released_vector_keeps_the_time_it_was_first_let_go(store: PeeweeVectorS
 @pytest.mark.parametrize(
     "change",
     [
-        "embedding_status = 'READY', vector_key = NULL",
+        "embedding_status = 'READY', embedding_id = NULL",
         "embedding_status = 'DONE'",
         "embedding_status = 'FAILED'",
         "error_message = 'error'",
-        "embedding_status = 'READY', vector_key = content_hash, batch_job_id = 'job'",
-        "content_hash = x'00'",
-        "vector_key = x'00'",
+        "embedding_status = 'READY', embedding_id = 1, batch_job_id = 'job'",
+        "content_id = NULL",
+        "embedding_id = 99",
         "batch_job_id = 'unknown'",
         "chunk_id = 'b'",
     ],

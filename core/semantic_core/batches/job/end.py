@@ -14,7 +14,7 @@ from semantic_core.domain.failpoints import FailPoint, reach
 from semantic_core.domain.pages import PAGE
 from semantic_core.domain.statuses import BudgetUse, FailureReason, HoldReason, ItemState, JobStep
 from semantic_core.queue import jobs
-from semantic_core.queue.items import Outcome, open_hashes
+from semantic_core.queue.items import Outcome, open_contents
 from semantic_core.queue.jobs import JobRecord
 
 _log = logging.getLogger(__name__)
@@ -55,11 +55,13 @@ def settle_open(
     """Settle every open item of a job after an item id alike, in bounded transactions."""
     while True:
         with job.context.store.database.snapshot() as connection:
-            page = open_hashes(connection, job.id, PAGE, after=after)
+            page = open_contents(connection, job.id, PAGE, after=after)
         job.settle(
             [
-                Outcome(content_hash=key, state=state, use=use, error=error, not_before=not_before)
-                for key in page
+                Outcome(
+                    content_id=content, state=state, use=use, error=error, not_before=not_before
+                )
+                for content in page
             ]
         )
         if len(page) < PAGE:

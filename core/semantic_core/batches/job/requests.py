@@ -31,9 +31,9 @@ def lines_of(job: LeasedJob) -> Iterator[bytes]:
     most = room = job.context.config.max_file_bytes
     after = 0
     while page := _read(job, after):
-        unwanted = [content_hash for _, content_hash, source, _ in page if source is None]
-        job.settle([Outcome(content_hash=key, state=ItemState.UNSENT) for key in unwanted])
-        for item, content_hash, source, stored in page:
+        unwanted = [content for _, content, _, source, _ in page if source is None]
+        job.settle([Outcome(content_id=one, state=ItemState.UNSENT) for one in unwanted])
+        for item, content, content_hash, source, stored in page:
             if source is None:
                 continue
             parts = load_media(stored)
@@ -41,15 +41,15 @@ def lines_of(job: LeasedJob) -> Iterator[bytes]:
                 error = (
                     "its text was changed outside of semcore, or is damaged: save the chunk again"
                 )
-                _fail(job, content_hash, error)
+                _fail(job, content, error)
                 continue
             try:
-                media = load_bytes(job, content_hash, parts, spec) if parts else ()
+                media = load_bytes(job, content, parts, spec) if parts else ()
             except MediaChangedError as changed:
-                let_it_wait(job, content_hash, spec, changed)
+                let_it_wait(job, content, spec, changed)
                 continue
             except InvalidInputError as failure:
-                _fail(job, content_hash, str(failure))
+                _fail(job, content, str(failure))
                 continue
             line = encode(
                 EmbeddingRequest(
@@ -59,7 +59,7 @@ def lines_of(job: LeasedJob) -> Iterator[bytes]:
             size = len(line)
             if size > most:
                 error = f"too long: {size:,} bytes as a request, and an input file holds {most:,}"
-                _fail(job, content_hash, error)
+                _fail(job, content, error)
             elif size > room:
                 error = "the input file had no room for it"
                 unsent, free = ItemState.UNSENT, BudgetUse.NOTHING
@@ -72,19 +72,19 @@ def lines_of(job: LeasedJob) -> Iterator[bytes]:
         after = page[-1][0]
 
 
-def _read(job: LeasedJob, after: int) -> list[tuple[int, bytes, str | None, str | None]]:
+def _read(job: LeasedJob, after: int) -> list[tuple[int, int, bytes, str | None, str | None]]:
     with job.context.store.database.snapshot() as connection:
         return claimed_texts(connection, job.id, after=after, limit=PAGE)
 
 
-def _fail(job: LeasedJob, content_hash: bytes, error: str) -> None:
+def _fail(job: LeasedJob, content: int, error: str) -> None:
     """Let a text fail for good, whatever the provider would say of it."""
     use = BudgetUse.EVERYTHING
-    job.settle([Outcome(content_hash=content_hash, state=ItemState.FAILED, use=use, error=error)])
+    job.settle([Outcome(content_id=content, state=ItemState.FAILED, use=use, error=error)])
 
 
 def load_bytes(
-    job: LeasedJob, content_hash: bytes, parts: Sequence[StoredMedia], spec: EmbeddingSpec
+    job: LeasedJob, content: int, parts: Sequence[StoredMedia], spec: EmbeddingSpec
 ) -> tuple[MediaBytes, ...]:
     """Return what is sent of a content's media; any chunk's copy of a file will do.
 
@@ -95,7 +95,7 @@ def load_bytes(
         return sent_media(database, parts, spec)
     except (MediaChangedError, InvalidInputError):
         with database.snapshot() as connection:
-            copies = wanted_media(connection, content_hash)
+            copies = wanted_media(connection, content)
         for copy in copies:
             if [part.identity for part in copy] == [part.identity for part in parts]:
                 with suppress(MediaChangedError, InvalidInputError):
@@ -104,17 +104,17 @@ def load_bytes(
 
 
 def let_it_wait(
-    job: LeasedJob, content_hash: bytes, spec: EmbeddingSpec, changed: MediaChangedError
+    job: LeasedJob, content: int, spec: EmbeddingSpec, changed: MediaChangedError
 ) -> None:
     """Release a content whose file was changed, unsent: its chunks wait under their new hash."""
     context, now = job.context, job.context.clock.now()
     unsent = Outcome(
-        content_hash=content_hash,
+        content_id=content,
         state=ItemState.UNSENT,
         use=BudgetUse.NOTHING,
         error=f"{changed.now.path} was changed: it waits for the next job",
     )
     with job.transaction() as connection:
-        renew_media(connection, content_hash, spec.hasher(), changed.renewed, now=now)
+        renew_media(connection, content, spec.hasher(), changed.renewed, now=now)
         settle_items(connection, job.id, [unsent], budget=context.config.budget, now=now)
     reach(FailPoint.MEDIA_RELEASED)

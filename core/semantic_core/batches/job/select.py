@@ -139,7 +139,7 @@ def _look(
     if room.tokens is not None and waiting.tokens > room.tokens:
         return room.full
     if _is_too_small(connection, candidate, waiting, run, now):
-        texts = counted(len(waiting.hashes), "text")
+        texts = counted(len(waiting.contents), "text")
         return f"{texts}, fewer than min_size={run.min_size}. Next: once there are as many."
     tokens = affordable_tokens(
         connection, candidate.spec.model, config=config, max_cost=run.max_cost, now=now
@@ -157,7 +157,7 @@ def _look(
 def _is_too_small(
     connection: Connection, candidate: Candidate, waiting: Waiting, run: FlushRun, now: float
 ) -> bool:
-    if len(waiting.hashes) >= run.min_size or run.force or waiting.is_full:
+    if len(waiting.contents) >= run.min_size or run.force or waiting.is_full:
         return False
     return run.max_age is None or (now - oldest_due(connection, candidate, now=now) < run.max_age)
 

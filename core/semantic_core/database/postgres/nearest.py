@@ -103,7 +103,7 @@ class TableSearch:
         sql = (
             f"WITH near AS MATERIALIZED ({near}) SELECT near.pk, its.vector FROM near "
             "CROSS JOIN LATERAL (SELECT e.vector FROM chunks c "
-            "JOIN embeddings e ON e.key = c.vector_key "
+            "JOIN embeddings e ON e.id = c.embedding_id "
             f"WHERE c.pk = near.pk AND {fits(self.collection)} LIMIT 1) AS its"
         )
         found = self.connection.raw.execute(translated(sql), values, binary=True).fetchall()

@@ -112,7 +112,7 @@ class PgVectors:
         schema, _ = connection.execute(_EXTENSION).fetchone()
         rows = connection.execute(
             f"SELECT coalesce(c.pk, v.pk) FROM (SELECT c.pk, {_half(schema)} AS vector "
-            "FROM chunks c JOIN embeddings e ON e.key = c.vector_key "
+            "FROM chunks c JOIN embeddings e ON e.id = c.embedding_id "
             f"WHERE c.collection_id = ? AND {fits(collection)}) c "
             f"FULL JOIN {_table(collection)} v ON v.pk = c.pk "
             f"WHERE c.pk IS NULL OR v.pk IS NULL OR v.vector OPERATOR({schema}.<>) c.vector",
@@ -200,7 +200,7 @@ def _make_table(connection: Connection, collection: Collection, schema: str) -> 
         "SECURITY DEFINER SET search_path = pg_catalog AS $$ BEGIN "
         f"DELETE FROM {table} v USING noted WHERE v.pk = noted.chunk_pk; "
         f"INSERT INTO {table} (pk, vector) SELECT c.pk, {_half(schema)} "
-        f"FROM {SCHEMA}.chunks c JOIN {SCHEMA}.embeddings e ON e.key = c.vector_key "
+        f"FROM {SCHEMA}.chunks c JOIN {SCHEMA}.embeddings e ON e.id = c.embedding_id "
         f"WHERE c.pk IN (SELECT chunk_pk FROM noted WHERE collection_id = {collection.id}) "
         f"AND {fits(collection)}; RETURN NULL; END $$"
     )
@@ -222,10 +222,10 @@ def _fill(
     Beside others who save, since these only add.
     """
     put, last = connection.execute(
-        "WITH page AS (SELECT pk, vector_key FROM chunks WHERE collection_id = ? "
+        "WITH page AS (SELECT pk, embedding_id FROM chunks WHERE collection_id = ? "
         f"AND {IS_SERVED} AND pk > ? ORDER BY pk LIMIT {PAGE}), "
         f"put AS (INSERT INTO {_table(collection)} (pk, vector) SELECT c.pk, {_half(schema)} "
-        f"FROM page c JOIN embeddings e ON e.key = c.vector_key WHERE {fits(collection)} "
+        f"FROM page c JOIN embeddings e ON e.id = c.embedding_id WHERE {fits(collection)} "
         f"AND NOT EXISTS (SELECT FROM {_table(collection)} v WHERE v.pk = c.pk) "
         "ORDER BY c.pk ON CONFLICT (pk) DO NOTHING RETURNING pk) "
         "SELECT (SELECT count(*) FROM put), (SELECT max(pk) FROM page)",

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from semantic_core.database.conditions import IS_CACHED
 from semantic_core.database.port import Connection
 from semantic_core.database.sqlite.connection import any_text
 from semantic_core.domain.errors import SpecMismatchError
 from semantic_core.domain.metadata import dump_metadata
 from semantic_core.domain.pages import pages
-from semantic_core.domain.spec import EmbeddingSpec, given_vector_key
+from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.statuses import EmbeddingStatus, VectorOrigin
 from semantic_core.domain.validation import has_words
 
@@ -96,8 +97,9 @@ def move_legacy_rows(connection: Connection, legacy_spec: EmbeddingSpec | None, 
             _move_page(connection, page, spec, dimensions, now)
     # The same text without its own vector: it is there, so it must not be paid for.
     connection.execute(
-        "UPDATE chunks SET vector_key = content_hash, embedding_status = 'READY' WHERE "
-        "embedding_status = 'PENDING' AND content_hash IN (SELECT key FROM embeddings)"
+        "UPDATE chunks SET embedding_status = 'READY', embedding_id = (SELECT id FROM embeddings e "
+        f"WHERE e.content_id = chunks.content_id AND {IS_CACHED}) WHERE embedding_status = 'PENDING' "
+        f"AND content_id IN (SELECT content_id FROM embeddings WHERE {IS_CACHED})"
     )
     for table in ("legacy_chunks", "legacy_documents"):
         connection.execute(f"DROP TABLE {table}")
@@ -143,20 +145,18 @@ def _move_page(
     now: float,
 ) -> None:
     hasher = spec.hasher()
-    vectors, chunks = [], []
+    chunks = []
     for chunk_id, document_id, content, metadata, vector, created_at in page:
         text = content or ""
-        content_hash = hasher(text)
-        key = None
+        content_id = _content(connection, hasher(text))
+        embedding_id = None
         status, error = EmbeddingStatus.PENDING, None
         data = _usable(vector, dimensions, spec)
         if data is not None:
             # With the model named, the vector is the one its text asks for: a paid one, which
             # serves as cache and outlives its chunk.
-            key, origin = content_hash, VectorOrigin.LIVE
-            if spec.is_external:
-                key, origin = given_vector_key(content_hash, data), VectorOrigin.GIVEN
-            vectors.append((key, data, origin, now))
+            origin = VectorOrigin.GIVEN if spec.is_external else VectorOrigin.LIVE
+            embedding_id = _embedding(connection, content_id, data, origin, now)
             status = EmbeddingStatus.READY
         elif not has_words(text):
             status, error = EmbeddingStatus.FAILED, "blank text: nothing to embed"
@@ -166,8 +166,8 @@ def _move_page(
                 document_id,
                 text,
                 _metadata(metadata),
-                content_hash,
-                key,
+                content_id,
+                embedding_id,
                 status,
                 error,
                 _time(created_at, now),
@@ -175,16 +175,32 @@ def _move_page(
             )
         )
     connection.executemany(
-        "INSERT INTO embeddings (key, space_id, vector, origin, created_at) VALUES (?, 1, ?, ?, ?) "
-        "ON CONFLICT (key) DO NOTHING",
-        vectors,
-    )
-    connection.executemany(
-        "INSERT INTO chunks (collection_id, chunk_id, document_id, text, metadata, content_hash, "
-        "vector_key, embedding_status, error_message, created_at, updated_at) "
+        "INSERT INTO chunks (collection_id, chunk_id, document_id, text, metadata, content_id, "
+        "embedding_id, embedding_status, error_message, created_at, updated_at) "
         "VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         chunks,
     )
+
+
+def _content(connection: Connection, content_hash: bytes) -> int:
+    connection.execute(
+        "INSERT INTO contents (hash) VALUES (?) ON CONFLICT (hash) DO NOTHING", (content_hash,)
+    )
+    found = connection.execute("SELECT id FROM contents WHERE hash = ?", (content_hash,))
+    return int(found.fetchone()[0])
+
+
+def _embedding(
+    connection: Connection, content_id: int, vector: bytes, origin: VectorOrigin, now: float
+) -> int:
+    """Return the new vector; of a content that has a paid one already, that one."""
+    made = connection.execute(
+        "INSERT INTO embeddings (content_id, space_id, vector, origin, created_at) "
+        f"VALUES (?, 1, ?, ?, ?) ON CONFLICT (content_id) WHERE {IS_CACHED} DO NOTHING RETURNING id",
+        (content_id, vector, origin, now),
+    ).fetchone()
+    there = f"SELECT id FROM embeddings WHERE content_id = ? AND {IS_CACHED}"
+    return int((made or connection.execute(there, (content_id,)).fetchone())[0])
 
 
 def _usable(vector: object, dimensions: int | None, spec: EmbeddingSpec) -> bytes | None:

@@ -125,7 +125,7 @@ def m001_batching(
         move_legacy_rows(connection, legacy_spec, time.time())
         connection.execute(
             "INSERT INTO chunk_counts (collection_id, embedding_status, is_served, chunks) "
-            "SELECT collection_id, embedding_status, vector_key IS NOT NULL, count(*) "
+            "SELECT collection_id, embedding_status, embedding_id IS NOT NULL, count(*) "
             "FROM chunks GROUP BY 1, 2, 3"
         )
         database.keywords.rebuild(connection)

@@ -314,7 +314,7 @@ class MappedVectors:
         with self._database.snapshot() as connection:
             gone = connection.execute(
                 "SELECT 1 FROM changes LEFT JOIN chunks c ON c.pk = chunk_pk "
-                "AND c.vector_key IS NOT NULL "
+                "AND c.embedding_id IS NOT NULL "
                 "WHERE seq > ? AND changes.collection_id = ? AND c.pk IS NULL LIMIT 1",
                 (saved.moment.seq, saved.collection.id),
             ).fetchone()

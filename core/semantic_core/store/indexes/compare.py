@@ -12,7 +12,7 @@ _TOLERANCE = 1e-5
 def count_differences(connection: Connection, index: VectorIndex, collection_id: int) -> int:
     """Return for how many chunks the index of a collection holds another vector than the rows."""
     rows = connection.stream(
-        "SELECT c.pk, e.vector FROM chunks c JOIN embeddings e ON e.key = c.vector_key "
+        "SELECT c.pk, e.vector FROM chunks c JOIN embeddings e ON e.id = c.embedding_id "
         f"WHERE c.collection_id = ? AND e.{IS_HERE}",
         (collection_id,),
     )

@@ -45,9 +45,9 @@ def read_all(connection: Connection, collection_id: int, dimensions: int) -> Vec
     # sorted without the vectors, which take a file to sort. SQLite leaves an inner ORDER BY out
     # unless there is a LIMIT.
     rows = connection.stream(
-        "SELECT c.pk, e.vector FROM (SELECT pk, vector_key FROM chunks WHERE collection_id = ? "
-        "AND vector_key IS NOT NULL ORDER BY pk LIMIT -1) c "
-        f"CROSS JOIN embeddings e ON e.key = c.vector_key AND e.{IS_HERE}",
+        "SELECT c.pk, e.vector FROM (SELECT pk, embedding_id FROM chunks WHERE collection_id = ? "
+        "AND embedding_id IS NOT NULL ORDER BY pk LIMIT -1) c "
+        f"CROSS JOIN embeddings e ON e.id = c.embedding_id AND e.{IS_HERE}",
         (collection_id,),
     )
     for page in pages(rows):
@@ -60,7 +60,7 @@ def catch_up(connection: Connection, collection_id: int, index: VectorIndex, seq
     rows = connection.stream(
         "SELECT g.chunk_pk, e.vector FROM (SELECT DISTINCT chunk_pk FROM changes "
         "WHERE seq > ? AND collection_id = ?) g LEFT JOIN chunks c ON c.pk = g.chunk_pk "
-        f"LEFT JOIN embeddings e ON e.key = c.vector_key AND e.{IS_HERE}",
+        f"LEFT JOIN embeddings e ON e.id = c.embedding_id AND e.{IS_HERE}",
         (seq, collection_id),
     )
     for page in pages(rows):

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from semantic_core.database import among
+from semantic_core.database import IDS, among, id_set
 from semantic_core.database.chunk_rows import SELECT_CHUNKS, ChunkRow, stored_chunk
-from semantic_core.database.conditions import IS_HERE
+from semantic_core.database.conditions import IS_CACHED, IS_HERE
 from semantic_core.database.port import Connection
 from semantic_core.database.strategies import Sql, Where
 from semantic_core.domain.errors import InvalidInputError
@@ -15,6 +15,7 @@ from semantic_core.domain.statuses import EmbeddingStatus
 from semantic_core.domain.types import Coverage, StoredChunk, Vector
 from semantic_core.domain.validation import is_storable, listed, whole_number
 from semantic_core.filters import parse_filter
+from semantic_core.queue.contents import content_ids
 from semantic_core.queue.counts import read_counts
 from semantic_core.store.base import BaseVectorStore, FilterLike
 from semantic_core.store.collections import DEFAULT_COLLECTION
@@ -91,7 +92,7 @@ def read_vectors(
     found = {
         chunk_id: np.frombuffer(vector, dtype="<f4")
         for chunk_id, vector in connection.execute(
-            "SELECT c.chunk_id, e.vector FROM chunks c JOIN embeddings e ON e.key = c.vector_key "
+            "SELECT c.chunk_id, e.vector FROM chunks c JOIN embeddings e ON e.id = c.embedding_id "
             f"WHERE c.collection_id = ? AND e.{IS_HERE} AND {named.sql}",
             (collection_id, *named.values),
         )
@@ -143,9 +144,10 @@ def paid_vectors(
     stored: dict[bytes, Vector] = {}
     with store.database.snapshot() as connection:
         for page in pages(dict.fromkeys(keys)):
-            wanted = among("key", page)
+            ids = {content: key for key, content in content_ids(connection, page).items()}
             rows = connection.execute(
-                f"SELECT key, vector FROM embeddings WHERE {wanted.sql}", wanted.values
+                f"SELECT content_id, vector FROM embeddings WHERE content_id IN {IDS} AND {IS_CACHED}",
+                id_set(ids),
             )
-            stored |= {key: np.frombuffer(vector, dtype="<f4") for key, vector in rows}
+            stored |= {ids[content]: np.frombuffer(vector, dtype="<f4") for content, vector in rows}
     return [stored.get(key) for key in keys]

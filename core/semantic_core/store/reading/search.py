@@ -17,7 +17,6 @@ from semantic_core.domain.errors import (
     InvalidVectorError,
 )
 from semantic_core.domain.explanation import Explanation
-from semantic_core.domain.spec import absent_vector_key
 from semantic_core.domain.statuses import SearchMode
 from semantic_core.domain.types import (
     NO_QUERY_VECTOR,
@@ -30,6 +29,7 @@ from semantic_core.domain.types import (
 )
 from semantic_core.domain.validation import check_vector, fraction, whole_number
 from semantic_core.keywords import ask, passages
+from semantic_core.queue.counts import absent_vector
 from semantic_core.store.base import FilterLike
 from semantic_core.store.collections import check_name, find_collection
 from semantic_core.store.indexes.cache import MappedVectors
@@ -63,7 +63,8 @@ class Query:
         exact: whether vectors are compared without a first pass that may miss one.
         lagging_target: the row of the target that is asked for vectors and does not have all.
         lacks_words: whether the keyword index has no words of chunks that were delivered.
-        absent: the key of vectors that only targets have; None where there are none to be missed.
+        has_targets: whether vectors may be at targets alone.
+        absent: what stands for those; None where there are none to be missed.
     """
 
     text: str | None
@@ -77,7 +78,8 @@ class Query:
     exact: bool
     lagging_target: int | None = None
     lacks_words: bool = False
-    absent: bytes | None = None
+    has_targets: bool = False
+    absent: int | None = None
 
     @property
     def is_by_vector(self) -> bool:
@@ -133,7 +135,7 @@ def check_query(
         fill_pending=pending == "keyword",
         exact=exact,
         lacks_words=collection.lacks_words,
-        absent=absent_vector_key(collection.id) if collection.has_targets else None,
+        has_targets=collection.has_targets,
     )
 
 
@@ -161,9 +163,8 @@ def search(
     is_here: bool = True,
 ) -> SearchResults:
     """Answer a query; ``nearest`` is there if it `is_by_vector`, and ``is_here`` unless of a target."""
-    is_missed = is_here and query.is_by_vector and _misses_vectors(connection, query)
-    if query.absent is not None and not is_missed:
-        query = replace(query, absent=None)
+    if is_here and query.is_by_vector:
+        query = replace(query, absent=_missed_vectors(connection, query))
     rows = database.metadata.rows(connection, query.where)
     near: list[tuple[int, float]] = []
     if query.vector is not None and nearest is not None:
@@ -210,7 +211,7 @@ def search_many(
     chunks = read_chunks(connection, among("c.pk", sorted(pks)))
     coverage = read_coverage(connection, query.where.collection_id)
     is_blind = not pks and query.limit > 0 and _count(rows, coverage) > 0
-    reasons = [_NO_VECTORS] if _misses_vectors(connection, query) else []
+    reasons = [_NO_VECTORS] if _missed_vectors(connection, query) else []
     degraded = "; ".join([*reasons, *[_NOTHING_TO_COMPARE] * is_blind]) or None
     media = partial(media_bytes, database)
     return [SearchResults(_hits(one, chunks), coverage, degraded, media=media) for one in hits]
@@ -282,19 +283,21 @@ def _without_vector(connection: Connection, query: Query, pks: list[int]) -> set
     """Return the rows without a vector, or with one that is not where it was looked for."""
     chosen = among("c.pk", pks)
     rows = connection.execute(
-        f"SELECT c.pk FROM chunks c WHERE {chosen.sql} AND (c.vector_key IS NULL OR EXISTS "
-        "(SELECT 1 FROM outbox WHERE target_id = ? AND chunk_id = c.chunk_id) OR c.vector_key = ?)",
+        f"SELECT c.pk FROM chunks c WHERE {chosen.sql} AND (c.embedding_id IS NULL OR EXISTS "
+        "(SELECT 1 FROM outbox WHERE target_id = ? AND chunk_id = c.chunk_id) OR c.embedding_id = ?)",
         (*chosen.values, query.lagging_target, query.absent),
     )
     return {pk for (pk,) in rows}
 
 
-def _misses_vectors(connection: Connection, query: Query) -> bool:
-    """Return whether there are chunks whose vectors only targets have."""
-    if query.absent is None:
-        return False
-    found = "SELECT 1 FROM chunks WHERE vector_key = ? LIMIT 1"
-    return connection.execute(found, (query.absent,)).fetchone() is not None
+def _missed_vectors(connection: Connection, query: Query) -> int | None:
+    """Return what stands for vectors that only targets have, if a chunk has it."""
+    if not query.has_targets:
+        return None
+    absent = absent_vector(connection, query.where.collection_id)
+    found = "SELECT embedding_id FROM chunks WHERE embedding_id = ? LIMIT 1"
+    row = connection.execute(found, (absent,)).fetchone()
+    return None if row is None else absent
 
 
 def checked_vector(vector: VectorLike, collection: Collection) -> Vector:

@@ -143,7 +143,7 @@ def _here(
     named = replace(query.where, ids=(*found, *untold))
     chosen = database.metadata.condition(named)
     rows = connection.execute(
-        "SELECT c.pk, e.vector, c.chunk_id FROM chunks c JOIN embeddings e ON e.key = c.vector_key "
+        "SELECT c.pk, e.vector, c.chunk_id FROM chunks c JOIN embeddings e ON e.id = c.embedding_id "
         f"WHERE {chosen.sql}",
         chosen.values,
     ).fetchall()

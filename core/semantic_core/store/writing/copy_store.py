@@ -212,13 +212,13 @@ def _follow(database: Database, connection: Connection, rows: Sequence[dict[str,
         ChunkState(
             row["collection_id"],
             EmbeddingStatus.read(row["embedding_status"]),
-            row["vector_key"] is not None,
+            row["embedding_id"] is not None,
         )
         for row in rows
     )
     count_changes(connection, states)
     # It may be searched already, and indexes in memory follow these.
-    served = [row for row in rows if row["vector_key"] is not None]
+    served = [row for row in rows if row["embedding_id"] is not None]
     note_changed(connection, [(row["collection_id"], row["pk"]) for row in served])
 
 

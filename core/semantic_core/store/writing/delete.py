@@ -2,17 +2,19 @@
 
 from collections import Counter
 
-from semantic_core.database import among
+from semantic_core.database import IDS, among, id_set
+from semantic_core.database.conditions import IS_CACHED
 from semantic_core.database.port import Connection, MustBeAloneError
 from semantic_core.database.strategies import Database, Sql
 from semantic_core.domain.pages import pages
 from semantic_core.domain.statuses import EmbeddingStatus
 from semantic_core.queue.changes import note_changed, note_wishes
+from semantic_core.queue.contents import prune_contents
 from semantic_core.queue.counts import ChunkState, count_changes
 from semantic_core.queue.vectors import release_vectors
 from semantic_core.store.writing.media import drop_media
 
-_UNUSED = "NOT EXISTS (SELECT 1 FROM chunks WHERE vector_key = embeddings.key)"
+_UNUSED = "NOT EXISTS (SELECT 1 FROM chunks WHERE embedding_id = embeddings.id)"
 
 
 def delete_chunks(
@@ -44,7 +46,7 @@ def _delete_page(
 ) -> set[str]:
     page = among("pk", pks)
     rows = connection.execute(
-        "SELECT pk, collection_id, document_id, content_hash, vector_key, embedding_status, media "
+        "SELECT pk, collection_id, document_id, content_id, embedding_id, embedding_status, media "
         f"FROM chunks WHERE {page.sql}",
         page.values,
     ).fetchall()
@@ -55,22 +57,32 @@ def _delete_page(
     connection.execute(f"DELETE FROM chunks WHERE {page.sql}", page.values)
     note_changed(connection, [(row[1], row[0]) for row in rows if row[4] is not None])
     changes: Counter[ChunkState] = Counter()
-    for _, collection_id, _, _, vector_key, status, _ in rows:
+    for _, collection_id, _, _, embedding_id, status, _ in rows:
         changes[
-            ChunkState(collection_id, EmbeddingStatus.read(status), vector_key is not None)
+            ChunkState(collection_id, EmbeddingStatus.read(status), embedding_id is not None)
         ] -= 1
     count_changes(connection, changes)
     drop_media(connection, [row[6] for row in rows if row[6] is not None])
     served = {row[4] for row in rows if row[4] is not None}
     release_vectors(connection, served, now=now)
     if purge:
-        keys = among("key", list(served | {row[3] for row in rows}))
-        connection.execute(f"DELETE FROM embeddings WHERE {keys.sql} AND {_UNUSED}", keys.values)
+        paid = f"content_id IN {IDS} AND {IS_CACHED}"
+        connection.execute(
+            f"DELETE FROM embeddings WHERE {paid} AND {_UNUSED}", id_set({row[3] for row in rows})
+        )
+        connection.execute(
+            f"DELETE FROM embeddings WHERE id IN {IDS} AND {_UNUSED}", id_set(served)
+        )
     return {row[2] for row in rows if row[2] is not None}
 
 
 def prune_vectors(connection: Connection, *, before: float) -> int:
-    """Delete cached vectors that no chunk has used since a moment; return how many."""
-    return connection.execute(
+    """Delete cached vectors that no chunk has used since a moment; return how many.
+
+    What is known of contents that nothing names any more, their hash, goes with them.
+    """
+    pruned = connection.execute(
         f"DELETE FROM embeddings WHERE unreferenced_since <= ? AND {_UNUSED}", (before,)
     ).rowcount
+    prune_contents(connection)
+    return pruned

@@ -69,7 +69,8 @@ class PreparedChunk:
     refusal: str | None
     media_bytes: Mapping[str, bytes] | None = None
     status: EmbeddingStatus = EmbeddingStatus.PENDING
-    vector_key: bytes | None = None
+    content_id: int = 0
+    embedding_id: int | None = None
     batch_job_id: str | None = None
     error: str | None = None
 

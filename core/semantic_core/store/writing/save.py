@@ -1,31 +1,32 @@
 """Saving checked chunks: what is new, what changed, what stays, and what each waits for."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 
-from semantic_core.database import HASHES, LOCKED, among, hash_set
-from semantic_core.database.conditions import IS_CARRIED, IS_FAILED, WANTS
+from semantic_core.database import IDS, id_set
+from semantic_core.database.conditions import IS_CACHED, IS_CARRIED, IS_FAILED, WANTS
 from semantic_core.database.port import Connection, MustBeAloneError
 from semantic_core.database.strategies import Collection, Database
 from semantic_core.domain.clock import Clock
-from semantic_core.domain.errors import InvalidVectorError
 from semantic_core.domain.reports import SaveReport
-from semantic_core.domain.spec import EmbeddingSpec, absent_vector_key, given_vector_key
-from semantic_core.domain.statuses import TOO_LONG, EmbeddingStatus, VectorOrigin
+from semantic_core.domain.spec import EmbeddingSpec
+from semantic_core.domain.statuses import TOO_LONG, EmbeddingStatus
 from semantic_core.keywords import Said
 from semantic_core.queue.changes import note_changed, note_wishes
-from semantic_core.queue.counts import ChunkState, count_changes
+from semantic_core.queue.contents import note_contents
+from semantic_core.queue.counts import ChunkState, absent_vector, count_changes
 from semantic_core.queue.vectors import release_vectors, use_vectors
-from semantic_core.store.collections import fix_dimensions, open_collection
+from semantic_core.store.collections import open_collection
+from semantic_core.store.writing.given import store_given
+from semantic_core.store.writing.known import Known, read_known
 from semantic_core.store.writing.media import drop_media, keep_media
 from semantic_core.store.writing.prepare import Content, PreparedChunk
 
 # What a save decides of a chunk, in the order in which it is written.
 _WRITTEN = (
     *Content._fields,
-    "content_hash",
-    "vector_key",
+    "content_id",
+    "embedding_id",
     "embedding_status",
     "batch_job_id",
     "error_message",
@@ -35,13 +36,13 @@ _INSERTED = (*_WRITTEN, "created_at", "collection_id", "chunk_id")
 
 
 # What is known of texts: a stored vector, the job that carries one, and why one was not embedded.
-_KNOWN_TEXTS = f"""SELECT t.hash, e.key, j.id, c.error_message FROM {HASHES} AS t
-    LEFT JOIN embeddings e ON e.key = t.hash
-    LEFT JOIN batch_items i ON i.content_hash = t.hash AND i.{IS_CARRIED}
+_KNOWN_TEXTS = f"""SELECT t.id, e.id, j.id, c.error_message FROM {IDS} AS t
+    LEFT JOIN embeddings e ON e.content_id = t.id AND e.{IS_CACHED}
+    LEFT JOIN batch_items i ON i.content_id = t.id AND i.{IS_CARRIED}
     LEFT JOIN batch_jobs j ON j.pk = i.job_pk
-    LEFT JOIN chunks c ON c.content_hash = t.hash AND c.{WANTS} AND c.{IS_FAILED}
+    LEFT JOIN chunks c ON c.content_id = t.id AND c.{WANTS} AND c.{IS_FAILED}
         AND c.error_message LIKE '{TOO_LONG}%'
-    WHERE e.key IS NOT NULL OR j.id IS NOT NULL OR c.error_message IS NOT NULL"""
+    WHERE e.id IS NOT NULL OR j.id IS NOT NULL OR c.error_message IS NOT NULL"""
 
 
 def save_chunks(
@@ -70,22 +71,27 @@ def save_rows(
 
     Where a chunk lets go of its vector while others save, it raises a MustBeAloneError.
     """
+    contents, new = note_contents(connection, [row.content_hash for row in rows])
+    for row in rows:
+        row.content_id = contents[row.content_hash]
+    known = read_known(
+        connection, collection.id, [row.chunk_id for row in rows if not row.is_new_id]
+    )
     given = [row for row in rows if row.given is not None]
     if given:
-        _store_given(connection, given, collection, now)
-    _decide(connection, rows)
-    known = _known(connection, collection.id, [row.chunk_id for row in rows if not row.is_new_id])
-    absent = absent_vector_key(collection.id)
+        store_given(connection, given, known, collection, now)
+    _decide(connection, rows, new)
+    absent = absent_vector(connection, collection.id) if collection.has_targets else None
     inserts: list[PreparedChunk] = []
-    updates: list[tuple[_Known, PreparedChunk]] = []
+    updates: list[tuple[Known, PreparedChunk]] = []
     for row in rows:
         old = known.get(row.chunk_id)
         if old is None:
             inserts.append(row)
         elif not _keep_what_stands(row, old, absent):
             updates.append((old, row))
-    moved = [(old, row) for old, row in updates if row.vector_key != old.vector_key]
-    if not is_alone and any(old.vector_key is not None for old, _ in moved):
+    moved = [(old, row) for old, row in updates if row.embedding_id != old.embedding_id]
+    if not is_alone and any(old.embedding_id is not None for old, _ in moved):
         raise MustBeAloneError
     _update(database, connection, updates, collection, now)
     _insert(database, connection, inserts, collection, now)
@@ -93,10 +99,10 @@ def save_rows(
     _keep_media(connection, inserts, updates)
     # A given vector goes with its last chunk, so none is ever there unused.
     taken_up = [row for row in [*inserts, *(row for _, row in moved)] if row.given is None]
-    use_vectors(connection, {row.vector_key for row in taken_up if row.vector_key is not None})
+    use_vectors(connection, {row.content_id for row in taken_up if row.embedding_id is not None})
     # Last of all: a vector that one chunk no longer uses may now be used by another.
     release_vectors(
-        connection, {old.vector_key for old, _ in moved if old.vector_key is not None}, now=now
+        connection, {old.embedding_id for old, _ in moved if old.embedding_id is not None}, now=now
     )
     statuses = [row.status for row in rows]
     return SaveReport(
@@ -110,53 +116,25 @@ def save_rows(
     )
 
 
-def _store_given(
-    connection: Connection, rows: list[PreparedChunk], collection: Collection, now: float
-) -> None:
-    """Store the caller's vectors under keys of their own: they never serve as cache."""
-    size = len(rows[0].given or b"") // 4
-    fix_dimensions(connection, collection.space_id, size)
-    (dimensions,) = connection.execute(
-        "SELECT dimensions FROM spaces WHERE id = ?", (collection.space_id,)
-    ).fetchone()
-    if size != dimensions:
-        raise InvalidVectorError(
-            f"The vectors have {size} dimensions, collection {collection.name!r} has "
-            f"{dimensions}. Embed the texts with its model again. Nothing was saved."
-        )
-    for row in rows:
-        row.vector_key = given_vector_key(row.content_hash, row.given or b"")
-    connection.insert(
-        "embeddings",
-        ("key", "space_id", "vector", "origin", "created_at"),
-        # In one order, or two savers on PostgreSQL could each wait for a key that the other has.
-        sorted(
-            (row.vector_key, collection.space_id, row.given, VectorOrigin.GIVEN, now)
-            for row in rows
-        ),
-        ending="ON CONFLICT (key) DO NOTHING",
-    )
-
-
-def _decide(connection: Connection, rows: list[PreparedChunk]) -> None:
-    """Give each row the status a new chunk of its content has."""
-    wanted = {row.content_hash for row in rows if row.given is None and row.refusal is None}
-    known: dict[bytes, tuple[bytes | None, str | None, str | None]] = {
-        content_hash: (key, job_id, error)
-        for content_hash, key, job_id, error in connection.execute(_KNOWN_TEXTS, hash_set(wanted))
+def _decide(connection: Connection, rows: list[PreparedChunk], new: set[int]) -> None:
+    """Give each row the status a new chunk of its content has; of new contents nothing is known."""
+    wanted = {row.content_id for row in rows if row.given is None and row.refusal is None} - new
+    known: dict[int, tuple[int | None, str | None, str | None]] = {
+        content: (embedding_id, job_id, error)
+        for content, embedding_id, job_id, error in connection.execute(_KNOWN_TEXTS, id_set(wanted))
     }
     for row in rows:
-        key, job_id, too_long = known.get(row.content_hash, (None, None, None))
+        embedding_id, job_id, too_long = known.get(row.content_id, (None, None, None))
         # Decided anew, since the work may have to be done again.
         row.status, row.batch_job_id, row.error = EmbeddingStatus.PENDING, None, None
         if row.given is None:
-            row.vector_key = None
+            row.embedding_id = None
         if row.refusal is not None:
             row.status, row.error = EmbeddingStatus.FAILED, row.refusal
         elif row.given is not None:
             row.status = EmbeddingStatus.READY
-        elif key is not None:
-            row.status, row.vector_key = EmbeddingStatus.READY, key
+        elif embedding_id is not None:
+            row.status, row.embedding_id = EmbeddingStatus.READY, embedding_id
         elif job_id is not None:
             row.batch_job_id = job_id
         elif too_long is not None:
@@ -164,95 +142,42 @@ def _decide(connection: Connection, rows: list[PreparedChunk]) -> None:
             row.status, row.error = EmbeddingStatus.FAILED, too_long
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """What is stored under an id that is saved again."""
-
-    content: Content
-    pk: int
-    content_hash: bytes
-    vector_key: bytes | None
-    status: EmbeddingStatus
-    batch_job_id: str | None
-    not_before: float | None
-    error: str | None
-
-
-def _known(connection: Connection, collection_id: int, ids: Sequence[str]) -> dict[str, _Known]:
-    if not ids:
-        return {}
-    named = among("chunk_id", ids)
-    known = {}
-    for row in connection.execute(
-        "SELECT chunk_id, pk, content_hash, vector_key, embedding_status, batch_job_id, "
-        f"not_before, error_message, {', '.join(Content._fields)} "
-        f"FROM chunks WHERE collection_id = ? AND {named.sql} {LOCKED}",
-        (collection_id, *named.values),
-    ):
-        chunk_id, pk, content_hash, vector_key, status, *rest = row[:8]
-        known[chunk_id] = _Known(
-            Content._make(row[8:]),
-            pk,
-            content_hash,
-            vector_key,
-            EmbeddingStatus.read(status),
-            *rest,
-        )
-    return known
-
-
-def unchanged_absent(
-    connection: Connection, collection: Collection, rows: Sequence[PreparedChunk]
-) -> set[str]:
-    """Return the ids of chunks that are stored as they are, with a vector that only targets have."""
-    named = among("chunk_id", [row.chunk_id for row in rows])
-    stored = set(
-        connection.execute(
-            f"SELECT chunk_id, content_hash, {', '.join(Content._fields)} FROM chunks "
-            f"WHERE vector_key = ? AND embedding_status = 'READY' AND {named.sql}",
-            (absent_vector_key(collection.id), *named.values),
-        )
-    )
-    found = {row.chunk_id: (row.chunk_id, row.content_hash, *row.content) for row in rows}
-    return {name for name, row in found.items() if row in stored}
-
-
-def _keep_what_stands(row: PreparedChunk, old: _Known, absent: bytes) -> bool:
+def _keep_what_stands(row: PreparedChunk, old: Known, absent: int | None) -> bool:
     """Carry over what the same content keeps; return whether nothing changes at all.
 
     A vector that only targets have cannot be told once more, so a changed chunk needs a new one.
     """
-    is_asked_for = old.vector_key == absent and row.content != old.content
+    is_asked_for = absent is not None and old.embedding_id == absent and row.content != old.content
     asks_same = (
         row.refusal is None
-        and row.content_hash == old.content_hash
-        and (row.given is None or row.vector_key == old.vector_key)
+        and row.content_id == old.content_id
+        and (row.given is None or row.embedding_id == old.embedding_id)
     )
     is_better = row.status is EmbeddingStatus.READY and old.status is not EmbeddingStatus.READY
     if asks_same and not is_better and not is_asked_for:
-        row.status, row.vector_key, row.error = old.status, old.vector_key, old.error
+        row.status, row.embedding_id, row.error = old.status, old.embedding_id, old.error
         row.batch_job_id = old.batch_job_id
         return row.content == old.content
     if row.status is not EmbeddingStatus.READY:
         # The vector of the older text serves on as stale until the new one arrives.
-        row.vector_key = old.vector_key
+        row.embedding_id = old.embedding_id
     return (
         row.content == old.content
-        and row.content_hash == old.content_hash
+        and row.content_id == old.content_id
         and (row.status, row.error) == (old.status, old.error)
-        and row.vector_key == old.vector_key
+        and row.embedding_id == old.embedding_id
     )
 
 
 def _written(row: PreparedChunk, now: float) -> tuple[object, ...]:
-    decided = (row.content_hash, row.vector_key, row.status, row.batch_job_id, row.error)
+    decided = (row.content_id, row.embedding_id, row.status, row.batch_job_id, row.error)
     return (*row.content, *decided, now)
 
 
 def _update(
     database: Database,
     connection: Connection,
-    updates: list[tuple[_Known, PreparedChunk]],
+    updates: list[tuple[Known, PreparedChunk]],
     collection: Collection,
     now: float,
 ) -> None:
@@ -278,7 +203,7 @@ def _update(
         [
             (
                 *_written(row, now),
-                old.not_before if row.content_hash == old.content_hash else None,
+                old.not_before if row.content_id == old.content_id else None,
                 old.pk,
             )
             for old, row in updates
@@ -290,7 +215,7 @@ def _update(
         database.metadata.add(connection, retagged)
     note_changed(
         connection,
-        [(collection.id, old.pk) for old, row in updates if row.vector_key != old.vector_key],
+        [(collection.id, old.pk) for old, row in updates if row.embedding_id != old.embedding_id],
     )
     # A stale chunk stays at its targets as it was until the vector of its new text is here.
     ready = [old.pk for old, row in updates if row.status is EmbeddingStatus.READY]
@@ -316,15 +241,13 @@ def _insert(
     new = [(pk, by_id[name]) for pk, name in inserted]
     database.keywords.add(connection, _said(new, collection))
     database.metadata.add(connection, [pk for pk, _ in new])
-    served = [pk for pk, row in new if row.vector_key is not None]
+    served = [pk for pk, row in new if row.embedding_id is not None]
     note_changed(connection, [(collection.id, pk) for pk in served])
     note_wishes(connection, served, may_be_there=False, now=now)
 
 
 def _keep_media(
-    connection: Connection,
-    inserts: list[PreparedChunk],
-    updates: list[tuple[_Known, PreparedChunk]],
+    connection: Connection, inserts: list[PreparedChunk], updates: list[tuple[Known, PreparedChunk]]
 ) -> None:
     with_media = [row for row in [*inserts, *(row for _, row in updates)] if row.content.media]
     if with_media:
@@ -352,7 +275,7 @@ def _said(rows: Iterable[tuple[int, PreparedChunk]], collection: Collection) -> 
 def _count(
     connection: Connection,
     inserts: list[PreparedChunk],
-    updates: list[tuple[_Known, PreparedChunk]],
+    updates: list[tuple[Known, PreparedChunk]],
     collection_id: int,
 ) -> None:
     changes = Counter(_state(row, collection_id) for row in inserts)
@@ -361,5 +284,5 @@ def _count(
     count_changes(connection, changes)
 
 
-def _state(row: PreparedChunk | _Known, collection_id: int) -> ChunkState:
-    return ChunkState(collection_id, row.status, row.vector_key is not None)
+def _state(row: PreparedChunk | Known, collection_id: int) -> ChunkState:
+    return ChunkState(collection_id, row.status, row.embedding_id is not None)

@@ -5,8 +5,10 @@ from reprlib import repr as short
 
 import numpy as np
 
-from semantic_core.database import among
+from semantic_core.database import IDS, id_set
+from semantic_core.database.conditions import IS_CACHED, IS_CARRIED
 from semantic_core.database.port import Connection
+from semantic_core.database.queries import first_column
 from semantic_core.database.strategies import Database
 from semantic_core.domain.clock import Clock
 from semantic_core.domain.errors import (
@@ -21,6 +23,7 @@ from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.statuses import VectorOrigin
 from semantic_core.domain.types import VectorLike
 from semantic_core.domain.validation import check_vector, listed
+from semantic_core.queue.contents import content_ids, note_contents
 from semantic_core.queue.items import finish_items
 from semantic_core.queue.vectors import ArrivedVector, store_vectors
 
@@ -83,21 +86,25 @@ def write_page(
     Items of their texts are done in every job that carries them, wherever the vectors come from.
     """
     space_id = space_of(connection, spec)
-    ready = store_vectors(connection, arrived, space_id=space_id, origin=origin, now=now)
-    finish_items(connection, [vector.content_hash for vector in arrived], job_id=job_id)
+    contents, _ = note_contents(connection, [vector.content_hash for vector in arrived])
+    ready = store_vectors(connection, arrived, contents, space_id=space_id, origin=origin, now=now)
+    finish_items(connection, contents.values(), job_id=job_id)
     return ready
 
 
 def known_vectors(connection: Connection, content_hashes: Sequence[str]) -> set[str]:
     """Return which hashes (hex) have a stored vector or are carried by an open batch item."""
     hashes = [_key(text) for text in listed(content_hashes, what="content_hashes")]
-    stored, carried = among("key", hashes), among("content_hash", hashes)
-    rows = connection.execute(
-        f"SELECT key FROM embeddings WHERE {stored.sql} UNION ALL "
-        f"SELECT content_hash FROM batch_items WHERE state = 'open' AND {carried.sql}",
-        (*stored.values, *carried.values),
+    ids = content_ids(connection, hashes)
+    known = set(
+        first_column(
+            connection,
+            f"SELECT content_id FROM embeddings WHERE content_id IN {IDS} AND {IS_CACHED} UNION "
+            f"SELECT content_id FROM batch_items WHERE {IS_CARRIED} AND content_id IN {IDS}",
+            id_set(ids.values()),
+        )
     )
-    return {key.hex() for (key,) in rows}
+    return {key.hex() for key, content in ids.items() if content in known}
 
 
 def space_of(connection: Connection, spec: EmbeddingSpec) -> int:

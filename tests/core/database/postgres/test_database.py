@@ -91,7 +91,7 @@ def test_no_chunk_waits_for_a_vector_that_is_stored(postgres_url: str) -> None:
                     with store.database.snapshot() as connection:
                         rows = connection.execute(
                             "SELECT DISTINCT c.text FROM chunks c JOIN batch_items i "
-                            "ON i.content_hash = c.content_hash WHERE i.state = 'open'"
+                            "ON i.content_id = c.content_id WHERE i.state = 'open'"
                         ).fetchall()
                     embed(store, *(text for (text,) in rows))
 
@@ -103,7 +103,7 @@ def test_no_chunk_waits_for_a_vector_that_is_stored(postgres_url: str) -> None:
             worker.result(120)
         with store.database.snapshot() as connection:
             stuck = connection.execute(
-                "SELECT count(*) FROM chunks c JOIN embeddings e ON e.key = c.content_hash "
+                "SELECT count(*) FROM chunks c JOIN embeddings e ON e.content_id = c.content_id "
                 "WHERE c.embedding_status = 'PENDING'"
             ).fetchone()
         assert stuck == (0,)

@@ -194,7 +194,7 @@ def _table(store: PeeweeVectorStore) -> set[str]:
 
 def _change_and_fail(store: PeeweeVectorStore) -> None:
     with store.database.transaction() as connection:
-        connection.execute("UPDATE chunks SET vector_key = (SELECT key FROM embeddings LIMIT 1)")
+        connection.execute("UPDATE chunks SET embedding_id = (SELECT id FROM embeddings LIMIT 1)")
         connection.execute("INSERT INTO changes (collection_id, chunk_pk) SELECT 1, pk FROM chunks")
         raise ZeroDivisionError
 

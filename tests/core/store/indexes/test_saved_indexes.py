@@ -84,7 +84,7 @@ def truth(store: PeeweeVectorStore, number: int = 5, limit: int = 10) -> list[st
             (chunk_id, np.frombuffer(data, "<f4").astype(np.float64))
             for chunk_id, data in run_sql(
                 store,
-                "SELECT c.chunk_id, e.vector FROM chunks c JOIN embeddings e ON e.key = c.vector_key "
+                "SELECT c.chunk_id, e.vector FROM chunks c JOIN embeddings e ON e.id = c.embedding_id "
                 "WHERE c.collection_id = 1",
             )
         )
@@ -325,9 +325,9 @@ def test_a_file_that_lacks_rows_is_not_used(
     connection = sqlite3.connect(path)
     with connection:
         connection.execute(
-            "INSERT INTO chunks (collection_id, chunk_id, text, metadata, content_hash, vector_key, "
+            "INSERT INTO chunks (collection_id, chunk_id, text, metadata, content_id, embedding_id, "
             "embedding_status, created_at, updated_at) SELECT collection_id, 'by hand', text, "
-            "metadata, content_hash, vector_key, embedding_status, 0, 0 FROM chunks "
+            "metadata, content_id, embedding_id, embedding_status, 0, 0 FROM chunks "
             "WHERE chunk_id = '5'"
         )
         connection.execute("UPDATE chunk_counts SET chunks = chunks + 1")
@@ -361,7 +361,7 @@ def test_a_damaged_vector_costs_only_its_own_row(
     with connection:
         connection.execute(
             "UPDATE embeddings SET vector = ? "
-            "WHERE key = (SELECT vector_key FROM chunks WHERE chunk_id = '5')",
+            "WHERE id = (SELECT embedding_id FROM chunks WHERE chunk_id = '5')",
             (damage,),
         )
     connection.close()

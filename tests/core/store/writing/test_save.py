@@ -293,11 +293,19 @@ def test_given_vector_never_serves_as_cache(store: PeeweeVectorStore) -> None:
     np.testing.assert_array_equal(served, vector_of("anything"))
 
 
-def test_given_vector_goes_with_its_last_chunk(store: PeeweeVectorStore) -> None:
-    given = Chunk(id="x", text="a", vector=vector_of("given"))
-    store.save([given, Chunk(id="y", text="a", vector=vector_of("given"))])
-    assert count_vectors(store) == 1
-    store.delete(ids=["x"])
+def test_given_vector_goes_with_its_chunk(store: PeeweeVectorStore) -> None:
+    """Of one text each chunk has its own, the same or another one."""
+    store.save(
+        [
+            Chunk(id="x", text="a", vector=vector_of("given")),
+            Chunk(id="y", text="a", vector=vector_of("given")),
+            Chunk(id="z", text="a", vector=vector_of("another")),
+        ]
+    )
+    assert count_vectors(store) == 3
+    for name, vector in (("x", "given"), ("y", "given"), ("z", "another")):
+        assert np.array_equal(served_vector(store, name), vector_of(vector))
+    store.delete(ids=["x", "z"])
     assert count_vectors(store) == 1
     store.delete(ids=["y"])
     assert count_vectors(store) == 0
@@ -309,6 +317,17 @@ def test_given_vector_goes_when_the_provider_replaces_it(store: PeeweeVectorStor
     assert (only(store, "x").is_stale, count_vectors(store)) == (True, 1)
     embed(store, "b")
     assert (only(store, "x").status, count_vectors(store)) == (READY, 1)
+
+
+def test_the_vector_of_an_older_text_given_again_is_that_of_the_new_one(
+    store: PeeweeVectorStore,
+) -> None:
+    given = vector_of("given")
+    store.save([Chunk(id="x", text="a", vector=given)])
+    store.save([Chunk(id="x", text="b")])
+    assert _counts(store.save([Chunk(id="x", text="b", vector=given)])) == (0, 1, 0)
+    assert (only(store, "x").status, count_vectors(store)) == (READY, 1)
+    assert _counts(store.save([Chunk(id="x", text="b", vector=given)])) == (0, 0, 1)
 
 
 def test_same_text_without_a_vector_keeps_the_given_one(store: PeeweeVectorStore) -> None:
@@ -397,7 +416,7 @@ def test_two_collections_of_one_external_space_share_its_dimensions(
     with pytest.raises(InvalidVectorError):
         store.save([Chunk(text="a", vector=[1.0])], collection="two")
     assert store.save([Chunk(text="a", vector=[1.0, 2.0])], collection="two").ready == 1
-    assert count_vectors(store) == 1
+    assert count_vectors(store) == 2
 
 
 def test_dimensions_fixed_meanwhile_by_another_store_count(store: PeeweeVectorStore) -> None:
