@@ -217,7 +217,7 @@ _ITEMS = (
     ),
     Guard(
         keeps="results count only for texts that this job sent",
-        function="queue.carried_tokens",
+        function="queue.carried_texts",
         sql="{OF_JOB}",
         without=":job <> ''",
     ),
@@ -595,7 +595,7 @@ _VECTORS = (
     ),
     Guard(
         keeps="an adopted job brings only what a chunk still wants",
-        function="queue.wanted_hashes",
+        function="queue.wanted_contents",
         sql="{WANTS}",
         without="1",
         tests=("tests/core/batches/test_adopt.py",),
@@ -1198,7 +1198,7 @@ _APPLYING = (
     Guard(
         keeps="a vector that nobody asked for is not stored",
         function="batches._known_texts",
-        statement="carried_tokens(connection, job.id, list(lines))",
+        statement="carried_texts(connection, job.id, list(lines))",
         without="dict.fromkeys(lines, 1)",
         tests=("tests/core/batches/test_sync.py",),
     ),
@@ -1285,8 +1285,8 @@ _APPLYING = (
     Guard(
         keeps="a text is done only with its vector stored",
         function="batches._write",
-        statement="write_page(connection, list(arrived.values()), ...)",
-        without="write_page(connection, list(arrived.values())[1:], ...)",
+        statement="write_page(connection, arrived, ...)",
+        without="write_page(connection, arrived[1:], ...)",
         tests=("tests/core/batches/test_sync.py",),
     ),
     Guard(
@@ -1339,8 +1339,8 @@ _APPLYING = (
     Guard(
         keeps="an adopted job stores only wanted vectors",
         function="batches._write",
-        statement="sorted(wanted)",
-        without="sorted(arrived)",
+        statement="wanted_contents(connection, adopted_space, ...)",
+        without="content_ids(connection, ...)",
         tests=("tests/core/batches/test_adopt.py",),
     ),
     Guard(

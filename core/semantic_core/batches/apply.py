@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,10 +27,10 @@ from semantic_core.domain.statuses import (
 from semantic_core.providers.facts import takes_media
 from semantic_core.providers.types import RemoteJob, ResultLine
 from semantic_core.queue import jobs
-from semantic_core.queue.adoption import possible_spaces, wanted_hashes
+from semantic_core.queue.adoption import possible_spaces, wanted_contents
 from semantic_core.queue.contents import content_ids
 from semantic_core.queue.costs import picture_counts, token_guesser
-from semantic_core.queue.items import Outcome, carried_tokens, count_open, count_states, fail_chunks
+from semantic_core.queue.items import Outcome, carried_texts, count_open, count_states, fail_chunks
 from semantic_core.queue.jobs import JobRecord
 from semantic_core.queue.vectors import ArrivedVector
 from semantic_core.store.writing.vectors import write_page
@@ -148,8 +148,10 @@ def _store_vectors(
                 with job.context.store.database.snapshot() as connection:
                     pictures = picture_counts(connection, [key for key, _ in lines])
             for key, line in lines:
-                tally.add(key, line, estimate=known[key], pictures=pictures.get(key, 0))
-            tally.stored += _write(job, record, space_id, spec, lines)
+                tally.add(key, line, estimate=known[key][1], pictures=pictures.get(key, 0))
+            contents = {key: content for key, (content, _) in known.items()}
+            adopted_space = space_id if record.is_adopted else None
+            tally.stored += _write(job, contents, lines, spec, adopted_space=adopted_space)
     # A text with a good line and a bad one is served by the good one.
     return tally
 
@@ -160,50 +162,54 @@ def _known_texts(
     space_id: int,
     spec: EmbeddingSpec,
     lines: dict[bytes, ResultLine],
-) -> dict[bytes, int]:
-    """Return the texts of a page that count, each with its estimated tokens.
+) -> dict[bytes, tuple[int, int]]:
+    """Return (content, estimated tokens) of the texts of a page that count.
 
-    Nothing is stored but what this job really sent; of an adopted job that is not known here.
+    Nothing is stored but what this job really sent; of an adopted job that is not known here, nor
+    are the contents.
     """
     with job.context.store.database.snapshot() as connection:
         if not record.is_adopted:
-            return carried_tokens(connection, job.id, list(lines))
+            return carried_texts(connection, job.id, list(lines))
         uncounted = [key for key, line in lines.items() if line.token_count is None]
         estimate = token_guesser(connection, space_id, spec, uncounted)
-    return {key: estimate(key) for key in lines}
+    return {key: (0, estimate(key)) for key in lines}
 
 
 def _write(
     job: LeasedJob,
-    record: JobRecord,
-    space_id: int,
-    spec: EmbeddingSpec,
+    contents: Mapping[bytes, int],
     lines: Sequence[tuple[bytes, ResultLine]],
+    spec: EmbeddingSpec,
+    *,
+    adopted_space: int | None,
 ) -> int:
-    """Store the vectors of a page in one transaction; return how many."""
+    """Store the vectors of a page in one transaction; return how many.
+
+    Of an adopted job, whose space is given, those that are wanted.
+    """
     now = job.context.clock.now()
-    arrived = {
-        key: ArrivedVector(
-            content_hash=key, vector=line.vector.tobytes(), token_count=line.token_count
-        )
-        for key, line in lines
-        if line.vector is not None
-    }
+    vectors = {key: line for key, line in lines if line.vector is not None}
     with job.transaction() as connection:
-        if record.is_adopted:
-            wanted = wanted_hashes(connection, space_id, [key for key, _ in lines])
-            arrived = {key: arrived[key] for key in sorted(wanted) if key in arrived}
+        if adopted_space is not None:
+            contents = wanted_contents(connection, adopted_space, [key for key, _ in lines])
             # No text goes again that its model did not take whole.
             too_long = {key: str(line.error) for key, line in lines if line.is_too_long}
-            rest = wanted & too_long.keys() - arrived.keys()
-            ids = content_ids(connection, rest)
-            fail_chunks(connection, {ids[key]: too_long[key] for key in rest}, now=now)
+            rest = contents.keys() & too_long.keys() - vectors.keys()
+            fail_chunks(connection, {contents[key]: too_long[key] for key in rest}, now=now)
+        arrived = [
+            ArrivedVector(
+                content_id=contents[key], vector=vector.tobytes(), token_count=line.token_count
+            )
+            for key, line in vectors.items()
+            if key in contents and (vector := line.vector) is not None
+        ]
         write_page(
             connection,
-            list(arrived.values()),
+            arrived,
             spec=spec,
             origin=VectorOrigin.BATCH,
-            job_id=None if record.is_adopted else job.id,
+            job_id=job.id if adopted_space is None else None,
             now=now,
         )
         reach(FailPoint.APPLY_PAGE_WRITTEN)

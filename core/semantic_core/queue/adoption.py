@@ -95,18 +95,17 @@ def open_adopted(connection: Connection) -> list[str]:
     )
 
 
-def wanted_hashes(
+def wanted_contents(
     connection: Connection, space_id: int, content_hashes: Sequence[bytes]
-) -> set[bytes]:
-    """Return which hashes a chunk of this space wants and does not have."""
-    return set(
-        first_column(
-            connection,
-            "SELECT DISTINCT t.hash FROM chunks k JOIN collections c "
+) -> dict[bytes, int]:
+    """Return those contents that a chunk of this space wants and does not have, by their hashes."""
+    return dict(
+        connection.execute(
+            "SELECT DISTINCT t.hash, t.id FROM chunks k JOIN collections c "
             "ON c.id = k.collection_id AND c.space_id = :space JOIN contents t ON t.id = k.content_id "
             f"WHERE {WANTS} AND k.content_id IN {IDS}",
             {"space": space_id, **id_set(content_ids(connection, content_hashes).values())},
-        )
+        ).fetchall()
     )
 
 

@@ -57,10 +57,10 @@ def count_open(connection: Connection, job_id: str) -> int:
     return int(first_value(connection, sql, {"job": job_id}))
 
 
-def carried_tokens(
+def carried_texts(
     connection: Connection, job_id: str, content_hashes: Sequence[bytes]
-) -> dict[bytes, int]:
-    """Return which of these hashes the job carries or carried, each with its estimated tokens."""
+) -> dict[bytes, tuple[int, int]]:
+    """Return (content, estimated tokens) of those hashes that the job carries or carried."""
     ids = content_ids(connection, content_hashes)
     tokens = dict(
         connection.execute(
@@ -68,7 +68,7 @@ def carried_tokens(
             {"job": job_id, **id_set(ids.values())},
         ).fetchall()
     )
-    return {key: tokens[content] for key, content in ids.items() if content in tokens}
+    return {key: (one, tokens[one]) for key, one in ids.items() if one in tokens}
 
 
 def count_states(connection: Connection, job_id: str) -> dict[ItemState, int]:

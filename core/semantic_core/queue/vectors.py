@@ -1,7 +1,7 @@
 """Stored vectors: a chunk becomes READY when its vector arrives, and drops its older one."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,9 +15,9 @@ from semantic_core.queue.counts import ChunkState, count_changes
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArrivedVector:
-    """A checked vector: float32 little-endian bytes, and the hash of the content it belongs to."""
+    """A checked vector: float32 little-endian bytes, and the content that it belongs to."""
 
-    content_hash: bytes
+    content_id: int
     vector: bytes
     token_count: int | None = None
 
@@ -35,7 +35,6 @@ class _Wanting(NamedTuple):
 def store_vectors(
     connection: Connection,
     arrived: Sequence[ArrivedVector],
-    contents: Mapping[bytes, int],
     *,
     space_id: int,
     origin: VectorOrigin,
@@ -45,7 +44,7 @@ def store_vectors(
 
     A vector that is already there stays as it is, and serves too.
     """
-    wanting = _wanting(connection, contents.values())
+    wanting = _wanting(connection, {vector.content_id for vector in arrived})
     wanted = {chunk.content_id for chunk in wanting}
     # Written once: setting unreferenced_since later would write every vector a second time.
     stored = connection.insert(
@@ -56,11 +55,10 @@ def store_vectors(
         ),
         [
             (
-                *(content_id, space_id, vector.vector, origin, vector.token_count, now),
-                None if content_id in wanted else now,
+                *(vector.content_id, space_id, vector.vector, origin, vector.token_count, now),
+                None if vector.content_id in wanted else now,
             )
             for vector in arrived
-            for content_id in [contents[vector.content_hash]]
         ],
         ending=f"ON CONFLICT (content_id) WHERE {IS_CACHED} DO NOTHING RETURNING id",
     )

@@ -8,7 +8,7 @@ from semantic_core.domain.statuses import BudgetUse, EmbeddingStatus, ItemState
 from semantic_core.domain.types import Chunk
 from semantic_core.queue.budget import RetryBudget
 from semantic_core.queue.items import (
-    carried_tokens,
+    carried_texts,
     count_open,
     count_states,
     fail_chunks,
@@ -169,9 +169,9 @@ def test_open_items_are_listed_counted_and_finished(store: PeeweeVectorStore) ->
         assert finish_items(connection, [*contents[:1], 99]) == 1
         assert finish_items(connection, contents[:1]) == 0
         assert open_contents(connection, job_id, 10) == contents[1:]
-        assert carried_tokens(connection, job_id, [*keys, bytes(32)]).keys() == set(keys)
-        assert carried_tokens(connection, job_id, []) == {}
-        assert carried_tokens(connection, "another-job", keys) == {}
+        assert carried_texts(connection, job_id, [*keys, bytes(32)]).keys() == set(keys)
+        assert carried_texts(connection, job_id, []) == {}
+        assert carried_texts(connection, "another-job", keys) == {}
         assert count_states(connection, job_id) == {ItemState.DONE: 1, ItemState.OPEN: 2}
     embed(store, "a")
 

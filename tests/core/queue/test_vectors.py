@@ -44,15 +44,19 @@ def _key(text: str, spec: EmbeddingSpec = SPEC) -> bytes:
 
 
 def _arrive(store: PeeweeVectorStore, *texts: str, tokens: int | None = None) -> int:
-    arrived = [
-        ArrivedVector(content_hash=_key(text), vector=vector_of(text).tobytes(), token_count=tokens)
-        for text in texts
-    ]
     space_id, now = store.collection().space_id, store.clock.now()
     with store.database.transaction() as connection:
         contents, _ = note_contents(connection, list(map(_key, texts)))
+        arrived = [
+            ArrivedVector(
+                content_id=contents[_key(text)],
+                vector=vector_of(text).tobytes(),
+                token_count=tokens,
+            )
+            for text in texts
+        ]
         return store_vectors(
-            connection, arrived, contents, space_id=space_id, origin=VectorOrigin.BATCH, now=now
+            connection, arrived, space_id=space_id, origin=VectorOrigin.BATCH, now=now
         )
 
 

@@ -29,7 +29,7 @@ from semantic_core.providers.types import ResultLine
 from semantic_core.providers.wire.vectors import normalize
 from semantic_core.queue.checks import finish_check, forget_check, has_passed, record_check
 from semantic_core.queue.claims import wanted_sources
-from semantic_core.queue.items import carried_tokens
+from semantic_core.queue.items import carried_texts
 from semantic_core.store.writing.media import MediaChangedError, sent_media
 from semantic_core.views.wording import counted
 
@@ -204,7 +204,7 @@ def _sample(
     with context.store.database.snapshot() as connection:
         asked = list(lines)
         if not job.record().is_adopted:
-            carried = carried_tokens(connection, job.id, asked)
+            carried = carried_texts(connection, job.id, asked)
             asked = [key for key in asked if key in carried]
         sources = wanted_sources(connection, asked)
     hash_of = spec.hasher()

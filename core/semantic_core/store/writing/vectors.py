@@ -55,16 +55,18 @@ def apply_vectors(
     if not isinstance(items, Iterable):
         raise InvalidInputError(f"items is a {type(items).__name__}. Pass (hash, vector) pairs.")
     for page in pages(items):
-        arrived = []
+        vectors: list[tuple[bytes, bytes]] = []
         for item in page:
             if not isinstance(item, tuple | list) or len(item) != 2:
                 raise InvalidInputError("items holds what is no (content hash, vector) pair.")
             content_hash, vector = item
             try:
-                arrived.append(_checked(content_hash, vector, spec))
+                vectors.append(_checked(content_hash, vector, spec))
             except InvalidVectorError as error:
                 refused.append(RefusedVector(content_hash=content_hash, reason=str(error)))
         with database.transaction() as connection:
+            contents, _ = note_contents(connection, [key for key, _ in vectors])
+            arrived = [ArrivedVector(content_id=contents[key], vector=one) for key, one in vectors]
             ready += write_page(
                 connection, arrived, spec=spec, origin=origin, job_id=job_id, now=clock.now()
             )
@@ -86,9 +88,8 @@ def write_page(
     Items of their texts are done in every job that carries them, wherever the vectors come from.
     """
     space_id = space_of(connection, spec)
-    contents, _ = note_contents(connection, [vector.content_hash for vector in arrived])
-    ready = store_vectors(connection, arrived, contents, space_id=space_id, origin=origin, now=now)
-    finish_items(connection, contents.values(), job_id=job_id)
+    ready = store_vectors(connection, arrived, space_id=space_id, origin=origin, now=now)
+    finish_items(connection, [vector.content_id for vector in arrived], job_id=job_id)
     return ready
 
 
@@ -120,7 +121,7 @@ def space_of(connection: Connection, spec: EmbeddingSpec) -> int:
     return int(row[0])
 
 
-def _checked(content_hash: str, vector: VectorLike, spec: EmbeddingSpec) -> ArrivedVector:
+def _checked(content_hash: str, vector: VectorLike, spec: EmbeddingSpec) -> tuple[bytes, bytes]:
     key = _key(content_hash)
     data = check_vector(vector, dimensions=spec.dimensions, what=f"vector {content_hash[:12]}")
     if spec.normalized:
@@ -128,7 +129,7 @@ def _checked(content_hash: str, vector: VectorLike, spec: EmbeddingSpec) -> Arri
         norm = float(np.linalg.norm(values))
         if abs(norm - 1.0) > _UNIT_TOLERANCE:
             data = (values / norm).astype("<f4").tobytes()
-    return ArrivedVector(content_hash=key, vector=data)
+    return key, data
 
 
 def _key(content_hash: str) -> bytes:
