@@ -225,7 +225,7 @@ def _embed(
         if failed:
             with store.database.transaction() as connection:
                 ids = content_ids(connection, failed)
-                reasons = {ids[key]: reason for key, reason in failed.items()}
+                reasons = {ids[key]: reason for key, reason in failed.items() if key in ids}
                 fail_chunks(connection, reasons, now=store.clock.now())
         refused |= failed
     return refused
