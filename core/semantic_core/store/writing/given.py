@@ -32,14 +32,14 @@ def store_given(
             f"{dimensions}. Embed the texts with its model again. Nothing was saved."
         )
     stored = _given_before(connection, rows, known)
-    left = []
+    waiting: dict[int, list[PreparedChunk]] = {}
     for row in rows:
         row.embedding_id = stored.get(row.chunk_id)
         if row.embedding_id is None:
-            left.append(row)
-    while left:
+            waiting.setdefault(row.content_id, []).append(row)
+    while waiting:
         # The answer names contents, so that of two rows with one content each has a turn.
-        turn = {row.content_id: row for row in left}
+        turn = {content: left.pop() for content, left in waiting.items()}
         inserted = connection.insert(
             "embeddings",
             ("content_id", "space_id", "vector", "origin", "created_at"),
@@ -51,7 +51,7 @@ def store_given(
         )
         for content, embedding_id in inserted:
             turn[content].embedding_id = embedding_id
-        left = [row for row in left if row.embedding_id is None]
+        waiting = {content: left for content, left in waiting.items() if left}
 
 
 def _given_before(
