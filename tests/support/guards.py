@@ -510,7 +510,7 @@ _VECTORS = (
     Guard(
         keeps="a vector that another chunk uses is not let go",
         function="queue.release_vectors",
-        sql="AND NOT EXISTS (SELECT 1 FROM chunks WHERE embedding_id = embeddings.id)",
+        sql="AND {IS_UNUSED}",
         without="",
     ),
     Guard(

@@ -26,6 +26,7 @@ IS_GIVEN = "origin = 'given'"
 IS_CACHED = "origin <> 'given'"
 IS_PAID = "origin IN ('batch', 'live')"
 IS_HERE = "origin <> 'delivered'"
+IS_UNUSED = "NOT EXISTS (SELECT 1 FROM chunks WHERE embedding_id = embeddings.id)"
 
 # --- batch_jobs
 

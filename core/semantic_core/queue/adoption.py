@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from peewee import SQL
 
-from semantic_core.database import IDS, any_text, id_set
+from semantic_core.database import among, any_text
 from semantic_core.database.conditions import IS_CACHED, IS_OPEN, OF_JOB, WANTS
 from semantic_core.database.port import Connection
 from semantic_core.database.queries import first_column, first_value, json_set, run
@@ -13,7 +13,6 @@ from semantic_core.domain.pricing import PriceTable
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.statuses import FailureReason, JobStatus, JobStep
 from semantic_core.providers.types import RemoteJob
-from semantic_core.queue.contents import content_ids
 from semantic_core.queue.costs import mean_tokens, price_columns
 
 _Job = TABLES.BatchJobModel
@@ -99,12 +98,13 @@ def wanted_contents(
     connection: Connection, space_id: int, content_hashes: Sequence[bytes]
 ) -> dict[bytes, int]:
     """Return those contents that a chunk of this space wants and does not have, by their hashes."""
+    named = among("t.hash", content_hashes)
     return dict(
         connection.execute(
-            "SELECT DISTINCT t.hash, t.id FROM chunks k JOIN collections c "
-            "ON c.id = k.collection_id AND c.space_id = :space JOIN contents t ON t.id = k.content_id "
-            f"WHERE {WANTS} AND k.content_id IN {IDS}",
-            {"space": space_id, **id_set(content_ids(connection, content_hashes).values())},
+            "SELECT DISTINCT t.hash, t.id FROM contents t JOIN chunks k ON k.content_id = t.id "
+            "JOIN collections c ON c.id = k.collection_id AND c.space_id = ? "
+            f"WHERE {WANTS} AND {named.sql}",
+            (space_id, *named.values),
         ).fetchall()
     )
 

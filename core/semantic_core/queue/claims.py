@@ -8,7 +8,7 @@ from typing import Any
 
 from peewee import SQL
 
-from semantic_core.database import IDS, id_set, row_set, rows_of
+from semantic_core.database import IDS, among, id_set, row_set, rows_of
 from semantic_core.database.conditions import (
     IS_CACHED,
     IS_CARRIED,
@@ -25,7 +25,6 @@ from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.statuses import JobStatus, JobStep
 from semantic_core.providers.facts import content_estimator
 from semantic_core.queue.budget import LONGEST_PAUSE, RetryBudget, used_budgets
-from semantic_core.queue.contents import content_ids
 from semantic_core.queue.items import fail_chunks
 from semantic_core.queue.live_claims import IS_EMBEDDED_LIVE
 from semantic_core.queue.vectors import serve_vectors
@@ -292,13 +291,13 @@ def wanted_sources(
     connection: Connection, content_hashes: Sequence[bytes]
 ) -> dict[bytes, tuple[str, str | None]]:
     """Return (vector source, media) of those hashes that chunks want and do not have."""
+    named = among("k.hash", content_hashes)
     return {
         key: (source, media)
         for key, source, media in connection.execute(
-            "SELECT k.hash, coalesce(c.vector_source, c.text), c.media FROM chunks c "
-            "JOIN contents k ON k.id = c.content_id "
-            f"WHERE c.content_id IN {IDS} AND c.{WANTS}",
-            id_set(content_ids(connection, content_hashes).values()),
+            "SELECT k.hash, coalesce(c.vector_source, c.text), c.media FROM contents k "
+            f"JOIN chunks c ON c.content_id = k.id WHERE {named.sql} AND c.{WANTS}",
+            named.values,
         )
     }
 

@@ -190,11 +190,12 @@ def fail_chunks(connection: Connection, errors: Mapping[int, str], *, now: float
 
 def known_too_long(connection: Connection, content_hashes: Sequence[bytes]) -> dict[bytes, str]:
     """Return which texts their model did not take whole, under whatever id, and the reason."""
+    named = among("k.hash", content_hashes)
     return dict(
         connection.execute(
-            "SELECT k.hash, c.error_message FROM chunks c JOIN contents k ON k.id = c.content_id "
-            f"WHERE c.content_id IN {IDS} AND c.{WANTS} AND c.{IS_FAILED} "
+            "SELECT k.hash, c.error_message FROM contents k JOIN chunks c ON c.content_id = k.id "
+            f"WHERE {named.sql} AND c.{WANTS} AND c.{IS_FAILED} "
             f"AND c.error_message LIKE '{TOO_LONG}%'",
-            id_set(content_ids(connection, content_hashes).values()),
+            named.values,
         ).fetchall()
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from semantic_core.database import IDS, id_set
-from semantic_core.database.conditions import IS_CACHED, IS_PAID, WANTS
+from semantic_core.database.conditions import IS_CACHED, IS_PAID, IS_UNUSED, WANTS
 from semantic_core.database.port import Connection
 from semantic_core.domain.statuses import EmbeddingStatus, VectorOrigin
 from semantic_core.queue.changes import note_changed, note_wishes
@@ -135,7 +135,7 @@ def release_vectors(connection: Connection, ids: Collection[int], *, now: float)
     if not ids:
         return
     values = {**id_set(ids), "now": now}
-    let_go = f"id IN {IDS} AND NOT EXISTS (SELECT 1 FROM chunks WHERE embedding_id = embeddings.id)"
+    let_go = f"id IN {IDS} AND {IS_UNUSED}"
     connection.execute(f"DELETE FROM embeddings WHERE {let_go} AND NOT {IS_PAID}", values)
     connection.execute(
         "UPDATE embeddings SET unreferenced_since = :now "

@@ -10,7 +10,7 @@ from itertools import starmap
 from typing import Literal, TypedDict
 
 from semantic_core.database import IDS, among, id_set
-from semantic_core.database.conditions import IS_CACHED, IS_PAID
+from semantic_core.database.conditions import IS_CACHED, IS_PAID, IS_UNUSED
 from semantic_core.database.port import Connection
 from semantic_core.database.queries import first_column
 from semantic_core.database.strategies import Collection, Database, Sql
@@ -88,8 +88,7 @@ def let_go(
     absent, pks = absent_vector(connection, collection.id), among("pk", [pk for pk, _ in paid])
     connection.execute(f"UPDATE chunks SET embedding_id = ? WHERE {pks.sql}", (absent, *pks.values))
     connection.execute(
-        f"DELETE FROM embeddings WHERE id IN {IDS} "
-        "AND NOT EXISTS (SELECT 1 FROM chunks WHERE embedding_id = embeddings.id)",
+        f"DELETE FROM embeddings WHERE id IN {IDS} AND {IS_UNUSED}",
         id_set(embedding_id for _, embedding_id in paid),
     )
     note_changed(connection, [(collection.id, pk) for pk, _ in paid])

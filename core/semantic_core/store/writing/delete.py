@@ -3,7 +3,7 @@
 from collections import Counter
 
 from semantic_core.database import IDS, among, id_set
-from semantic_core.database.conditions import IS_CACHED
+from semantic_core.database.conditions import IS_CACHED, IS_UNUSED
 from semantic_core.database.port import Connection, MustBeAloneError
 from semantic_core.database.strategies import Database, Sql
 from semantic_core.domain.pages import pages
@@ -13,8 +13,6 @@ from semantic_core.queue.contents import prune_contents
 from semantic_core.queue.counts import ChunkState, count_changes
 from semantic_core.queue.vectors import release_vectors
 from semantic_core.store.writing.media import drop_media
-
-_UNUSED = "NOT EXISTS (SELECT 1 FROM chunks WHERE embedding_id = embeddings.id)"
 
 
 def delete_chunks(
@@ -68,10 +66,10 @@ def _delete_page(
     if purge:
         paid = f"content_id IN {IDS} AND {IS_CACHED}"
         connection.execute(
-            f"DELETE FROM embeddings WHERE {paid} AND {_UNUSED}", id_set({row[3] for row in rows})
+            f"DELETE FROM embeddings WHERE {paid} AND {IS_UNUSED}", id_set({row[3] for row in rows})
         )
         connection.execute(
-            f"DELETE FROM embeddings WHERE id IN {IDS} AND {_UNUSED}", id_set(served)
+            f"DELETE FROM embeddings WHERE id IN {IDS} AND {IS_UNUSED}", id_set(served)
         )
     return {row[2] for row in rows if row[2] is not None}
 
@@ -82,7 +80,7 @@ def prune_vectors(connection: Connection, *, before: float) -> int:
     What is known of contents that nothing names any more, their hash, goes with them.
     """
     pruned = connection.execute(
-        f"DELETE FROM embeddings WHERE unreferenced_since <= ? AND {_UNUSED}", (before,)
+        f"DELETE FROM embeddings WHERE unreferenced_since <= ? AND {IS_UNUSED}", (before,)
     ).rowcount
     prune_contents(connection)
     return pruned
