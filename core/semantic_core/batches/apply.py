@@ -190,7 +190,7 @@ def _write(
     """
     now = job.context.clock.now()
     vectors = {key: line for key, line in lines if line.vector is not None}
-    with job.transaction() as connection:
+    with job.transaction() as connection, job.context.store.ahead(connection):
         if adopted_space is not None:
             contents = wanted_contents(connection, adopted_space, [key for key, _ in lines])
             # No text goes again that its model did not take whole.

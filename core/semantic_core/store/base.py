@@ -1,6 +1,8 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Protocol, Self, runtime_checkable
 
+from semantic_core.database.port import Connection
 from semantic_core.database.strategies import Collection, Database
 from semantic_core.domain.clock import Clock
 from semantic_core.domain.media import StoredMedia
@@ -356,6 +358,9 @@ class BaseVectorStore(Protocol):
         Raises:
             ProvenanceError: it holds vectors of another endpoint.
         """
+
+    def ahead(self, connection: Connection) -> AbstractContextManager[None]:
+        """Within a write transaction: read what the block writes, so that no search has to later."""
 
     def refresh_indexes(self) -> None:
         """Bring the vector indexes in memory up to date now, so that no search has to."""

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from copy import deepcopy
 from functools import partial
 from typing import Any, Self
@@ -9,6 +10,7 @@ from typing import Any, Self
 import peewee
 
 from semantic_core.database.opening import ensure_schema_compatibility, open_database
+from semantic_core.database.port import Connection
 from semantic_core.database.schema import read_meta, write_meta
 from semantic_core.database.strategies import Collection, Database
 from semantic_core.database.tables import build_tables
@@ -237,7 +239,13 @@ class PeeweeVectorStore(BaseVectorStore):
         origin: VectorOrigin = VectorOrigin.BATCH,
     ) -> BulkReport:
         report = apply_vectors(
-            self.database, items, spec=spec, job_id=job_id, origin=origin, clock=self.clock
+            self.database,
+            items,
+            spec=spec,
+            job_id=job_id,
+            origin=origin,
+            clock=self.clock,
+            ahead=self.ahead,
         )
         self.refresh_indexes()
         return report
@@ -356,6 +364,9 @@ class PeeweeVectorStore(BaseVectorStore):
         with self.database.transaction() as connection:
             check_provenance(connection, provenance, self.database.name)
             write_meta(connection, {"provenance": provenance})
+
+    def ahead(self, connection: Connection) -> AbstractContextManager[None]:
+        return self._vectors.ahead(connection)
 
     def refresh_indexes(self) -> None:
         self._vectors.refresh()

@@ -8,8 +8,8 @@ import glob
 import logging
 import os
 import weakref
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from threading import Lock
@@ -100,6 +100,10 @@ class MappedVectors:
             return None
         now, oldest = state(connection)
         known = self._cached.get(collection.id)
+        if known is not None and known.moment != now:
+            before, ahead = self._ahead.pop(collection.id, (None, known))
+            if before is known.index and ahead.moment == now:
+                known = replace(known, index=ahead.index, moment=now)
         cached = None if known is None else _caught_up(connection, known, now, oldest)
         if cached is None:
             # Kept only when it is whole: an error while loading must not leave half of it.
@@ -186,6 +190,31 @@ class MappedVectors:
             self._unread = 0
             # What was written is written, whatever comes of this.
             self._beside.do(self._follow)
+
+    @contextmanager
+    def ahead(self, connection: Connection) -> Iterator[None]:
+        """Read into large indexes in memory what a transaction writes, before it commits.
+
+        The searches after it find that done, and those before it wait for nothing. Only where
+        writers are alone: nobody else may branch an index meanwhile.
+        """
+        is_large = any(cached.index.is_large for cached in list(self._cached.values()))
+        if not is_large or self._database.vectors is not None:
+            yield
+            return
+        before, _ = state(connection)
+        yield
+        self._beside.do(partial(self._read_ahead, connection, before))
+
+    def _read_ahead(self, connection: Connection, before: Moment) -> None:
+        now, oldest = state(connection)
+        for known in list(self._cached.values()):
+            # One that lags may be branched by a search, too. What is rolled back has a mark that
+            # no moment will ever have.
+            if known.index.is_large and known.moment == before != now:
+                ahead = _caught_up(connection, known, now, oldest)
+                if ahead is not None:
+                    self._ahead[known.collection.id] = (known.index, ahead)
 
     def refresh(self) -> None:
         """Bring the indexes in memory up to date and save them, if that pays.
@@ -330,6 +359,8 @@ class MappedVectors:
     def _forget(self) -> None:
         self._cached: dict[int, _Cached] = {}
         self._sidecars: dict[int, Sidecar] = {}
+        # By collection: the index that each was made of, and what it is after the next commit.
+        self._ahead: dict[int, tuple[VectorIndex | None, _Cached]] = {}
 
     def _start_over(self) -> None:
         self._forget()

@@ -1,6 +1,7 @@
 """Back-filling: pages of vectors, each written in one bounded transaction."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from reprlib import repr as short
 
 import numpy as np
@@ -41,8 +42,9 @@ def apply_vectors(
     job_id: str | None,
     origin: VectorOrigin,
     clock: Clock,
+    ahead: Callable[[Connection], AbstractContextManager[None]],
 ) -> BulkReport:
-    """Check and write vectors page by page; see ``BaseVectorStore.bulk_update_vectors``."""
+    """Check and write vectors page by page; see ``BaseVectorStore``, `ahead` too."""
     if spec.is_external:
         raise NotBatchableError(
             f"The vectors of the foreign embedder {spec.model!r} cannot be stored by content hash. "
@@ -64,7 +66,7 @@ def apply_vectors(
                 vectors.append(_checked(content_hash, vector, spec))
             except InvalidVectorError as error:
                 refused.append(RefusedVector(content_hash=content_hash, reason=str(error)))
-        with database.transaction() as connection:
+        with database.transaction() as connection, ahead(connection):
             contents, _ = note_contents(connection, [key for key, _ in vectors])
             arrived = [ArrivedVector(content_id=contents[key], vector=one) for key, one in vectors]
             ready += write_page(

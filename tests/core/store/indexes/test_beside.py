@@ -15,14 +15,19 @@ import pytest
 
 from semantic_core.domain.failpoints import FailPoint, arm, disarm
 from semantic_core.domain.spec import EmbeddingSpec
+from semantic_core.domain.statuses import VectorOrigin
 from semantic_core.domain.types import Chunk, Vector
+from semantic_core.queue.contents import note_contents
+from semantic_core.queue.vectors import ArrivedVector
 from semantic_core.store import PeeweeVectorStore
 from semantic_core.store.indexes.beside import Beside
 from semantic_core.store.indexes.cache import LEAST_SAVED
+from semantic_core.store.writing.vectors import write_page
 from semantic_core.vector_index import cells, index
 from support.rows import run_sql
 
 COUNT = LEAST_SAVED + 100
+BATCHED = EmbeddingSpec(dimensions=8)
 
 
 @pytest.fixture(autouse=True)
@@ -141,6 +146,68 @@ def test_what_is_written_is_read_before_anybody_searches(path: Path) -> None:
         assert len(cached.index) == COUNT + 300
         assert cached.index._derived.first_pass.codes.count == cached.index.matrix.count
         assert first(store, COUNT + 7) == str(COUNT + 7)
+
+
+@pytest.fixture
+def batched(tmp_path: Path) -> Iterator[PeeweeVectorStore]:
+    """A store whose index is in memory, of texts whose vectors come later."""
+    with PeeweeVectorStore(tmp_path / "batched.db") as store:
+        store.collection(spec=BATCHED)
+        for start in range(0, COUNT, 1000):
+            apply(store, *range(start, min(start + 1000, COUNT)))
+        assert first(store, 5) == "5"
+        wait(store)
+        yield store
+
+
+def apply(store: PeeweeVectorStore, *numbers: int, seed: int = 0) -> None:
+    hashed = BATCHED.hasher()
+    texts = [f"text {n}" for n in numbers]
+    store.save(Chunk(id=str(n), text=text) for n, text in zip(numbers, texts, strict=True))
+    items = [(hashed(text).hex(), made(n + seed)) for n, text in zip(numbers, texts, strict=True)]
+    store.bulk_update_vectors(items, spec=BATCHED)
+
+
+def test_a_search_beside_an_apply_reads_no_vectors(batched: PeeweeVectorStore) -> None:
+    new, statements = COUNT + 7, list[str]()
+    # As another thread finds it between two pages.
+    batched.refresh_indexes = lambda: None  # type: ignore[method-assign]
+    apply(batched, *range(COUNT, COUNT + 20))
+    connection = batched.database.connection()  # type: ignore[attr-defined]  # SQLite's
+    connection.set_trace_callback(statements.append)
+    assert first(batched, new) == str(new)
+    connection.set_trace_callback(None)
+    assert statements
+    assert not [one for one in statements if "e.vector" in one]
+
+
+def test_what_an_apply_took_back_is_not_found(batched: PeeweeVectorStore) -> None:
+    hashed, new = BATCHED.hasher(), COUNT + 3
+    batched.save([Chunk(id=str(new), text="new")])
+
+    def write() -> None:
+        with batched.database.transaction() as connection:
+            with batched.ahead(connection):
+                ids, _ = note_contents(connection, [hashed("new")])
+                vector = ArrivedVector(content_id=ids[hashed("new")], vector=made(new).tobytes())
+                origin = VectorOrigin.BATCH
+                write_page(connection, [vector], spec=BATCHED, origin=origin, job_id=None, now=0.0)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        write()
+    assert first(batched, new) != str(new)
+    apply(batched, COUNT + 4, seed=50)
+    assert first(batched, COUNT + 54) == str(COUNT + 4)
+    assert str(new) not in [hit.chunk.id for hit in batched.search(vector=made(new), limit=COUNT)]
+
+
+def test_what_others_write_after_an_apply_is_read(batched: PeeweeVectorStore) -> None:
+    batched.refresh_indexes = lambda: None  # type: ignore[method-assign]
+    apply(batched, COUNT)
+    with PeeweeVectorStore(batched.database.path) as other:
+        apply(other, COUNT + 1)
+    assert [first(batched, n) for n in (COUNT, COUNT + 1)] == [str(COUNT), str(COUNT + 1)]
 
 
 def test_a_process_that_ends_without_closing_leaves_the_file(path: Path) -> None:
