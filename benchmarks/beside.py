@@ -2,12 +2,14 @@
 
     python benchmarks/beside.py [ROWS [ROUNDS]]
 
-Quiet rounds and rounds beside an apply take turns, so that a slow moment of the machine hits both. In
-each of the latter, a thread applies new vectors by the thousand while this one searches.
+Quiet rounds, rounds beside an apply and rounds beside a thread that only counts take turns, so that a
+slow moment of the machine hits all. In the second, a thread applies new vectors by the thousand while
+this one searches; the third are what Python leaves to a thread beside any other that never waits.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 import threading
@@ -36,6 +38,7 @@ def main() -> None:
     vectors = made.vectors(rows + rounds * APPLIED, SPEC.dimensions)
     quiet: list[float] = []
     beside: list[float] = []
+    counting: list[float] = []
     with (
         tempfile.TemporaryDirectory() as folder,
         PeeweeVectorStore(Path(folder, "beside.db")) as store,
@@ -57,15 +60,26 @@ def main() -> None:
             while thread.is_alive():
                 beside.append(_search(store, queries[len(beside) % 200]))
             thread.join()
+            stop = threading.Event()
+            thread = threading.Thread(target=_count, args=(stop,))
+            thread.start()
+            counting += [_search(store, queries[turn % 200]) for turn in range(QUIET // 3)]
+            stop.set()
+            thread.join()
     found = {
         f"p{share}": [
-            round(1e3 * float(np.percentile(times, share)), 2) for times in (quiet, beside)
+            round(1e3 * float(np.percentile(times, share)), 2)
+            for times in (quiet, beside, counting)
         ]
         for share in (50, 90, 99)
     }
-    for name, (alone, busy) in found.items():
-        print(f"{name}: quiet {alone} ms, beside {busy} ms, {busy / alone:.1f} times")
-    print(f"{len(quiet)} and {len(beside)} searches")
+    for name, (alone, busy, least) in found.items():
+        print(
+            f"{name}: quiet {alone} ms, beside an apply {busy} ms, {busy / alone:.1f} times; "
+            f"beside a count {least} ms, {least / alone:.1f} times"
+        )
+    print(f"{len(quiet)}, {len(beside)} and {len(counting)} searches")
+    about["load_after"] = round(os.getloadavg()[0], 1)
     machine.keep("beside", {"machine": about, "rows": rows, "ms": found})
 
 
@@ -84,6 +98,12 @@ def _save(store: PeeweeVectorStore, start: int, count: int) -> list[str]:
 def _send(store: PeeweeVectorStore, texts: list[str], vectors: made.Floats) -> None:
     hashes = made.content_hashes(texts, SPEC)
     store.bulk_update_vectors(zip(hashes, vectors, strict=True), spec=SPEC)
+
+
+def _count(stop: threading.Event) -> None:
+    number = 0
+    while not stop.is_set():
+        number += 1
 
 
 def _search(store: PeeweeVectorStore, query: made.Floats) -> float:

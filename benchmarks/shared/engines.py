@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -48,6 +49,9 @@ class Engine:
     def query(self, vector: Floats, limit: int, tenant: int | None = None) -> Found:
         """Return the ids of the nearest, those of one tenant if one is named."""
         raise NotImplementedError
+
+    def settle(self) -> None:
+        """After a first query: wait for what is made beside the queries, if anything is."""
 
     def update(self, numbers: Sequence[int], texts: list[str], vectors: Floats) -> None:
         """Replace rows."""
@@ -93,6 +97,10 @@ class Semcore(Engine):
             exact=self.exact,
         )
         return [hit.chunk.id for hit in hits]
+
+    def settle(self) -> None:
+        while self._store._vectors._beside.is_busy:  # noqa: SLF001  # no user has to wait
+            time.sleep(0.1)
 
     def delete(self, numbers: Sequence[int]) -> None:
         self._store.delete(ids=[str(n) for n in numbers])

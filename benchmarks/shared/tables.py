@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,24 @@ def _plot_peers(path: Path, rows: list[dict[str, Any]]) -> None:
         axis.spines[["top", "right"]].set_visible(False)
         axis.margins(x=0.15)
     figure.suptitle(f"{count:,} x {dimensions:,}; * stopped early, so with fewer rows")
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def plot_threads(path: Path, threads: Sequence[int], rows: list[dict[str, Any]]) -> None:
+    """Draw how many searches a second each store answers over the number of threads."""
+    figure, axis = plt.subplots(figsize=(7, 5), layout="constrained")
+    for row in rows:
+        axis.plot(
+            threads, row["per_second"], marker="o", label=f"{row['store']}, {row['recall']:.3f}"
+        )
+    axis.set_xscale("log", base=2)
+    axis.set_xticks(threads, map(str, threads))
+    axis.set_ylim(bottom=0)
+    axis.set_xlabel("threads")
+    axis.set_ylabel("searches a second")
+    axis.grid(visible=True, alpha=0.25)
+    axis.legend(title="store, recall@10", fontsize=8)
     figure.savefig(path, dpi=110)
     plt.close(figure)
 
