@@ -5,13 +5,12 @@ word.
 """
 
 from collections.abc import Iterable
-from itertools import accumulate, chain, count, groupby
-from typing import Any
+from itertools import accumulate, groupby
 
 import numpy as np
-from numpy.typing import NDArray
 
-from semantic_core.keywords import IndexedWords, Phrase, stem
+from semantic_core.database.postgres.lexemes import GAP, PADDING, Numbers, known_lexemes, windows
+from semantic_core.keywords import IndexedWords, Phrase
 
 # Of ASCII, letters become small, and what is neither letter nor digit a space: in UTF-8 no other
 # character has these bytes. A pattern takes three times as long.
@@ -21,27 +20,18 @@ _PLAIN = bytes(
 
 # The limits of a tsvector, which would be refused beyond them
 # (https://www.postgresql.org/docs/current/textsearch-limitations.html).
-_MOST_BYTES_OF_WORD = 2_046
 _MOST_BYTES = 1_000_000
 _LAST_PLACE = 16_383
 _MOST_PLACES_OF_WORD = 256
 
-# Words whose form is remembered: a dictionary is three times as fast as a function with a cache.
-_KEPT = 1 << 16
-
 # The stack of the server ends at about 10,000.
 _MOST_IN_PHRASE = 2_000
-
-# Stands between a text and its headings: it takes a place and, as no UTF-8 has it, is no word.
-_GAP = b"\xff"
 
 # What is behind the last place has that one, with the label B.
 _LATE = 2 << 14 | _LAST_PLACE
 
 # So many bytes of texts are looked at together; as words they take some fifty times the memory.
 _AT_ONCE = 1 << 20
-
-Numbers = NDArray[np.int64]
 
 
 def as_tsvectors(texts: Iterable[tuple[str, IndexedWords]]) -> tuple[bytes, list[int]]:
@@ -57,9 +47,9 @@ def as_tsvectors(texts: Iterable[tuple[str, IndexedWords]]) -> tuple[bytes, list
     counts: list[int] = []
     for _, page in groupby(letters, lambda _: next(ends) // _AT_ONCE):
         some = list(page)
-        words = [one.split() for one in some]
-        packed.append(_packed(words))
-        counts += [len(found) - (_GAP in one) for found, one in zip(words, some, strict=True)]
+        found, of_each = _packed(some)
+        packed.append(found)
+        counts += [number - (GAP in one) for number, one in zip(of_each, some, strict=True)]
     return b"".join(packed), counts
 
 
@@ -67,24 +57,27 @@ def _letters(text: str, indexed: IndexedWords) -> bytes:
     own = (text if indexed.text is None else indexed.text).encode().translate(_PLAIN)
     if indexed.more is None:
         return own
-    return b" ".join([own, _GAP, indexed.more.encode().translate(_PLAIN)])
+    return b" ".join([own, GAP, indexed.more.encode().translate(_PLAIN)])
 
 
-def _packed(texts: list[list[bytes]]) -> bytes:
-    """Return a tsvector of the words of each text, with its size before it.
+def _packed(texts: list[bytes]) -> tuple[bytes, list[int]]:
+    """Return a tsvector of the words of each text, with its size before it, and how many they are.
 
     By numpy for all of them at once: a loop over the words takes twice as long. The server does not
     sort what comes in order.
     """
-    counts = np.array([len(words) for words in texts])
-    known = _known()
-    words = np.fromiter(map(known.__getitem__, chain.from_iterable(texts)), np.int64, counts.sum())
+    joined = b" ".join([*texts, PADDING])
+    bounds = np.flatnonzero(np.diff(np.frombuffer(joined, np.uint8) != ord(" "), prepend=False))
+    begin_of = np.cumsum([len(text) + 1 for text in texts])
+    counts = np.diff(np.searchsorted(bounds[::2], begin_of), prepend=0)
+    known = known_lexemes()
+    words = known.numbers(joined, bounds[::2], bounds[1::2])
     used = np.sort(words)
     used = used[np.diff(used, prepend=-1) > 0]
     forms = [known.forms[number] for number in used.tolist()]
     lengths = np.array([len(form) for form in forms], dtype=np.int64)
     begins = np.cumsum(lengths) - lengths
-    letters = _windows(b"".join([*forms, bytes(8)]), ">i8")
+    letters = windows(b"".join([*forms, bytes(8)]), ">i8")
     # By the first eight bytes, which nearly always tell.
     order = np.argsort(letters[begins].astype(np.uint64))
     ranks = np.empty(used.max(initial=0) + 1, dtype=np.int64)
@@ -105,7 +98,7 @@ def _packed(texts: list[list[bytes]]) -> bytes:
     totals = np.bincount(rows, sizes, len(texts)).astype(np.int64) + 8
     starts = 8 * (rows + 1) + np.cumsum(sizes) - sizes
     packed = bytearray(int(totals.sum()) + 8)
-    eights, twos = _windows(packed, ">i8"), _windows(packed, ">u2")
+    eights, twos = windows(packed, ">i8"), windows(packed, ">u2")
     # Eight bytes at a time: what is too many of them is written over by what follows.
     for place in range(8, lengths.max(initial=0), 8):
         longer = np.flatnonzero(lengths > place)
@@ -115,7 +108,7 @@ def _packed(texts: list[list[bytes]]) -> bytes:
     starts += lengths
     twos[starts] = often
     twos[np.repeat(starts + 2 - 2 * firsts, often) + 2 * np.arange(len(keys))] = keys & 0xFFFF
-    return bytes(packed[:-8])
+    return bytes(packed[:-8]), counts.tolist()
 
 
 def _groups(keys: Numbers, lengths: Numbers) -> tuple[Numbers, ...]:
@@ -140,15 +133,9 @@ def _fitting(keys: Numbers, lengths: Numbers) -> Numbers:
     return fitting
 
 
-def _windows(data: bytes | bytearray, kind: str) -> NDArray[Any]:
-    """Return the numbers that begin at each byte."""
-    size = np.dtype(kind).itemsize
-    return np.ndarray((len(data) - size + 1,), kind, data, strides=(1,))
-
-
 def lexeme(word: str) -> str:
     """Return the form in which an indexed word is kept."""
-    known = _known()
+    known = known_lexemes()
     return known.forms[known[word.encode()]][:-1].decode()
 
 
@@ -160,41 +147,3 @@ def as_tsquery(phrase: Phrase) -> str:
         return f"{words[0]}:{end}" if end else words[0]
     late = " & ".join(f"{word}:B" for word in words) + end
     return f"({' <-> '.join(words)}{':' * phrase.is_prefix}{end} | ({late}))"
-
-
-class _Lexemes(dict[bytes, int]):
-    """A number for the form of an indexed word in which both sides of a search have it.
-
-    Words of other languages have theirs already. English is left to SQLite's tokenizer there,
-    which makes the same of it.
-
-    Attributes:
-        forms: by their numbers, each with a zero; the gap has 0.
-    """
-
-    def __init__(self) -> None:
-        self.forms: dict[int, bytes] = {}
-        self._numbers: dict[bytes, int] = {}
-        self._next = count()
-        self[_GAP]
-
-    def __missing__(self, word: bytes) -> int:
-        form = stem("porter", word.decode()).encode() if word.isascii() else word
-        if len(form) > _MOST_BYTES_OF_WORD:
-            form = form[:_MOST_BYTES_OF_WORD].decode(errors="ignore").encode()
-        form += b"\0"
-        # Another thread may be here, too: a number that is left over does no harm.
-        number = self._numbers.setdefault(form, next(self._next))
-        self.forms[number] = form
-        self[word] = number
-        return number
-
-
-_lexemes = [_Lexemes()]
-
-
-def _known() -> _Lexemes:
-    """Return what is known of words. When it is much it begins anew; who has it, keeps it."""
-    if len(_lexemes[0]) > _KEPT:
-        _lexemes[0] = _Lexemes()
-    return _lexemes[0]
