@@ -2064,6 +2064,20 @@ _SERVER = (
         tests=(_POSTGRES,),
     ),
     Guard(
+        keeps="a claim takes as long as its job, however old the server's statistics are",
+        function="queue._due_texts",
+        sql=" LIMIT -1 OFFSET 0",
+        without="",
+        tests=("tests/core/database/postgres/test_plans.py",),
+    ),
+    Guard(
+        keeps="an interrupt while a transaction begins costs no later one",
+        function="database.PostgresDatabase._begun",
+        statement="raw.execute(statements, prepare=False)",
+        without="raw.execute(statements)",
+        tests=(_LOCKS,),
+    ),
+    Guard(
         keeps="of several that make the schema one makes it",
         function="database.postgres.schema.ensure_schema",
         statement="_version(connection, database.name) == 0",
