@@ -10,12 +10,14 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, nullcontext
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from semantic_core.domain.failpoints import FailPoint, arm, disarm
@@ -124,31 +126,82 @@ def test_work_goes_on(
                 strike(stage, play, interruption, point, hit)
 
 
-def test_a_copy_taken_at_any_failpoint_pays_nothing_again(hits: Hits, tmp_path: Path) -> None:
-    """E14: the copy is put in the place of the database once the whole chapter has been played."""
-    # The others are no history that an older copy could take up: a person cancels, a file is old.
-    chapters = ("good day", "lost replies", "late job", "left claim", "forgotten job")
-    for name in (*chapters, "pictures") if IS_LONG else chapters:
-        # Before the migration is committed there is no name by which jobs could be found again.
-        for point in hits[name].keys() - {FailPoint.MIGRATE_STEP}:
-            folder = tmp_path / f"{name}-{point}"
-            folder.mkdir()
-            with Play(folder, name) as play:
-                play_and_go_back(play, FailPoint(point))
+class Files:
+    """Copies of a SQLite file."""
 
-
-def play_and_go_back(play: Play, point: FailPoint) -> None:
-    """Play a chapter to its end, then go on with what the database was at a failpoint."""
-    copy = play.folder / "copy.db"
-
-    def take_copy() -> None:
-        if copy.exists():
-            return
+    def take(self, play: Play, copy: Path) -> None:
         with (
             closing(sqlite3.connect(play.folder / "world.db")) as source,
             closing(sqlite3.connect(copy)) as target,
         ):
             source.backup(target)
+
+    def put_back(self, play: Play, copy: Path) -> None:
+        for stale in play.folder.glob("world.db*"):
+            stale.unlink()
+        copy.rename(play.folder / "world.db")
+
+
+class Dumps:
+    """Copies of a database on a server, made by the server's own programs."""
+
+    def __init__(self, programs: Path) -> None:
+        self._programs = programs
+
+    def take(self, play: Play, copy: Path) -> None:
+        assert play.database
+        self._run("pg_dump", "--schema=semcore", "--file", copy, play.database)
+
+    def put_back(self, play: Play, copy: Path) -> None:
+        assert play.database
+        with psycopg.connect(play.database, autocommit=True) as connection:
+            connection.execute("DROP SCHEMA semcore CASCADE")
+        self._run("psql", "--set=ON_ERROR_STOP=1", "--file", copy, play.database)
+
+    def _run(self, program: str, *arguments: str | Path) -> None:
+        subprocess.run([self._programs / program, *arguments], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize(
+    "new_database",
+    [
+        pytest.param("sqlite", marks=pytest.mark.sqlite),
+        pytest.param("postgres", marks=pytest.mark.postgres),
+    ],
+    indirect=True,
+)
+def test_a_copy_taken_at_any_failpoint_pays_nothing_again(
+    hits: Hits, new_database: NewDatabase, request: pytest.FixtureRequest
+) -> None:
+    """E14: the copy is put in the place of the database once the whole chapter has been played."""
+    copies: Files | Dumps = Files()
+    # Before the migration is committed there is no name by which jobs could be found again.
+    left_out = {FailPoint.MIGRATE_STEP}
+    if new_database is not nullcontext:
+        copies = Dumps(request.getfixturevalue("postgres_server").programs)
+        left_out.add(FailPoint.BACKUP_WRITTEN)
+    # The others are no history that an older copy could take up: a person cancels, a file is old.
+    chapters = ("good day", "lost replies", "late job", "left claim", "forgotten job")
+    for name in (*chapters, "pictures") if IS_LONG else chapters:
+        points = {FailPoint(point) for point in hits[name]} - left_out
+        for point in points:
+            with (
+                memory_folder() as folder,
+                new_database() as database,
+                Play(Path(folder), name, database) as play,
+            ):
+                play_and_go_back(play, point, copies)
+        if isinstance(copies, Dumps) and not IS_LONG:
+            left_out |= points  # each takes twice as long there: one of a failpoint will do
+
+
+def play_and_go_back(play: Play, point: FailPoint, copies: Files | Dumps) -> None:
+    """Play a chapter to its end, then go on with what the database was at a failpoint."""
+    copy = play.folder / "copy"
+
+    def take_copy() -> None:
+        if not copy.exists():
+            copies.take(play, copy)
 
     with play.office() as office:
         arm(point, take_copy)
@@ -156,8 +209,6 @@ def play_and_go_back(play: Play, point: FailPoint) -> None:
             play.chapter.act(office)
         finally:
             disarm()
-    for stale in play.folder.glob("world.db*"):
-        stale.unlink()
-    copy.rename(play.folder / "world.db")
+    copies.put_back(play, copy)
     play.history = History(CONFIG)
     play.finish()
