@@ -62,19 +62,27 @@ class Codes:
         self.count += len(vectors)
 
     def distances(
-        self, query: Floats, count: int, *, spans: Rows | None = None, is_shared: bool = False
+        self,
+        query: Floats,
+        count: int,
+        *,
+        spans: Rows | None = None,
+        rows: Rows | None = None,
+        is_shared: bool = False,
     ) -> Distances:
         """Return how many bits of each of the first ``count`` codes differ from a query's code.
 
-        With ``spans`` (first, end) only these of the base are compared, and more closely: a bit
-        counts by how far the query is from the mean there. That takes three times as long, and a
-        fifth of the rows need to be scored.
+        With ``spans`` (first, end) only these of the base are compared, or with ``rows`` only those
+        of all, and more closely: a bit counts by how far the query is from the mean there. That
+        takes three times as long, and a fifth of the rows need to be scored.
         """
         code = self._encode(query[None, :])[:, :1]
-        masks = [] if spans is None else self._masks(query)
+        masks = [] if spans is None and rows is None else self._masks(query)
         base, tail = self.base, self._tail[:, : count - self.base.shape[1]]
         if spans is not None:
             base = np.concatenate([base[:, start:end] for start, end in spans.tolist()], axis=1)
+        if rows is not None:
+            base, tail = self.of(rows), tail[:, :0]
         near = base.shape[1]
         distances = np.empty(near + tail.shape[1], dtype=np.uint16)
         step = _COMPARED_SHARED if is_shared else _COMPARED
@@ -95,6 +103,8 @@ class Codes:
         base = self.base.shape[1]
         codes = np.empty((len(self.base), len(rows)), dtype=np.uint64)
         from_base = rows < base
+        if from_base.all():
+            return np.take(self.base, rows, axis=1)
         codes[:, from_base] = self.base[:, rows[from_base]]
         codes[:, ~from_base] = self._tail[:, rows[~from_base] - base]
         return codes

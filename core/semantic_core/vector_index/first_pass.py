@@ -35,6 +35,9 @@ _SAFETY = 4
 _LEAST_NEAR_DEPTH = 800
 _NEAR_SAFETY = 3
 
+# Codes of chosen rows are fetched one by one: each costs as much as several in order.
+CODE_FETCH_COST = 8
+
 # The mean is taken over this many rows, not over all.
 _MEAN_SAMPLE = 4096
 
@@ -99,8 +102,13 @@ class FirstPass:
             cells = replace(cells, depth=_near_depth(codes, cells, queries, neighbours))
         return rows, replace(self, codes=codes, cells=cells)
 
-    def depth_for(self, limit: int) -> int:
-        """Return how many rows to score to find the ``limit`` nearest."""
+    def depth_for(self, limit: int, *, is_close: bool = False) -> int:
+        """Return how many rows to score to find the ``limit`` nearest.
+
+        Fewer where codes are compared closely, and how deep that goes was measured.
+        """
+        if is_close and self.cells is not None and len(self.cells.centres) > 1:
+            return _for(limit, min(self.depth, self.cells.depth))
         return _for(limit, self.depth)
 
     def best(
@@ -112,15 +120,16 @@ class FirstPass:
         none of them dead, or else from all that are not; there are more of them than are chosen.
         ``is_shared`` says that other threads search meanwhile.
         """
-        depth = self.depth_for(limit)
         if rows is None and self.cells is not None:
             near = self._best_near(self.cells, matrix, query, limit, is_shared=is_shared)
             if near is not None:
                 return near
-        distances = self.codes.distances(query, matrix.count, is_shared=is_shared)
-        if rows is not None:
+        chosen = rows if rows is not None and is_few(len(rows), matrix.count) else None
+        depth = self.depth_for(limit, is_close=chosen is not None)
+        distances = self.codes.distances(query, matrix.count, rows=chosen, is_shared=is_shared)
+        if rows is not None and chosen is None:
             distances = distances[rows]
-        elif matrix.dead_count:
+        elif rows is None and matrix.dead_count:
             distances[matrix.dead] = FARTHEST
         last = np.partition(distances, depth - 1)[depth - 1]
         best = np.flatnonzero(distances <= last)
@@ -135,16 +144,24 @@ class FirstPass:
         if spans is None:
             return None
         spans = np.concatenate((spans, [(cells.starts[-1], self.codes.base.shape[1])]))
-        distances = self.codes.distances(query, matrix.count, spans=spans, is_shared=is_shared)
         rows = self.codes.numbers(spans, matrix.count)
-        if matrix.dead_count:
-            lives = ~matrix.dead[rows]
-            distances, rows = distances[lives], rows[lives]
+        lives = ~matrix.dead[rows]
+        # So few more are scored as fast as compared first.
+        if 2 * len(rows) <= 3 * depth:
+            rows = rows[lives]
+            return rows if len(rows) >= limit else None
+        distances = self.codes.distances(query, matrix.count, spans=spans, is_shared=is_shared)
+        distances, rows = distances[lives], rows[lives]
         if len(rows) <= depth:
             return rows if len(rows) >= limit else None
         last = np.partition(distances, depth - 1)[depth - 1]
         best: Rows = rows[distances <= last]
         return best
+
+
+def is_few(chosen: int, count: int) -> bool:
+    """Return whether to fetch the codes of so many chosen rows instead of comparing all."""
+    return chosen * CODE_FETCH_COST <= count
 
 
 def _for(limit: int, depth: int) -> int:

@@ -12,7 +12,13 @@ from semantic_core.domain.types import VectorLike
 from semantic_core.vector_index.arrays import Floats, Ids, Rows
 from semantic_core.vector_index.cells import LEAST_CLUSTERED
 from semantic_core.vector_index.cosine import exact_scores, rank_error, unit_rows
-from semantic_core.vector_index.first_pass import FETCH_COST, LEAST_ROWS, FirstPass
+from semantic_core.vector_index.first_pass import (
+    CODE_FETCH_COST,
+    FETCH_COST,
+    LEAST_ROWS,
+    FirstPass,
+    is_few,
+)
 from semantic_core.vector_index.matrix import Matrix
 
 # A row costs about this many times more to fetch and multiply than to compare by code.
@@ -251,10 +257,13 @@ class VectorIndex:
         first_pass = self._ready()
         if first_pass is None:
             return None
-        count, depth = self.matrix.count, first_pass.depth_for(limit)
+        count = self.matrix.count
+        is_close = is_few(pool, count)
+        depth = first_pass.depth_for(limit, is_close=is_close)
         beats_all = depth * FETCH_COST <= count
+        codes = CODE_FETCH_COST * pool if is_close else count
         # Rows of a choice are closer together than the best by code, so fetching them costs half.
-        beats_pool = 2 * (depth + count // _CODE_GAIN) < pool
+        beats_pool = 2 * (depth + codes // _CODE_GAIN) < pool
         return first_pass if beats_all and beats_pool else None
 
     def _by_products(

@@ -57,5 +57,8 @@ def test_spans_are_compared_by_how_far_the_query_is_from_the_mean(dimensions: in
     weights = np.rint(7 * np.abs(query - mean) / np.abs(query - mean).max())
     true = (((vectors > mean) != (query > mean)) * weights).sum(axis=1)[rows]
     assert codes.distances(query, 490, spans=spans).tolist() == true.tolist()
+    chosen = np.array([3, 399, 400, 489])
+    of_chosen = (((vectors > mean) != (query > mean)) * weights).sum(axis=1)[chosen]
+    assert codes.distances(query, 490, rows=chosen).tolist() == of_chosen.tolist()
     shared = codes.distances(query, 490, spans=spans, is_shared=True)
     assert shared.tolist() == true.tolist()

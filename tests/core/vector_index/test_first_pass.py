@@ -66,6 +66,28 @@ def test_a_search_beside_others_finds_the_same(
         assert beside.scores.tolist() == alone.scores.tolist()
 
 
+def test_of_few_chosen_rows_only_their_own_codes_are_compared(
+    vectors: Floats, queries: Floats
+) -> None:
+    index = index_over(vectors)
+    first_pass = index.first_pass()
+    assert first_pass is not None
+    first_pass.depth = 300
+    allowed = np.random.default_rng(8).choice(COUNT, 2000, replace=False)
+    assert index._worthwhile(10, len(allowed)) is first_pass
+    recalls = []
+    for query in queries:
+        found = index.search(query, 10, allowed=allowed)
+        assert np.isin(found.ids, allowed).all()
+        recalls.append(recall(found, index.search(query, 10, allowed=allowed, exact=True)))
+    assert np.mean(recalls) >= 0.995
+    # Codes of others than these rows tell nothing.
+    first_pass.codes._tail[:, np.setdiff1d(np.arange(COUNT), allowed)] = 0
+    again = [index.search(query, 10, allowed=allowed) for query in queries]
+    exact = [index.search(query, 10, allowed=allowed, exact=True) for query in queries]
+    assert np.mean([recall(f, t) for f, t in zip(again, exact, strict=True)]) == np.mean(recalls)
+
+
 def test_no_row_is_cut_off_that_equals_the_last(vectors: Floats) -> None:
     """More rows of one code than the depth: which of them are nearest is for the ids to say."""
     index = index_over(vectors)
