@@ -1,13 +1,17 @@
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from semantic_core.database.port import Connection, Values
 from semantic_core.domain.pages import pages
+from semantic_core.vector_index import Ids
 
 # Rows of one INSERT: more are no faster, and SQLite takes 32,766 values.
 _INSERTED = 100
+
+# Row keys that a connection keeps in memory, of all lists together: 8 MiB.
+_MOST_KEPT = 2**20
 
 
 class SqliteConnection:
@@ -17,6 +21,8 @@ class SqliteConnection:
         self.raw = raw
         self.execute = raw.execute
         self.executemany = raw.executemany
+        self._kept: dict[tuple[str, Sequence[object]], Ids] = {}
+        self._kept_of: tuple[int, int] | None = None
 
     def insert(
         self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], *, ending: str = ""
@@ -31,6 +37,28 @@ class SqliteConnection:
                 [value for values in page for value in values],
             ).fetchall()
         return returned
+
+    def kept(self, sql: str, values: Sequence[object], read: Callable[[], Ids]) -> Ids:
+        """Return the row keys that a statement gave before, where nothing was written since.
+
+        SQLite says whether others have committed anything, and how many rows were changed here. A
+        change that is taken back is not seen by that: whoever does so must `forget` them.
+        """
+        (version,) = self.raw.execute("PRAGMA data_version").fetchone()
+        if self._kept_of != (version, self.raw.total_changes):
+            self.forget()
+            self._kept_of = version, self.raw.total_changes
+        found = self._kept.get((sql, values))
+        if found is None:
+            found = read()
+            if sum(map(len, self._kept.values())) + len(found) > _MOST_KEPT:
+                self._kept.clear()
+            if len(found) <= _MOST_KEPT:
+                self._kept[sql, values] = found
+        return found
+
+    def forget(self) -> None:
+        self._kept.clear()
 
     def stream(self, sql: str, parameters: Values = (), /) -> Iterator[Any]:
         """Yield rows: a cursor of SQLite reads as it goes."""

@@ -204,6 +204,7 @@ class Database:
             except BaseException:
                 if opened is not None:
                     opened.is_doubtful = True
+                    opened.port.forget()
                 raise
             finally:
                 if begun is not None and begun.in_transaction:

@@ -9,6 +9,7 @@ import numpy as np
 
 from semantic_core.database.port import Connection
 from semantic_core.database.sets import among, condition_of
+from semantic_core.database.sqlite.connection import SqliteConnection
 from semantic_core.database.sqlite.filters import compile_filter
 from semantic_core.database.sqlite.tags import ALL_TAGS, NO_TAG, TAGS, TagQuery, tag_query
 from semantic_core.database.strategies import Scope, Sql, Where
@@ -120,6 +121,12 @@ class ChosenRows:
         return Scope(total=total, keys=keys)
 
     def _keys(self, sql: str, values: Sequence[object]) -> Ids:
+        connection = self._connection
+        if isinstance(connection, SqliteConnection):
+            return connection.kept(sql, values, lambda: self._read_keys(sql, values))
+        return self._read_keys(sql, values)
+
+    def _read_keys(self, sql: str, values: Sequence[object]) -> Ids:
         # As one text, which numpy reads: a Python object for each of thousands of rows takes four
         # times as long.
         (listed,) = self._connection.execute(
@@ -132,4 +139,5 @@ class ChosenRows:
         except ValueError as error:
             raise DatabaseCorruptError.unreadable("A row of an index", error) from error
         keys.sort()
+        keys.flags.writeable = False
         return keys
