@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from copy import copy
+from itertools import pairwise
 
 import numpy as np
 
@@ -13,6 +14,9 @@ _FIRST_CAPACITY = 256
 # Rows gathered at once: of 768 dimensions they stay within a core's own cache, where multiplying
 # them costs nothing beside fetching them. One gather of all takes five times as long.
 _GATHERED = 512
+
+# Rows that stand one after the other, so many at once, are multiplied where they are.
+_RUN = 32
 
 # Below this many queries the matrix is multiplied with each by itself: BLAS first copies a matrix
 # into another order for a product of two, which takes as long as several products with a vector.
@@ -121,6 +125,13 @@ class Matrix:
     def products_of(self, rows: Rows, queries: Floats) -> Floats:
         """Return the inner products of queries with some rows, ascending; shape (m, len(rows))."""
         products = np.empty((len(queries), len(rows)), dtype=np.float32)
+        ends = [*(np.flatnonzero(np.diff(rows) > 1) + 1).tolist(), len(rows)]
+        if len(ends) * _RUN <= len(rows) and rows[-1] < len(self._base):
+            for start, end in pairwise([0, *ends]):
+                part = self._base[rows[start] : rows[end - 1] + 1]
+                for query, out in zip(queries, products[:, start:end], strict=True):
+                    np.vecdot(part, query, out=out)
+            return products
         buffer = np.empty((min(_GATHERED, len(rows)), self.dimensions), dtype=np.float32)
         for start in range(0, len(rows), _GATHERED):
             some = rows[start : start + _GATHERED]

@@ -58,3 +58,16 @@ def test_products_are_of_every_row_with_every_query(matrix: Matrix, queries: int
     rows = np.arange(0, 605, 2)
     assert np.allclose(matrix.products(asked), asked @ whole.T)
     assert np.allclose(matrix.products_of(rows, asked), asked @ whole[rows].T)
+
+
+def test_rows_that_stand_together_are_multiplied_as_any_others() -> None:
+    vectors = np.random.default_rng(2).standard_normal((700, 9)).astype(np.float32)
+    matrix = Matrix(9, np.arange(700), vectors)
+    rows = np.concatenate((np.arange(3, 90), np.arange(91, 400), np.arange(650, 700)))
+    assert np.allclose(
+        matrix.products_of(rows, vectors[:3]), vectors[:3] @ vectors[rows].T, atol=1e-5
+    )
+    matrix.append(np.arange(700, 750), vectors[:50])
+    rows = np.concatenate((rows, np.arange(700, 750)))
+    wanted = np.concatenate((vectors, vectors))[rows] @ vectors[:3].T
+    assert np.allclose(matrix.products_of(rows, vectors[:3]), wanted.T, atol=1e-5)
