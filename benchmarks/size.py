@@ -65,6 +65,7 @@ def main() -> None:
     machine.keep("size", {"machine": about, "limit": LIMIT, "rows": rows})
     figures = [("one pass", "pass_ms"), ("search", "drawn_ms"), ("all codes", "codes_ms")]
     tables.plot_growth(machine.RESULTS / "size.png", rows, figures)
+    tables.plot_recall(machine.RESULTS / "recall.png", [row for row in rows if row["depths"]])
 
 
 def _made(mixture: Mixture, count: int, path: Path) -> VectorIndex:

@@ -128,6 +128,21 @@ def plot_threads(path: Path, threads: Sequence[int], rows: list[dict[str, Any]])
     plt.close(figure)
 
 
+def plot_recall(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Draw recall over CPU time, a line a size, and a point for each depth."""
+    figure, axis = plt.subplots(figsize=(7, 5), layout="constrained")
+    for row in rows:
+        # All codes, which are the depth 0, are a way of their own.
+        points = sorted((one["cpu_ms"], one["recall"]) for one in row["depths"] if one["depth"])
+        axis.plot(*zip(*points, strict=True), marker="o", label=f"{row['rows']:,} vectors")
+    axis.set_xlabel("CPU of a search, ms")
+    axis.set_ylabel("recall@10")
+    axis.grid(visible=True, alpha=0.25)
+    axis.legend(fontsize=8)
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
 def plot_growth(path: Path, rows: list[dict[str, Any]], figures: list[tuple[str, str]]) -> None:
     """Draw each figure over the number of rows, both axes logarithmic."""
     figure, axis = plt.subplots(figsize=(9, 6), layout="constrained")
