@@ -113,8 +113,8 @@ _CLAIMS = (
     Guard(
         keeps="attempts are counted over all jobs of a text",
         function="queue.claim",
-        sql="AND {USES_BUDGET}",
-        without="AND 0 AND {USES_BUDGET}",
+        statement="1 + sum(used.get(content, {}).values())",
+        without="1",
     ),
     Guard(
         keeps="only open items are sent",
@@ -2068,6 +2068,13 @@ _SERVER = (
         function="queue._due_texts",
         sql=" LIMIT -1 OFFSET 0",
         without="",
+        tests=("tests/core/database/postgres/test_plans.py",),
+    ),
+    Guard(
+        keeps="a claim takes as long as its job, however empty the table of items was",
+        function="queue.claim",
+        sql="t.attempt",
+        without="(SELECT count(*) + 1 FROM batch_items i WHERE i.content_id = t.content)",
         tests=("tests/core/database/postgres/test_plans.py",),
     ),
     Guard(

@@ -9,9 +9,10 @@ import pytest
 
 from semantic_core.domain.types import Chunk
 from semantic_core.queue.budget import RetryBudget
-from semantic_core.queue.claims import ClaimLimits, candidates, fill_job
+from semantic_core.queue.claims import ClaimLimits, candidates, claim, fill_job
 from semantic_core.store import PeeweeVectorStore
 from support.chunks import SPEC, embed
+from support.jobs import new_job
 
 pytestmark = pytest.mark.postgres
 
@@ -46,3 +47,22 @@ def test_a_job_costs_what_it_takes_however_much_waits(store: PeeweeVectorStore) 
     # One fetch, and of what is looked up for each of its rows that row alone.
     assert read["chunks_waiting"] < WAITING
     assert sum(read.values()) < 5 * WAITING
+
+
+def test_a_claim_of_a_large_job_does_not_read_what_it_writes(
+    store: PeeweeVectorStore, postgres_url: str
+) -> None:
+    """Of an empty table, the server believes that it is read fastest from its beginning."""
+    with psycopg.connect(postgres_url, autocommit=True) as server:
+        server.execute("VACUUM semcore.batch_items")
+    with store.database.transaction() as connection:
+        (candidate,) = candidates(connection, collection=None, now=1e9)
+        limits = ClaimLimits(requests=WAITING, source_bytes=2**40, tokens=2**40)
+        waiting = fill_job(connection, candidate, limits=limits, budget=RetryBudget(), now=1e9)
+        assert waiting is not None
+        claim(connection, waiting, **new_job())
+        (pages,) = connection.execute(
+            "SELECT pg_stat_get_xact_blocks_fetched('semcore.batch_items'::regclass)"
+        ).fetchone()
+    assert len(waiting.contents) == WAITING
+    assert pages < 5 * WAITING
