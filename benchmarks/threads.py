@@ -3,8 +3,8 @@
     python benchmarks/threads.py [ROWS [SECONDS]] [--only semcore] [--folder FOLDER]
 
 The stores and the numbers of threads take turns within one run, so that a slow moment of the machine
-hits all of them; what counts are the ratios of their medians, beside how many cores there are. Both
-return texts and metadata. Recall is the share of the ten found that are as near as the tenth true one.
+hits all of them; what counts are the ratios of their medians, beside how many cores there are, and, where
+the machine is busy, the CPU of a search, which does not grow by waiting. Both return texts and metadata. Recall is the share of the ten found that are as near as the tenth true one.
 Chroma takes minutes for 100,000 rows: what lies in the folder of an earlier run is asked again.
 """
 
@@ -54,11 +54,14 @@ def main() -> None:
     )
     rows = []
     for name in options.only:
-        medians = [round(float(np.median(rates[name, threads])), 1) for threads in THREADS]
-        rows.append({"store": name, "recall": recalls[name], "per_second": medians})
-        for threads, median in zip(THREADS, medians, strict=True):
+        found = [np.median(np.array(rates[name, threads]), axis=0) for threads in THREADS]
+        medians = [round(float(rate), 1) for rate, _ in found]
+        cpu = [round(1e3 * float(seconds), 2) for _, seconds in found]
+        row = {"store": name, "recall": recalls[name], "per_second": medians, "cpu_ms": cpu}
+        rows.append(row)
+        for threads, median, spent in zip(THREADS, medians, cpu, strict=True):
             print(
-                f"  {name:<16} {threads} threads: {median:8.1f} searches/s   "
+                f"  {name:<16} {threads} threads: {median:8.1f} searches/s   {spent:6.2f} ms of CPU   "
                 f"{median / medians[0]:5.2f} x one thread   recall {recalls[name]:.4f}"
             )
     about["load_after"] = round(os.getloadavg()[0], 1)
@@ -96,9 +99,9 @@ def recall(engine: Engine, queries: made.Floats, vectors: made.Floats) -> float:
 
 def measure(
     engines: dict[str, Engine], queries: made.Floats, seconds: float
-) -> dict[tuple[str, int], list[float]]:
-    """Return how many searches a second got done in each round, by store and number of threads."""
-    rates: dict[tuple[str, int], list[float]] = {}
+) -> dict[tuple[str, int], list[tuple[float, float]]]:
+    """Return what `rate` does for each round, by store and number of threads."""
+    rates: dict[tuple[str, int], list[tuple[float, float]]] = {}
     # Kept, as a server keeps its threads: each has a connection, which has its pages in memory.
     pools = {
         (name, threads): ThreadPoolExecutor(threads) for name in engines for threads in THREADS
@@ -115,9 +118,9 @@ def measure(
 
 def rate(
     engine: Engine, queries: made.Floats, pool: ThreadPoolExecutor, threads: int, seconds: float
-) -> float:
-    """Return how many searches a second so many threads get done together."""
-    started = time.perf_counter()
+) -> tuple[float, float]:
+    """Return how many searches a second so many threads get done, and the CPU seconds of each."""
+    started, cpu = time.perf_counter(), time.process_time()
 
     def work(number: int) -> int:
         done = 0
@@ -127,7 +130,7 @@ def rate(
         return done
 
     done = sum(pool.map(work, range(threads)))
-    return done / (time.perf_counter() - started)
+    return done / (time.perf_counter() - started), (time.process_time() - cpu) / done
 
 
 if __name__ == "__main__":

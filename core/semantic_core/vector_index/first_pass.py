@@ -35,6 +35,9 @@ _SAFETY = 4
 _LEAST_NEAR_DEPTH = 800
 _NEAR_SAFETY = 3
 
+# Chosen rows may all lie in one corner, where codes tell them apart less well.
+_CORNER = 1.5
+
 # Codes of chosen rows are fetched one by one: each costs as much as several in order.
 CODE_FETCH_COST = 8
 
@@ -108,7 +111,7 @@ class FirstPass:
         Fewer where codes are compared closely, and how deep that goes was measured.
         """
         if is_close and self.cells is not None and len(self.cells.centres) > 1:
-            return _for(limit, min(self.depth, self.cells.depth))
+            return _for(limit, min(self.depth, int(_CORNER * self.cells.depth)))
         return _for(limit, self.depth)
 
     def best(
