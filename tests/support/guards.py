@@ -111,6 +111,13 @@ _CLAIMS = (
         without="SET batch_job_id = batch_job_id + 0 * length(:job),",
     ),
     Guard(
+        keeps="a claim takes what it claims out of what waits",
+        function="queue.claim",
+        statement="count_waiting(connection, read_waiting(connection, waiting.contents, sign=-1))",
+        without="",
+        tests=("tests/core/queue/test_claims.py",),
+    ),
+    Guard(
         keeps="attempts are counted over all jobs of a text",
         function="queue.claim",
         statement="1 + sum(used.get(content, {}).values())",
@@ -493,6 +500,13 @@ _VECTORS = (
         without="",
     ),
     Guard(
+        keeps="what a vector serves that no job carries waits no more",
+        function="queue._serve",
+        statement="count_waiting(connection, read_waiting(connection, waiting, sign=-1))",
+        without="",
+        tests=("tests/core/queue/test_vectors.py",),
+    ),
+    Guard(
         keeps="other indexes hear of new vectors",
         function="queue._serve",
         statement=(
@@ -551,7 +565,7 @@ _VECTORS = (
     Guard(
         keeps="new tries begin a new budget",
         function="queue.retry_failed_chunks",
-        statement="forgive(connection, {row[0] for row in changed})",
+        statement="forgive(connection, contents)",
         without="",
         tests=("tests/core/batches/test_sync.py",),
     ),
@@ -1596,7 +1610,7 @@ _LIVE = (
     Guard(
         keeps="a text that may be too long goes alone, so that its tokens are its own",
         function="providers._parts",
-        statement="limit is not None and estimate(text.encode()) >= limit",
+        statement="limit is not None and tokens >= limit",
         without="False",
         tests=("tests/core/documents/test_live.py",),
     ),

@@ -23,6 +23,7 @@ from semantic_core.database import Database as SqliteDatabase
 from semantic_core.domain.media import Media, load_media, stored_media
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.statuses import BudgetUse, ItemState, JobStatus, JobStep, SearchMode
+from semantic_core.providers.facts import content_tokens
 from semantic_core.providers.wire.vectors import to_vector
 from semantic_core.store import DEFAULT_COLLECTION, PeeweeVectorStore
 from support.nearest import nearest
@@ -33,6 +34,7 @@ def check_invariants(store: PeeweeVectorStore) -> None:
     with store.database.snapshot() as connection:
         assert store.database.damage() == []
         assert _counted(connection) == _kept(connection)
+        _check_waiting(connection)
         for name, query in _MUST_BE_EMPTY.items():
             assert connection.execute(query).fetchall() == [], name
         _check_hashes(connection)
@@ -339,17 +341,45 @@ def _kept(connection: sqlite3.Connection) -> set[tuple[int, str, int, int]]:
     return set(connection.execute("SELECT * FROM chunk_counts WHERE chunks <> 0"))
 
 
+def _check_waiting(connection: sqlite3.Connection) -> None:
+    """Assert that the sums of what waits are those of the chunks that wait."""
+    texts: dict[tuple[int, int], dict[int, list[tuple[int, int]]]] = {}
+    for space_id, collection_id, content, tokens, media in connection.execute(
+        "SELECT c.space_id, c.id, k.content_id, k.tokens, k.media FROM chunks k "
+        "JOIN collections c ON c.id = k.collection_id "
+        "WHERE embedding_status = 'PENDING' AND batch_job_id IS NULL"
+    ):
+        for scope in (0, collection_id):
+            by_content = texts.setdefault((space_id, scope), {})
+            by_content.setdefault(content, []).append((tokens, len(load_media(media))))
+    expected = {
+        (
+            *key,
+            len(by_content),
+            sum(map(len, by_content.values())),
+            sum(found[0][0] for found in by_content.values()),
+            sum(tokens for found in by_content.values() for tokens, _ in found[1:]),
+            sum(found[0][1] for found in by_content.values()),
+        )
+        for key, by_content in texts.items()
+    }
+    kept = connection.execute("SELECT * FROM waiting_counts").fetchall()
+    assert {row for row in kept if any(row[2:])} == expected
+
+
 def _check_hashes(connection: sqlite3.Connection) -> None:
-    hashers = {
-        row[0]: EmbeddingSpec.from_json(row[1]).hasher()
+    specs = {
+        row[0]: EmbeddingSpec.from_json(row[1])
         for row in connection.execute("SELECT id, spec FROM collections")
     }
-    for collection_id, source, media, content_hash in connection.execute(
-        "SELECT collection_id, coalesce(vector_source, text), media, k.hash FROM chunks "
+    hashers = {collection_id: spec.hasher() for collection_id, spec in specs.items()}
+    for collection_id, source, media, tokens, content_hash in connection.execute(
+        "SELECT collection_id, coalesce(vector_source, text), media, tokens, k.hash FROM chunks "
         "LEFT JOIN contents k ON k.id = content_id"
     ):
         found = hashers[collection_id](source, load_media(media))
         assert found == content_hash, "a hash of another content"
+        assert [tokens] == content_tokens([(source, media)], specs[collection_id])
 
 
 _MUST_BE_EMPTY = {

@@ -9,7 +9,7 @@ from semantic_core.domain.pricing import Cost, PriceTable
 from semantic_core.domain.receipts import Estimate, Receipt
 from semantic_core.providers.facts import caution, model_facts
 from semantic_core.queue.checks import spent_on_checks
-from semantic_core.queue.costs import reused_vectors, spent_since, waiting_models, waiting_tokens
+from semantic_core.queue.costs import reused_vectors, spent_since, waiting_tokens
 from semantic_core.queue.jobs import list_jobs
 
 
@@ -39,8 +39,8 @@ def estimate_waiting(
 def read_cautions(
     connection: Connection, *, collection_id: int | None, prices: PriceTable, now: float
 ) -> tuple[str, ...]:
-    models = waiting_models(connection, collection_id=collection_id)
-    cautions = [caution(model, prices=prices, now=now) for model in models]
+    waiting = waiting_tokens(connection, collection_id=collection_id)
+    cautions = [caution(part.model, prices=prices, now=now) for part in waiting]
     moved = refusal(connection, "This database")
     return tuple(filter(None, [*cautions, str(moved) if moved else None]))
 

@@ -24,7 +24,7 @@ from semantic_core.domain.statuses import FailureReason, HoldReason, JobStatus, 
 from semantic_core.queue import jobs
 from semantic_core.queue.adoption import may_be_late
 from semantic_core.queue.claims import note_passed
-from semantic_core.queue.costs import waiting_models
+from semantic_core.queue.costs import waiting_tokens
 from semantic_core.queue.jobs import JobRecord
 from semantic_core.views.wording import counted
 
@@ -46,7 +46,7 @@ def recover(context: BatchContext) -> None:
         undecided = jobs.undecided_jobs(connection, now=now)
         is_needed = (
             undecided
-            or waiting_models(connection, collection_id=None)
+            or waiting_tokens(connection, collection_id=None)
             or may_be_late(connection, since=now - context.provider.limits.longest_use)
         )
     reach(FailPoint.LEFT_LISTED)

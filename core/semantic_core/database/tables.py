@@ -56,6 +56,7 @@ class Tables:
     LiveClaimModel: Any
     ChunkModel: Any
     ChunkCountModel: Any
+    WaitingCountModel: Any
     MediaModel: Any
     TargetModel: Any
     OutboxModel: Any
@@ -309,6 +310,9 @@ def build_tables(database: peewee.Database) -> Tables:
         payload = TextField(null=True)
         media = TextField(null=True)
         content_id = BigIntegerField()
+        tokens = BigIntegerField(
+            default=0, constraints=[SQL("DEFAULT 0"), Check("tokens >= 0")]
+        )  # estimated, of what is embedded
         embedding = ForeignKeyField(EmbeddingModel, null=True, index=False)
         embedding_status = TextField(constraints=[one_of("embedding_status", EmbeddingStatus)])
         batch_job = ForeignKeyField(BatchJobModel, field="id", null=True, index=False)
@@ -334,7 +338,7 @@ def build_tables(database: peewee.Database) -> Tables:
         where=SQL("document_id IS NOT NULL"),
     )
     chunk.add_index(chunk.content_id, name="chunks_wanting", where=SQL(WANTS))
-    waiting = (chunk.collection, chunk.not_before, chunk.pk)
+    waiting = (chunk.collection, chunk.not_before, chunk.updated_at, chunk.pk)
     chunk.add_index(*waiting, name="chunks_waiting", where=SQL(WAITS))
     chunk.add_index(chunk.collection, name="chunks_failed", where=SQL(IS_FAILED))
     chunk.add_index(chunk.embedding, name="chunks_served", where=SQL(IS_SERVED))
@@ -353,6 +357,25 @@ def build_tables(database: peewee.Database) -> Tables:
         class Meta:
             table_name = "chunk_counts"
             primary_key = CompositeKey("collection", "embedding_status", "is_served")
+            without_rowid = is_sqlite
+
+    class WaitingCountModel(Base):
+        """What waits in a collection, and under 0 in all of a space: there a text is one text.
+
+        The tokens and pictures are those of the distinct texts; tokens of the others are repeated.
+        """
+
+        space = ForeignKeyField(SpaceModel, index=False)
+        collection_id = BigIntegerField()
+        texts = BigIntegerField()
+        chunks = BigIntegerField()
+        tokens = BigIntegerField()
+        repeated_tokens = BigIntegerField()
+        pictures = BigIntegerField()
+
+        class Meta:
+            table_name = "waiting_counts"
+            primary_key = CompositeKey("space", "collection_id")
             without_rowid = is_sqlite
 
     others = add_delivery_tables(Base, CollectionModel, is_sqlite=is_sqlite)

@@ -1,10 +1,10 @@
 """What the providers say of their models and limits, without a key or a connection."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from semantic_core.domain.errors import InvalidInputError, TextTooLongError
 from semantic_core.domain.media import MediaBytes, StoredMedia, load_media
-from semantic_core.domain.pricing import PriceTable, token_estimator
+from semantic_core.domain.pricing import PriceTable, source_tokens
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.providers.gemini.endpoint import way_back_to as way_back_to
 from semantic_core.providers.gemini.models import LIMITS as LIMITS
@@ -48,20 +48,21 @@ def caution(model: str, *, prices: PriceTable, now: float) -> str | None:
     )
 
 
-def content_estimator(spec: EmbeddingSpec) -> Callable[[bytes, str | None], int]:
-    """Return a function from a vector source in UTF-8, and a chunk's media, to estimated tokens.
+def content_tokens(contents: Sequence[tuple[str, str | None]], spec: EmbeddingSpec) -> list[int]:
+    """Return the estimated tokens of contents, each a vector source and a chunk's media.
 
-    Pictures and pages count as the text that costs as much.
+    Pictures and pages count as the text that costs as much. What a foreign embedder takes is none
+    of ours.
     """
-    text_tokens, picture_tokens = token_estimator(spec), model_facts(spec.model).picture_tokens
-
-    def estimate(source: bytes, media: str | None) -> int:
-        if media is None:
-            return text_tokens(source)
-        pictures = picture_tokens * len(load_media(media))
-        return pictures + (text_tokens(source) if source.strip() else 0)
-
-    return estimate
+    if spec.is_external:
+        return [0] * len(contents)
+    found = source_tokens([source for source, _ in contents], spec)
+    picture = model_facts(spec.model).picture_tokens
+    for place, (source, media) in enumerate(contents):
+        if media is not None:
+            found[place] *= bool(source.strip())
+            found[place] += picture * len(load_media(media))
+    return found
 
 
 def takes_media(spec: EmbeddingSpec) -> bool:

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 
 from peewee import SQL
 
-from semantic_core.database import among, any_text
-from semantic_core.database.conditions import IS_CACHED, IS_OPEN, OF_JOB, WANTS
+from semantic_core.database import IDS, among, any_text, id_set
+from semantic_core.database.conditions import IS_CACHED, IS_CARRIED, IS_OPEN, OF_JOB, WANTS
 from semantic_core.database.port import Connection
 from semantic_core.database.queries import first_column, first_value, json_set, run
 from semantic_core.database.tables import TABLES
@@ -14,6 +14,7 @@ from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.statuses import FailureReason, JobStatus, JobStep
 from semantic_core.providers.types import RemoteJob
 from semantic_core.queue.costs import mean_tokens, price_columns
+from semantic_core.queue.counts import waiting_moves
 
 _Job = TABLES.BatchJobModel
 
@@ -214,12 +215,17 @@ def _take_back(connection: Connection, job_id: str) -> None:
         "FROM batch_items o WHERE o.content_id = i.content_id AND o.state = 'open')",
         {"job": job_id},
     )
-    connection.execute(
-        "UPDATE chunks SET batch_job_id = :job, not_before = NULL WHERE content_id IN "
-        f"(SELECT content_id FROM batch_items WHERE {OF_JOB} AND state = 'open') "
-        f"AND {WANTS} AND embedding_status = 'PENDING'",
+    carried = first_column(
+        connection,
+        f"SELECT content_id FROM batch_items WHERE {OF_JOB} AND {IS_CARRIED}",
         {"job": job_id},
     )
+    with waiting_moves(connection, carried):
+        connection.execute(
+            f"UPDATE chunks SET batch_job_id = :job, not_before = NULL WHERE content_id IN {IDS} "
+            f"AND {WANTS} AND embedding_status = 'PENDING'",
+            {"job": job_id, **id_set(carried)},
+        )
 
 
 def rivals(connection: Connection, job_id: str) -> list[tuple[str, str | None]]:

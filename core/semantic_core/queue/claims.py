@@ -20,11 +20,12 @@ from semantic_core.database.conditions import (
 from semantic_core.database.port import Connection
 from semantic_core.database.queries import run
 from semantic_core.database.tables import TABLES
+from semantic_core.domain.errors import DatabaseCorruptError
 from semantic_core.domain.media import sent_bytes
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.statuses import JobStatus, JobStep
-from semantic_core.providers.facts import content_estimator
 from semantic_core.queue.budget import LONGEST_PAUSE, RetryBudget, used_budgets
+from semantic_core.queue.counts import count_waiting, read_waiting
 from semantic_core.queue.items import fail_chunks
 from semantic_core.queue.live_claims import IS_EMBEDDED_LIVE
 from semantic_core.queue.vectors import serve_vectors
@@ -66,13 +67,15 @@ class Waiting:
 _Job, _Space = TABLES.BatchJobModel, TABLES.SpaceModel
 
 # Waiting chunks in an order that the index has: first those whose time has come to be sent again,
-# then those that wait for no time, oldest first. Semcore notes no pause of more than a day, so one
-# that lasts longer was noted while the clock was ahead, and is over.
+# then those that wait for no time, oldest first: with each, how many have to be looked at for the
+# oldest of all, where -1 is all. Semcore notes no pause of more than a day, so one that lasts
+# longer was noted while the clock was ahead, and is over.
 _DUE = (
-    ("not_before <= :now", "not_before, pk"),
-    (f"not_before > :now + {LONGEST_PAUSE}", "not_before, pk"),
-    ("not_before IS NULL", "not_before, pk"),
+    ("not_before <= :now", -1),
+    (f"not_before > :now + {LONGEST_PAUSE}", -1),
+    ("not_before IS NULL", 1),
 )
+_ORDER = "not_before, updated_at, pk"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,18 +96,18 @@ def candidates(connection: Connection, *, collection: str | None, now: float) ->
     The work is proportional to the number of collections, not to what is stored or waits.
     """
     firsts = ", ".join(
-        f"(SELECT pk FROM chunks WHERE collection_id = c.id AND {WAITS} AND {due} "
-        f"ORDER BY {order} LIMIT 1)"
-        for due, order in _DUE
+        "(SELECT CAST(updated_at AS DOUBLE PRECISION) FROM chunks "
+        f"WHERE collection_id = c.id AND {WAITS} AND {due} ORDER BY {_ORDER} LIMIT 1)"
+        for due, _ in _DUE
     )
     due = []
-    for collection_id, space_id, spec, *pks in connection.execute(
+    for collection_id, space_id, spec, *since in connection.execute(
         f"SELECT c.id, c.space_id, c.spec, {firsts} FROM collections c "
         "JOIN spaces s ON s.id = c.space_id AND NOT s.is_external "
         "WHERE c.name = :collection OR :collection IS NULL",
         {"collection": collection, "now": now},
     ):
-        found = [pk for pk in pks if pk is not None]
+        found = [moment for moment in since if moment is not None]
         if found:
             due.append((min(found), space_id, collection_id, spec))
     by_space: dict[int, list[tuple[int, str]]] = {}
@@ -118,16 +121,17 @@ def candidates(connection: Connection, *, collection: str | None, now: float) ->
 
 def _due_texts(
     connection: Connection, candidate: Candidate, now: float
-) -> Generator[tuple[int, int, bytes, str | None, bool, bool]]:
-    """Yield (collection id, content id, source in UTF-8, media, is budget used, is vector stored).
+) -> Generator[tuple[int, int, int, int, str | None, bool, bool]]:
+    """Yield (collection id, content id, tokens, bytes, media, is budget used, is vector stored).
 
     What is being embedded live is left out: it waits on.
     """
     for collection_id in candidate.collection_ids:
-        for due, order in _DUE:
+        for due, _ in _DUE:
             # A chunk saved while its text backs off elsewhere waits with it.
             yield from connection.stream(
-                "SELECT collection_id, content_id, CAST(coalesce(vector_source, text) AS BLOB), media, "
+                "SELECT collection_id, content_id, tokens, "
+                "length(CAST(coalesce(vector_source, text) AS BLOB)), media, "
                 "EXISTS (SELECT 1 FROM batch_items i WHERE i.content_id = c.content_id "
                 f"AND {USES_BUDGET}), EXISTS (SELECT 1 FROM embeddings e "
                 f"WHERE e.content_id = c.content_id AND {IS_CACHED}) "
@@ -137,7 +141,7 @@ def _due_texts(
                 f"AND o.not_before > :now AND o.not_before <= :now + {LONGEST_PAUSE} "
                 # Looked up for each: PostgreSQL would compare all with all that it believes to be few.
                 "LIMIT -1 OFFSET 0) "
-                f"ORDER BY {order}",
+                f"ORDER BY {_ORDER}",
                 {"collection": collection_id, "now": now},
             )
 
@@ -156,14 +160,13 @@ def fill_job(
     chunks become FAILED here. A text whose vector is stored is served by it: the cache is asked
     once more before money. The work is proportional to what one job takes.
     """
-    estimate = content_estimator(candidate.spec)
     contents: dict[int, int] = {}
     spent: dict[int, None] = {}
     stored: dict[int, None] = {}
     collection_tokens: Counter[int] = Counter()
     source_bytes = tokens = 0
     is_full = False
-    for found_in, content, source, media, has_uses, is_stored in _due_texts(
+    for found_in, content, text_tokens, text_bytes, media, has_uses, is_stored in _due_texts(
         connection, candidate, now
     ):
         if content in contents or content in spent:
@@ -174,7 +177,9 @@ def fill_job(
         if has_uses and budget.is_spent(used_budgets(connection, [content])[content]):
             spent[content] = None
             continue
-        size, text_tokens = len(source) + sent_bytes(media), estimate(source, media)
+        if not isinstance(text_tokens, int) or text_tokens < 0:
+            raise DatabaseCorruptError.unreadable("The tokens of a chunk", ValueError(text_tokens))
+        size = text_bytes + sent_bytes(media)
         # A single text over a limit still goes, alone: the provider decides about it.
         is_full = bool(contents) and (
             len(contents) >= limits.requests
@@ -204,14 +209,14 @@ def fill_job(
 
 
 def oldest_due(connection: Connection, candidate: Candidate, *, now: float) -> float:
-    """Return since when the oldest due chunk of a candidate waits; it reads all of them."""
+    """Return since when the oldest due chunk of a candidate waits."""
     return min(
         float(row[0])
         for collection_id in candidate.collection_ids
-        for due, _ in _DUE
+        for due, limit in _DUE
         for row in connection.execute(
             f"SELECT updated_at FROM chunks WHERE collection_id = :collection AND {WAITS} "
-            f"AND {due}",
+            f"AND {due} ORDER BY {_ORDER} LIMIT {limit}",
             {"collection": collection_id, "now": now},
         )
     )
@@ -267,6 +272,7 @@ def claim(connection: Connection, waiting: Waiting, job_id: str, **columns: Any)
         f"FROM {rows_of(content='BIGINT', tokens='BIGINT', attempt='BIGINT')} t",
         {"job": pk, **row_set(texts)},
     )
+    count_waiting(connection, read_waiting(connection, waiting.contents, sign=-1))
     connection.execute(
         "UPDATE chunks SET batch_job_id = :job, not_before = NULL "
         f"WHERE content_id IN {IDS} AND {WANTS} AND {WAITS}",

@@ -5,18 +5,14 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from semantic_core.database import IDS, any_text, id_set
-from semantic_core.database.conditions import IS_CACHED, IS_PAID, WAITS, WANTS
+from semantic_core.database.conditions import IS_CACHED, IS_PAID, WANTS
 from semantic_core.database.port import Connection
-from semantic_core.database.queries import first_column
 from semantic_core.domain.media import load_media
-from semantic_core.domain.pricing import Cost, Price, PriceTable, tokens_in
+from semantic_core.domain.pricing import Cost, Price, PriceTable
 from semantic_core.domain.spec import EmbeddingSpec
-from semantic_core.providers.facts import LONGEST_LIMIT, content_estimator, model_facts
+from semantic_core.providers.facts import LONGEST_LIMIT, model_facts
 from semantic_core.queue.contents import content_ids
 from semantic_core.queue.job_rows import read_columns
-
-_TEXT = "CAST(coalesce(k.vector_source, k.text) AS BLOB)"
-_SOURCE = f"{_TEXT}, k.media"
 
 # A job that the provider refused, or that never reached it, cost nothing for sure.
 _MAY_HAVE_COST = (
@@ -71,41 +67,17 @@ def price_columns(prices: PriceTable, model: str) -> dict[str, float | None]:
     }
 
 
-def waiting_models(connection: Connection, *, collection_id: int | None) -> list[str]:
-    return first_column(
-        connection,
-        "SELECT DISTINCT s.model FROM collections c "
-        "JOIN spaces s ON s.id = c.space_id AND NOT s.is_external "
-        "WHERE (c.id = :collection OR :collection IS NULL) AND EXISTS "
-        f"(SELECT 1 FROM chunks k WHERE k.collection_id = c.id AND {WAITS}) ORDER BY 1",
-        {"collection": collection_id},
-    )
-
-
 def waiting_tokens(connection: Connection, *, collection_id: int | None) -> list[WaitingTokens]:
-    """Estimate what waits, by model. The work is proportional to what waits."""
-    found: dict[str, list[int]] = {}
-    estimators: dict[str, tuple[str, Callable[[bytes, str | None], int]]] = {}
-    # The texts are read after the grouping, which would sort them, too.
-    rows = connection.stream(
-        f"SELECT g.spec, g.chunks, {_SOURCE} FROM ("
-        "SELECT min(c.spec) AS spec, count(*) AS chunks, min(k.pk) AS pk "
-        "FROM collections c JOIN spaces s ON s.id = c.space_id AND NOT s.is_external "
-        f"JOIN chunks k ON k.collection_id = c.id WHERE {WAITS} "
-        "AND (c.id = :collection OR :collection IS NULL) GROUP BY k.content_id) g "
-        "JOIN chunks k ON k.pk = g.pk",
+    """Estimate what waits, by model, in one collection or in all."""
+    rows = connection.execute(
+        "SELECT s.model, sum(w.chunks), sum(w.texts), sum(w.tokens), sum(w.repeated_tokens), "
+        "sum(w.pictures) FROM waiting_counts w "
+        "JOIN spaces s ON s.id = w.space_id AND NOT s.is_external "
+        "WHERE w.collection_id = coalesce(:collection, 0) "
+        "GROUP BY s.model HAVING sum(w.chunks) > 0 ORDER BY s.model",
         {"collection": collection_id},
     )
-    for spec, chunks, source, media in rows:
-        if spec not in estimators:
-            parsed = EmbeddingSpec.from_json(spec)
-            estimators[spec] = (parsed.model, content_estimator(parsed))
-        model, estimate = estimators[spec]
-        sums = found.setdefault(model, [0, 0, 0, 0, 0])
-        tokens, pictures = estimate(source, media), len(load_media(media))
-        for place, value in enumerate((chunks, 1, tokens, (chunks - 1) * tokens, pictures)):
-            sums[place] += value
-    return [WaitingTokens(model, *sums) for model, sums in sorted(found.items())]
+    return [WaitingTokens(*row) for row in rows]
 
 
 def spent_since(
@@ -164,24 +136,14 @@ def reused_vectors(connection: Connection) -> tuple[int, int, int]:
 
     The third number is how many of those tokens are estimated: the provider did not count them.
     """
-    chunks = saved = guessed = 0
-    # What is counted is summed up there; only texts that nobody counted are looked at here.
-    for more, tokens, source, media, model in connection.execute(
-        "WITH shared AS (SELECT count(*) - 1 AS more, max(e.token_count) AS tokens, min(k.pk) AS pk "
-        f"FROM chunks k JOIN embeddings e ON e.id = k.embedding_id AND e.{IS_PAID} "
+    chunks, saved, guessed = connection.execute(
+        "WITH shared AS (SELECT count(*) - 1 AS more, max(e.token_count) AS counted, "
+        f"min(k.tokens) AS guess FROM chunks k JOIN embeddings e ON e.id = k.embedding_id AND e.{IS_PAID} "
         "WHERE k.embedding_id IS NOT NULL GROUP BY k.embedding_id HAVING count(*) > 1) "
-        "SELECT coalesce(sum(more), 0), coalesce(sum(more * tokens), 0), NULL, NULL, NULL "
-        "FROM shared WHERE tokens IS NOT NULL UNION ALL "
-        f"SELECT more, 0, {_SOURCE}, s.model FROM shared JOIN chunks k USING (pk) "
-        "JOIN collections c ON c.id = k.collection_id JOIN spaces s ON s.id = c.space_id "
-        "WHERE tokens IS NULL"
-    ):
-        chunks += more
-        saved += tokens
-        if source is not None:
-            pictures = len(load_media(media)) * model_facts(model).picture_tokens
-            guessed += more * (pictures + (tokens_in(source) if source.strip() else 0))
-    return chunks, saved + guessed, guessed
+        "SELECT coalesce(sum(more), 0), coalesce(sum(more * coalesce(counted, guess)), 0), "
+        "coalesce(sum(CASE WHEN counted IS NULL THEN more * guess END), 0) FROM shared"
+    ).fetchone()
+    return chunks, saved, guessed
 
 
 def mean_tokens(connection: Connection, space_id: int, spec: EmbeddingSpec) -> int:
@@ -189,17 +151,13 @@ def mean_tokens(connection: Connection, space_id: int, spec: EmbeddingSpec) -> i
 
     Without any, the most that the model takes: nobody knows better.
     """
-    estimate = content_estimator(spec)
-    sample = [
-        estimate(source, media)
-        for source, media in connection.execute(
-            f"SELECT {_SOURCE} FROM chunks k JOIN collections c ON c.id = k.collection_id "
-            "WHERE c.space_id = ? LIMIT 1000",
-            (space_id,),
-        )
-    ]
-    if sample:
-        return -(-sum(sample) // len(sample))
+    tokens, chunks = connection.execute(
+        "SELECT coalesce(sum(tokens), 0), count(*) FROM (SELECT k.tokens FROM chunks k "
+        "JOIN collections c ON c.id = k.collection_id WHERE c.space_id = ? LIMIT 1000) AS sample",
+        (space_id,),
+    ).fetchone()
+    if chunks:
+        return int(-(-tokens // chunks))
     return model_facts(spec.model).token_limit or LONGEST_LIMIT
 
 
@@ -212,10 +170,6 @@ def token_guesser(
     """
     if not content_hashes:
         return lambda _: 0
-    estimate = content_estimator(spec)
-    known = {
-        key: estimate(source, media)
-        for key, source, media in _chunks_of(connection, _SOURCE, content_hashes)
-    }
+    known = dict(_chunks_of(connection, "CAST(k.tokens AS BIGINT)", content_hashes))
     mean = mean_tokens(connection, space_id, spec)
     return lambda key: known.get(key, mean)

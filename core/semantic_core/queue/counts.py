@@ -4,13 +4,24 @@ Whatever inserts, deletes or moves chunks says so here, in the same transaction.
 """
 
 from collections import Counter
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
-from semantic_core.database.conditions import IS_CACHED
+from semantic_core.database import IDS, id_set
+from semantic_core.database.conditions import IS_CACHED, WANTS
+from semantic_core.database.counted import COUNTED, count_anew, waiting
 from semantic_core.database.port import Connection
 from semantic_core.database.queries import first_value
 from semantic_core.domain.spec import absent_vector_key
 from semantic_core.domain.statuses import EmbeddingStatus
+
+_SUMS = ("texts", "chunks", "tokens", "repeated_tokens", "pictures")
+_ADD = (
+    f"INSERT INTO waiting_counts (space_id, collection_id, {', '.join(_SUMS)}) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (space_id, collection_id) DO UPDATE SET "
+    + ", ".join(f"{name} = waiting_counts.{name} + excluded.{name}" for name in _SUMS)
+)
 
 
 class ChunkState(NamedTuple):
@@ -49,6 +60,37 @@ def move_counts(
     count_changes(connection, changes)
 
 
+# What waits of some contents: a row of the table `waiting_counts`, its key first.
+WaitingSums = tuple[int, ...]
+
+
+def read_waiting(
+    connection: Connection, contents: Collection[int], *, sign: int = 1
+) -> list[WaitingSums]:
+    """Return what waits of these contents; with the sign -1 as what takes it away."""
+    if not contents:
+        return []
+    rows = connection.execute(waiting(f"AND {WANTS} AND content_id IN {IDS}"), id_set(contents))
+    return [(*row[:2], *(sign * number for number in row[2:])) for row in rows]
+
+
+def count_waiting(connection: Connection, sums: list[WaitingSums]) -> None:
+    """Add to what waits."""
+    if sums:
+        connection.executemany(_ADD, sorted(sums))
+
+
+@contextmanager
+def waiting_moves(connection: Connection, contents: Collection[int]) -> Iterator[list[WaitingSums]]:
+    """Count what a block lets wait of these contents, and what it lets wait no more.
+
+    It is given a list for what it knows of others.
+    """
+    sums = read_waiting(connection, contents, sign=-1)
+    yield sums
+    count_waiting(connection, sums + read_waiting(connection, contents))
+
+
 def read_counts(
     connection: Connection, collection_id: int | None
 ) -> dict[tuple[EmbeddingStatus, bool], int]:
@@ -66,17 +108,13 @@ def read_counts(
 
 def recount(connection: Connection, *, write: bool) -> int:
     """Return how many counts differ from the rows, and set them right if asked."""
-    anew = (
-        "SELECT collection_id, embedding_status, embedding_id IS NOT NULL, count(*) "
-        "FROM chunks GROUP BY 1, 2, 3"
-    )
-    columns = "collection_id, embedding_status, is_served, chunks"
-    kept = f"SELECT {columns} FROM chunk_counts WHERE chunks <> 0"
-    differing = set(connection.execute(anew)) ^ set(connection.execute(kept))
+    differing = set()
+    for table, (key, anew) in COUNTED.items():
+        kept = {row for row in connection.execute(f"SELECT * FROM {table}") if any(row[key:])}
+        differing |= {(table, *row[:key]) for row in kept ^ set(connection.execute(anew))}
     if write:
-        connection.execute("DELETE FROM chunk_counts")
-        connection.execute(f"INSERT INTO chunk_counts ({columns}) {anew}")
-    return len({row[:3] for row in differing})
+        count_anew(connection)
+    return len(differing)
 
 
 def read_served(connection: Connection, collection_id: int) -> int:

@@ -14,7 +14,7 @@ from semantic_core.database.queries import first_column, first_value
 from semantic_core.domain.statuses import TOO_LONG, BudgetUse, EmbeddingStatus, ItemState
 from semantic_core.queue.budget import RetryBudget, used_budgets
 from semantic_core.queue.contents import content_ids
-from semantic_core.queue.counts import move_counts
+from semantic_core.queue.counts import move_counts, waiting_moves
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,12 +140,13 @@ def settle_items(
         waiting.append((content, not_before))
     fail_chunks(connection, failed, now=now)
     # updated_at stays: a chunk has waited since it was saved.
-    connection.execute(
-        "UPDATE chunks SET batch_job_id = NULL, not_before = w.until "
-        f"FROM {rows_of(content='BIGINT', until='DOUBLE PRECISION')} w "
-        f"WHERE content_id = w.content AND {WANTS} AND batch_job_id = :job",
-        {"job": job_id, **row_set(waiting)},
-    )
+    with waiting_moves(connection, [content for content, _ in waiting]):
+        connection.execute(
+            "UPDATE chunks SET batch_job_id = NULL, not_before = w.until "
+            f"FROM {rows_of(content='BIGINT', until='DOUBLE PRECISION')} w "
+            f"WHERE content_id = w.content AND {WANTS} AND batch_job_id = :job",
+            {"job": job_id, **row_set(waiting)},
+        )
     return len(settled)
 
 
@@ -176,14 +177,15 @@ def _pass_on(connection: Connection, job_id: str, contents: Collection[int]) -> 
 
 def fail_chunks(connection: Connection, errors: Mapping[int, str], *, now: float) -> int:
     """PENDING to FAILED, with the reason, for every chunk that wants a content; return how many."""
-    failed = connection.execute(
-        "UPDATE chunks SET embedding_status = 'FAILED', error_message = e.why, "
-        "batch_job_id = NULL, not_before = NULL, updated_at = :now "
-        f"FROM {rows_of(content='BIGINT', why='TEXT')} e "
-        f"WHERE content_id = e.content AND {WANTS} AND embedding_status = 'PENDING' "
-        "RETURNING collection_id, embedding_id",
-        {"now": now, **row_set(errors.items())},
-    ).fetchall()
+    with waiting_moves(connection, errors):
+        failed = connection.execute(
+            "UPDATE chunks SET embedding_status = 'FAILED', error_message = e.why, "
+            "batch_job_id = NULL, not_before = NULL, updated_at = :now "
+            f"FROM {rows_of(content='BIGINT', why='TEXT')} e "
+            f"WHERE content_id = e.content AND {WANTS} AND embedding_status = 'PENDING' "
+            "RETURNING collection_id, embedding_id",
+            {"now": now, **row_set(errors.items())},
+        ).fetchall()
     move_counts(connection, failed, to=EmbeddingStatus.FAILED)
     return len(failed)
 

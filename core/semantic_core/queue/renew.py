@@ -8,6 +8,7 @@ from semantic_core.database.queries import first_column
 from semantic_core.domain.media import StoredMedia, dump_media, load_media
 from semantic_core.domain.spec import Hasher
 from semantic_core.queue.contents import note_contents
+from semantic_core.queue.counts import waiting_moves
 from semantic_core.queue.items import carrying_job
 from semantic_core.queue.vectors import serve_vectors
 
@@ -44,12 +45,14 @@ def renew_media(
     for pk, source, media in rows:
         parts = tuple(map(renewed, load_media(media)))
         (wanted,) = note_contents(connection, [hash_of(source, parts)])[0].values()
-        connection.execute(
-            "UPDATE chunks SET media = :media, content_id = :wanted, not_before = NULL, "
-            f"updated_at = :now, batch_job_id = {carrying_job(':wanted')} "
-            "WHERE pk = :pk AND content_id = :old AND embedding_status = 'PENDING'",
-            {"media": dump_media(parts), "wanted": wanted, "now": now, "pk": pk, "old": content},
-        )
+        values = {"media": dump_media(parts), "wanted": wanted, "now": now, "pk": pk}
+        with waiting_moves(connection, {content, wanted}):
+            connection.execute(
+                "UPDATE chunks SET media = :media, content_id = :wanted, not_before = NULL, "
+                f"updated_at = :now, batch_job_id = {carrying_job(':wanted')} "
+                "WHERE pk = :pk AND content_id = :old AND embedding_status = 'PENDING'",
+                {**values, "old": content},
+            )
         stored = first_column(
             connection,
             f"SELECT content_id FROM embeddings WHERE content_id = ? AND {IS_CACHED}",

@@ -2,10 +2,10 @@
 
 from semantic_core.database.conditions import IS_FAILED, USES_BUDGET, WAITS
 from semantic_core.database.port import Connection
-from semantic_core.database.queries import first_value
+from semantic_core.database.queries import first_column, first_value
 from semantic_core.domain.statuses import EmbeddingStatus
 from semantic_core.queue.budget import forgive
-from semantic_core.queue.counts import move_counts
+from semantic_core.queue.counts import move_counts, waiting_moves
 from semantic_core.queue.items import carrying_job
 
 # Failed at the provider; what was saved as FAILED (a blank one, say) never reached it.
@@ -26,16 +26,20 @@ def retry_failed_chunks(connection: Connection, *, collection_id: int | None, no
     A chunk that was saved as FAILED (a blank one, say) never reached the provider and stays.
     A chunk whose text an open job carries waits for that job.
     """
-    changed = connection.execute(
-        "UPDATE chunks AS c SET embedding_status = 'PENDING', error_message = NULL, "
-        f"not_before = NULL, updated_at = :now, batch_job_id = {carrying_job('c.content_id')} "
-        f"WHERE {_FAILED_THERE} "
-        "AND (collection_id = :collection OR :collection IS NULL) "
-        "RETURNING content_id, collection_id, embedding_id",
-        {"now": now, "collection": collection_id},
-    ).fetchall()
-    forgive(connection, {row[0] for row in changed})
-    move_counts(connection, [row[1:] for row in changed], to=EmbeddingStatus.PENDING)
+    values = {"now": now, "collection": collection_id}
+    chosen = f"{_FAILED_THERE} AND (collection_id = :collection OR :collection IS NULL)"
+    contents = set(
+        first_column(connection, f"SELECT content_id FROM chunks c WHERE {chosen}", values)
+    )
+    with waiting_moves(connection, contents):
+        changed = connection.execute(
+            "UPDATE chunks AS c SET embedding_status = 'PENDING', error_message = NULL, "
+            f"not_before = NULL, updated_at = :now, batch_job_id = {carrying_job('c.content_id')} "
+            f"WHERE {chosen} RETURNING collection_id, embedding_id",
+            values,
+        ).fetchall()
+    forgive(connection, contents)
+    move_counts(connection, changed, to=EmbeddingStatus.PENDING)
     return len(changed)
 
 

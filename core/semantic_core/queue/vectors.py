@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from semantic_core.database import IDS, id_set
-from semantic_core.database.conditions import IS_CACHED, IS_PAID, IS_UNUSED, WANTS
+from semantic_core.database.conditions import IS_CACHED, IS_PAID, IS_UNUSED, WAITS, WANTS
 from semantic_core.database.port import Connection
 from semantic_core.domain.statuses import EmbeddingStatus, VectorOrigin
 from semantic_core.queue.changes import note_changed, note_wishes
-from semantic_core.queue.counts import ChunkState, count_changes
+from semantic_core.queue.counts import ChunkState, count_changes, count_waiting, read_waiting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,13 +23,14 @@ class ArrivedVector:
 
 
 class _Wanting(NamedTuple):
-    """A chunk that waits for the vector of its text."""
+    """A chunk that wants the vector of its text; one that waits is in no job."""
 
     pk: int
     collection_id: int
     content_id: int
     embedding_id: int | None
     status: str
+    waits: bool
 
 
 def store_vectors(
@@ -78,8 +79,8 @@ def _wanting(connection: Connection, contents: Iterable[int]) -> list[_Wanting]:
     return [
         _Wanting(*row)
         for row in connection.execute(
-            "SELECT pk, collection_id, content_id, embedding_id, embedding_status FROM chunks "
-            f"WHERE content_id IN {IDS} AND {WANTS}",
+            "SELECT pk, collection_id, content_id, embedding_id, embedding_status, "
+            f"{WAITS} FROM chunks WHERE content_id IN {IDS} AND {WANTS}",
             id_set(contents),
         )
     ]
@@ -92,6 +93,9 @@ def _serve(connection: Connection, wanting: Sequence[_Wanting], *, now: float) -
     """
     if not wanting:
         return 0
+    # None where a job brings them.
+    waiting = {chunk.content_id for chunk in wanting if chunk.waits}
+    count_waiting(connection, read_waiting(connection, waiting, sign=-1))
     made = connection.execute(
         "UPDATE chunks SET embedding_status = 'READY', embedding_id = (SELECT e.id "
         f"FROM embeddings e WHERE e.content_id = chunks.content_id AND e.{IS_CACHED}), "

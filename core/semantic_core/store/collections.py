@@ -16,7 +16,8 @@ _log = logging.getLogger(__name__)
 
 DEFAULT_COLLECTION = "default"
 
-_OF_NO_ROW = 0
+# Zero stands for all collections where what waits is counted.
+_OF_NO_ROW = -1
 
 _MOST_SHOWN = 20
 

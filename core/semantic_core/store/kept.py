@@ -6,7 +6,6 @@ the chunk stays READY, with one that stands for what only the targets have.
 
 from collections import Counter
 from collections.abc import Sequence
-from itertools import starmap
 from typing import Literal, TypedDict
 
 from semantic_core.database import IDS, among, id_set
@@ -19,10 +18,10 @@ from semantic_core.domain.pages import PAGE
 from semantic_core.domain.spec import absent_vector_key
 from semantic_core.domain.statuses import EmbeddingStatus, VectorOrigin
 from semantic_core.keywords import Said
-from semantic_core.providers.facts import DEFAULT_PRICES, content_estimator
+from semantic_core.providers.facts import DEFAULT_PRICES
 from semantic_core.queue.changes import note_changed
 from semantic_core.queue.contents import note_contents
-from semantic_core.queue.counts import ChunkState, absent_vector, count_changes
+from semantic_core.queue.counts import ChunkState, absent_vector, count_changes, waiting_moves
 from semantic_core.queue.items import carrying_job
 from semantic_core.queue.vectors import serve_vectors
 
@@ -47,16 +46,15 @@ _IS_SETTLED = (
 
 def check_all_here(connection: Connection, collection: Collection, what: str) -> None:
     """Raise a `ConfigurationError` that begins with ``what`` if only targets have some vectors."""
-    rows = connection.execute(
-        "SELECT CAST(coalesce(vector_source, text) AS BLOB), media FROM chunks WHERE embedding_id = ?",
+    chunks, tokens = connection.execute(
+        "SELECT count(*), sum(tokens) FROM chunks WHERE embedding_id = ?",
         (absent_vector(connection, collection.id),),
-    ).fetchall()
-    if rows:
-        tokens = sum(starmap(content_estimator(collection.spec), rows))
+    ).fetchone()
+    if chunks:
         cost = DEFAULT_PRICES.cost(collection.spec.model, tokens)
         price = "" if cost is None else f", ${cost.batch_usd:,.2f} in a batch"
         raise ConfigurationError(
-            f"{what}: the vectors of {len(rows):,} chunks of {collection.name!r} are only where they "
+            f"{what}: the vectors of {chunks:,} chunks of {collection.name!r} are only where they "
             "were delivered to, since keep_vectors=False. Nothing was changed. Attach that target "
             f"with keep_vectors=True, and the next jobs bring them once more, for about {tokens:,} "
             f"tokens{price}. When they have come, do this again."
@@ -101,12 +99,20 @@ def take_back(
 
     The targets keep what they have until those are here.
     """
-    waiting = connection.execute(
-        "UPDATE chunks AS c SET embedding_status = 'PENDING', updated_at = ?, "
-        f"batch_job_id = {carrying_job('c.content_id')} WHERE c.collection_id = ? "
-        f"AND {chosen.sql} AND c.embedding_status = 'READY' AND c.embedding_id = ?",
-        (now, collection.id, *chosen.values, absent_vector(connection, collection.id)),
-    ).rowcount
+    taken = (
+        f"c.collection_id = ? AND {chosen.sql} AND c.embedding_status = 'READY' "
+        "AND c.embedding_id = ?"
+    )
+    values = (collection.id, *chosen.values, absent_vector(connection, collection.id))
+    contents = set(
+        first_column(connection, f"SELECT c.content_id FROM chunks c WHERE {taken}", values)
+    )
+    with waiting_moves(connection, contents):
+        waiting = connection.execute(
+            "UPDATE chunks AS c SET embedding_status = 'PENDING', updated_at = ?, "
+            f"batch_job_id = {carrying_job('c.content_id')} WHERE {taken}",
+            (now, *values),
+        ).rowcount
     ready, pending = EmbeddingStatus.READY, EmbeddingStatus.PENDING
     was, is_now = (ChunkState(collection.id, state, is_served=True) for state in (ready, pending))
     count_changes(connection, Counter({was: -waiting, is_now: waiting}))

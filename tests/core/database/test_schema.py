@@ -223,6 +223,7 @@ ROWS = """
         "UPDATE chunks SET embedding_status = 'FAILED'",
         "UPDATE chunks SET error_message = 'but READY'",
         "UPDATE chunks SET batch_job_id = 'j'",
+        "UPDATE chunks SET tokens = -1",
         "UPDATE batch_jobs SET status = 'FAILED'",
         "UPDATE batch_jobs SET failure_reason = 'cancelled'",
         "UPDATE batch_jobs SET status = 'SUBMITTED'",

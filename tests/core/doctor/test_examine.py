@@ -43,7 +43,10 @@ def change(world: World, sql: str, *values: Any) -> None:
 
 
 def rows(world: World) -> list[list[tuple[Any, ...]]]:
-    tables = ("chunks", "batch_jobs", "batch_items", "embeddings", "chunk_counts")
+    tables = (
+        *("chunks", "batch_jobs", "batch_items", "embeddings"),
+        *("chunk_counts", "waiting_counts"),
+    )
     return [world.query(f"SELECT * FROM {table}") for table in tables]
 
 
@@ -99,10 +102,14 @@ def test_a_provider_that_is_away_does_not_hide_the_rest(finished: World) -> None
 def test_wrong_counts_are_counted_anew(finished: World) -> None:
     change(finished, "UPDATE chunk_counts SET chunks = chunks + 5 WHERE embedding_status = 'READY'")
     change(finished, "INSERT INTO chunk_counts VALUES (1, 'FAILED', 0, 7)")
+    change(finished, "DELETE FROM waiting_counts")
+    change(finished, "INSERT INTO waiting_counts VALUES (1, 0, 0, 1, 9, 0, 0)")
+    change(finished, "INSERT INTO waiting_counts VALUES (1, 1, 0, 0, 9, 0, 0)")
     manager = finished.manager()
     finding = found(manager)[Trouble.COUNTS]
-    assert (finding.count, finding.is_fixable, finding.is_fixed) == (2, True, False)
+    assert (finding.count, finding.is_fixable, finding.is_fixed) == (4, True, False)
     assert manager.get_queue_stats().ready == 8
+    assert manager.estimate().tokens == 9
     assert found(manager, fix=True)[Trouble.COUNTS].is_fixed
     assert manager.get_queue_stats().ready == 3
     assert examine(manager).findings == ()

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from semantic_core.domain.errors import ConfigurationError
-from semantic_core.domain.pricing import Cost, Price, PriceTable, estimate_tokens, token_estimator
+from semantic_core.domain.pricing import Cost, Price, PriceTable, estimate_tokens, source_tokens
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.providers.facts import DEFAULT_PRICES
 
@@ -92,8 +92,13 @@ def test_a_text_has_at_least_one_token(text: str, tokens: int) -> None:
     assert estimate_tokens(text) == tokens
 
 
+@pytest.mark.parametrize("size", [1091, 1092, 1093, 3000, 70_000])
+def test_a_long_text_has_as_many_tokens_as_its_pieces(size: int) -> None:
+    """Characters of three tokens each, the most there is, and of four bytes."""
+    assert estimate_tokens("\U0001f600" * size) == 3 * size
+
+
 def test_what_surrounds_a_text_is_estimated_with_it() -> None:
-    plain = token_estimator(EmbeddingSpec.gemini_embedding_001())
-    framed = token_estimator(EmbeddingSpec.gemini_embedding_2())
-    assert plain(b"cat") == 1
-    assert framed(b"cat") == 1 + estimate_tokens("title: none | text: ")
+    assert source_tokens(["cat"], EmbeddingSpec.gemini_embedding_001()) == [1]
+    framed = 1 + estimate_tokens("title: none | text: ")
+    assert source_tokens(["cat"], EmbeddingSpec.gemini_embedding_2()) == [framed]

@@ -16,6 +16,7 @@ from semantic_core.queue.ceilings import (
     read_enqueued,
     write_ceiling,
 )
+from semantic_core.queue.counts import recount
 from semantic_core.store import PeeweeVectorStore
 from support.chunks import SPEC, chunks_of
 from support.clock import ManualClock
@@ -175,6 +176,7 @@ def test_only_what_the_provider_still_has_in_its_queue_is_enqueued(
             connection.execute(
                 "UPDATE chunks SET batch_job_id = NULL WHERE batch_job_id = ?", (job_id,)
             )
+            recount(connection, write=True)
     with store.database.snapshot() as connection:
         assert read_enqueued(connection, KEY) == Load(
             jobs=counted, requests=counted, tokens=counted

@@ -118,11 +118,14 @@ def test_text_over_a_limit_goes_alone(store: PeeweeVectorStore) -> None:
     assert carried(store, _claim(store, limits=limits)) == _hashes("short")
 
 
-def test_a_job_has_one_space_that_of_the_oldest_chunk(store: PeeweeVectorStore) -> None:
+def test_a_job_has_one_space_that_of_the_oldest_chunk(
+    store: PeeweeVectorStore, clock: ManualClock
+) -> None:
     questions = EmbeddingSpec(dimensions=8, query_task="QUESTION_ANSWERING")
     store.collection("other", OTHER_SPEC)
     store.collection("same space", questions)
     store.save(chunks_of("ab"), collection="other")
+    clock.advance(1)
     store.save(chunks_of("cd"))
     store.save(chunks_of("ca"), collection="same space")
     assert carried(store, _claim(store)) == _hashes("a", "b", spec=OTHER_SPEC)

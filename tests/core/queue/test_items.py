@@ -7,6 +7,7 @@ import pytest
 from semantic_core.domain.statuses import BudgetUse, EmbeddingStatus, ItemState
 from semantic_core.domain.types import Chunk
 from semantic_core.queue.budget import RetryBudget
+from semantic_core.queue.counts import recount
 from semantic_core.queue.items import (
     carried_texts,
     count_open,
@@ -195,4 +196,6 @@ def test_a_job_lets_go_of_its_own_chunks_only(store: PeeweeVectorStore) -> None:
     settle(store, job_id, [content_hash("a")], BudgetUse.ATTEMPT)
     assert only(store, "a").batch_job_id == other_id
     # As it would have been, for the invariants.
-    run_sql(store, "UPDATE chunks SET batch_job_id = NULL WHERE chunk_id = 'a'")
+    with store.database.transaction() as connection:
+        connection.execute("UPDATE chunks SET batch_job_id = NULL WHERE chunk_id = 'a'")
+        recount(connection, write=True)

@@ -89,6 +89,7 @@ def rows_of(store: PeeweeVectorStore) -> dict[str, list[tuple[Any, ...]]]:
             rows = connection.execute(f"SELECT {columns} FROM {meta.table_name}").fetchall()
             found[meta.table_name] = sorted((tuple(row) for row in rows), key=repr)
     found["chunk_counts"] = [row for row in found["chunk_counts"] if row[-1]]
+    found["waiting_counts"] = [row for row in found["waiting_counts"] if any(row[2:])]
     own = ("database_uuid", "schema_version", "moved_to")
     found["meta"] = [row for row in found["meta"] if row[0] not in own]
     # SQLite has numbers where PostgreSQL has truth values, which are equal, but not as text.

@@ -24,7 +24,7 @@ from semantic_core.domain.pages import pages
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.statuses import HoldReason
 from semantic_core.domain.types import Vector
-from semantic_core.providers.facts import content_estimator
+from semantic_core.providers.facts import content_tokens
 from semantic_core.providers.types import ResultLine
 from semantic_core.providers.wire.vectors import normalize
 from semantic_core.queue.checks import finish_check, forget_check, has_passed, record_check
@@ -140,8 +140,8 @@ def embed_again(
     for place, (_, stored) in enumerate(contents):
         with suppress(MediaChangedError, UnreadableFileError):
             media[place] = sent_media(context.store.database, load_media(stored), spec)
-    texts, estimate = [contents[place][0] for place in media], content_estimator(spec)
-    tokens = sum(estimate(contents[place][0].encode(), contents[place][1]) for place in media)
+    asked = [contents[place] for place in media]
+    tokens = sum(content_tokens(asked, spec))
     with context.store.database.transaction() as connection:
         now = context.clock.now()
         cost = price_of_check(
@@ -156,7 +156,7 @@ def embed_again(
             connection,
             job_id=None if job is None else job.id,
             model=spec.model,
-            texts=len(texts),
+            texts=len(asked),
             tokens=tokens,
             cost_usd=cost,
             now=now,
@@ -167,7 +167,10 @@ def embed_again(
     try:
         with context.provider.live(context.keyring) as embedder:
             for answered in embedder.embed_in_parts(
-                texts, spec=spec, media=list(media.values()), before_each=before_each
+                [text for text, _ in asked],
+                spec=spec,
+                media=list(media.values()),
+                before_each=before_each,
             ):
                 found |= {
                     places[position]: normalize(vector)

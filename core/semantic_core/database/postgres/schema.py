@@ -29,6 +29,10 @@ FUNCTIONS = (
         "LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT item::json "
         "#>> ARRAY[substr(path, 3, length(path) - 3)] $$"
     ),
+    (
+        "CREATE FUNCTION json_array_length(items text) RETURNS bigint "
+        "LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT json_array_length(items::json) $$"
+    ),
     *(
         f"CREATE FUNCTION typeof(item {kind}) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE "
         f"AS $$ SELECT CASE WHEN item IS NULL THEN 'null' ELSE '{name}' END $$"

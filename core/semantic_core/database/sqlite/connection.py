@@ -1,6 +1,7 @@
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 
 from semantic_core.database.port import Connection, Values
@@ -34,7 +35,7 @@ class SqliteConnection:
             returned += self.raw.execute(
                 f"INSERT INTO {table} ({', '.join(columns)}) VALUES {', '.join([row] * len(page))} "
                 f"{ending}",
-                [value for values in page for value in values],
+                list(chain.from_iterable(page)),
             ).fetchall()
         return returned
 

@@ -13,6 +13,7 @@ from semantic_core.database.sqlite.connection import any_text
 from semantic_core.domain.errors import SpecMismatchError
 from semantic_core.domain.metadata import dump_metadata
 from semantic_core.domain.pages import pages
+from semantic_core.domain.pricing import source_tokens
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.statuses import EmbeddingStatus, VectorOrigin
 from semantic_core.domain.validation import has_words
@@ -146,8 +147,11 @@ def _move_page(
 ) -> None:
     hasher = spec.hasher()
     chunks = []
-    for chunk_id, document_id, content, metadata, vector, created_at in page:
-        text = content or ""
+    texts = [row[2] or "" for row in page]
+    tokens = [0] * len(page) if spec.is_external else source_tokens(texts, spec)
+    for text, estimated, (chunk_id, document_id, _, metadata, vector, created_at) in zip(
+        texts, tokens, page, strict=True
+    ):
         content_id = _content(connection, hasher(text))
         embedding_id = None
         status, error = EmbeddingStatus.PENDING, None
@@ -167,6 +171,7 @@ def _move_page(
                 text,
                 _metadata(metadata),
                 content_id,
+                estimated,
                 embedding_id,
                 status,
                 error,
@@ -176,8 +181,8 @@ def _move_page(
         )
     connection.executemany(
         "INSERT INTO chunks (collection_id, chunk_id, document_id, text, metadata, content_id, "
-        "embedding_id, embedding_status, error_message, created_at, updated_at) "
-        "VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "tokens, embedding_id, embedding_status, error_message, created_at, updated_at) "
+        "VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         chunks,
     )
 

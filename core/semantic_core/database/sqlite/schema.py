@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from semantic_core.database.counted import count_anew
 from semantic_core.database.port import Connection
 from semantic_core.database.schema import check_version, name_database, read_meta, write_meta
 from semantic_core.database.sqlite.database import Database
@@ -123,11 +124,7 @@ def m001_batching(
     name_database(connection)
     if had_rows:
         move_legacy_rows(connection, legacy_spec, time.time())
-        connection.execute(
-            "INSERT INTO chunk_counts (collection_id, embedding_status, is_served, chunks) "
-            "SELECT collection_id, embedding_status, embedding_id IS NOT NULL, count(*) "
-            "FROM chunks GROUP BY 1, 2, 3"
-        )
+        count_anew(connection)
         database.keywords.rebuild(connection)
         database.metadata.rebuild(connection)
 

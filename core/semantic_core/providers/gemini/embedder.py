@@ -20,7 +20,7 @@ from semantic_core.domain.errors import (
 )
 from semantic_core.domain.media import MediaBytes
 from semantic_core.domain.pages import pages
-from semantic_core.domain.pricing import token_estimator
+from semantic_core.domain.pricing import source_tokens
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.types import Vector
 from semantic_core.domain.validation import check_not_blank, check_text
@@ -269,10 +269,10 @@ def _cut_short(statistics: dict[str, Any], counted: int | None, spec: EmbeddingS
 
 
 def _parts(texts: Sequence[str], spec: EmbeddingSpec) -> Iterator[list[int]]:
-    limit, estimate = model_facts(spec.model).token_limit, token_estimator(spec)
+    limit = model_facts(spec.model).token_limit
     together: list[int] = []
-    for position, text in enumerate(texts):
-        if limit is not None and estimate(text.encode()) >= limit:
+    for position, tokens in enumerate(source_tokens(texts, spec)):
+        if limit is not None and tokens >= limit:
             yield [position]
         else:
             together.append(position)

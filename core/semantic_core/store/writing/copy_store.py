@@ -30,11 +30,14 @@ from semantic_core.domain.pages import PAGE
 from semantic_core.domain.statuses import EmbeddingStatus
 from semantic_core.keywords import Said, read_languages
 from semantic_core.queue.changes import note_changed
-from semantic_core.queue.counts import ChunkState, count_changes, read_counts
+from semantic_core.queue.counts import ChunkState, count_changes, read_counts, waiting_moves
 from semantic_core.store.base import BaseVectorStore
 
 # What follows from other rows, and claims of calls that have ended.
-_NOT_COPIED = (TABLES.MetaModel, TABLES.ChunkCountModel, TABLES.LiveClaimModel)
+_NOT_COPIED = (
+    *(TABLES.MetaModel, TABLES.ChunkCountModel, TABLES.WaitingCountModel),
+    TABLES.LiveClaimModel,
+)
 
 # Of the meta table, what each database has of its own.
 _OWN = ("schema_version", "database_uuid", MOVED_TO, ARRIVING_FROM, ARRIVED_UP_TO)
@@ -167,12 +170,19 @@ def _copy_page(source: Database, target: Database, stands: str) -> int:
         goes_on = json.dumps([name, *table.key_of(rows[-1])])
     elif place + 1 < len(tables):
         goes_on = json.dumps([tables[place + 1].name])
+    named = [dict(zip(table.columns, row, strict=True)) for row in rows] if name == _CHUNKS else []
+    waiting = {
+        row["content_id"]
+        for row in named
+        if row["embedding_status"] == EmbeddingStatus.PENDING and row["batch_job_id"] is None
+    }
     with target.transaction(ignores_marks=True) as there:
         # First of all: whoever comes second changes no row, and finds none that is there already.
         _pass_on(there, target.name, stands, goes_on)
-        there.insert(name, table.columns, [table.fit(row) for row in rows])
-        if name == _CHUNKS:
-            _follow(target, there, [dict(zip(table.columns, row, strict=True)) for row in rows])
+        with waiting_moves(there, waiting):
+            there.insert(name, table.columns, [table.fit(row) for row in rows])
+        if named:
+            _follow(target, there, named)
         if goes_on is None:
             _finish(target, there, [fact for fact in facts if fact[0] not in _OWN])
     return len(rows)

@@ -3,14 +3,14 @@
 from collections import Counter
 
 from semantic_core.database import IDS, among, id_set
-from semantic_core.database.conditions import IS_CACHED, IS_UNUSED
+from semantic_core.database.conditions import IS_CACHED, IS_UNUSED, WAITS
 from semantic_core.database.port import Connection, MustBeAloneError
 from semantic_core.database.strategies import Database, Sql
 from semantic_core.domain.pages import pages
 from semantic_core.domain.statuses import EmbeddingStatus
 from semantic_core.queue.changes import note_changed, note_wishes
 from semantic_core.queue.contents import prune_contents
-from semantic_core.queue.counts import ChunkState, count_changes
+from semantic_core.queue.counts import ChunkState, count_changes, waiting_moves
 from semantic_core.queue.vectors import release_vectors
 from semantic_core.store.writing.media import drop_media
 
@@ -44,18 +44,19 @@ def _delete_page(
 ) -> set[str]:
     page = among("pk", pks)
     rows = connection.execute(
-        "SELECT pk, collection_id, document_id, content_id, embedding_id, embedding_status, media "
-        f"FROM chunks WHERE {page.sql}",
+        "SELECT pk, collection_id, document_id, content_id, embedding_id, embedding_status, media, "
+        f"{WAITS} FROM chunks WHERE {page.sql}",
         page.values,
     ).fetchall()
     served_pks = [row[0] for row in rows if row[4] is not None]
     note_wishes(connection, served_pks, may_be_there=True, now=now)
     database.keywords.remove(connection, pks)
     database.metadata.remove(connection, pks)
-    connection.execute(f"DELETE FROM chunks WHERE {page.sql}", page.values)
+    with waiting_moves(connection, {row[3] for row in rows if row[7]}):
+        connection.execute(f"DELETE FROM chunks WHERE {page.sql}", page.values)
     note_changed(connection, [(row[1], row[0]) for row in rows if row[4] is not None])
     changes: Counter[ChunkState] = Counter()
-    for _, collection_id, _, _, embedding_id, status, _ in rows:
+    for _, collection_id, _, _, embedding_id, status, *_ in rows:
         changes[
             ChunkState(collection_id, EmbeddingStatus.read(status), embedding_id is not None)
         ] -= 1

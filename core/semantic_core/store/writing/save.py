@@ -1,20 +1,29 @@
 """Saving checked chunks: what is new, what changed, what stays, and what each waits for."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
-from semantic_core.database import IDS, id_set
+from semantic_core.database import IDS, LOCKED, id_set
 from semantic_core.database.conditions import IS_CACHED, IS_CARRIED, IS_FAILED, WANTS
 from semantic_core.database.port import Connection, MustBeAloneError
 from semantic_core.database.strategies import Collection, Database
 from semantic_core.domain.clock import Clock
+from semantic_core.domain.media import load_media
 from semantic_core.domain.reports import SaveReport
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.statuses import TOO_LONG, EmbeddingStatus
 from semantic_core.keywords import Said
+from semantic_core.providers.facts import content_tokens
 from semantic_core.queue.changes import note_changed, note_wishes
 from semantic_core.queue.contents import note_contents
-from semantic_core.queue.counts import ChunkState, absent_vector, count_changes
+from semantic_core.queue.counts import (
+    ChunkState,
+    WaitingSums,
+    absent_vector,
+    count_changes,
+    waiting_moves,
+)
 from semantic_core.queue.vectors import release_vectors, use_vectors
 from semantic_core.store.collections import open_collection
 from semantic_core.store.writing.given import store_given
@@ -22,10 +31,13 @@ from semantic_core.store.writing.known import Known, read_known
 from semantic_core.store.writing.media import drop_media, keep_media
 from semantic_core.store.writing.prepare import Content, PreparedChunk
 
+_Row = TypeVar("_Row", PreparedChunk, Known)
+
 # What a save decides of a chunk, in the order in which it is written.
 _WRITTEN = (
     *Content._fields,
     "content_id",
+    "tokens",
     "embedding_id",
     "embedding_status",
     "batch_job_id",
@@ -93,9 +105,22 @@ def save_rows(
     moved = [(old, row) for old, row in updates if row.embedding_id != old.embedding_id]
     if not is_alone and any(old.embedding_id is not None for old, _ in moved):
         raise MustBeAloneError
-    _update(database, connection, updates, collection, now)
-    _insert(database, connection, inserts, collection, now)
-    _count(connection, inserts, updates, collection.id)
+    written = [*inserts, *(row for _, row in updates)]
+    sources = [(row.content.source, row.content.media) for row in written]
+    for row, tokens in zip(written, content_tokens(sources, collection.spec), strict=True):
+        row.tokens = tokens
+    waiting = _waiting(written)
+    moved_texts = {row.content_id for row in waiting} - new
+    moved_texts |= {old.content_id for old in _waiting(old for old, _ in updates)}
+    if moved_texts and not is_alone:
+        # Others may save the same texts: each counts what the one before has left.
+        locked = f"SELECT id FROM contents WHERE id IN {IDS} ORDER BY id {LOCKED}"
+        connection.execute(locked, id_set(moved_texts))
+    with waiting_moves(connection, moved_texts) as sums:
+        _update(database, connection, updates, collection, now)
+        _insert(database, connection, inserts, collection, now)
+        _count(connection, inserts, updates, collection.id)
+        sums.extend(_sums_of_new([row for row in waiting if row.content_id in new], collection))
     _keep_media(connection, inserts, updates)
     # A given vector goes with its last chunk, so none is ever there unused.
     taken_up = [row for row in [*inserts, *(row for _, row in moved)] if row.given is None]
@@ -123,10 +148,11 @@ def _decide(connection: Connection, rows: list[PreparedChunk], new: set[int]) ->
         content: (embedding_id, job_id, error)
         for content, embedding_id, job_id, error in connection.execute(_KNOWN_TEXTS, id_set(wanted))
     }
+    pending = EmbeddingStatus.PENDING
     for row in rows:
         embedding_id, job_id, too_long = known.get(row.content_id, (None, None, None))
         # Decided anew, since the work may have to be done again.
-        row.status, row.batch_job_id, row.error = EmbeddingStatus.PENDING, None, None
+        row.status, row.batch_job_id, row.error = pending, None, None
         if row.given is None:
             row.embedding_id = None
         if row.refusal is not None:
@@ -170,7 +196,14 @@ def _keep_what_stands(row: PreparedChunk, old: Known, absent: int | None) -> boo
 
 
 def _written(row: PreparedChunk, now: float) -> tuple[object, ...]:
-    decided = (row.content_id, row.embedding_id, row.status, row.batch_job_id, row.error)
+    decided = (
+        row.content_id,
+        row.tokens,
+        row.embedding_id,
+        row.status,
+        row.batch_job_id,
+        row.error,
+    )
     return (*row.content, *decided, now)
 
 
@@ -278,11 +311,34 @@ def _count(
     updates: list[tuple[Known, PreparedChunk]],
     collection_id: int,
 ) -> None:
-    changes = Counter(_state(row, collection_id) for row in inserts)
-    changes.subtract(_state(old, collection_id) for old, _ in updates)
-    changes.update(_state(row, collection_id) for _, row in updates)
+    changes = _states(inserts, collection_id)
+    changes.update(_states([row for _, row in updates], collection_id))
+    changes.subtract(_states([old for old, _ in updates], collection_id))
     count_changes(connection, changes)
 
 
-def _state(row: PreparedChunk | Known, collection_id: int) -> ChunkState:
-    return ChunkState(collection_id, row.status, row.embedding_id is not None)
+def _waiting(rows: Iterable[_Row]) -> list[_Row]:
+    pending = EmbeddingStatus.PENDING
+    return [row for row in rows if row.status is pending and row.batch_job_id is None]
+
+
+def _sums_of_new(rows: list[PreparedChunk], collection: Collection) -> list[WaitingSums]:
+    """Return what waits of contents that no other chunk has."""
+    if not rows:
+        return []
+    texts = {row.content_id: row for row in rows}.values()
+    tokens = sum(row.tokens for row in texts)
+    repeated = sum(row.tokens for row in rows) - tokens
+    pictures = sum(len(load_media(row.content.media)) for row in texts if row.content.media)
+    sums = (len(texts), len(rows), tokens, repeated, pictures)
+    return [(collection.space_id, scope, *sums) for scope in (0, collection.id)]
+
+
+def _states(rows: Sequence[PreparedChunk | Known], collection_id: int) -> Counter[ChunkState]:
+    """Count by state; a state for each row would take as long as its tokens."""
+    counts: Counter[ChunkState] = Counter()
+    for is_served in (False, True):
+        found = [row.status for row in rows if (row.embedding_id is not None) is is_served]
+        for status in EmbeddingStatus:
+            counts[ChunkState(collection_id, status, is_served)] = found.count(status)
+    return counts

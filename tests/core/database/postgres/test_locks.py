@@ -17,7 +17,11 @@ from semantic_core.database.port import Connection
 from semantic_core.database.postgres.database import PostgresDatabase
 from semantic_core.domain.errors import DatabaseBusyError
 from semantic_core.domain.types import Chunk, Document, SplitDocument
+from semantic_core.queue.contents import note_contents
 from semantic_core.store import PeeweeVectorStore
+from semantic_core.store.collections import get_collection
+from semantic_core.store.writing.prepare import prepare_chunks
+from semantic_core.store.writing.save import save_rows
 from support.chunks import SPEC, chunks_of, vector_of
 from support.invariants import check_invariants
 
@@ -82,10 +86,39 @@ def test_who_saves_a_chunk_again_sees_what_another_makes_of_it(postgres_url: str
                 "UPDATE semcore.chunks SET embedding_status = 'FAILED', error_message = 'no'"
             )
             other.execute("UPDATE semcore.chunk_counts SET embedding_status = 'FAILED'")
+            other.execute("DELETE FROM semcore.waiting_counts")
             saver = threads.submit(store.save, [Chunk(id="x", text="second")])
             _wait_for_waiting(postgres_url)
         assert saver.result(30).updated == 1
         check_invariants(store)
+
+
+def test_two_who_save_a_text_at_once_count_it_once(postgres_url: str) -> None:
+    """It is known, and waits nowhere: each would find it new to what waits."""
+    inside, go_on = threading.Event(), threading.Event()
+    with PeeweeVectorStore(postgres_url) as store, ThreadPoolExecutor(2) as threads:
+        store.save([Chunk(text="other")])
+        spec = store.collection("one").spec
+        store.collection("two", spec)
+        with store.database.transaction() as connection:
+            note_contents(connection, [spec.hasher()("x")])
+        rows = prepare_chunks([Chunk(text="x")], spec)
+
+        def work(connection: Connection, _: object) -> None:
+            one = get_collection(connection, "one")
+            save_rows(store.database, connection, rows, collection=one, now=0.0, is_alone=False)
+            inside.set()
+            assert go_on.wait(30)
+
+        first = threads.submit(store.database.save, work)
+        assert inside.wait(30)
+        second = threads.submit(store.save, [Chunk(text="x")], collection="two")
+        _wait_for_waiting(postgres_url)
+        go_on.set()
+        first.result(30)
+        second.result(30)
+        check_invariants(store)
+        assert (store.stats().waiting, store.stats().waiting_texts) == (3, 2)
 
 
 def _wait_for_waiting(url: str) -> None:

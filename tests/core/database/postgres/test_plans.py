@@ -7,9 +7,11 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
+from semantic_core.database.port import Connection
 from semantic_core.domain.types import Chunk
 from semantic_core.queue.budget import RetryBudget
-from semantic_core.queue.claims import ClaimLimits, candidates, claim, fill_job
+from semantic_core.queue.claims import ClaimLimits, candidates, claim, fill_job, oldest_due
+from semantic_core.queue.stats import read_stats
 from semantic_core.store import PeeweeVectorStore
 from support.chunks import SPEC, embed
 from support.jobs import new_job
@@ -18,14 +20,15 @@ pytestmark = pytest.mark.postgres
 
 # More than a cursor fetches at a time.
 WAITING = 3_000
+EMBEDDED = 500
 
 
 @pytest.fixture
 def store(postgres_url: str) -> Iterator[PeeweeVectorStore]:
     with PeeweeVectorStore(postgres_url) as opened, psycopg.connect(postgres_url) as server:
         opened.collection(spec=SPEC)
-        opened.save([Chunk(id=f"old {n}", text=f"old {n}") for n in range(500)])
-        embed(opened, *(f"old {n}" for n in range(500)))
+        opened.save([Chunk(id=f"old {n}", text=f"old {n}") for n in range(EMBEDDED)])
+        embed(opened, *(f"old {n}" for n in range(EMBEDDED)))
         server.execute("ALTER TABLE semcore.chunks SET (autovacuum_enabled = off)")
         server.execute("ANALYZE semcore.chunks")
         server.commit()
@@ -38,12 +41,7 @@ def test_a_job_costs_what_it_takes_however_much_waits(store: PeeweeVectorStore) 
         (candidate,) = candidates(connection, collection=None, now=1e9)
         limits = ClaimLimits(requests=10, source_bytes=2**40, tokens=2**40)
         fill_job(connection, candidate, limits=limits, budget=RetryBudget(), now=1e9)
-        read = dict(
-            connection.execute(
-                "SELECT relname, pg_stat_get_xact_tuples_returned(oid) FROM pg_class "
-                "WHERE relname LIKE 'chunks%' AND relnamespace = 'semcore'::regnamespace"
-            ).fetchall()
-        )
+        read = _read(connection)
     # One fetch, and of what is looked up for each of its rows that row alone.
     assert read["chunks_waiting"] < WAITING
     assert sum(read.values()) < 5 * WAITING
@@ -66,3 +64,24 @@ def test_a_claim_of_a_large_job_does_not_read_what_it_writes(
         ).fetchone()
     assert len(waiting.contents) == WAITING
     assert pages < 5 * WAITING
+
+
+def test_what_waits_and_since_when_is_found_at_once(store: PeeweeVectorStore) -> None:
+    with store.database.transaction() as connection:
+        before = _read(connection)
+        stats = read_stats(connection, collection_id=None, now=1e9)
+        (candidate,) = candidates(connection, collection=None, now=1e9)
+        assert oldest_due(connection, candidate, now=1e9) == stats.oldest_waiting
+        read = {name: count - before[name] for name, count in _read(connection).items()}
+    # Those that wait no more are in the index until they are read once.
+    assert sum(read.values()) < EMBEDDED + 20
+
+
+def _read(connection: Connection) -> dict[str, int]:
+    """Return how many entries of each index, and rows of the table, a transaction has read."""
+    return dict(
+        connection.execute(
+            "SELECT relname, pg_stat_get_xact_tuples_returned(oid) FROM pg_class "
+            "WHERE relname LIKE 'chunks%' AND relnamespace = 'semcore'::regnamespace"
+        ).fetchall()
+    )

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
+from semantic_core.batches import BatchManager
+from semantic_core.providers.gemini.keyring import GoogleKeyring
 from semantic_core.store import PeeweeVectorStore
 from support.chunks import SPEC, chunks_of, embed
 from support.rows import run_sql
@@ -61,3 +63,16 @@ def test_no_work_takes_more_steps_the_more_is_stored(store: PeeweeVectorStore, n
         stored = size
         steps.append(_steps(store, WORK[name], f"{name}{size}x"))
     assert 0 < steps[1] < MOST * steps[0]
+
+
+def test_status_and_estimate_take_no_more_steps_the_more_waits(store: PeeweeVectorStore) -> None:
+    store.collection(spec=SPEC)
+    manager = BatchManager(GoogleKeyring(), store)
+    work: tuple[_Work, ...] = (lambda one, _: one.stats(), lambda _, __: manager.estimate())
+    steps, stored = [], 0
+    for size in (LITTLE, MUCH):
+        store.save(chunks_of([f"waits{number}" for number in range(stored, size)]))
+        stored = size
+        steps.append([_steps(store, one, f"{number}x{size}x") for number, one in enumerate(work)])
+    for little, much in zip(*steps, strict=True):
+        assert 0 < much < MOST * little
