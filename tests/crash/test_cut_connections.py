@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from semantic_core.domain.errors import DatabaseUnavailableError, SubmissionUncertainError
+from semantic_core.domain.failpoints import FailPoint, arm, disarm
 from support.cutting import Cutter, Side
 from support.memory import memory_folder
 from support.play import Play
@@ -61,3 +62,24 @@ def test_a_connection_cut_at_any_statement(
             assert cutter.passed >= number
             play.look()
             play.finish()
+
+
+# From where a job is about to end: the transaction begins, three statements, and it commits.
+@pytest.mark.parametrize("statement", range(1, 9))
+def test_the_end_of_a_job_whose_answer_is_lost(
+    postgres_template: tuple[str, str], statement: int
+) -> None:
+    """D5: it may have ended though nobody heard of it, and no other process has it."""
+    with performance(postgres_template, "left claim") as (play, cutter):
+
+        def cut() -> None:
+            disarm()
+            cutter.cut_at(cutter.passed + statement, Side.AFTER)
+
+        arm(FailPoint.END_SETTLED, cut)
+        try:
+            act(play, cutter)
+        finally:
+            disarm()
+        play.look()
+        play.finish()

@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 _STARTUP_CODE = 196608
 # Ends what a client sends before it waits: a query, a series of messages, the rows of a COPY.
 _ASKING = b"QSc"
+# Parse, Bind, Describe, Execute, Close: what of a series of messages comes before its end.
+_ASKED_BEFORE = b"PBDEC"
 # Ends an answer: ready for the next query, or for the rows of a COPY.
 _ANSWERED = b"ZG"
 
@@ -96,14 +98,19 @@ class Cutter:
             rest = _read(client, int.from_bytes(size) - 4)
             code = int.from_bytes(rest[:4])
             server.sendall(size + rest)
+        held = b""
         while True:
             kind, message = _message(client)
+            held += message
+            if kind in _ASKED_BEFORE:
+                continue  # the server would run it as soon as it comes
             side = self._passed() if kind in _ASKING else None
             if side is Side.BEFORE:
                 return
             if side is Side.AFTER:
                 is_cut.set()
-            server.sendall(message)
+            server.sendall(held)
+            held = b""
 
     def _passed(self) -> Side | None:
         """Count a message; return where it is cut, if it is."""

@@ -966,6 +966,13 @@ _RECOVERING = (
         without="listing = Listing(jobs=(), taken=None)",
     ),
     Guard(
+        keeps="a job whose end was not heard of is not taken for another process's",
+        function="batches.note_fault",
+        statement="_log.info('%s', failure)",
+        without="raise",
+        tests=("tests/crash/test_cut_connections.py::test_the_end_of_a_job_whose_answer_is_lost",),
+    ),
+    Guard(
         keeps="a job that is listed late is taken up again",
         function="batches.recover",
         statement="reopen_late_jobs(context, listing)",

@@ -181,6 +181,9 @@ def note_fault(job: LeasedJob, error: SemanticCoreError) -> None:
         record = job.record()
         if record.hold_reason is None and record.error_message != str(error):
             job.move(*JobStep, error_message=str(error))
+    except TransitionError as failure:
+        # It has ended, and only the answer was lost; or another process has it now.
+        _log.info("%s", failure)
     except StorageError as failure:
         # A full disk does not take this either.
         _log.warning(
