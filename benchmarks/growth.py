@@ -4,8 +4,8 @@
     python benchmarks/growth.py --url postgresql://...    an empty database of a server here
 
 One database grows. At each size the same work is done on top of it: a page of 1,000 chunks is
-saved, sent as a job, applied, then asked for. Only search by vector may take longer the more
-there is, and only as the first pass over all codes does. 768 dimensions; the medians of a few
+saved, sent as a job, applied, then asked for. Sending, applying and the status should take no
+longer the more there is. 768 dimensions; the medians of a few
 rounds. On a server, what is measured is CPU time: that of this process and of all of the server's.
 """
 

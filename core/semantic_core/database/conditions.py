@@ -8,6 +8,8 @@ here once. Column names are bare: a query that joins tables with columns of the 
 
 # Sent with the next job, unless it rests until a time.
 WAITS = "embedding_status = 'PENDING' AND batch_job_id IS NULL"
+# The order in which the index of a collection's waiting chunks has them.
+WAITING_ORDER = "not_before, updated_at, pk"
 # Wants a vector that it does not have.
 WANTS = "embedding_status <> 'READY'"
 IS_FAILED = "embedding_status = 'FAILED'"

@@ -14,6 +14,7 @@ from semantic_core.database.conditions import (
     IS_CARRIED,
     OF_JOB,
     USES_BUDGET,
+    WAITING_ORDER,
     WAITS,
     WANTS,
 )
@@ -75,7 +76,6 @@ _DUE = (
     (f"not_before > :now + {LONGEST_PAUSE}", -1),
     ("not_before IS NULL", 1),
 )
-_ORDER = "not_before, updated_at, pk"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ def candidates(connection: Connection, *, collection: str | None, now: float) ->
     """
     firsts = ", ".join(
         "(SELECT CAST(updated_at AS DOUBLE PRECISION) FROM chunks "
-        f"WHERE collection_id = c.id AND {WAITS} AND {due} ORDER BY {_ORDER} LIMIT 1)"
+        f"WHERE collection_id = c.id AND {WAITS} AND {due} ORDER BY {WAITING_ORDER} LIMIT 1)"
         for due, _ in _DUE
     )
     due = []
@@ -141,7 +141,7 @@ def _due_texts(
                 f"AND o.not_before > :now AND o.not_before <= :now + {LONGEST_PAUSE} "
                 # Looked up for each: PostgreSQL would compare all with all that it believes to be few.
                 "LIMIT -1 OFFSET 0) "
-                f"ORDER BY {_ORDER}",
+                f"ORDER BY {WAITING_ORDER}",
                 {"collection": collection_id, "now": now},
             )
 
@@ -216,7 +216,7 @@ def oldest_due(connection: Connection, candidate: Candidate, *, now: float) -> f
         for due, limit in _DUE
         for row in connection.execute(
             f"SELECT updated_at FROM chunks WHERE collection_id = :collection AND {WAITS} "
-            f"AND {due} ORDER BY {_ORDER} LIMIT {limit}",
+            f"AND {due} ORDER BY {WAITING_ORDER} LIMIT {limit}",
             {"collection": collection_id, "now": now},
         )
     )

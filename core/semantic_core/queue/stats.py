@@ -5,7 +5,7 @@ from dataclasses import fields
 from itertools import groupby
 from operator import itemgetter
 
-from semantic_core.database.conditions import IS_FAILED, WAITS
+from semantic_core.database.conditions import IS_FAILED, WAITING_ORDER, WAITS
 from semantic_core.database.port import Connection
 from semantic_core.domain.statuses import EmbeddingStatus, HoldReason
 from semantic_core.domain.types import BatchJob, PassedOver, QueueStats, TargetStatus
@@ -28,7 +28,7 @@ _LOOKED_AT = f"""SELECT coalesce(sum(resting), 0), min(since), min(next_try) FRO
         (SELECT min(not_before) {_WAITING_OF} {_RESTS}) AS next_try
     FROM collections c WHERE {_OF_COLLECTION}
     UNION ALL SELECT 0, (SELECT updated_at {_WAITING_OF} not_before IS NULL
-        ORDER BY not_before, updated_at, pk LIMIT 1), NULL
+        ORDER BY {WAITING_ORDER} LIMIT 1), NULL
     FROM collections c WHERE {_OF_COLLECTION}) AS looked_at"""
 
 
