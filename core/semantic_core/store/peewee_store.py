@@ -297,6 +297,7 @@ class PeeweeVectorStore(BaseVectorStore):
         target_filter: Any = None,
     ) -> SearchResults:
         by_vector = vector is not None and mode != SearchMode.KEYWORD
+        is_plain = by_vector and mode == SearchMode.VECTOR and filters is None and not exact
         check = partial(
             check_query,
             text=text,
@@ -311,7 +312,7 @@ class PeeweeVectorStore(BaseVectorStore):
             exact=exact,
         )
         return self._searcher.search(
-            collection, check, by_vector=by_vector, target_filter=target_filter
+            collection, check, by_vector=by_vector, is_plain=is_plain, target_filter=target_filter
         )
 
     def search_many(

@@ -75,6 +75,11 @@ class FirstPass:
             codes.extend(part)
         return cls(codes, _measured_depth(matrix, codes), matrix.count)
 
+    @property
+    def has_cells(self) -> bool:
+        """Whether rows lie in more than one cell."""
+        return self.cells is not None and len(self.cells.centres) > 1
+
     def is_outdated(self, matrix: Matrix) -> bool:
         """Whether so many rows are new that mean and depth may have changed."""
         return matrix.count >= 2 * self.measured_at
@@ -110,7 +115,7 @@ class FirstPass:
 
         Fewer where codes are compared closely, and how deep that goes was measured.
         """
-        if is_close and self.cells is not None and len(self.cells.centres) > 1:
+        if is_close and self.cells is not None and self.has_cells:
             return _for(limit, min(self.depth, int(_CORNER * self.cells.depth)))
         return _for(limit, self.depth)
 

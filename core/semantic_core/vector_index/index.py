@@ -98,6 +98,12 @@ class VectorIndex:
             return self.is_large
         return first_pass.cells is None and len(self) >= LEAST_CLUSTERED
 
+    @property
+    def is_clustered(self) -> bool:
+        """Whether a search reads the nearest cells alone, in many small steps."""
+        first_pass = self._derived.first_pass
+        return first_pass is not None and first_pass.has_cells
+
     def branch(self) -> Self:
         """Return an index of the same vectors, to be changed while this one stays as it is.
 

@@ -79,7 +79,6 @@ class MappedVectors:
 
     Args:
         database: where the rows are; the saved indexes are beside it, as ``<name>.vectors-<n>``.
-
     """
 
     def __init__(self, database: Database) -> None:
@@ -111,11 +110,17 @@ class MappedVectors:
                 collection, read_all(connection, collection.id, dimensions), now, None
             )
         self._cached[collection.id] = cached
+        note = self._brief.add if cached.index.is_clustered else self._brief.discard
+        note(collection.name)
         return cached.index
 
-    def turn(self) -> AbstractContextManager[None]:
-        """Wait for a turn to search: as many threads at once as there are cores to run them."""
-        return self._turns.one()
+    def turn(self, name: str, *, is_plain: bool) -> AbstractContextManager[None]:
+        """Wait for a turn to search: as many threads at once as there are cores to run them.
+
+        A search that ``is_plain``, by vector alone, takes a millisecond of small steps where there
+        are cells.
+        """
+        return self._turns.one(is_brief=is_plain and name in self._brief)
 
     def lock(self, name: str) -> Lock:
         """Return what to hold from before a snapshot's first read until `at` has returned.
@@ -359,6 +364,8 @@ class MappedVectors:
     def _forget(self) -> None:
         self._cached: dict[int, _Cached] = {}
         self._sidecars: dict[int, Sidecar] = {}
+        # Collections of which a plain search is brief.
+        self._brief: set[str] = set()
         # By collection: the index that each was made of, and what it is after the next commit.
         self._ahead: dict[int, tuple[VectorIndex | None, _Cached]] = {}
 

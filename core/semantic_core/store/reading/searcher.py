@@ -42,13 +42,20 @@ class Searcher:
         self._delivery = delivery
 
     def search(
-        self, name: str, check: Check, *, by_vector: bool, target_filter: Any = None
+        self,
+        name: str,
+        check: Check,
+        *,
+        by_vector: bool,
+        is_plain: bool = False,
+        target_filter: Any = None,
     ) -> SearchResults:
+        """Answer one search; ``is_plain`` says that it is by vector alone, and asks for no more."""
         target = self._delivery.searched(name) if by_vector else None
         found = None if target is None else self._through(target, check, target_filter)
         if found is not None:
             return found
-        with self._vectors.turn():
+        with self._vectors.turn(name, is_plain=is_plain):
             with self._database.snapshot() as connection:
                 collection, nearest = look(connection, self._vectors, name, by_vector=by_vector)
                 if collection is None:
@@ -61,7 +68,7 @@ class Searcher:
     def search_many(
         self, name: str, check: Check, vectors: Sequence[VectorLike]
     ) -> list[SearchResults]:
-        with self._vectors.turn():
+        with self._vectors.turn(name, is_plain=False):
             with self._database.snapshot() as connection:
                 collection, nearest = look(connection, self._vectors, name, by_vector=True)
                 if collection is None or nearest is None:

@@ -8,6 +8,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import wait as wait_for
 from pathlib import Path
 
 import numpy as np
@@ -255,6 +257,25 @@ def test_an_index_without_cells_gets_them_in_the_next_process(path: Path) -> Non
         assert not cached.index.is_unfinished
         first(store, 5)
         assert store._vectors._beside._task is None, "it is made again and again"
+
+
+def test_brief_searches_take_turns_and_others_run_beside_them(path: Path) -> None:
+    with PeeweeVectorStore(path) as store, ThreadPoolExecutor(3) as pool:
+        with store.database.snapshot() as connection:
+            index = store._vectors.current(connection, store.collection())
+        assert index is not None
+        assert not index.is_clustered
+        first(store, 5)
+        store._vectors._beside._task.result()
+        store._vectors._beside._task = None
+        first(store, 5)
+        with store._vectors.turn("default", is_plain=True):
+            plain = pool.submit(first, store, 5)
+            exact = pool.submit(store.search, vector=made(5), mode="vector", exact=True)
+            words = pool.submit(store.search, text="text 5", mode="keyword")
+            assert exact.result().hits[0].chunk.id == words.result().hits[0].chunk.id == "5"
+            assert not wait_for([plain], timeout=0.05).done
+        assert plain.result() == "5"
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")

@@ -41,6 +41,21 @@ def test_turns_are_shared_while_a_second_thread_has_one() -> None:
     assert seen == [False, False, True, False]
 
 
+def test_brief_ones_are_let_in_one_at_a_time_and_wait_for_no_other() -> None:
+    turns, has_passed = Turns(2), threading.Event()
+
+    def search() -> None:
+        with turns.one(is_brief=True):
+            has_passed.set()
+
+    with ThreadPoolExecutor(1) as pool, turns.one():
+        with turns.one(is_brief=True):
+            waiting = pool.submit(search)
+            assert not has_passed.wait(0.05)
+            assert not turns.are_shared
+        waiting.result()
+
+
 def test_a_search_that_fails_gives_its_turn_back() -> None:
     turns = Turns(1)
     for _ in range(3):
