@@ -1633,6 +1633,13 @@ _DATABASE = (
         without="",
     ),
     Guard(
+        keeps="a filter finds nothing that was taken back",
+        function="database.Database._transaction",
+        statement="opened.port.forget()",
+        without="",
+        tests=("tests/core/database/sqlite/test_kept.py",),
+    ),
+    Guard(
         keeps="another file under the same name takes no writes",
         function="database.Place.check",
         statement="_identity(status) != self._file",
@@ -2097,6 +2104,20 @@ _SERVER = (
         sql="t.attempt",
         without="(SELECT count(*) + 1 FROM batch_items i WHERE i.content_id = t.content)",
         tests=("tests/core/database/postgres/test_plans.py",),
+    ),
+    Guard(
+        keeps="what is done of a few texts reads those, however old the server's statistics are",
+        function="database.postgres.connection._WORDS",
+        sql="(\\1 || '') \\2",
+        without="\\1 \\2",
+        tests=("tests/core/database/postgres/test_plans.py",),
+    ),
+    Guard(
+        keeps="two who save a text at once count it once",
+        function="store.save_rows",
+        statement="connection.execute(locked, ...)",
+        without="",
+        tests=(_LOCKS,),
     ),
     Guard(
         keeps="an interrupt while a transaction begins costs no later one",

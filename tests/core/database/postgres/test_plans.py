@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
+import numpy as np
 import psycopg
 import pytest
 
 from semantic_core.database.port import Connection
+from semantic_core.domain.statuses import VectorOrigin
 from semantic_core.domain.types import Chunk
+from semantic_core.queue.adoption import wanted_contents
 from semantic_core.queue.budget import RetryBudget
-from semantic_core.queue.claims import ClaimLimits, candidates, claim, fill_job, oldest_due
+from semantic_core.queue.claims import (
+    ClaimLimits,
+    candidates,
+    claim,
+    fill_job,
+    oldest_due,
+    wanted_sources,
+)
+from semantic_core.queue.contents import content_ids
+from semantic_core.queue.costs import picture_counts
+from semantic_core.queue.counts import read_waiting
+from semantic_core.queue.items import fail_chunks, known_too_long
+from semantic_core.queue.renew import wanted_media
 from semantic_core.queue.stats import read_stats
+from semantic_core.queue.vectors import ArrivedVector, store_vectors
 from semantic_core.store import PeeweeVectorStore
+from semantic_core.store.collections import find_collection
+from semantic_core.store.writing.prepare import prepare_chunks
+from semantic_core.store.writing.save import save_rows
 from support.chunks import SPEC, embed
 from support.jobs import new_job
 
@@ -85,3 +104,66 @@ def _read(connection: Connection) -> dict[str, int]:
             "WHERE relname LIKE 'chunks%' AND relnamespace = 'semcore'::regnamespace"
         ).fetchall()
     )
+
+
+FEW = 10
+VECTOR = np.ones(SPEC.dimensions or 0, dtype="<f4").tobytes()
+
+# What is done of a few texts, by their contents' numbers and hashes.
+BY_CONTENTS: dict[str, Callable[[Connection, list[int], list[bytes]], object]] = {
+    "count": lambda connection, contents, _: read_waiting(connection, contents),
+    "serve": lambda connection, contents, _: store_vectors(
+        connection,
+        [ArrivedVector(content_id=content, vector=VECTOR) for content in contents],
+        space_id=1,
+        origin=VectorOrigin.BATCH,
+        now=1e9,
+    ),
+    "fail": lambda connection, contents, _: fail_chunks(
+        connection, dict.fromkeys(contents, "too long"), now=1e9
+    ),
+    "known failures": lambda connection, _, hashes: known_too_long(connection, hashes),
+    "sources": lambda connection, _, hashes: wanted_sources(connection, hashes),
+    "wanted": lambda connection, _, hashes: wanted_contents(connection, 1, hashes),
+    "pictures": lambda connection, _, hashes: picture_counts(connection, hashes),
+    "media": lambda connection, contents, _: wanted_media(connection, contents[0]),
+}
+
+
+def believe_in_millions(postgres_url: str) -> None:
+    """Let the server take the table for one of millions, of which it reads a small part for a few."""
+    with psycopg.connect(postgres_url) as server:
+        server.execute(
+            "UPDATE pg_class SET reltuples = 1000 * reltuples WHERE oid = 'semcore.chunks'::regclass"
+        )
+
+
+@pytest.mark.parametrize("work", BY_CONTENTS.values(), ids=BY_CONTENTS)
+def test_what_is_done_of_few_texts_reads_those_alone(
+    store: PeeweeVectorStore,
+    postgres_url: str,
+    work: Callable[[Connection, list[int], list[bytes]], object],
+) -> None:
+    believe_in_millions(postgres_url)
+    with store.database.transaction() as connection:
+        hashes = list(map(SPEC.hasher(), [f"new {n}" for n in range(FEW)]))
+        contents = list(content_ids(connection, hashes).values())
+        assert len(contents) == FEW
+        before = _read(connection)
+        work(connection, contents, hashes)
+        read = {name: count - before[name] for name, count in _read(connection).items()}
+    assert sum(read.values()) < 10 * FEW, read
+
+
+def test_saving_texts_that_wait_reads_those_alone(
+    store: PeeweeVectorStore, postgres_url: str
+) -> None:
+    rows = prepare_chunks([Chunk(id=f"twin {n}", text=f"new {n}") for n in range(FEW)], SPEC)
+    believe_in_millions(postgres_url)
+    with store.database.transaction() as connection:
+        collection = find_collection(connection, "default")
+        assert collection is not None
+        before = _read(connection)
+        save_rows(store.database, connection, rows, collection=collection, now=1e9, is_alone=True)
+        read = {name: count - before[name] for name, count in _read(connection).items()}
+    assert sum(read.values()) < 20 * FEW, read
