@@ -2108,7 +2108,14 @@ _SERVER = (
     Guard(
         keeps="what is done of a few texts reads those, however old the server's statistics are",
         function="database.postgres.connection._WORDS",
-        sql="(\\1 || '') \\2",
+        sql="\\1 (\\2 || '') ",
+        without="\\1 \\2 ",
+        tests=("tests/core/database/postgres/test_plans.py",),
+    ),
+    Guard(
+        keeps="so does what is done of a few texts that a job carries",
+        function="database.postgres.connection._WORDS",
+        sql="\\1 coalesce(\\2, FALSE)",
         without="\\1 \\2",
         tests=("tests/core/database/postgres/test_plans.py",),
     ),

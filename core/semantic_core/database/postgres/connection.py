@@ -34,9 +34,14 @@ _WORDS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\bCROSS JOIN (?=\w+ \w+ ON)"), "JOIN "),
     (re.compile(r"/\* (FOR UPDATE) \*/"), r"\1"),
     (re.compile(r" LIMIT -1\b"), ""),
-    # The server keeps no statistics of an expression, so it looks up the few texts that are asked
-    # for. With those of an hour when nothing waited it would read all that waits each time.
-    (re.compile(r"\b((?:\w+\.)?embedding_status) (<> 'READY'|= 'PENDING')"), r"(\1 || '') \2"),
+    # A state in a condition. The server has no statistics of an expression: of one that differs it
+    # expects nearly all rows, and of such a function half, so it looks up the few that are asked for.
+    # By those of an hour when nothing waited it would read all that waits, and so on, each time.
+    (
+        re.compile(r"\b(WHERE|AND|OR|NOT) ((?:\w+\.)?embedding_status) (?=(<>|=) ')"),
+        r"\1 (\2 || '') ",
+    ),
+    (re.compile(r"\b(WHERE|AND|OR|NOT) ((?:\w+\.)?state = '\w+')"), r"\1 coalesce(\2, FALSE)"),
 )
 
 # Rows of one INSERT: with a vector each, what they take is memory that both sides keep at hand.

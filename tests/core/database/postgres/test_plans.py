@@ -8,8 +8,9 @@ import numpy as np
 import psycopg
 import pytest
 
+from semantic_core.database import IDS, id_set
 from semantic_core.database.port import Connection
-from semantic_core.domain.statuses import VectorOrigin
+from semantic_core.domain.statuses import ItemState, VectorOrigin
 from semantic_core.domain.types import Chunk
 from semantic_core.queue.adoption import wanted_contents
 from semantic_core.queue.budget import RetryBudget
@@ -24,7 +25,14 @@ from semantic_core.queue.claims import (
 from semantic_core.queue.contents import content_ids
 from semantic_core.queue.costs import picture_counts
 from semantic_core.queue.counts import read_waiting
-from semantic_core.queue.items import fail_chunks, known_too_long
+from semantic_core.queue.items import (
+    Outcome,
+    carried_texts,
+    fail_chunks,
+    finish_items,
+    known_too_long,
+    settle_items,
+)
 from semantic_core.queue.renew import wanted_media
 from semantic_core.queue.stats import read_stats
 from semantic_core.queue.vectors import ArrivedVector, store_vectors
@@ -101,12 +109,13 @@ def _read(connection: Connection) -> dict[str, int]:
     return dict(
         connection.execute(
             "SELECT relname, pg_stat_get_xact_tuples_returned(oid) FROM pg_class "
-            "WHERE relname LIKE 'chunks%' AND relnamespace = 'semcore'::regnamespace"
+            "WHERE relname SIMILAR TO '(chunks|batch_items)%' AND relnamespace = 'semcore'::regnamespace"
         ).fetchall()
     )
 
 
 FEW = 10
+CARRIED = 20_000
 VECTOR = np.ones(SPEC.dimensions or 0, dtype="<f4").tobytes()
 
 # What is done of a few texts, by their contents' numbers and hashes.
@@ -134,7 +143,8 @@ def believe_in_millions(postgres_url: str) -> None:
     """Let the server take the table for one of millions, of which it reads a small part for a few."""
     with psycopg.connect(postgres_url) as server:
         server.execute(
-            "UPDATE pg_class SET reltuples = 1000 * reltuples WHERE oid = 'semcore.chunks'::regclass"
+            "UPDATE pg_class SET reltuples = 1000 * reltuples "
+            "WHERE oid = 'semcore.chunks'::regclass"
         )
 
 
@@ -167,3 +177,54 @@ def test_saving_texts_that_wait_reads_those_alone(
         save_rows(store.database, connection, rows, collection=collection, now=1e9, is_alone=True)
         read = {name: count - before[name] for name, count in _read(connection).items()}
     assert sum(read.values()) < 20 * FEW, read
+
+
+def carry(store: PeeweeVectorStore, *, most: int, job_id: str) -> list[int]:
+    """Claim texts for a job, and return their contents."""
+    with store.database.transaction() as connection:
+        (candidate,) = candidates(connection, collection=None, now=1e9)
+        limits = ClaimLimits(requests=most, source_bytes=2**40, tokens=2**40)
+        waiting = fill_job(connection, candidate, limits=limits, budget=RetryBudget(), now=1e9)
+        assert waiting is not None
+        claim(connection, waiting, **new_job(job_id))
+        return list(waiting.contents)
+
+
+JOB = "job-of-many"
+
+# What is done of a few texts that it carries.
+OF_CARRIED: dict[str, Callable[[Connection, list[int], list[bytes]], object]] = {
+    "finish": lambda connection, contents, _: finish_items(connection, contents, job_id=JOB),
+    "settle": lambda connection, contents, _: settle_items(
+        connection,
+        JOB,
+        [Outcome(content_id=content, state=ItemState.FAILED) for content in contents],
+        budget=RetryBudget(),
+        now=1e9,
+    ),
+    "look up": lambda connection, _, hashes: carried_texts(connection, JOB, hashes),
+}
+
+
+def test_what_is_done_of_few_carried_texts_reads_those_alone(
+    store: PeeweeVectorStore, postgres_url: str
+) -> None:
+    done = carry(store, most=100, job_id="job-of-before")
+    with store.database.transaction() as connection:
+        finish_items(connection, done, job_id="job-of-before")
+    with psycopg.connect(postgres_url, autocommit=True) as server:
+        server.execute("ALTER TABLE semcore.batch_items SET (autovacuum_enabled = off)")
+        server.execute("VACUUM ANALYZE semcore.batch_items")
+    store.save([Chunk(id=f"more {n}", text=f"more {n}") for n in range(CARRIED)])
+    contents = carry(store, most=CARRIED, job_id=JOB)
+    for place, (name, work) in enumerate(OF_CARRIED.items()):
+        some = contents[FEW * place : FEW * (place + 1)]
+        with store.database.transaction() as connection:
+            named = f"SELECT hash FROM contents WHERE id IN {IDS}"
+            hashes = [one for (one,) in connection.execute(named, id_set(some))]
+            # As for a disk without moving parts, or looking up would cost as much as reading all.
+            connection.execute("SET LOCAL random_page_cost = 1.1")
+            before = _read(connection)
+            work(connection, some, hashes)
+            read = {index: count - before[index] for index, count in _read(connection).items()}
+        assert sum(read.values()) < 20 * FEW, (name, read)
