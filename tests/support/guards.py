@@ -2127,6 +2127,13 @@ _SERVER = (
         tests=(_LOCKS,),
     ),
     Guard(
+        keeps="who waited for a lock sees what was done meanwhile, whatever a role's default",
+        function="database.postgres.database._Kind",
+        sql="BEGIN ISOLATION LEVEL READ COMMITTED",
+        without="BEGIN",
+        tests=("tests/core/database/postgres/test_settings.py",),
+    ),
+    Guard(
         keeps="an interrupt while a transaction begins costs no later one",
         function="database.PostgresDatabase._begun",
         statement="raw.execute(statements, prepare=False)",

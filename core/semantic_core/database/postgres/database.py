@@ -38,6 +38,8 @@ _SETTINGS = (
     f"SET LOCAL search_path = {SCHEMA}, public; SET LOCAL lock_timeout = '{{patience}}ms'; "
     "SET LOCAL statement_timeout = '120s'; "
     "SET LOCAL idle_in_transaction_session_timeout = '60s'; "
+    # A number that is read must be the number that was written.
+    "SET LOCAL extra_float_digits = 1; "
 )
 
 
@@ -53,9 +55,10 @@ class _Kind(StrEnum):
     """
 
     # The claim, the intent to create and the job id decide about money: a crash of the server must
-    # not take them back.
+    # not take them back. Where a role reads by one snapshot by default, that would be one of before
+    # the lock.
     MOVE = (
-        f"BEGIN; {_SETTINGS}SET LOCAL synchronous_commit = on; "
+        f"BEGIN ISOLATION LEVEL READ COMMITTED; {_SETTINGS}SET LOCAL synchronous_commit = on; "
         f"SELECT pg_advisory_xact_lock({LOCK}, 1)"
     )
     SAVE = MOVE.replace("advisory_xact_lock", "advisory_xact_lock_shared")
@@ -91,6 +94,8 @@ class PostgresDatabase:
             self._settings = _read_url(target)
         self._target = target
         self._patience = patience
+        # Whatever PGCLIENTENCODING says: words are sent in it, and texts must be what they were.
+        self._settings["client_encoding"] = "UTF8"
         host = self._settings.get("host") or "this machine"
         self.name = f"the PostgreSQL database {self._settings.get('dbname', '')!r} on {host}"
         settings = {key: value for key, value in self._settings.items() if key != "dbname"}

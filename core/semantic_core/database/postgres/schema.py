@@ -98,11 +98,18 @@ def ensure_schema(database: PostgresDatabase) -> None:
 
 
 def _check_server(connection: Connection, name: str) -> None:
-    (number,) = connection.execute("SHOW server_version_num").fetchone()
+    number, encoding = connection.execute(
+        "SELECT current_setting('server_version_num'), current_setting('server_encoding')"
+    ).fetchone()
     if (server := int(number) // 10_000) < OLDEST_SERVER:
         raise UnsupportedDatabaseError(
             f"{name} runs on PostgreSQL {server}; semcore needs {OLDEST_SERVER} or newer. "
             "Nothing was changed in it."
+        )
+    if encoding != "UTF8":
+        raise UnsupportedDatabaseError(
+            f"{name} is encoded in {encoding}, which does not hold every text. Make another one: "
+            "CREATE DATABASE notes ENCODING 'UTF8' TEMPLATE template0. Nothing was changed in it."
         )
 
 

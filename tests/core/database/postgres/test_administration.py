@@ -91,3 +91,35 @@ def test_a_server_that_is_too_old_is_refused_before_anything_is_made(
     with psycopg.connect(postgres_url) as connection:
         row = connection.execute("SELECT to_regclass('semcore.chunks')").fetchone()
     assert row == (None,)
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+def test_a_database_that_cannot_hold_every_text_is_refused(
+    postgres_server: PostgresServer, encoding: str
+) -> None:
+    name = f"semcore_test_{encoding.lower()}"
+    of_c = "LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
+    _run(postgres_server.url, f"CREATE DATABASE {name} ENCODING '{encoding}' {of_c}")
+    url = f"{postgres_server.url.rpartition('/')[0]}/{name}"
+    try:
+        with pytest.raises(UnsupportedDatabaseError, match=f"{encoding}.*ENCODING 'UTF8'"):
+            PeeweeVectorStore(url)
+        with psycopg.connect(url) as connection:
+            row = connection.execute("SELECT to_regnamespace('semcore')").fetchone()
+        assert row == (None,)
+    finally:
+        _run(postgres_server.url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.mark.parametrize("is_in_url", [False, True])
+def test_a_clients_own_encoding_changes_no_text(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch, *, is_in_url: bool
+) -> None:
+    monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")
+    url = f"{postgres_url}?client_encoding=LATIN1" if is_in_url else postgres_url
+    with PeeweeVectorStore(url) as store:
+        store.collection(spec=SPEC)
+        store.save(chunks_of(["жираф", "façade"]))
+        for text in ("жираф", "façade"):
+            assert [hit.chunk.text for hit in store.search(text=text)] == [text]
+        check_invariants(store)
