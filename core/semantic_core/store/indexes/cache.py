@@ -115,11 +115,7 @@ class MappedVectors:
         return cached.index
 
     def turn(self, name: str, *, is_plain: bool) -> AbstractContextManager[None]:
-        """Wait for a turn to search: as many threads at once as there are cores to run them.
-
-        A search that ``is_plain``, by vector alone, takes a millisecond of small steps where there
-        are cells.
-        """
+        """Wait for a turn to search; one that ``is_plain`` is by vector alone, and brief with cells."""
         return self._turns.one(is_brief=is_plain and name in self._brief)
 
     def lock(self, name: str) -> Lock:
