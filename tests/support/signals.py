@@ -21,6 +21,8 @@ def interrupts(work: Callable[[], object], times: int) -> Iterator[KeyboardInter
     with the stacks of its threads.
     """
     faulthandler.dump_traceback_later(PATIENCE, exit=True)
+    # What a shell runs in its background ignores interrupts, and so would this process.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     # Threads change places often, so that a signal finds the main thread waiting at any step.
     sys.setswitchinterval(1e-4)
     main = threading.main_thread().ident

@@ -406,6 +406,8 @@ def test_an_interrupt_of_the_first_import_breaks_no_later_call(module: str, pyth
         import threading
         from semantic_core.providers.gemini import Endpoint, GeminiBatchClient
 
+        # What a shell runs in its background ignores interrupts.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         module = hear()
 
         class Strike:
