@@ -31,7 +31,7 @@ from semantic_core.domain.validation import check_vector, fraction, whole_number
 from semantic_core.keywords import ask, passages
 from semantic_core.queue.counts import absent_vector
 from semantic_core.store.base import FilterLike
-from semantic_core.store.collections import check_name, find_collection
+from semantic_core.store.collections import find_collection
 from semantic_core.store.indexes.cache import MappedVectors
 from semantic_core.store.reading.rank import Ranked, by_both, by_keyword, by_vector, filled
 from semantic_core.store.reading.read import choose, read_chunks, read_coverage
@@ -146,7 +146,6 @@ def look(
 
     ``connection`` is a snapshot in which nothing was read yet, and in which all the search reads.
     """
-    check_name(name)
     if not by_vector:
         return find_collection(connection, name), None
     with vectors.lock(name):

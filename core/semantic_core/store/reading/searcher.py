@@ -12,7 +12,7 @@ from semantic_core.database.strategies import Collection, Database, Nearest, Row
 from semantic_core.delivery.attached import AttachedTarget
 from semantic_core.domain.errors import TargetError
 from semantic_core.domain.types import SearchResults, Vector, VectorLike
-from semantic_core.store.collections import describe_missing, find_collection
+from semantic_core.store.collections import check_name, describe_missing, find_collection
 from semantic_core.store.delivery import Delivery
 from semantic_core.store.indexes.cache import MappedVectors
 from semantic_core.store.reading.rank import NO_COSINE
@@ -42,15 +42,10 @@ class Searcher:
         self._delivery = delivery
 
     def search(
-        self,
-        name: str,
-        check: Check,
-        *,
-        by_vector: bool,
-        is_plain: bool = False,
-        target_filter: Any = None,
+        self, name: str, check: Check, *, by_vector: bool, is_plain: bool, target_filter: Any = None
     ) -> SearchResults:
         """Answer one search; ``is_plain`` says that it is by vector alone, and asks for no more."""
+        check_name(name)
         target = self._delivery.searched(name) if by_vector else None
         found = None if target is None else self._through(target, check, target_filter)
         if found is not None:
@@ -68,6 +63,7 @@ class Searcher:
     def search_many(
         self, name: str, check: Check, vectors: Sequence[VectorLike]
     ) -> list[SearchResults]:
+        check_name(name)
         with self._vectors.turn(name, is_plain=False):
             with self._database.snapshot() as connection:
                 collection, nearest = look(connection, self._vectors, name, by_vector=True)

@@ -420,13 +420,17 @@ def test_limit_bounds_the_hits(store: PeeweeVectorStore) -> None:
         ({"limit": -1}, "-1"),
         ({"ids": "abc"}, r"\['abc'\]"),
         ({"filters": {"n": {"$nope": 1}}}, "nope"),
+        ({"collection": ["x"]}, "is a list, not a string"),
+        ({"collection": " "}, "blank"),
     ],
 )
 def test_argument_that_cannot_be_used_is_refused(
     store: PeeweeVectorStore, arguments: dict[str, Any], says: str
 ) -> None:
-    with pytest.raises(InvalidInputError, match=says):
-        store.search(text="a", **arguments)
+    for asked in ({"mode": "keyword"}, {"mode": "vector"}, {"mode": "hybrid"}):
+        vector = None if asked["mode"] == "keyword" else vector_of("q")
+        with pytest.raises(InvalidInputError, match=says):
+            store.search(text="a", vector=vector, **{**asked, **arguments})
 
 
 def test_unknown_filter_operator_is_its_own_error(store: PeeweeVectorStore) -> None:
