@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
@@ -24,6 +23,7 @@ from semantic_core.store.writing.prepare import prepare_chunks
 from semantic_core.store.writing.save import save_rows
 from support.chunks import SPEC, chunks_of, vector_of
 from support.invariants import check_invariants
+from support.postgres_server import wait_for_waiting
 
 pytestmark = pytest.mark.postgres
 
@@ -88,7 +88,7 @@ def test_who_saves_a_chunk_again_sees_what_another_makes_of_it(postgres_url: str
             other.execute("UPDATE semcore.chunk_counts SET embedding_status = 'FAILED'")
             other.execute("DELETE FROM semcore.waiting_counts")
             saver = threads.submit(store.save, [Chunk(id="x", text="second")])
-            _wait_for_waiting(postgres_url)
+            wait_for_waiting(postgres_url)
         assert saver.result(30).updated == 1
         check_invariants(store)
 
@@ -113,26 +113,12 @@ def test_two_who_save_a_text_at_once_count_it_once(postgres_url: str) -> None:
         first = threads.submit(store.database.save, work)
         assert inside.wait(30)
         second = threads.submit(store.save, [Chunk(text="x")], collection="two")
-        _wait_for_waiting(postgres_url)
+        wait_for_waiting(postgres_url)
         go_on.set()
         first.result(30)
         second.result(30)
         check_invariants(store)
         assert (store.stats().waiting, store.stats().waiting_texts) == (3, 2)
-
-
-def _wait_for_waiting(url: str) -> None:
-    """Return once a session of the database waits for a lock of another one."""
-    waiting = (
-        "SELECT count(*) FROM pg_stat_activity "
-        "WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    )
-    with psycopg.connect(url, autocommit=True) as watcher:
-        for _ in range(600):
-            if watcher.execute(waiting).fetchone() != (0,):
-                return
-            time.sleep(0.05)
-    raise AssertionError("nobody waits")
 
 
 def test_an_interrupt_of_a_beginning_costs_no_later_transaction(postgres_url: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 import psycopg
@@ -37,7 +38,7 @@ from semantic_core.queue.renew import wanted_media
 from semantic_core.queue.stats import read_stats
 from semantic_core.queue.vectors import ArrivedVector, store_vectors
 from semantic_core.store import PeeweeVectorStore
-from semantic_core.store.collections import find_collection
+from semantic_core.store.collections import get_collection
 from semantic_core.store.writing.prepare import prepare_chunks
 from semantic_core.store.writing.save import save_rows
 from support.chunks import SPEC, embed
@@ -81,15 +82,11 @@ def test_a_claim_of_a_large_job_does_not_read_what_it_writes(
     with psycopg.connect(postgres_url, autocommit=True) as server:
         server.execute("VACUUM semcore.batch_items")
     with store.database.transaction() as connection:
-        (candidate,) = candidates(connection, collection=None, now=1e9)
-        limits = ClaimLimits(requests=WAITING, source_bytes=2**40, tokens=2**40)
-        waiting = fill_job(connection, candidate, limits=limits, budget=RetryBudget(), now=1e9)
-        assert waiting is not None
-        claim(connection, waiting, **new_job())
+        contents = _claim(connection, most=WAITING)
         (pages,) = connection.execute(
             "SELECT pg_stat_get_xact_blocks_fetched('semcore.batch_items'::regclass)"
         ).fetchone()
-    assert len(waiting.contents) == WAITING
+    assert len(contents) == WAITING
     assert pages < 5 * WAITING
 
 
@@ -112,6 +109,22 @@ def _read(connection: Connection) -> dict[str, int]:
             "WHERE relname SIMILAR TO '(chunks|batch_items)%' AND relnamespace = 'semcore'::regnamespace"
         ).fetchall()
     )
+
+
+def _read_by(connection: Connection, work: Callable[[], object]) -> dict[str, int]:
+    before = _read(connection)
+    work()
+    return {name: count - before[name] for name, count in _read(connection).items()}
+
+
+def _claim(connection: Connection, *, most: int, job_id: str | None = None) -> list[int]:
+    """Claim texts for a job, and return their contents."""
+    (candidate,) = candidates(connection, collection=None, now=1e9)
+    limits = ClaimLimits(requests=most, source_bytes=2**40, tokens=2**40)
+    waiting = fill_job(connection, candidate, limits=limits, budget=RetryBudget(), now=1e9)
+    assert waiting is not None
+    claim(connection, waiting, **new_job(job_id))
+    return list(waiting.contents)
 
 
 FEW = 10
@@ -159,9 +172,7 @@ def test_what_is_done_of_few_texts_reads_those_alone(
         hashes = list(map(SPEC.hasher(), [f"new {n}" for n in range(FEW)]))
         contents = list(content_ids(connection, hashes).values())
         assert len(contents) == FEW
-        before = _read(connection)
-        work(connection, contents, hashes)
-        read = {name: count - before[name] for name, count in _read(connection).items()}
+        read = _read_by(connection, partial(work, connection, contents, hashes))
     assert sum(read.values()) < 10 * FEW, read
 
 
@@ -171,23 +182,10 @@ def test_saving_texts_that_wait_reads_those_alone(
     rows = prepare_chunks([Chunk(id=f"twin {n}", text=f"new {n}") for n in range(FEW)], SPEC)
     believe_in_millions(postgres_url)
     with store.database.transaction() as connection:
-        collection = find_collection(connection, "default")
-        assert collection is not None
-        before = _read(connection)
-        save_rows(store.database, connection, rows, collection=collection, now=1e9, is_alone=True)
-        read = {name: count - before[name] for name, count in _read(connection).items()}
+        collection = get_collection(connection, "default")
+        save = partial(save_rows, collection=collection, now=1e9, is_alone=True)
+        read = _read_by(connection, partial(save, store.database, connection, rows))
     assert sum(read.values()) < 20 * FEW, read
-
-
-def carry(store: PeeweeVectorStore, *, most: int, job_id: str) -> list[int]:
-    """Claim texts for a job, and return their contents."""
-    with store.database.transaction() as connection:
-        (candidate,) = candidates(connection, collection=None, now=1e9)
-        limits = ClaimLimits(requests=most, source_bytes=2**40, tokens=2**40)
-        waiting = fill_job(connection, candidate, limits=limits, budget=RetryBudget(), now=1e9)
-        assert waiting is not None
-        claim(connection, waiting, **new_job(job_id))
-        return list(waiting.contents)
 
 
 JOB = "job-of-many"
@@ -209,14 +207,15 @@ OF_CARRIED: dict[str, Callable[[Connection, list[int], list[bytes]], object]] = 
 def test_what_is_done_of_few_carried_texts_reads_those_alone(
     store: PeeweeVectorStore, postgres_url: str
 ) -> None:
-    done = carry(store, most=100, job_id="job-of-before")
     with store.database.transaction() as connection:
+        done = _claim(connection, most=100, job_id="job-of-before")
         finish_items(connection, done, job_id="job-of-before")
     with psycopg.connect(postgres_url, autocommit=True) as server:
         server.execute("ALTER TABLE semcore.batch_items SET (autovacuum_enabled = off)")
         server.execute("VACUUM ANALYZE semcore.batch_items")
     store.save([Chunk(id=f"more {n}", text=f"more {n}") for n in range(CARRIED)])
-    contents = carry(store, most=CARRIED, job_id=JOB)
+    with store.database.transaction() as connection:
+        contents = _claim(connection, most=CARRIED, job_id=JOB)
     for place, (name, work) in enumerate(OF_CARRIED.items()):
         some = contents[FEW * place : FEW * (place + 1)]
         with store.database.transaction() as connection:
@@ -224,7 +223,5 @@ def test_what_is_done_of_few_carried_texts_reads_those_alone(
             hashes = [one for (one,) in connection.execute(named, id_set(some))]
             # As for a disk without moving parts, or looking up would cost as much as reading all.
             connection.execute("SET LOCAL random_page_cost = 1.1")
-            before = _read(connection)
-            work(connection, some, hashes)
-            read = {index: count - before[index] for index, count in _read(connection).items()}
+            read = _read_by(connection, partial(work, connection, some, hashes))
         assert sum(read.values()) < 20 * FEW, (name, read)

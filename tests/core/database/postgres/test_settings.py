@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
@@ -16,6 +15,7 @@ from semantic_core.store.writing.save import save_rows
 from support.chunks import SPEC, chunks_of, embed, vector_of
 from support.clock import ManualClock
 from support.invariants import check_invariants
+from support.postgres_server import wait_for_waiting
 
 pytestmark = pytest.mark.postgres
 
@@ -90,20 +90,10 @@ def test_who_waited_for_a_lock_sees_what_was_done_meanwhile(
         store.collection(spec=SPEC)
         with store.database.transaction() as connection:
             waiting = threads.submit(asked)
-            wait_for_a_lock(postgres_url)
+            wait_for_waiting(postgres_url)
             rows = prepare_chunks(chunks_of(["zebra"]), SPEC)
             collection = get_collection(connection, "default")
             save_rows(
                 store.database, connection, rows, collection=collection, now=1.0, is_alone=True
             )
         assert waiting.result() == 1
-
-
-def wait_for_a_lock(url: str) -> None:
-    """Wait until a session waits for an advisory lock."""
-    asked = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
-    with psycopg.connect(url, autocommit=True) as server:
-        until = time.monotonic() + 30
-        while server.execute(asked).fetchone() == (0,):
-            assert time.monotonic() < until
-            time.sleep(0.01)
