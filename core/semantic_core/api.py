@@ -48,6 +48,7 @@ from semantic_core.domain.statuses import HoldReason as HoldReason
 from semantic_core.domain.statuses import JobStatus as JobStatus
 from semantic_core.domain.statuses import JobStep as JobStep
 from semantic_core.domain.statuses import Match as Match
+from semantic_core.domain.statuses import Obstacle as Obstacle
 from semantic_core.domain.statuses import SearchMode as SearchMode
 from semantic_core.domain.types import BatchJob as BatchJob
 from semantic_core.domain.types import Chunk as Chunk

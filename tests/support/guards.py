@@ -798,8 +798,10 @@ _SUBMITTING = (
     Guard(
         keeps="what is skipped keeps no others from being sent",
         function="batches._first_that_passes",
-        statement="note_passed(connection, candidate.space_id, found, now=now)",
-        without=("note_passed(connection, candidate.space_id, found, now=now)\nreturn None"),
+        statement="note_passed(connection, candidate.space_id, obstacle, found, now=now)",
+        without=(
+            "note_passed(connection, candidate.space_id, obstacle, found, now=now)\nreturn None"
+        ),
     ),
     Guard(
         keeps="what no budget allows keeps no others from being sent",
@@ -810,13 +812,13 @@ _SUBMITTING = (
     Guard(
         keeps="texts that are not sent are noted with the reason",
         function="batches._first_that_passes",
-        statement="note_passed(connection, candidate.space_id, found, now=now)",
+        statement="note_passed(connection, candidate.space_id, obstacle, found, now=now)",
         without="",
     ),
     Guard(
         keeps="texts that are sent are no longer noted as skipped",
         function="batches._first_that_passes",
-        statement="note_passed(connection, candidate.space_id, None, now=now)",
+        statement="forget_passed(connection, candidate.spec.model, space_id=candidate.space_id)",
         without="",
     ),
     Guard(

@@ -20,7 +20,7 @@ from semantic_core.domain.errors import (
     TransitionError,
 )
 from semantic_core.domain.failpoints import FailPoint, reach
-from semantic_core.domain.statuses import FailureReason, HoldReason, JobStatus, JobStep
+from semantic_core.domain.statuses import FailureReason, HoldReason, JobStatus, JobStep, Obstacle
 from semantic_core.queue import jobs
 from semantic_core.queue.adoption import may_be_late
 from semantic_core.queue.claims import note_passed
@@ -60,7 +60,7 @@ def recover(context: BatchContext) -> None:
         except ProviderError as error:
             if isinstance(error, AuthError):
                 with context.store.database.transaction() as connection:
-                    note_passed(connection, None, str(error), now=now)
+                    note_passed(connection, None, Obstacle.REFUSAL, str(error), now=now)
             for job in leased:
                 note_fault(job, error)
             raise

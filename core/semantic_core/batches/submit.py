@@ -26,7 +26,7 @@ from semantic_core.domain.errors import (
 )
 from semantic_core.domain.failpoints import FailPoint, reach
 from semantic_core.domain.spec import EmbeddingSpec
-from semantic_core.domain.statuses import FailureReason, JobStatus, JobStep
+from semantic_core.domain.statuses import FailureReason, JobStatus, JobStep, Obstacle
 from semantic_core.providers.types import RemoteJob, Staged
 from semantic_core.queue import jobs
 from semantic_core.queue.ceilings import (
@@ -210,7 +210,7 @@ def _refuse_for_now(job: LeasedJob, error: RateLimitError) -> RateLimitError:
         )
         message = f"{error} {_what_next(refused, enqueued, lowered, now=now)}"
         write_ceiling(connection, key, replace(lowered, message=message), now=now)
-        note_passed(connection, record.space_id, message, now=now)
+        note_passed(connection, record.space_id, Obstacle.LATER, message, now=now)
     end_job(job, FailureReason.REFUSED, message, steps=[JobStep.CREATING])
     return RateLimitError(
         message, code=error.code, status=error.status, retry_after=error.retry_after
@@ -259,7 +259,8 @@ def _note_refusal(job: LeasedJob, error: ProviderError) -> None:
     """Note why these texts are not sent; a flush that looks at them again takes it back."""
     with job.transaction() as connection:
         space_id = JobRecord.read(connection, job.id).space_id
-        note_passed(connection, space_id, str(error), now=job.context.clock.now())
+        now = job.context.clock.now()
+        note_passed(connection, space_id, Obstacle.REFUSAL, str(error), now=now)
 
 
 def _abandon_if_possible(job: LeasedJob, error: BaseException) -> None:

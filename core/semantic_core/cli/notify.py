@@ -8,7 +8,7 @@ import typer
 from semantic_core.batches import BatchManager
 from semantic_core.cli.output import to_json, warn
 from semantic_core.cli.terms import in_terminal
-from semantic_core.domain.statuses import JobStatus
+from semantic_core.domain.statuses import JobStatus, Obstacle
 from semantic_core.domain.types import BatchJob
 from semantic_core.views.sentences import job_state
 from semantic_core.views.wording import counted, shorten
@@ -72,7 +72,7 @@ class Notifier:
                 "passed_over": over,
             }
             for over in self._manager.get_queue_stats().passed_over
-            if over.is_over_budget
+            if over.obstacle is Obstacle.BUDGET
         }
         return {**jobs, **budgets}
 

@@ -23,7 +23,7 @@ from semantic_core.cli.options import (
 from semantic_core.cli.output import OVER_BUDGET, age, console, print_json, say, show_table, warn
 from semantic_core.cli.target import Target
 from semantic_core.cli.terms import in_terminal
-from semantic_core.domain.statuses import HoldReason
+from semantic_core.domain.statuses import HoldReason, Obstacle
 from semantic_core.domain.types import BatchJob, QueueStats
 from semantic_core.providers.gemini.keyring import ONE_KEY
 from semantic_core.views.sentences import (
@@ -88,7 +88,7 @@ def flush(
             texts = counted(by_id[batch_id].request_count, "text")
             say(f"Sent {texts} as batch job {batch_id}.")
         say(*([f"Next: semcore sync --db {db}"] if sent else _why_nothing(stats)))
-    if any(passed.is_over_budget for passed in stats.passed_over):
+    if any(passed.obstacle is Obstacle.BUDGET for passed in stats.passed_over):
         raise typer.Exit(OVER_BUDGET)
 
 

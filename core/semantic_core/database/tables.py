@@ -35,7 +35,14 @@ from semantic_core.database.conditions import (
 from semantic_core.database.delivery_tables import add_delivery_tables
 from semantic_core.database.media_tables import add_media_table
 from semantic_core.database.vector_tables import add_vector_tables
-from semantic_core.domain.statuses import BudgetUse, EmbeddingStatus, ItemState, JobStatus, JobStep
+from semantic_core.domain.statuses import (
+    BudgetUse,
+    EmbeddingStatus,
+    ItemState,
+    JobStatus,
+    JobStep,
+    Obstacle,
+)
 
 SCHEMA = "semcore"
 
@@ -99,6 +106,7 @@ def build_tables(database: peewee.Database) -> Tables:
         dimensions = BigIntegerField(null=True)
         is_external = BooleanField(constraints=[yes_or_no("is_external")])
         passed_over = TextField(null=True)
+        obstacle = TextField(null=True, constraints=[one_of("obstacle", Obstacle)])
         passed_at = DoubleField(null=True)
 
         class Meta:
@@ -106,6 +114,7 @@ def build_tables(database: peewee.Database) -> Tables:
             constraints = (
                 Check("is_external OR dimensions IS NOT NULL"),
                 Check("(passed_over IS NULL) = (passed_at IS NULL)"),
+                Check("(passed_over IS NULL) = (obstacle IS NULL)"),
             )
 
     class CollectionModel(Base):

@@ -21,7 +21,7 @@ class Trouble(StrEnum):
     STUCK_CLAIM = "claim of an ended job"
     FAR_LEASE = "lease that ends too late"
     FAR_PAUSE = "pause that ends too late"
-    BUDGET = "budget that is used up"
+    BUDGET = "budget that keeps texts back"
     NOT_SENT = "texts that cannot be sent"
     TEMPORARY_FILE = "temporary file"
     OPEN_FILE = "file that others may write"

@@ -8,7 +8,7 @@ from semantic_core.batches.job.context import BatchContext
 from semantic_core.batches.job.listing import list_provider
 from semantic_core.batches.job.workspace import Workspace
 from semantic_core.doctor.findings import Finding, Trouble
-from semantic_core.domain.statuses import JobStep
+from semantic_core.domain.statuses import JobStep, Obstacle
 from semantic_core.queue.adoption import believed_absent
 from semantic_core.queue.jobs import ended_inputs, leased_jobs, remote_ids
 from semantic_core.views.sentences import passed_over_since
@@ -34,7 +34,7 @@ def waiting_jobs(manager: BatchManager) -> Iterator[Finding]:
             yield Finding.of(trouble, len(found), names=[job.id for job in found])
     for passed in stats.passed_over:
         if passed.needs_somebody:
-            trouble = Trouble.BUDGET if passed.is_over_budget else Trouble.NOT_SENT
+            trouble = Trouble.BUDGET if passed.obstacle is Obstacle.BUDGET else Trouble.NOT_SENT
             yield Finding.of(trouble, what=passed_over_since(passed))
 
 

@@ -9,9 +9,6 @@ from semantic_core.domain.errors import DatabaseCorruptError
 # is never sent again by itself.
 TOO_LONG = "too long"
 
-# Why texts are passed over begins with this where a budget keeps them.
-BUDGET_USED_UP = "The budget is used up"
-
 
 class _State(StrEnum):
     @classmethod
@@ -63,6 +60,14 @@ class HoldReason(_State):
     BAD_RESULTS = "bad results"
     UNREADABLE = "unreadable"
     SPOT_CHECK = "spot check failed"
+
+
+class Obstacle(_State):
+    """What keeps texts that wait from being sent."""
+
+    LATER = "later"  #: goes by itself: the reason says what comes next
+    BUDGET = "budget"
+    REFUSAL = "refusal"  #: the provider refuses the key, the model or the request
 
 
 class FailureReason(_State):

@@ -10,7 +10,6 @@ import numpy.typing as npt
 from semantic_core.domain.explanation import Explanation
 from semantic_core.domain.media import Media, StoredMedia
 from semantic_core.domain.statuses import (
-    BUDGET_USED_UP,
     ENDED_ADVICE,
     UNCERTAIN_ADVICE,
     UNSENT_ADVICE,
@@ -20,6 +19,7 @@ from semantic_core.domain.statuses import (
     JobStatus,
     JobStep,
     Match,
+    Obstacle,
 )
 
 Vector = npt.NDArray[np.float32]
@@ -291,6 +291,7 @@ class PassedOver:
     Attributes:
         collections: the collections they wait in.
         model: model id.
+        obstacle: what keeps them.
         why: the reason in words and, where known, what is tried next, when, and which setting
             controls that.
         since: epoch seconds when this reason was first noted.
@@ -298,18 +299,14 @@ class PassedOver:
 
     collections: tuple[str, ...]
     model: str
+    obstacle: Obstacle
     why: str
     since: float
 
     @property
-    def is_over_budget(self) -> bool:
-        """Whether a budget keeps them."""
-        return self.why.startswith(BUDGET_USED_UP)
-
-    @property
     def needs_somebody(self) -> bool:
-        """Whether it goes on until somebody does something; else it says what comes next."""
-        return "Next: " not in self.why
+        """Whether it goes on until somebody does something."""
+        return self.obstacle is not Obstacle.LATER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

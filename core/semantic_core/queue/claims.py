@@ -24,7 +24,7 @@ from semantic_core.database.tables import TABLES
 from semantic_core.domain.errors import DatabaseCorruptError
 from semantic_core.domain.media import sent_bytes
 from semantic_core.domain.spec import EmbeddingSpec
-from semantic_core.domain.statuses import JobStatus, JobStep
+from semantic_core.domain.statuses import JobStatus, JobStep, Obstacle
 from semantic_core.queue.budget import LONGEST_PAUSE, RetryBudget, used_budgets
 from semantic_core.queue.counts import count_waiting, read_waiting
 from semantic_core.queue.items import fail_chunks
@@ -223,15 +223,21 @@ def oldest_due(connection: Connection, candidate: Candidate, *, now: float) -> f
 
 
 def note_passed(
-    connection: Connection, space_id: int | None, why: str | None, *, now: float
+    connection: Connection, space_id: int | None, obstacle: Obstacle, why: str, *, now: float
 ) -> None:
-    """Note why the texts of a space, or of all, are not sent now, for status; None where they are.
+    """Note why the texts of a space, or of all, are not sent now, for status.
 
     The moment noted is the one since when this is why.
     """
-    passed_at = None if why is None else now
-    note = _Space.update(passed_over=why, passed_at=passed_at)
+    note = _Space.update(passed_over=why, obstacle=obstacle, passed_at=now)
     note = note.where(SQL("passed_over IS NOT ?", (why,)))
+    run(connection, note if space_id is None else note.where(_Space.id == space_id))
+
+
+def forget_passed(connection: Connection, model: str, *, space_id: int | None = None) -> None:
+    """Note that nothing is known to keep the texts of a model, or of one space of it."""
+    note = _Space.update(passed_over=None, obstacle=None, passed_at=None)
+    note = note.where(_Space.model == model, SQL("passed_over IS NOT NULL"))
     run(connection, note if space_id is None else note.where(_Space.id == space_id))
 
 

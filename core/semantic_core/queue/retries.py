@@ -5,6 +5,7 @@ from semantic_core.database.port import Connection
 from semantic_core.database.queries import first_column, first_value
 from semantic_core.domain.statuses import EmbeddingStatus
 from semantic_core.queue.budget import forgive
+from semantic_core.queue.claims import forget_passed
 from semantic_core.queue.counts import move_counts, waiting_moves
 from semantic_core.queue.items import carrying_job
 
@@ -83,8 +84,6 @@ def end_pauses(
             "AND (c.id = :collection OR :collection IS NULL)",
             {**values, "model": model},
         )
-        connection.execute(
-            "UPDATE spaces SET passed_over = NULL, passed_at = NULL WHERE model = ?", (model,)
-        )
+        forget_passed(connection, model)
     ended = connection.execute(f"UPDATE chunks SET not_before = NULL WHERE {_RESTS}", values)
     return int(freed + ended.rowcount)

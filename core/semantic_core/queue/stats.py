@@ -7,7 +7,7 @@ from operator import itemgetter
 
 from semantic_core.database.conditions import IS_FAILED, WAITING_ORDER, WAITS
 from semantic_core.database.port import Connection
-from semantic_core.domain.statuses import EmbeddingStatus, HoldReason
+from semantic_core.domain.statuses import EmbeddingStatus, HoldReason, Obstacle
 from semantic_core.domain.types import BatchJob, PassedOver, QueueStats, TargetStatus
 from semantic_core.providers.facts import LIMITS
 from semantic_core.queue.budget import LONGEST_PAUSE
@@ -96,15 +96,20 @@ def read_targets(
 def _passed_over(connection: Connection, collection_id: int | None) -> Iterator[PassedOver]:
     """Yield what flushes skip, the longest skipped first."""
     rows = connection.execute(
-        "SELECT s.passed_at, s.id, s.model, s.passed_over, c.name FROM spaces s "
+        "SELECT s.passed_at, s.id, s.model, s.obstacle, s.passed_over, c.name FROM spaces s "
         "JOIN collections c ON c.space_id = s.id "
         "JOIN waiting_counts w ON w.collection_id = c.id AND w.chunks > 0 "
         f"WHERE s.passed_over IS NOT NULL AND {_OF_COLLECTION} ORDER BY s.passed_at, s.id, c.name",
         {"collection": collection_id},
     )
-    for (since, _, model, why), group in groupby(rows, key=itemgetter(slice(4))):
-        names = tuple(row[4] for row in group)
-        yield PassedOver(collections=names, model=model, why=why, since=since)
+    for (since, _, model, obstacle, why), group in groupby(rows, key=itemgetter(slice(5))):
+        yield PassedOver(
+            collections=tuple(row[5] for row in group),
+            model=model,
+            obstacle=Obstacle.read(obstacle),
+            why=why,
+            since=since,
+        )
 
 
 def _is_overdue(job: BatchJob, now: float) -> bool:

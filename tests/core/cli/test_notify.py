@@ -126,7 +126,7 @@ def test_a_used_up_budget_is_told_once_and_has_its_exit_code(
     # The morning's mail has it, too.
     found = run("doctor", "--db", db)
     assert found.exit_code == 1
-    assert "budget that is used up: Skipped since" in found.output
+    assert "budget that keeps texts back: Skipped since" in found.output
 
 
 def test_a_budget_that_one_flush_cannot_keep_is_told(db: str, told: Told) -> None:

@@ -18,6 +18,7 @@ from semantic_core.domain.statuses import (
     JobStatus,
     JobStep,
     Match,
+    Obstacle,
 )
 from semantic_core.domain.types import (
     BatchJob,
@@ -90,7 +91,11 @@ CHUNK = StoredChunk(
 )
 HIT = SearchResult(chunk=CHUNK, score=0.8765, match=Match.VECTOR)
 PASSED = PassedOver(
-    collections=("side", "other"), model="a-model", why="it is too early", since=NOW + 1800
+    collections=("side", "other"),
+    model="a-model",
+    obstacle=Obstacle.REFUSAL,
+    why="it is too early",
+    since=NOW + 1800,
 )
 STATS = QueueStats(
     waiting=1001,

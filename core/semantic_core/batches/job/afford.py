@@ -4,7 +4,6 @@ from semantic_core.batches.config import BatchConfig
 from semantic_core.batches.receipts import spent_this_month
 from semantic_core.database.port import Connection
 from semantic_core.domain.errors import BudgetExceededError
-from semantic_core.domain.statuses import BUDGET_USED_UP
 from semantic_core.providers.facts import LONGEST_LIMIT, model_facts
 from semantic_core.queue.jobs import count_at_provider
 
@@ -81,6 +80,6 @@ def budget_exceeded(config: BatchConfig, max_cost: float | None) -> BudgetExceed
         limits.append(f"monthly_budget_usd=${config.monthly_budget_usd:g}")
         next_step = "Raise the limit, or wait for the next month (UTC)."
     return BudgetExceededError(
-        f"{BUDGET_USED_UP}: the next batch job would pass {' and '.join(limits)}. Nothing was sent, "
+        f"The budget is used up: the next batch job would pass {' and '.join(limits)}. Nothing was sent, "
         f"and nothing is lost: the texts wait. {next_step}"
     )

@@ -18,6 +18,7 @@ from semantic_core.domain.errors import (
     SemanticCoreError,
 )
 from semantic_core.domain.failpoints import FailPoint, reach
+from semantic_core.domain.statuses import Obstacle
 from semantic_core.domain.validation import whole_number
 from semantic_core.queue.ceilings import QuotaKey, read_ceiling, read_enqueued, stored_bytes
 from semantic_core.queue.claims import (
@@ -27,6 +28,7 @@ from semantic_core.queue.claims import (
     candidates,
     claim,
     fill_job,
+    forget_passed,
     note_passed,
     oldest_due,
 )
@@ -100,20 +102,21 @@ def _first_that_passes(
     for candidate in candidates(connection, collection=run.collection, now=now):
         if candidate.space_id in run.refused:
             continue
+        obstacle = Obstacle.LATER
         try:
             context.provider.model(candidate.spec.model).check_served(now)
             found = _look(connection, context, candidate, run, now)
         except RemoteNotFoundError as error:
             run.refused[candidate.space_id] = error
-            found = str(error)
+            obstacle, found = Obstacle.REFUSAL, str(error)
         except BudgetExceededError as error:
             run.over_budget.append(error)
-            found = str(error)
+            obstacle, found = Obstacle.BUDGET, str(error)
         if isinstance(found, str):
             _log.info("Texts for %s are skipped: %s", candidate.spec.model, found)
-            note_passed(connection, candidate.space_id, found, now=now)
+            note_passed(connection, candidate.space_id, obstacle, found, now=now)
         else:
-            note_passed(connection, candidate.space_id, None, now=now)
+            forget_passed(connection, candidate.spec.model, space_id=candidate.space_id)
             if found is not None:
                 return found
     return None

@@ -9,10 +9,15 @@ import pytest
 
 from batch_emulator import FaultRule, Operation, Reply
 from semantic_core.batches import Watch, WatchOptions
-from semantic_core.domain.errors import BudgetExceededError, RateLimitError, RequestRefusedError
+from semantic_core.domain.errors import (
+    BudgetExceededError,
+    ProviderError,
+    RateLimitError,
+    RequestRefusedError,
+)
 from semantic_core.domain.pricing import PriceTable
 from semantic_core.domain.spec import EmbeddingSpec
-from semantic_core.domain.statuses import EmbeddingStatus
+from semantic_core.domain.statuses import EmbeddingStatus, Obstacle
 from semantic_core.domain.types import Chunk
 from semantic_core.providers.facts import DEFAULT_PRICES
 from support.world import CONFIG, World, open_world
@@ -45,6 +50,10 @@ def passed_over(world: World) -> dict[tuple[str, ...], str]:
     return {passed.collections: passed.why for passed in stats.passed_over}
 
 
+def obstacles(world: World) -> list[Obstacle]:
+    return [passed.obstacle for passed in world.store.stats().passed_over]
+
+
 NEW_TEXTS = ("gemini-embedding-001", 5)
 
 
@@ -55,6 +64,7 @@ def test_too_few_old_texts_keep_no_others(world: World) -> None:
     assert passed_over(world) == {
         ("old",): "3 texts, fewer than min_size=5. Next: once there are as many."
     }
+    assert obstacles(world) == [Obstacle.LATER]
     assert world.manager().flush_queue(min_size=5) is None
 
 
@@ -88,6 +98,7 @@ def test_texts_without_a_price_keep_no_others(world: World) -> None:
     assert manager.flush_queue() is not None
     assert sent(world) == [NEW_TEXTS]
     assert "No price is known for 'gemini-embedding-2'" in passed_over(world)["old",]
+    assert obstacles(world) == [Obstacle.BUDGET]
     with pytest.raises(BudgetExceededError, match="gemini-embedding-2"):
         manager.flush_queue()
 
@@ -110,6 +121,23 @@ def test_a_text_that_is_too_dear_keeps_no_others(world: World) -> None:
     assert world.manager().flush_queue(max_cost=0.00001) is not None
     assert sent(world) == [("gemini-embedding-001", 1)]
     assert "max_cost" in passed_over(world)["old",]
+
+
+@pytest.mark.parametrize(
+    ("code", "obstacle"), [(401, Obstacle.REFUSAL), (404, Obstacle.REFUSAL), (429, Obstacle.LATER)]
+)
+def test_what_keeps_texts_does_not_depend_on_the_words_for_it(
+    world: World, code: int, obstacle: Obstacle
+) -> None:
+    save(world, old=3, new=0)
+    words = "The budget is used up. Next: see the console."
+    refused = FaultRule(operation=Operation.CREATE, effect=Reply(code=code, message=words))
+    world.emulator.add_fault(refused)
+    with pytest.raises(ProviderError):
+        world.manager().flush_queue()
+    (passed,) = world.store.stats().passed_over
+    assert words in passed.why
+    assert (passed.obstacle, passed.needs_somebody) == (obstacle, obstacle is not Obstacle.LATER)
 
 
 @pytest.mark.parametrize("code", [400, 404, 429])
