@@ -1989,7 +1989,7 @@ _DELIVERY = (
     Guard(
         keeps="what is to be told once more has its vector, or waits for one",
         function="delivery.DeliveryRun._tell_at_once",
-        statement="self._settle(connection, ids, False)",
+        statement="self._take_back(connection, ids)",
         without="pass",
         tests=(
             "tests/core/delivery/test_kept.py::test_a_page_that_is_told_once_more_without_its_vectors_waits_for_new_ones",

@@ -49,8 +49,8 @@ class DeliveryRun:
         database: where the outbox is.
         clock: where time comes from.
         target: who is told.
-        settle: is given, within a transaction, ids of chunks, and whether they were told or are to
-            be told once more.
+        let_go: is given ids of chunks, within the transaction that notes that it has them.
+        take_back: is given those of chunks that it is to be told once more, likewise.
     """
 
     def __init__(
@@ -58,12 +58,15 @@ class DeliveryRun:
         database: Database,
         clock: Clock,
         target: AttachedTarget,
-        settle: Callable[[Connection, Sequence[str], bool], None],
+        *,
+        let_go: Callable[[Connection, Sequence[str]], None],
+        take_back: Callable[[Connection, Sequence[str]], None],
     ) -> None:
         self._database = database
         self._clock = clock
         self._target = target
-        self._settle = settle
+        self._let_go = let_go
+        self._take_back = take_back
         self._token = str(uuid.uuid4())
         self._failed_alone = 0
 
@@ -157,7 +160,7 @@ class DeliveryRun:
             with self._database.transaction() as connection:
                 ids = [wish.chunk_id for wish in wishes]
                 wish_again(connection, target_id, ids, now=now)
-                self._settle(connection, ids, False)  # as it is called
+                self._take_back(connection, ids)
             raise
         reach(FailPoint.DELIVERY_FORGOTTEN)
 
@@ -165,7 +168,7 @@ class DeliveryRun:
         target_id = self._target.id
         forget_wishes(connection, target_id, wishes)
         connection.execute("UPDATE targets SET delivered_at = ? WHERE id = ?", (now, target_id))
-        self._settle(connection, [wish.chunk_id for wish in wishes], True)
+        self._let_go(connection, [wish.chunk_id for wish in wishes])
 
     def _write(self, work: Callable[[Connection], T]) -> T:
         """Do work in a transaction that first proves, and extends, the lease.

@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -114,8 +114,13 @@ class Delivery:
         """
         self._index_rest()
         for target in self.attached:
-            settle = partial(self._settle, target.collection)
-            DeliveryRun(self._database, self._clock, target, settle).run()
+            DeliveryRun(
+                self._database,
+                self._clock,
+                target,
+                let_go=partial(self._settle, let_go, target.collection),
+                take_back=partial(self._settle, take_back, target.collection),
+            ).run()
         return self.targets()
 
     def targets(self) -> tuple[TargetStatus, ...]:
@@ -183,14 +188,9 @@ class Delivery:
             finish(self._database, name)
 
     def _settle(
-        self,
-        name: str,
-        connection: Connection,
-        ids: Sequence[str],
-        are_told: bool,  # noqa: FBT001
+        self, settle: Callable[..., None], name: str, connection: Connection, ids: Sequence[str]
     ) -> None:
         collection, chosen = get_collection(connection, name), among("c.chunk_id", ids)
-        settle = let_go if are_told else take_back
         settle(self._database, connection, collection, chosen, now=self._clock.now())
 
     def searched(self, collection: str) -> AttachedTarget | None:
