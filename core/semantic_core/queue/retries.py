@@ -1,13 +1,23 @@
-"""What a person asks for: FAILED to PENDING, and an end to waiting for a time."""
+"""What is asked for once more: FAILED or READY to PENDING, and an end to waiting for a time."""
 
-from semantic_core.database.conditions import IS_FAILED, USES_BUDGET, WAITS
+from collections import Counter
+
+from semantic_core.database.conditions import IS_CACHED, IS_FAILED, USES_BUDGET, WAITS
 from semantic_core.database.port import Connection
 from semantic_core.database.queries import first_column, first_value
+from semantic_core.database.strategies import Sql
 from semantic_core.domain.statuses import EmbeddingStatus
 from semantic_core.queue.budget import forgive
 from semantic_core.queue.claims import forget_passed
-from semantic_core.queue.counts import move_counts, waiting_moves
+from semantic_core.queue.counts import (
+    ChunkState,
+    absent_vector,
+    count_changes,
+    move_counts,
+    waiting_moves,
+)
 from semantic_core.queue.items import carrying_job
+from semantic_core.queue.vectors import serve_vectors
 
 # Failed at the provider; what was saved as FAILED (a blank one, say) never reached it.
 _FAILED_THERE = (
@@ -42,6 +52,38 @@ def retry_failed_chunks(connection: Connection, *, collection_id: int | None, no
     forgive(connection, contents)
     move_counts(connection, changed, to=EmbeddingStatus.PENDING)
     return len(changed)
+
+
+def ask_again(connection: Connection, collection_id: int, chosen: Sql, *, now: float) -> None:
+    """Let chunks ``c`` whose vectors only targets have wait for new ones.
+
+    One whose vector came back meanwhile is READY with it. The others stay served as stale.
+    """
+    taken = (
+        f"c.collection_id = ? AND {chosen.sql} AND c.embedding_status = 'READY' "
+        "AND c.embedding_id = ?"
+    )
+    values = (collection_id, *chosen.values, absent_vector(connection, collection_id))
+    contents = set(
+        first_column(connection, f"SELECT c.content_id FROM chunks c WHERE {taken}", values)
+    )
+    with waiting_moves(connection, contents):
+        waiting = connection.execute(
+            "UPDATE chunks AS c SET embedding_status = 'PENDING', updated_at = ?, "
+            f"batch_job_id = {carrying_job('c.content_id')} WHERE {taken}",
+            (now, *values),
+        ).rowcount
+    ready, pending = EmbeddingStatus.READY, EmbeddingStatus.PENDING
+    was, is_now = (ChunkState(collection_id, state, is_served=True) for state in (ready, pending))
+    count_changes(connection, Counter({was: -waiting, is_now: waiting}))
+    stored = first_column(
+        connection,
+        "SELECT DISTINCT e.content_id FROM chunks c JOIN embeddings e "
+        f"ON e.content_id = c.content_id AND e.{IS_CACHED} "
+        f"WHERE c.collection_id = ? AND {chosen.sql} AND c.embedding_status = 'PENDING'",
+        (collection_id, *chosen.values),
+    )
+    serve_vectors(connection, stored, now=now)
 
 
 _CLOSES = (

@@ -4,26 +4,23 @@ Words leave the keyword index: the chunk is indexed as one without any. Paid vec
 the chunk stays READY, with one that stands for what only the targets have.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Literal, TypedDict
 
 from semantic_core.database import IDS, among, id_set
 from semantic_core.database.conditions import IS_CACHED, IS_PAID, IS_UNUSED
 from semantic_core.database.port import Connection
-from semantic_core.database.queries import first_column
 from semantic_core.database.strategies import Collection, Database, Sql
 from semantic_core.domain.errors import ConfigurationError
 from semantic_core.domain.pages import PAGE
 from semantic_core.domain.spec import absent_vector_key
-from semantic_core.domain.statuses import EmbeddingStatus, VectorOrigin
+from semantic_core.domain.statuses import VectorOrigin
 from semantic_core.keywords import Said
 from semantic_core.providers.facts import DEFAULT_PRICES
 from semantic_core.queue.changes import note_changed
 from semantic_core.queue.contents import note_contents
-from semantic_core.queue.counts import ChunkState, absent_vector, count_changes, waiting_moves
-from semantic_core.queue.items import carrying_job
-from semantic_core.queue.vectors import serve_vectors
+from semantic_core.queue.counts import absent_vector
+from semantic_core.queue.retries import ask_again
 
 KeepText = Literal["always", "until delivered"]
 KEEPS_TEXT = {"always": True, "until delivered": False}
@@ -99,30 +96,7 @@ def take_back(
 
     The targets keep what they have until those are here.
     """
-    taken = (
-        f"c.collection_id = ? AND {chosen.sql} AND c.embedding_status = 'READY' "
-        "AND c.embedding_id = ?"
-    )
-    values = (collection.id, *chosen.values, absent_vector(connection, collection.id))
-    contents = set(
-        first_column(connection, f"SELECT c.content_id FROM chunks c WHERE {taken}", values)
-    )
-    with waiting_moves(connection, contents):
-        waiting = connection.execute(
-            "UPDATE chunks AS c SET embedding_status = 'PENDING', updated_at = ?, "
-            f"batch_job_id = {carrying_job('c.content_id')} WHERE {taken}",
-            (now, *values),
-        ).rowcount
-    ready, pending = EmbeddingStatus.READY, EmbeddingStatus.PENDING
-    was, is_now = (ChunkState(collection.id, state, is_served=True) for state in (ready, pending))
-    count_changes(connection, Counter({was: -waiting, is_now: waiting}))
-    stored = first_column(
-        connection,
-        "SELECT DISTINCT e.content_id FROM chunks c JOIN embeddings e "
-        f"ON e.content_id = c.content_id AND e.{IS_CACHED} WHERE c.collection_id = ? AND {chosen.sql} AND c.embedding_status = 'PENDING'",
-        (collection.id, *chosen.values),
-    )
-    serve_vectors(connection, stored, now=now)
+    ask_again(connection, collection.id, chosen, now=now)
     index_words(database, connection, collection, chosen)
 
 
