@@ -16,7 +16,7 @@ from semantic_core.doctor import examine
 from semantic_core.domain.errors import RateLimitError
 from semantic_core.domain.failpoints import FailPoint, arm, disarm
 from semantic_core.store import PeeweeVectorStore
-from semantic_core.store.indexes.cache import LEAST_SAVED
+from semantic_core.store.indexes.cached import LEAST_SAVED
 from support.chunks import SPEC, chunks_of, embed, vector_of
 from support.world import World
 

@@ -36,7 +36,7 @@ from semantic_core.providers.gemini import Endpoint, GeminiBatchClient
 from semantic_core.providers.gemini.keyring import GoogleKeyring
 from semantic_core.providers.types import EmbeddingRequest
 from semantic_core.store import PeeweeVectorStore
-from semantic_core.store.indexes.cache import LEAST_SAVED
+from semantic_core.store.indexes.cached import LEAST_SAVED
 from support.clock import SharedClock
 from support.databases import open_patiently
 from support.jobs import claim_job

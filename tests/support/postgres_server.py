@@ -217,18 +217,19 @@ def postgres_made(postgres_template: tuple[str, str]) -> Iterator[tuple[str, str
         yield postgres_template[0], url.rpartition("/")[2]
 
 
-def wait_for_waiting(url: str) -> None:
-    """Return once a session of the database waits for a lock of another one."""
+def wait_for_waiting(url: str, sessions: int = 1) -> None:
+    """Return once so many sessions of the database wait for a lock of another one."""
     waiting = (
         "SELECT count(*) FROM pg_stat_activity "
         "WHERE datname = current_database() AND wait_event_type = 'Lock'"
     )
     with psycopg.connect(url, autocommit=True) as watcher:
         for _ in range(600):
-            if watcher.execute(waiting).fetchone() != (0,):
+            (found,) = watcher.execute(waiting).fetchone() or (0,)
+            if found >= sessions:
                 return
             time.sleep(0.05)
-    raise AssertionError("nobody waits")
+    raise AssertionError(f"{found} wait, not {sessions}")
 
 
 def end_sessions(url: str) -> None:

@@ -244,12 +244,15 @@ class Database(Protocol):
         keywords: which chunks hold which words.
         metadata: which chunks have which metadata.
         vectors: the vectors that it searches itself; None if it cannot.
+        sessions: how many threads are to search at once, which mostly wait for a server; None if
+            they need a core all the time.
     """
 
     name: str
     keywords: Keywords
     metadata: MetadataIndex
     vectors: VectorTables | None
+    sessions: int | None
 
     @property
     def path(self) -> Path:

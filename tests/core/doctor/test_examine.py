@@ -21,7 +21,7 @@ from semantic_core.domain.types import Chunk
 from semantic_core.providers.gemini.keyring import GoogleKeyring
 from semantic_core.providers.types import EmbeddingRequest
 from semantic_core.store import PeeweeVectorStore
-from semantic_core.store.indexes.cache import LEAST_SAVED
+from semantic_core.store.indexes.cached import LEAST_SAVED
 from support.chunks import chunks_of, embed, vector_of
 from support.invariants import check_invariants
 from support.setups import armed, lose_answer

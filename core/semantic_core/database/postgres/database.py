@@ -86,6 +86,7 @@ class PostgresDatabase:
 
     keywords: Keywords = TextVectors()
     metadata: MetadataIndex = JsonMetadata()
+    sessions: int | None = _KEPT
 
     def __init__(self, target: str | peewee.PostgresqlDatabase, *, patience: float = 10.0) -> None:
         if isinstance(target, peewee.Database):

@@ -74,6 +74,7 @@ class Database:
     keywords: Keywords = FullText()
     metadata: MetadataIndex = TaggedMetadata()
     vectors: VectorTables | None = None
+    sessions: int | None = None
 
     def __init__(
         self,

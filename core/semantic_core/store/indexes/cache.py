@@ -9,8 +9,8 @@ import logging
 import os
 import weakref
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from functools import partial
 from threading import Lock
 from typing import Any
@@ -21,9 +21,9 @@ from semantic_core.database.port import Connection
 from semantic_core.database.schema import database_uuid
 from semantic_core.database.strategies import Collection, Database, Nearest, Rows
 from semantic_core.domain.types import Vector
-from semantic_core.queue.changes import KEPT
 from semantic_core.queue.counts import read_served
 from semantic_core.store.indexes.beside import Beside
+from semantic_core.store.indexes.cached import FAR_BEHIND, CachedIndex
 from semantic_core.store.indexes.compare import count_differences
 from semantic_core.store.indexes.stored import catch_up, mark_at, read_all, state
 from semantic_core.store.indexes.turns import Turns
@@ -32,46 +32,11 @@ from semantic_core.vector_index import NO_HITS, Hits, Identity, Moment, Sidecar,
 _log = logging.getLogger(__name__)
 
 
-# Fewer are read from the rows as fast as a file is opened.
-LEAST_SAVED = 2000
-
-# Saving writes every vector: it pays once one in five is another.
-_CHANGED_SHARE = 5
-
 # So many new vectors are read within a search; more are read when they are written.
 _READ_WITHIN = 200
 
 # Collections whose names share one are not brought up to date side by side.
 _LOCKS = 64
-
-# A file that is further behind than this will soon be of no use: older changes are forgotten.
-_FAR_BEHIND = KEPT // 2
-
-
-@dataclass(frozen=True, slots=True)
-class _Cached:
-    """An index in memory, which is never changed: searches of other threads are under way in it.
-
-    ``moment`` is the last change in it, and ``saved_seq`` the last one in the file that it was
-    opened from, or None if it was read from the rows. ``is_given_up`` says that it could not be saved.
-    """
-
-    collection: Collection
-    index: VectorIndex
-    moment: Moment
-    saved_seq: int | None
-    is_given_up: bool = False
-
-    @property
-    def is_worth_saving(self) -> bool:
-        """Whether opening it again would save much of what reading it did cost."""
-        if len(self.index) < LEAST_SAVED:
-            return False
-        return (
-            self.saved_seq is None
-            or self.index.changed * _CHANGED_SHARE >= len(self.index)
-            or self.moment.seq - self.saved_seq >= _FAR_BEHIND
-        )
 
 
 class MappedVectors:
@@ -103,19 +68,19 @@ class MappedVectors:
             before, ahead = self._ahead.pop(collection.id, (None, known))
             if before is known.index and ahead.moment == now:
                 known = replace(known, index=ahead.index, moment=now)
-        cached = None if known is None else _caught_up(connection, known, now, oldest)
+        cached = None if known is None else known.caught_up(connection, now, oldest)
         if cached is None:
             # Kept only when it is whole: an error while loading must not leave half of it.
-            cached = self._open(connection, collection, dimensions, oldest, now) or _Cached(
+            cached = self._open(connection, collection, dimensions, oldest, now) or CachedIndex(
                 collection, read_all(connection, collection.id, dimensions), now, None
             )
-        self._cached[collection.id] = cached
-        note = self._brief.add if cached.index.is_clustered else self._brief.discard
-        note(collection.name)
+        self._keep(cached)
         return cached.index
 
     def turn(self, name: str, *, is_plain: bool) -> AbstractContextManager[None]:
         """Wait for a turn to search; one that ``is_plain`` is by vector alone, and brief with cells."""
+        if self._sessions is not None:
+            return self._sessions.one()
         return self._turns.one(is_brief=is_plain and name in self._brief)
 
     def lock(self, name: str) -> Lock:
@@ -126,12 +91,20 @@ class MappedVectors:
         """
         return self._locks[hash(name) % len(self._locks)]
 
-    def at(self, connection: Connection, collection: Collection) -> Nearest:
-        """Return what finds vectors as they are in a snapshot that began under the `lock`."""
+    def at_once(self, connection: Connection, collection: Collection) -> Nearest | None:
+        """Return what finds vectors as they are in a snapshot; None where `at` has to bring it there."""
         tables = self._database.vectors
         if tables is not None and (found := tables.nearest(connection, collection)) is not None:
             self._cached.pop(collection.id, None)
             return found
+        now, _ = state(connection)
+        cached = self._cached.get(collection.id)
+        if cached is None or cached.moment != now:
+            return None
+        return partial(self._nearest, cached.index)
+
+    def at(self, connection: Connection, collection: Collection) -> Nearest:
+        """Return what finds vectors as they are in a snapshot that began under the `lock`."""
         return partial(self._nearest, self.current(connection, collection))
 
     def _nearest(
@@ -145,14 +118,18 @@ class MappedVectors:
     ) -> list[Hits]:
         if index is None or not vectors:
             return [NO_HITS] * len(vectors)
-        return index.search_many(
-            np.stack(vectors),
-            limit,
-            allowed=rows.chosen,
-            # Until the codes of many rows are made beside it.
-            exact=exact or (index.is_uncoded and not self._beside.has_failed),
-            is_shared=self._turns.are_shared or self._beside.is_busy,
-        )
+        chosen = rows.chosen
+        is_brief = index.is_clustered and not exact
+        # Where all else in a search waits for a server, only this needs a core.
+        with nullcontext() if self._sessions is None else self._turns.one(is_brief=is_brief):
+            return index.search_many(
+                np.stack(vectors),
+                limit,
+                allowed=chosen,
+                # Until the codes of many rows are made beside it.
+                exact=exact or (index.is_uncoded and not self._beside.has_failed),
+                is_shared=self._turns.are_shared or self._beside.is_busy,
+            )
 
     def count_differences(self, collection: Collection) -> int:
         """Return for how many chunks another vector is searched than the rows have.
@@ -161,9 +138,9 @@ class MappedVectors:
         """
         tables = self._database.vectors
         with self._database.snapshot() as connection:
-            if tables is not None and tables.nearest(connection, collection) is not None:
-                return len(tables.differing(connection, collection))
             with self.lock(collection.name):
+                if tables is not None and tables.nearest(connection, collection) is not None:
+                    return len(tables.differing(connection, collection))
                 index = self.current(connection, collection)
             return 0 if index is None else count_differences(connection, index, collection.id)
 
@@ -213,7 +190,7 @@ class MappedVectors:
             # One that lags may be branched by a search, too. What is rolled back has a mark that
             # no moment will ever have.
             if known.index.is_large and known.moment == before != now:
-                ahead = _caught_up(connection, known, now, oldest)
+                ahead = known.caught_up(connection, now, oldest)
                 if ahead is not None:
                     self._ahead[known.collection.id] = (known.index, ahead)
 
@@ -245,7 +222,7 @@ class MappedVectors:
         for collection_id, cached in list(self._cached.items()):
             with self.lock(cached.collection.name):
                 # Written anew when there is time for it, which is not within the next search.
-                self._change(collection_id, saved_seq=-_FAR_BEHIND)
+                self._change(collection_id, saved_seq=-FAR_BEHIND)
 
     def throw_away(self) -> None:
         """Forget every index, in memory and on disk: the next search reads the rows."""
@@ -265,7 +242,7 @@ class MappedVectors:
         dimensions: int,
         oldest: int,
         now: Moment,
-    ) -> _Cached | None:
+    ) -> CachedIndex | None:
         """Open the saved index and bring it up to date, or return None."""
         sidecar = self._sidecar(connection, collection, dimensions)
         found = sidecar.open(oldest=oldest - 1, newest=now.seq)
@@ -283,7 +260,7 @@ class MappedVectors:
         if len(index) != served:
             sidecar.ignore(f"holds {len(index)} vectors, the rows hold {served}")
             return None
-        return _Cached(collection, index, now, moment.seq)
+        return CachedIndex(collection, index, now, moment.seq)
 
     def _sidecar(self, connection: Connection, collection: Collection, dimensions: int) -> Sidecar:
         """Return the file of a collection, the same object each time: it warns once."""
@@ -326,17 +303,17 @@ class MappedVectors:
             with self.lock(collection.name):
                 self._change(collection.id, is_given_up=True)
 
-    def _put_in_place(self, opened: _Cached) -> None:
+    def _put_in_place(self, opened: CachedIndex) -> None:
         """Go on with an index that was saved, and with what has changed meanwhile."""
         with self._database.snapshot() as connection:
-            current = _caught_up(connection, opened, *state(connection))
+            current = opened.caught_up(connection, *state(connection))
         # What has changed since then is little: no search waits long for the lock.
         with self._database.snapshot() as connection, self.lock(opened.collection.name):
-            current = current and _caught_up(connection, current, *state(connection))
+            current = current and current.caught_up(connection, *state(connection))
             if current is not None:
                 self._change(opened.collection.id, index=current.index, moment=current.moment)
 
-    def _forget_deleted(self, saved: _Cached, sidecar: Sidecar) -> None:
+    def _forget_deleted(self, saved: CachedIndex, sidecar: Sidecar) -> None:
         """Remove the file again if vectors in it were deleted while it was written.
 
         A purge in another process may have looked for files just before.
@@ -355,15 +332,20 @@ class MappedVectors:
         """Put another version of a cached index in place of it, under its lock."""
         cached = self._cached.get(collection_id)
         if cached is not None:
-            self._cached[collection_id] = replace(cached, **changes)
+            self._keep(replace(cached, **changes))
+
+    def _keep(self, cached: CachedIndex) -> None:
+        self._cached[cached.collection.id] = cached
+        note = self._brief.add if cached.index.is_clustered else self._brief.discard
+        note(cached.collection.name)
 
     def _forget(self) -> None:
-        self._cached: dict[int, _Cached] = {}
+        self._cached: dict[int, CachedIndex] = {}
         self._sidecars: dict[int, Sidecar] = {}
         # Collections of which a plain search is brief.
         self._brief: set[str] = set()
         # By collection: the index that each was made of, and what it is after the next commit.
-        self._ahead: dict[int, tuple[VectorIndex | None, _Cached]] = {}
+        self._ahead: dict[int, tuple[VectorIndex | None, CachedIndex]] = {}
 
     def _start_over(self) -> None:
         self._forget()
@@ -371,18 +353,8 @@ class MappedVectors:
         # Not one for each name: nobody would remove those of names that no collection has.
         self._locks = [Lock() for _ in range(_LOCKS)]
         self._turns = Turns()
-
-
-def _caught_up(connection: Connection, cached: _Cached, now: Moment, oldest: int) -> _Cached | None:
-    """Return an index as of this snapshot; None if changes were forgotten before it saw them."""
-    if cached.moment.seq < oldest - 1:
-        return None
-    if cached.moment.seq == now.seq:
-        return cached
-    # Published only when it is whole.
-    index = cached.index.branch()
-    catch_up(connection, cached.collection.id, index, cached.moment.seq)
-    return replace(cached, index=index, moment=now)
+        sessions = self._database.sessions
+        self._sessions = None if sessions is None else Turns(sessions)
 
 
 # In a forked child the lock may be held, and an index be half changed, by a thread that is not

@@ -31,8 +31,6 @@ from semantic_core.domain.validation import check_vector, fraction, whole_number
 from semantic_core.keywords import ask, passages
 from semantic_core.queue.counts import absent_vector
 from semantic_core.store.base import FilterLike
-from semantic_core.store.collections import find_collection
-from semantic_core.store.indexes.cache import MappedVectors
 from semantic_core.store.reading.rank import Ranked, by_both, by_keyword, by_vector, filled
 from semantic_core.store.reading.read import choose, read_chunks, read_coverage
 from semantic_core.store.writing.media import media_bytes
@@ -137,20 +135,6 @@ def check_query(
         lacks_words=collection.lacks_words,
         has_targets=collection.has_targets,
     )
-
-
-def look(
-    connection: Connection, vectors: MappedVectors, name: str, *, by_vector: bool
-) -> tuple[Collection | None, Nearest | None]:
-    """Return a collection and, if asked, what finds its vectors.
-
-    ``connection`` is a snapshot in which nothing was read yet, and in which all the search reads.
-    """
-    if not by_vector:
-        return find_collection(connection, name), None
-    with vectors.lock(name):
-        collection = find_collection(connection, name)
-        return collection, None if collection is None else vectors.at(connection, collection)
 
 
 def search(

@@ -1,6 +1,6 @@
 """One search after the other, here or through the target that is attached to the collection."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +10,7 @@ from semantic_core.database.port import Connection
 from semantic_core.database.queries import first_column
 from semantic_core.database.strategies import Collection, Database, Nearest, Rows
 from semantic_core.delivery.attached import AttachedTarget
+from semantic_core.domain.certain_exit import certain_exit
 from semantic_core.domain.errors import TargetError
 from semantic_core.domain.types import SearchResults, Vector, VectorLike
 from semantic_core.store.collections import check_name, describe_missing, find_collection
@@ -17,7 +18,7 @@ from semantic_core.store.delivery import Delivery
 from semantic_core.store.indexes.cache import MappedVectors
 from semantic_core.store.reading.rank import NO_COSINE
 from semantic_core.store.reading.read import checked_names
-from semantic_core.store.reading.search import Query, checked_vector, look, search, search_many
+from semantic_core.store.reading.search import Query, checked_vector, search, search_many
 from semantic_core.vector_index import NO_HITS, Hits, VectorIndex
 
 # A target may name chunks that are gone, or that its filter should have left out: it is asked for
@@ -51,8 +52,7 @@ class Searcher:
         if found is not None:
             return found
         with self._vectors.turn(name, is_plain=is_plain):
-            with self._database.snapshot() as connection:
-                collection, nearest = look(connection, self._vectors, name, by_vector=by_vector)
+            with self._state(name, by_vector=by_vector) as (connection, collection, nearest):
                 if collection is None:
                     return SearchResults(degraded=describe_missing(connection, name))
                 results = search(self._database, connection, check(collection), nearest)
@@ -65,8 +65,7 @@ class Searcher:
     ) -> list[SearchResults]:
         check_name(name)
         with self._vectors.turn(name, is_plain=False):
-            with self._database.snapshot() as connection:
-                collection, nearest = look(connection, self._vectors, name, by_vector=True)
+            with self._state(name, by_vector=True) as (connection, collection, nearest):
                 if collection is None or nearest is None:
                     missing = SearchResults(degraded=describe_missing(connection, name))
                     return [missing] * len(vectors)
@@ -75,6 +74,25 @@ class Searcher:
                 results = search_many(self._database, connection, query, nearest, queries)
             self._vectors.searched(collection)
             return results
+
+    @certain_exit
+    def _state(
+        self, name: str, *, by_vector: bool
+    ) -> Generator[tuple[Connection, Collection | None, Nearest | None]]:
+        """Open a snapshot; give a collection as it is there and, if asked, what finds its vectors."""
+        with self._database.snapshot() as connection:
+            collection, nearest = find_collection(connection, name), None
+            if by_vector and collection is not None:
+                nearest = self._vectors.at_once(connection, collection)
+            if not by_vector or collection is None or nearest is not None:
+                yield connection, collection, nearest
+                return
+        with self._database.snapshot() as connection:
+            # From before the first read. Where a server is far away, nobody waits for it without need.
+            with self._vectors.lock(name):
+                collection = find_collection(connection, name)
+                nearest = None if collection is None else self._vectors.at(connection, collection)
+            yield connection, collection, nearest
 
     def _through(
         self, target: AttachedTarget, check: Check, target_filter: Any

@@ -23,7 +23,7 @@ from semantic_core.queue.contents import note_contents
 from semantic_core.queue.vectors import ArrivedVector
 from semantic_core.store import PeeweeVectorStore
 from semantic_core.store.indexes.beside import Beside
-from semantic_core.store.indexes.cache import LEAST_SAVED
+from semantic_core.store.indexes.cached import LEAST_SAVED
 from semantic_core.store.writing.vectors import write_page
 from semantic_core.vector_index import cells, index
 from support.rows import run_sql

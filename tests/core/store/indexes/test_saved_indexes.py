@@ -18,7 +18,7 @@ from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.types import Chunk, SearchResults, Vector
 from semantic_core.queue import changes
 from semantic_core.store import PeeweeVectorStore
-from semantic_core.store.indexes.cache import LEAST_SAVED
+from semantic_core.store.indexes.cached import LEAST_SAVED
 from support.disk import binding_permissions, no_file_larger_than
 from support.processes import Python
 from support.rows import run_sql
