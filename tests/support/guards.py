@@ -2143,6 +2143,29 @@ _SERVER = (
         tests=(_LOCKS,),
     ),
     Guard(
+        keeps="a search compares the vectors of its snapshot",
+        function="store.MappedVectors.at_once",
+        statement="cached is None or cached.moment != now",
+        without="cached is None",
+        tests=("tests/core/store/indexes/test_cache.py",),
+    ),
+    Guard(
+        keeps="nobody brings an index beyond a snapshot that is to be searched in it",
+        function="store.Searcher._state",
+        statement="with self._vectors.lock(name): ...",
+        without="if True: ...",
+        tests=(
+            "tests/core/store/indexes/test_cache.py::test_no_search_is_answered_from_a_later_state_than_its_own",
+        ),
+    ),
+    Guard(
+        keeps="searches wait for a server side by side, not for each other",
+        function="store.MappedVectors.turn",
+        statement="self._sessions.one()",
+        without="self._turns.one()",
+        tests=("tests/core/store/indexes/test_far_servers.py",),
+    ),
+    Guard(
         keeps="of several that make the schema one makes it",
         function="database.postgres.schema.ensure_schema",
         statement="_version(connection, database.name) == 0",

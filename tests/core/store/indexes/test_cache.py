@@ -7,16 +7,22 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from semantic_core.database.port import Connection
+from semantic_core.database.strategies import Collection, Database
 from semantic_core.domain.spec import EmbeddingSpec
 from semantic_core.domain.types import Chunk
 from semantic_core.queue import changes
 from semantic_core.store import PeeweeVectorStore
+from semantic_core.store.indexes.cache import MappedVectors
+from semantic_core.store.reading.search import Query, check_query
+from semantic_core.store.reading.searcher import Searcher
+from semantic_core.vector_index import VectorIndex
 from support.chunks import SPEC, chunks_of, embed, embed_all, vector_of
 from support.clock import ManualClock
 from support.processes import Python
@@ -271,6 +277,46 @@ def test_answers_of_searches_side_by_side_are_each_of_one_snapshot(
         finally:
             is_over.set()
         assert all(done.result() for done in searches)
+
+
+class Waiting(MappedVectors):
+    """Vectors whose first search waits before it brings an index to the state of its snapshot."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self.is_reached, self.may_go = threading.Event(), threading.Event()
+
+    def current(self, connection: Connection, collection: Collection) -> VectorIndex | None:
+        if not self.is_reached.is_set():
+            self.is_reached.set()
+            self.may_go.wait()
+        return super().current(connection, collection)
+
+
+def test_no_search_is_answered_from_a_later_state_than_its_own(store: PeeweeVectorStore) -> None:
+    vectors = Waiting(store.database)
+    searcher = Searcher(store.database, vectors, store.delivery)
+    store.save([Chunk(id=name, text=name, vector=vector_of(name)) for name in "ab"])
+
+    def found() -> list[str]:
+        results = searcher.search("default", any_of_two, by_vector=True, is_plain=False)
+        return sorted(hit.chunk.id for hit in results)
+
+    def any_of_two(collection: Collection) -> Query:
+        query = vector_of("a")
+        options = {"limit": 10, "filters": None, "ids": None, "document_ids": None, "exact": False}
+        return check_query(collection, vector=query, **options)
+
+    with ThreadPoolExecutor(2) as threads:
+        earlier = threads.submit(found)
+        vectors.is_reached.wait()
+        store.save([Chunk(id="c", text="c", vector=vector_of("c"))])
+        later = threads.submit(found)
+        went_on = wait([later], timeout=0.2).done
+        vectors.may_go.set()
+        assert not went_on, "the index went on without the earlier search"
+        assert (earlier.result(), later.result()) == (["a", "b"], ["a", "b", "c"])
+    assert found() == ["a", "b", "c"]
 
 
 def found_ids(store: PeeweeVectorStore) -> set[str]:
