@@ -43,5 +43,8 @@ class Connection(Protocol):
         that it IS NOT NULL.
         """
 
+    def update(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """Give rows other values; the first column is their key, and none comes twice."""
+
     def stream(self, sql: str, parameters: Values = ..., /) -> Iterator[Any]:
         """Yield rows that may not all fit in memory; whoever has enough of them stops."""

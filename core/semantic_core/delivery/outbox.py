@@ -115,10 +115,12 @@ def forget_wishes(connection: Connection, target_id: int, wishes: Iterable[Wish]
 
 def wish_again(connection: Connection, target_id: int, ids: Sequence[str], *, now: float) -> None:
     """Note that nobody knows what a target holds of these chunks."""
-    connection.executemany(
-        "INSERT INTO outbox (target_id, chunk_id, may_be_there, noted_at) VALUES (?, ?, TRUE, ?) "
-        "ON CONFLICT (target_id, chunk_id) DO UPDATE SET seq = excluded.seq, may_be_there = TRUE",
-        [(target_id, chunk_id, now) for chunk_id in ids],
+    connection.insert(
+        "outbox",
+        ("chunk_id", "target_id", "may_be_there", "noted_at"),
+        [(chunk_id, target_id, True, now) for chunk_id in ids],
+        ending="ON CONFLICT (target_id, chunk_id) "
+        "DO UPDATE SET seq = excluded.seq, may_be_there = TRUE",
     )
 
 

@@ -39,6 +39,13 @@ class SqliteConnection:
             ).fetchall()
         return returned
 
+    def update(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        changes = ", ".join(f"{name} = ?" for name in columns[1:])
+        self.raw.executemany(
+            f"UPDATE {table} SET {changes} WHERE {columns[0]} = ?",
+            [(*values, key) for key, *values in rows],
+        )
+
     def kept(self, sql: str, values: Sequence[object], read: Callable[[], Ids]) -> Ids:
         """Return the row keys that a statement gave before, where nothing was written since.
 

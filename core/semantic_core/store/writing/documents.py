@@ -19,6 +19,9 @@ from semantic_core.store.writing.delete import delete_chunks
 from semantic_core.store.writing.prepare import prepare_chunks
 from semantic_core.store.writing.save import save_rows
 
+# What may have changed of a document that is saved again.
+_RECORDED = ("root_id", "source", "content_hash", "metadata")
+
 
 def check_documents(documents: Sequence[SplitDocument]) -> list[tuple[str | None, bytes, str]]:
     """Check what is recorded of documents; return (source, content hash, metadata) of each."""
@@ -87,18 +90,17 @@ def _record(
 
     For that it must be alone, see `delete_chunks`.
     """
-    connection.executemany(
-        "INSERT INTO documents (collection_id, document_id, root_id, source, content_hash, metadata, "
-        "created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
-        "ON CONFLICT (collection_id, document_id) DO UPDATE SET "
-        "root_id = excluded.root_id, source = excluded.source, content_hash = excluded.content_hash, metadata = excluded.metadata, "
-        "updated_at = excluded.updated_at WHERE "
-        "(documents.root_id, documents.source, documents.content_hash, documents.metadata) IS NOT "
-        "(excluded.root_id, excluded.source, excluded.content_hash, excluded.metadata)",
+    connection.insert(
+        "documents",
+        ("document_id", "collection_id", *_RECORDED, "created_at", "updated_at"),
         [
-            (collection.id, entry.id, entry.root_id, *row, now, now)
+            (entry.id, collection.id, entry.root_id, *row, now, now)
             for entry, row in zip(documents, rows, strict=True)
         ],
+        ending="ON CONFLICT (collection_id, document_id) DO UPDATE SET "
+        f"{', '.join(f'{name} = excluded.{name}' for name in (*_RECORDED, 'updated_at'))} "
+        f"WHERE ({', '.join(f'documents.{name}' for name in _RECORDED)}) IS NOT "
+        f"({', '.join(f'excluded.{name}' for name in _RECORDED)})",
     )
     # The chunks of the page are saved already: a chunk that another document of it has now names
     # that one.

@@ -230,14 +230,14 @@ def _update(
         database.keywords.remove(connection, list(retold))
     if retagged:
         database.metadata.remove(connection, retagged)
-    connection.executemany(
-        f"UPDATE chunks SET {', '.join(f'{name} = ?' for name in _WRITTEN)}, not_before = ? "
-        "WHERE pk = ?",
+    connection.update(
+        "chunks",
+        ("pk", *_WRITTEN, "not_before"),
         [
             (
+                old.pk,
                 *_written(row, now),
                 old.not_before if row.content_id == old.content_id else None,
-                old.pk,
             )
             for old, row in updates
         ],
