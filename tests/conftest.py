@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import os
+
+# A server of their own that tests start is forked, and the handlers of gRPC, which a client of
+# another store brings, have crashed the child.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+
 from collections.abc import Iterator
 from pathlib import Path
 

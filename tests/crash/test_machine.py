@@ -519,7 +519,7 @@ TestMachine = Machine.TestCase
 @pytest.mark.postgres
 def test_machine_on_a_server(postgres_template: tuple[str, str]) -> None:
     class OnServer(Machine):
-        new_database = partial(postgres_database, *postgres_template)
+        new_database = staticmethod(partial(postgres_database, *postgres_template))
 
     # Each example takes several times as long there.
     short = settings(Machine.TestCase.settings, max_examples=EXAMPLES // 10 or 2)

@@ -175,7 +175,9 @@ def test_a_signal_stops_it_cleanly(tmp_path: Path, number: signal.Signals) -> No
         assert api.get("files") == {}
         child.send_signal(number)
         out, err = child.communicate(timeout=300)
-    assert (out, err, child.returncode) == ("stopped\n", "", 0)
+    # In development mode asyncio tells what takes long, which a busy machine alone can make it.
+    said = [line for line in err.splitlines() if not line.startswith("Executing <")]
+    assert (out, said, child.returncode) == ("stopped\n", [], 0)
 
 
 def test_another_process_reads_the_ledger_and_adds_faults(tmp_path: Path) -> None:
